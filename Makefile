@@ -1,0 +1,119 @@
+# Everything that a person or CI does with this repository. `make help` lists it; `make` alone does what CI does.
+#
+#   PYTHON    the interpreter that .venv is made with (3.11 or newer)
+#   PROFILE   how the native module is built: release (default) or dev (quicker to build, slower to run)
+#   ARGS      further arguments for `make demo` and for pytest
+
+PYTHON ?= python3
+PROFILE ?= release
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Everything built stays inside the clone, whatever the machine's own settings are.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# maturin finds the environment by this variable; pip's console scripts need no activation.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+DEPENDENCIES := $(VENV)/.dependencies-installed
+NATIVE := $(VENV)/.native-module-$(PROFILE)
+RUST_SOURCES := $(shell find rust_core -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock)
+
+.DEFAULT_GOAL := check
+.DELETE_ON_ERROR:
+
+.PHONY: check
+check: lint test ## what CI does: format check, lint, types, all tests (the default)
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  %-12s %s\n' "$$name" "$$text"; done
+
+# --- set-up -----------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(NATIVE) ## make .venv, install the pinned dependencies, build the native module
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@command -v cargo >/dev/null || { \
+		echo "error: no Rust toolchain (cargo) on the PATH; the native module is built from source" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEPENDENCIES): constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement constraints.txt
+	@touch $@
+
+# Rebuilt when a Rust source or the packaging changes; Python files are used where they stand.
+$(NATIVE): $(RUST_SOURCES) pyproject.toml $(DEPENDENCIES)
+	$(BIN)/maturin develop --profile $(PROFILE) --quiet
+	@rm -f $(VENV)/.native-module-* && touch $@
+
+.PHONY: pins
+pins: $(DEPENDENCIES) ## move every Python dependency to its newest allowed version and write constraints.txt
+	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+		print(*p["project"]["dependencies"], *p["project"]["optional-dependencies"]["demo"], \
+			*p["project"]["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --upgrade --requirement $(VENV)/requirements.txt
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude ringcast; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+# --- the main job -----------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## start the demo server and print two lines to paste into a second terminal (ARGS='--speed 20')
+	@$(BIN)/ringcast demo $(ARGS)
+
+# --- checks -----------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: test-rust test-python ## all tests
+
+.PHONY: test-rust
+test-rust: ## the core's tests, without Python
+	cargo test --workspace --quiet
+
+.PHONY: test-python
+test-python: setup ## the Python and integration tests (ARGS='-k replay')
+	$(BIN)/python -m pytest --benchmark-skip $(ARGS)
+
+.PHONY: lint
+lint: lint-rust lint-python ## formatting, linters and types of both languages
+
+.PHONY: lint-rust
+lint-rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --features python --quiet -- -D warnings
+
+.PHONY: lint-python
+lint-python: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples
+	$(BIN)/python -m mypy.stubtest ringcast._core
+
+.PHONY: fmt
+fmt: $(DEPENDENCIES) ## format both languages and apply the linters' safe fixes
+	cargo fmt --all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
+	$(BIN)/python -m pytest benches --benchmark-only $(ARGS) || test $$? -eq 5
+	cargo bench --workspace --quiet
+
+.PHONY: docs
+docs: ## the core's reference, as HTML in target/doc
+	cargo doc --workspace --no-deps --document-private-items --quiet
+
+.PHONY: clean
+clean: ## remove everything that was built, .venv included
+	rm -rf $(VENV) target .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
+	find python tests examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f python/ringcast/_core*.so

@@ -1,0 +1,45 @@
+"""Ringcast: actors hold state and answer actions; their events stream to every connected client, in order.
+
+Write a subclass of `Actor`, put it into a `Registry`, and serve that; connect with `Client`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .action import action
+from .actor import Actor
+from .config import ServerConfig
+from .connection import Connection
+from .context import Context
+from .errors import RingcastError, UserError
+from .registry import Registry
+from .store import MemoryStore, SqliteStore
+
+if TYPE_CHECKING:
+    from .client import Client
+
+__all__ = [
+    "Actor",
+    "Client",
+    "Connection",
+    "Context",
+    "MemoryStore",
+    "Registry",
+    "RingcastError",
+    "ServerConfig",
+    "SqliteStore",
+    "UserError",
+    "action",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # A server has no need of the client's dependencies; who names the client gets it.
+    if name == "Client":
+        from .client import Client  # noqa: PLC0415
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,151 @@
+"""The native module: connection tables, rings, the sweep, and every byte that goes to a client.
+
+`Core` owns the writer threads. A `Stream` is one running actor's ring and its table of connections. A `Sink` is
+one client's socket. A connection (an `int` id, generation-checked, unique within its stream) outlives its sink: it
+is opened once, attached to a sink, detached when the network is lost, attached to another one on resume, and closed
+when its session ends.
+
+All methods may be called from any thread. None blocks on a socket; `Stream.publish` may wait, without the GIL, for
+the sweep to catch up.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, final
+
+BUILD_PROFILE: Final[str]
+"""`release` or `debug`."""
+
+@final
+class Core:
+    """Start the writer threads.
+
+    `writer_threads` is at least 1. `max_unswept_bytes` is how far `Stream.publish` may run ahead of the sweep
+    before it waits. `close_timeout_s` is how long a socket that would block may delay a close.
+    Raises `ValueError` for a value out of range.
+    """
+
+    def __new__(
+        cls, *, writer_threads: int = 1, max_unswept_bytes: int = 262_144, close_timeout_s: float = 5.0
+    ) -> Core: ...
+    def open_stream(
+        self,
+        epoch: str,
+        *,
+        max_events: int = 8192,
+        max_bytes: int = 8_388_608,
+        slow_reader: Literal["disconnect", "skip"] = "disconnect",
+    ) -> Stream: ...
+    def open_sink(self, fd: int, encoding: int) -> Sink:
+        """Take an own duplicate of the socket `fd`. `encoding`: 0 JSON (text frames), 1 MessagePack (binary).
+
+        Raises `OSError` if it cannot be duplicated.
+        """
+    @property
+    def wake_fd(self) -> int:
+        """A readable descriptor: it turns readable when a `Stream.notify_when_swept` came true.
+
+        Read it empty, then look at `Stream.swept`. Owned by the core: never close it.
+        """
+    def close(self) -> None:
+        """Stop the writer threads, after what the sockets take at once has been written. Idempotent."""
+
+@final
+class Stream:
+    """One running actor's ring and its connections. Close it when the actor stops."""
+
+    @property
+    def id(self) -> int:
+        """The small integer that event frames name the stream by."""
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def head(self) -> int:
+        """Offset of the newest event; 0 before the first. Offsets count from 1."""
+    @property
+    def first(self) -> int:
+        """Offset of the oldest event that is retained; `head + 1` when none is."""
+    @property
+    def swept(self) -> int:
+        """Every ready connection has been offered every event up to this offset."""
+    @property
+    def retained_bytes(self) -> int: ...
+    @property
+    def encodings(self) -> int:
+        """Bit set of the encodings that open connections use: `1 << encoding`."""
+    def publish(
+        self,
+        name: str,
+        json: bytes | None,
+        msgpack: bytes | None,
+        *,
+        only: Sequence[int] | None = None,
+        exclude: Sequence[int] | None = None,
+    ) -> int:
+        """Append an event and return its offset. The sweep delivers it.
+
+        `json` and `msgpack` are the encoded array of the event's arguments; pass None for an encoding that
+        `encodings` does not name. Without `only`, the event is for the connections that are subscribed to `name`
+        at this moment, except those in `exclude`. With `only`, it is for those connections, subscribed or not;
+        ids of connections that have ended are ignored.
+        Returns 0, and publishes nothing, if an encoding that is in use by now was not given: a thread may be told of
+        a new connection late; encode for it and call again.
+        Raises `ringcast.errors.EventTooLarge` when one event exceeds the ring's `max_bytes`.
+        """
+    def notify_when_swept(self, offset: int) -> bool:
+        """Make `Core.wake_fd` readable once `swept >= offset`. Returns False if that is already so."""
+    def open(self, encoding: int, subscriptions: Sequence[str] = ()) -> int:
+        """Open a connection without a socket, entitled to what is published from now on; return its id."""
+    def attach(self, connection: int, sink: Sink, offset: int, message: bytes) -> None:
+        """Deliver through `sink` from now on: first `message`, then the events after `offset`.
+
+        Replaces (and does not close) the sink that was attached before.
+        Raises `ringcast.errors.ConnectionGone`; `ValueError` if the encodings differ or `offset > head`.
+        """
+    def detach(self, connection: int, sink: Sink) -> bool:
+        """The network is lost: keep the connection, drop the sink. False if `sink` is not the one attached."""
+    def close(self, connection: int) -> bool:
+        """End the connection. False if it has ended already. Its sink, if any, stays open for a last message."""
+    def resume(self, connection: int, offset: int) -> tuple[int, int, int]:
+        """Tell what a client that has seen everything up to `offset` has missed: `(replayed, lost_first, lost_last)`.
+
+        `replayed` counts the retained events after `offset` that the connection is entitled to. `lost_first` is 0
+        when nothing is lost; otherwise offsets `lost_first` to `lost_last` are no longer retained and at least one
+        of them was for this connection. Raises `ringcast.errors.ConnectionGone`; `ValueError` if `offset > head`.
+        """
+    def subscribe(self, connection: int, name: str) -> bool:
+        """Entitle the connection to events `name` from now on. False if it already was."""
+    def unsubscribe(self, connection: int, name: str) -> bool: ...
+    def is_attached(self, connection: int) -> bool: ...
+    def connections(self) -> int:
+        """Number of open connections, attached or not."""
+    def shut(self) -> None:
+        """End all connections and forget all events. Sinks stay open for their close frames."""
+
+@final
+class Sink:
+    """One client's socket, written by the core alone."""
+
+    def send(self, message: bytes, flush: bool = True) -> None:
+        """Queue a whole message, after every event that was published to this sink's connection so far.
+
+        With `flush` it is written now if the socket takes it; without, at the next flush. Never dropped while the
+        socket lives; ignored after `close` or a lost socket.
+        """
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping at the next frame boundary."""
+    def ping(self, payload: bytes | None = None) -> None: ...
+    def flush(self) -> None: ...
+    def close(self, code: int | None, reason: str = "") -> None:
+        """Queue a close frame behind everything queued so far, then shut down the writing side of the socket.
+
+        `code` None sends an empty close frame. A socket that would block longer than `close_timeout_s` is shut
+        down without it. Idempotent.
+        """
+    def drop(self) -> None:
+        """Let go of the socket at once: call it when the transport is lost. Idempotent."""
+    @property
+    def end_reason(self) -> str | None:
+        """None while open; otherwise `closed`, `dropped`, `slow_reader`, `close_timeout`, or `write_error`."""
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of messages that wait for the socket (events are never queued)."""

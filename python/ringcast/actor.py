@@ -1,0 +1,124 @@
+"""`Actor`, the class that users extend.
+
+Reading a subclass is the work of `definition.py`, running it that of `instance.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal
+
+from .context import ActorScope
+from .errors import DefinitionError
+from .typevars import ConnStateT, StateT
+
+__all__ = ["Actor", "StreamOptions"]
+
+SlowReader = Literal["disconnect", "skip"]
+
+MIN_RING_BYTES: Final = 1024
+"""What the core asks for."""
+
+
+@dataclass(slots=True, frozen=True)
+class StreamOptions:
+    """How much an actor's ring retains, and what becomes of a connection that reads too slowly for it."""
+
+    max_events: int = 8192
+    max_bytes: int = 8_388_608
+    slow_reader: SlowReader = "disconnect"
+
+
+class Actor(ActorScope[StateT, ConnStateT]):
+    """Extend this: a thing with a key, state, actions that clients call, and events that it sends to them.
+
+    The type parameters are the types of its saved state and of each connection's state: a dataclass, a
+    pydantic model, a `TypedDict`, or any type that pydantic can validate and write as JSON. Both may be left
+    out::
+
+        class Counter(Actor[Count]):
+            @action
+            def increase(self, c: Context[Count], by: int = 1) -> int:
+                c.state.value += by
+                c.broadcast("increased", c.state.value)
+                return c.state.value
+
+    Methods of these names are hooks, sync or async; trailing parameters may be left out:
+
+    - ``create_state(self, c, input)`` returns the first state; without it the type is called without
+      arguments.
+    - ``on_create(self, c)`` once in the actor's life; ``on_start(self, c)`` and ``on_stop(self, c)`` each
+      time it runs.
+    - ``on_destroy(self, c)`` after `destroy`, when the state is gone.
+    - ``on_before_connect(self, c, params)`` raises to refuse a connection.
+    - ``create_conn_state(self, c, params)`` returns a connection's state; without it, it is validated from
+      params.
+    - ``on_connect(self, c)`` once per session, with `c.conn`; ``on_disconnect(self, c)`` when the session
+      ends.
+    - ``can_subscribe(self, c, event)`` returns whether `c.conn` may listen for an event.
+    - ``on_state_change(self, c)`` after an action or a hook has changed the state.
+    - ``on_before_action_response(self, c, name, args, result)`` returns what the caller gets instead of
+      `result`.
+
+    `params` and `input` are validated from the annotations that the hooks give them. Plain attributes of
+    `self` are the actor's unsaved variables. Everything of `c` but the calling connection is on `self` too,
+    for timers and background tasks.
+
+    The keywords of the class statement, as in ``class Ticker(Actor, max_ring_events=100)``, say how many
+    events and bytes the ring retains for replay, and what becomes of a connection that falls behind it: it is
+    closed with a code that says so (`disconnect`), or goes on at the oldest retained event with a gap notice
+    (`skip`).
+    """
+
+    __ringcast_stream__: ClassVar[StreamOptions] = StreamOptions()
+    __ringcast_scope__: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(
+        cls,
+        *,
+        max_ring_events: int | None = None,
+        max_ring_bytes: int | None = None,
+        slow_reader: SlowReader | None = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init_subclass__(**keywords)
+        inherited = cls.__ringcast_stream__
+        cls.__ringcast_stream__ = StreamOptions(
+            inherited.max_events if max_ring_events is None else max_ring_events,
+            inherited.max_bytes if max_ring_bytes is None else max_ring_bytes,
+            inherited.slow_reader if slow_reader is None else slow_reader,
+        )
+        if cls.__ringcast_stream__.max_events < 1 or cls.__ringcast_stream__.max_bytes < MIN_RING_BYTES:
+            raise DefinitionError(
+                f"{cls.__name__}: a ring holds at least one event and {MIN_RING_BYTES} bytes"
+            )
+        if cls.__ringcast_stream__.slow_reader not in typing.get_args(SlowReader):
+            raise DefinitionError(
+                f"{cls.__name__}: slow_reader is 'disconnect' or 'skip', not {slow_reader!r}"
+            )
+        cls.__ringcast_scope__ = _local_types(sys._getframe(1))
+
+    def broadcast_threadsafe(self, name: str, *data: Any) -> None:
+        """Send an event to every connection that is subscribed to `name`, from any thread.
+
+        The core's publish is thread-safe by itself, and may wait (without the GIL) for the sweep to catch up.
+        Events of different threads are ordered as they reach the stream. Nothing else of an actor may be used
+        off its loop. Raises as `broadcast`.
+        """
+        self._instance.emitter.emit(name, data)
+
+
+def _local_types(frame: Any) -> dict[str, Any]:
+    """Return the types that are local where a class statement runs, for annotations that name them.
+
+    Types only: the other local variables would be kept alive for nothing.
+    """
+    if frame.f_code.co_name == "<module>":
+        return {}
+    return {
+        name: value
+        for name, value in frame.f_locals.items()
+        if isinstance(value, type) or typing.get_origin(value) is not None
+    }

@@ -1,0 +1,168 @@
+"""A connect message answered: a new session through the actor's hooks, or an earlier one taken up again.
+
+The messages after it are the session's (`session.py`).
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from dataclasses import replace
+from typing import Any, Final
+
+from .errors import CloseCode, ProtocolError, RingcastError
+from .faults import for_client
+from .protocol import Connect, Connected, Gap, Resume
+from .session import Gateway, Link, Session, refusal
+
+__all__ = ["connect"]
+
+_log: Final = logging.getLogger("ringcast.session")
+_TOKEN_BYTES: Final = 24
+
+
+async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
+    """Answer a connect message on `link`: it is attached to a session when this returns, or closed."""
+    try:
+        reason = None
+        if request.resume is not None:
+            reason = await _resume(gateway, link, request, request.resume)
+            if reason is None:
+                return
+        await _open(gateway, link, request, reason)
+    except ProtocolError as error:
+        link.fail(error)
+    except RingcastError as error:
+        link.refuse(error)
+    except Exception as error:
+        link.refuse(for_client(error, _log, f"connecting to {request.actor}"))
+
+
+async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | None) -> None:
+    """Make a new session; `reason` says why it stands in place of an earlier one."""
+    if request.resume is not None and request.lookup == "create":
+        # It was created by the connection that is resumed here.
+        request = replace(request, lookup="get_or_create")
+    actor = await gateway.find_actor(request)
+    if link.lost:
+        return
+    member = await actor.admit(request.params)
+    if link.lost:
+        return
+    session = Session(gateway, actor, member, link.encoding)
+    stream = actor.stream
+    # Read before `open`, so that an event between the two is before the position and not lost after it.
+    offset = stream.head
+    session.number = stream.open(link.encoding.index)
+    joined = False
+    try:
+        member.bind(session, session.number)
+        refused = await _subscribe(session, request.subscriptions)
+        if link.lost:
+            return
+        await actor.join(member)
+        joined = True
+    finally:
+        # A connection that never was: the actor has not seen it and is told nothing.
+        if not joined:
+            session.ended = True
+            stream.close(session.number)
+    if link.lost or session.ended:
+        # No client knows the token of this session, so that none can come back to it.
+        session.end(None)
+        actor.leave(member)
+        return
+    session.token = secrets.token_urlsafe(_TOKEN_BYTES)
+    gateway.sessions[session.token] = session
+    gap = Gap(_gap_reason(reason, request.resume, stream.epoch)) if request.resume is not None else None
+    session.attach(link, _answer(session, offset, None, gap, refused))
+
+
+async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
+    """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
+    session = gateway.sessions.get(resume.session)
+    # The look-up is by hash; comparing again in constant time costs nothing and leaks nothing.
+    if session is None or not hmac.compare_digest(session.token.encode(), resume.session.encode()):
+        return "session_expired"
+    actor = session.actor
+    if not actor.is_at(request):
+        return "session_expired"
+    if session.encoding is not link.encoding:
+        # Its client is here, and gets a new session: nobody else will come for the old one.
+        session.end(CloseCode.SESSION_REPLACED)
+        return "encoding_changed"
+    if resume.epoch != actor.stream.epoch:
+        session.end(CloseCode.SESSION_REPLACED)
+        return "epoch_changed"
+    session.hold()
+    try:
+        refused = await _subscribe(session, request.subscriptions)
+    finally:
+        session.wait()
+    if session.ended:
+        return "session_expired"
+    if not link.lost:
+        _take_up(session, link, request, resume.offset, refused)
+    return None
+
+
+def _take_up(
+    session: Session, link: Link, request: Connect, offset: int, refused: dict[str, dict[str, Any]]
+) -> None:
+    stream = session.actor.stream
+    if offset > stream.head:
+        raise ProtocolError("resume.offset is ahead of the stream")
+    session.keep_subscriptions(request.subscriptions)
+    replayed, lost_first, lost_last = stream.resume(session.number, offset)
+    gap = None
+    if lost_first:
+        gap = Gap("ring_overflow", lost_first, lost_last)
+        offset = lost_last
+    session.attach(link, _answer(session, offset, replayed, gap, refused))
+
+
+async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Subscribe to those of `names` that are allowed; return the errors of the others by name."""
+    refused: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name in session.subscriptions:
+            continue
+        try:
+            allowed = session.allow(name)
+            if not isinstance(allowed, bool):
+                allowed = await allowed
+            if session.ended:
+                break
+            if allowed:
+                session.subscribe(name)
+            else:
+                refused[name] = refusal(name).to_wire()
+        except RingcastError as error:
+            refused[name] = error.to_wire()
+    return refused
+
+
+def _answer(
+    session: Session, offset: int, replayed: int | None, gap: Gap | None, refused: dict[str, dict[str, Any]]
+) -> Connected:
+    stream = session.actor.stream
+    return Connected(
+        stream=stream.id,
+        epoch=stream.epoch,
+        offset=offset,
+        connection=session.member.id,
+        session=session.token,
+        actor_id=session.actor.actor_id,
+        window_s=session.gateway.config.session_window_s,
+        replayed=replayed,
+        gap=gap,
+        refused_subscriptions=refused,
+    )
+
+
+def _gap_reason(reason: str | None, resume: Resume, epoch: str) -> str:
+    # The session of an actor that was started anew is unknown: the epoch tells the client more.
+    if reason == "session_expired" and resume.epoch != epoch:
+        return "epoch_changed"
+    return reason or "session_expired"

@@ -1,0 +1,169 @@
+"""`ringcast listen`: print the events of an actor as they come, over any number of lost networks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from ..client import Connection
+from ..errors import RingcastError, SubscriptionRefused
+from ..protocol import Gap
+from ..testing import NetworkProxy
+from .lines import put_json, remark
+from .options import KEY_HELP, Target, debug_option, takes_target
+from .running import run_client
+
+__all__ = ["listen"]
+
+
+@dataclass(slots=True, frozen=True)
+class _Outages:
+    """When to cut the network: this long after each (re)connect, for this long; both in seconds."""
+
+    every_s: float
+    for_s: float
+
+
+@click.command(
+    short_help="Print the events of an actor.",
+    epilog=f"{KEY_HELP} It may be repeated: further KEY add parts.",
+)
+@takes_target(several_keys=True)
+@click.option(
+    "--event", "events", multiple=True, required=True, metavar="NAME", help="Event to listen for; repeatable."
+)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
+@click.option(
+    "--cut-every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Really cut the network S seconds after each (re)connect, to watch the replay.",
+)
+@click.option(
+    "--cut-for",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3.0,
+    show_default=True,
+    metavar="S",
+    help="Keep the network cut for S seconds.",
+)
+@debug_option
+def listen(
+    target: Target, events: tuple[str, ...], count: int | None, cut_every: float | None, cut_for: float
+) -> None:
+    """Connect to an actor and print each event as one line of JSON: its offset, name and args.
+
+    What becomes of the connection is said on stderr: connected, disconnected, reconnected, how many
+    missed events are replayed, and gaps. Ends after --count events, by Ctrl-C, or when the server
+    refuses an event or ends the connection for good.
+
+    \b
+    Example:
+      ringcast listen http://127.0.0.1:8080 ticker stocks --event price --cut-every 5 --cut-for 3
+    """
+    outages = None if cut_every is None else _Outages(cut_every, cut_for)
+    if outages is not None and urlsplit(target.url).scheme != "http":
+        raise click.UsageError("--cut-every needs an http:// address: the proxy has no certificate")
+    run_client(_listen(target, events, count, outages))
+
+
+async def _listen(
+    target: Target, events: tuple[str, ...], count: int | None, outages: _Outages | None
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        network = None
+        if outages is not None:
+            network, target = await stack.enter_async_context(_through_proxy(target))
+        handle = await stack.enter_async_context(target.open())
+        # Found over HTTP first: a connection would go on trying for ever where there is no server.
+        await handle.resolve()
+        connection = handle.connect(target.params)
+        watch = _Watch(connection, count)
+        watch.listen(events)
+        async with connection:
+            if network is not None and outages is not None:
+                cutting = asyncio.create_task(_cut(network, connection, outages))
+                stack.callback(cutting.cancel)
+            await watch.done
+
+
+@contextlib.asynccontextmanager
+async def _through_proxy(target: Target) -> AsyncIterator[tuple[NetworkProxy, Target]]:
+    parts = urlsplit(target.url)
+    async with NetworkProxy(parts.hostname or "", parts.port or 80) as network:
+        yield network, replace(target, url=network.url + parts.path)
+
+
+async def _cut(network: NetworkProxy, connection: Connection, outages: _Outages) -> None:
+    with contextlib.suppress(RingcastError):  # the connection has ended for good; `_Watch` says so
+        while True:
+            await connection.ready()
+            await asyncio.sleep(outages.every_s)
+            remark(f"network cut for {outages.for_s:g} s")
+            network.cut()
+            await asyncio.sleep(outages.for_s)
+            network.restore()
+            remark("network restored")
+
+
+class _Watch:
+    """Prints what one connection brings, until enough has come or the connection ends."""
+
+    def __init__(self, connection: Connection, count: int | None) -> None:
+        self._connection = connection
+        self._left = count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done after the last event that was asked for; raises what ended the connection for good."""
+
+    def listen(self, events: tuple[str, ...]) -> None:
+        """Register for `events` and for the connection's own; call it before the connection is made."""
+        connection = self._connection
+        connection.on("connected", lambda: remark(f"connected at offset {connection.position[1]}"))
+        connection.on("disconnected", self._on_disconnected)
+        connection.on("reconnected", lambda: remark("reconnected"))
+        connection.on("replayed", lambda count: remark(f"replayed {count}: that many missed events follow"))
+        connection.on("gap", lambda gap: remark(_describe(gap)))
+        connection.on("error", self._on_error)
+        for name in dict.fromkeys(events):
+            connection.on(name, partial(self._on_event, name))
+
+    def _on_disconnected(self) -> None:
+        reason = self._connection.last_error  # None when it was this side that closed
+        remark("disconnected" if reason is None else f"disconnected: {reason}")
+
+    def _on_event(self, name: str, *args: Any) -> None:
+        if self.done.done():
+            return  # more came in the same read
+        try:
+            # The connection's position has moved to an event by the time its handlers run.
+            put_json({"offset": self._connection.position[1], "name": name, "args": args})
+        except OSError as error:  # the reader of our output has gone
+            self._fail(error)
+            return
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                self.done.set_result(None)
+
+    def _on_error(self, error: Exception) -> None:
+        final = self._connection.status == "closed" or isinstance(error, SubscriptionRefused)
+        if final and not self.done.done():
+            self._fail(error)
+        else:
+            remark(f"error: {error}")
+
+    def _fail(self, error: Exception) -> None:
+        self.done.set_exception(error)
+        self.done.exception()  # seen: where entering the connection raises it, nobody waits for `done`
+
+
+def _describe(gap: Gap) -> str:
+    lost = "" if gap.first is None else f", offsets {gap.first} to {gap.last} are lost"
+    return f"gap: {gap.reason}{lost}"

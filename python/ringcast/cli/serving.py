@@ -1,0 +1,40 @@
+"""Running a registry from the command line: where its log goes, and what a taken port is called.
+
+The server itself is `ringcast.server.serve`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from ..registry import Registry
+from ..server.serve import run
+
+__all__ = ["LOG_LEVELS", "serve_registry"]
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def serve_registry(
+    registry: Registry, host: str, port: int, log_level: str, on_listening: Callable[[str], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )  # to stderr
+    try:
+        run(registry, host, port, on_listening=on_listening)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"port {port} of {host} is in use; choose another with --port"
+            ) from error
+        if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EACCES):
+            raise click.ClickException(f"cannot listen on port {port} of {host}: {error}") from error
+        raise

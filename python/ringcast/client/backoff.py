@@ -1,0 +1,44 @@
+"""How long to wait before the next attempt to connect: pure, with the random source handed in.
+
+Full jitter: each delay is drawn from zero up to a bound that grows exponentially, so that clients that lost
+the same server at the same moment do not come back at the same moment. Waiting itself is the connection's
+work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["Backoff"]
+
+
+class Backoff:
+    """The delays of one series of attempts; `reset` starts a new series."""
+
+    def __init__(
+        self, first_s: float, base_s: float, max_s: float, random_source: Callable[[], float]
+    ) -> None:
+        self._first_s = first_s
+        self._base_s = base_s
+        self._max_s = max_s
+        self._random_source = random_source
+        self._attempt = 0
+
+    @property
+    def bound_s(self) -> float:
+        """Upper bound of the next delay, in seconds."""
+        if self._attempt == 0:
+            return min(self._first_s, self._max_s)
+        # The exponent is capped because a float overflows after a thousand attempts, and this series has no
+        # end.
+        return min(self._base_s * 2.0 ** min(self._attempt - 1, 64), self._max_s)
+
+    def next_delay_s(self) -> float:
+        """Draw the next delay, in seconds, and move on in the series."""
+        delay_s = self._random_source() * self.bound_s
+        self._attempt += 1
+        return delay_s
+
+    def reset(self) -> None:
+        """Start again with the short first delay: the connection was good."""
+        self._attempt = 0

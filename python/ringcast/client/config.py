@@ -1,0 +1,59 @@
+"""The settings of a client, in one frozen object; what each of them does is said at its field."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+__all__ = ["ClientConfig"]
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """How a `Client` connects, waits and gives up. Times are in seconds, sizes in bytes.
+
+    Raises `ValueError` for a value that makes no sense.
+    """
+
+    reconnect_first_s: float = 0.5
+    """Upper bound of the random delay before the first attempt after a lost network."""
+    reconnect_base_s: float = 1.0
+    """Upper bound of the random delay before the second attempt; it doubles with every further one."""
+    reconnect_max_s: float = 30.0
+    """No delay is longer than this."""
+    stable_after_s: float = 5.0
+    """A connection that lived as long as this starts the next series of attempts at `reconnect_first_s`."""
+    connect_timeout_s: float = 10.0
+    """Longest time from opening a socket to the server's answer to the connect message."""
+    close_timeout_s: float = 5.0
+    """Longest time that closing waits for the server, and for a handler that still runs."""
+    ping_idle_s: float = 10.0
+    """A connection on which nothing arrived for this long is pinged."""
+    ping_reply_s: float = 10.0
+    """A peer that lets a ping go unanswered for this long is dead. At most `ping_idle_s`."""
+    http_timeout_s: float = 90.0
+    """Longest wait for the answer to a call without a connection; above the server's limit for one action."""
+    max_offline_calls: int = 256
+    """Calls that may wait for the network; one more raises `OfflineQueueFull`."""
+    max_message_bytes: int = 16 * 1024 * 1024
+    """Largest message that is taken from the server."""
+    max_unhandled_events: int = 1024
+    """Events that may wait for their handlers before the socket is no longer read."""
+    ssl_context: ssl.SSLContext | None = None
+    """For https:// addresses, instead of the system's default."""
+    random_source: Callable[[], float] = field(default=random.random, repr=False)
+    """Gives a number in [0, 1); injected by tests."""
+    sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, repr=False)
+    """Waits so many seconds between attempts; injected by tests."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith("_s") and value < 0:
+                raise ValueError(f"{name} must not be negative, but is {value}")
+            if name.startswith("max_") and value < 1:
+                raise ValueError(f"{name} must be at least 1, but is {value}")
+        if self.ping_reply_s > self.ping_idle_s:
+            raise ValueError("ping_reply_s must not exceed ping_idle_s")

@@ -1,0 +1,154 @@
+"""Running the handlers of a connection: one at a time, in the order in which things arrived.
+
+Functions run at once, inside the read that brought the event. A coroutine is awaited before anything later is
+handled; what arrives meanwhile waits here, and `Backlog` says when so much waits that the socket should not
+be read. An exception in a handler goes to the `error` listeners, or to the log if there are none, and stops
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from .listeners import Listeners
+
+__all__ = ["Backlog", "Dispatch"]
+
+_log = logging.getLogger("ringcast.client")
+
+
+class Backlog:
+    """Counts events that wait for their handlers and tells when that gets too many, and when it is over.
+
+    `on_change` is called when `full` changes: to True at `limit`, to False at half of it, so that reading
+    does not stop and start with every event.
+    """
+
+    def __init__(self, limit: int, on_change: Callable[[], None]) -> None:
+        self._limit = limit
+        self._on_change = on_change
+        self._waiting = 0
+        self.full = False
+
+    def add(self) -> None:
+        self._waiting += 1
+        if not self.full and self._waiting >= self._limit:
+            self.full = True
+            self._on_change()
+
+    def remove(self, count: int = 1) -> None:
+        self._waiting -= count
+        if self.full and self._waiting <= self._limit // 2:
+            self.full = False
+            self._on_change()
+
+
+class Dispatch:
+    """The queue of one connection's events on their way to its listeners."""
+
+    def __init__(self, listeners: Listeners, backlog: Backlog) -> None:
+        self._listeners = listeners
+        self._backlog = backlog
+        self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._name = ""
+        """What is being handled, or was last."""
+        self._failures: list[BaseException] = []
+        """Of the handlers of what is being handled."""
+        self._busy = False
+        self._task: asyncio.Task[None] | None = None
+
+    def deliver(self, name: str, args: tuple[Any, ...]) -> None:
+        """Run the listeners of `name`, now or as soon as everything before has been handled."""
+        self._waiting.append((name, args))
+        self._backlog.add()
+        if not self._busy:
+            self._run()
+
+    def clear(self) -> None:
+        """Forget what waits; a handler that runs is not touched."""
+        self._backlog.remove(len(self._waiting))
+        self._waiting.clear()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Wait until the running handler has ended; cancel it after `timeout_s`.
+
+        Returns at once when called from that handler.
+        """
+        task = self._task
+        if task is None or task is asyncio.current_task():
+            return
+        _, late = await asyncio.wait({task}, timeout=timeout_s)
+        if late:
+            task.cancel()
+            await asyncio.wait({task})
+            # What was behind that handler: the end of the connection, which streams wait for.
+            self._run()
+
+    def _run(self) -> None:
+        self._busy = True
+        steps = self._steps()
+        pending: Awaitable[Any] | None = None
+        try:
+            pending = next(steps, None)
+        finally:
+            # Also for a KeyboardInterrupt from a handler: the next event must not find this busy for ever.
+            self._busy = pending is not None
+        if pending is not None:
+            self._task = asyncio.get_running_loop().create_task(self._finish(pending, steps))
+
+    async def _finish(self, pending: Awaitable[Any] | None, steps: Iterator[Awaitable[Any]]) -> None:
+        try:
+            while pending is not None:
+                try:
+                    await pending
+                except asyncio.CancelledError as error:
+                    task = asyncio.current_task()
+                    if task is not None and task.cancelling():
+                        raise
+                    # The handler awaited something that was cancelled: that is its own failure, like any
+                    # other.
+                    self._failed(error)
+                except Exception as error:
+                    self._failed(error)
+                pending = next(steps, None)
+        finally:
+            self._busy, self._task = False, None
+
+    def _steps(self) -> Iterator[Awaitable[Any]]:
+        """Run handler after handler; yield what has to be awaited before the next one."""
+        while self._waiting:
+            self._name, args = self._waiting.popleft()
+            self._backlog.remove()
+            for listener in self._listeners.get(self._name):
+                if not listener.active:
+                    continue
+                if listener.once:
+                    # Before the handler runs: it must not fire again for what comes in the same read.
+                    self._listeners.remove(listener)
+                try:
+                    result = listener.handler(*args)
+                except Exception as error:
+                    self._failed(error)
+                else:
+                    if result is not None and inspect.isawaitable(result):
+                        yield result
+            self._tell_failures()
+
+    def _failed(self, error: BaseException) -> None:
+        error.add_note(f"raised by a handler of {self._name!r}")
+        if self._name != "error" and self._listeners.has("error"):
+            self._failures.append(error)
+        else:
+            _log.error("a handler of %r failed", self._name, exc_info=error)
+
+    def _tell_failures(self) -> None:
+        """Let `error` listeners hear of one event's failures before anything later is handled."""
+        for error in reversed(self._failures):
+            self._waiting.appendleft(("error", (error,)))
+            self._backlog.add()
+        self._failures.clear()

@@ -1,0 +1,133 @@
+"""Where a client finds its server: calls over HTTP, connections over WebSockets.
+
+An endpoint knows addresses and transports, nothing of listeners or of coming back. `in_process.py` has the
+one that needs no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import httpx
+import orjson
+
+from ..errors import ConnectionClosed, ConnectionFailure, InternalError, OutcomeUnknown, from_wire
+from ..protocol import Connect, Encoding
+from .config import ClientConfig
+from .socket import Receiver, Socket, open_socket
+
+__all__ = ["Endpoint", "HttpEndpoint", "addresses"]
+
+_WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
+
+
+_KEEP_ALIVE_S: Final = 2.0
+"""Well below the 5 s of uvicorn: a call on a socket that the server is closing has no certain outcome."""
+
+
+class Endpoint(Protocol):
+    """A server, as a client sees it."""
+
+    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
+        """Run an action without a connection. Raises the error that it ends with."""
+
+    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
+        """Find, or create, the actor and return its id and key. Raises `ActorError`."""
+
+    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
+        """Open a WebSocket. Raises `OSError` or `ConnectionFailure`: both are worth another attempt."""
+
+    async def close(self) -> None:
+        """Let go of the server: calls raise `ConnectionClosed` from now on. Idempotent."""
+
+
+def addresses(url: str) -> tuple[str, str]:
+    """Return the addresses for calls and for connections of a server; `url` may have a path prefix.
+
+    Raises `ValueError` for what is no address of a server.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _WEBSOCKET_SCHEMES or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(
+            f"a server's address is http:// or https://, a host, perhaps a port and a path: not {url!r}"
+        )
+    prefix = parts.path.rstrip("/")
+    return (
+        urlunsplit((parts.scheme, parts.netloc, prefix, "", "")),
+        urlunsplit((_WEBSOCKET_SCHEMES[parts.scheme], parts.netloc, prefix + "/connect", "", "")),
+    )
+
+
+class HttpEndpoint:
+    """A server behind a URL."""
+
+    def __init__(self, url: str, config: ClientConfig) -> None:
+        self._base_url, self._websocket_url = addresses(url)
+        self._config = config
+        self._http: httpx.AsyncClient | None = None
+        self._closed = False
+
+    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
+        answer = await self._post(address, f"/actions/{quote(action, safe='')}", {"args": args})
+        return answer.get("value")
+
+    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
+        answer = await self._post(address, "/resolve", {})
+        return answer["actor_id"], tuple(answer["key"])
+
+    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
+        return await open_socket(self._websocket_url, receiver, encoding, config)
+
+    async def close(self) -> None:
+        self._closed = True
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def _post(self, address: Connect, path: str, extra: dict[str, Any]) -> dict[str, Any]:
+        # The connect message's own fields, so that an actor is named in one way everywhere.
+        body = {**address.to_wire()[1], **extra}
+        actor = quote(body.pop("actor"), safe="")
+        content = Encoding.JSON.encode(body)
+        try:
+            response = await self._client().post(
+                f"{self._base_url}/actors/{actor}{path}",
+                content=content,
+                headers={"Content-Type": "application/json"},
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise ConnectionFailure(
+                f"cannot reach {self._base_url}: {error or type(error).__name__}", code="unreachable"
+            ) from error
+        except httpx.TransportError as error:
+            raise OutcomeUnknown(
+                f"no answer came from {self._base_url} ({error or type(error).__name__}): "
+                "the call ran once or not at all"
+            ) from error
+        return _answer(response)
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise ConnectionClosed("the client is closed")
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                verify=self._config.ssl_context or True,
+                limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S),
+                timeout=httpx.Timeout(self._config.http_timeout_s, connect=self._config.connect_timeout_s),
+            )
+        return self._http
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        body = None
+    if isinstance(body, dict) and "error" in body:
+        raise from_wire(body["error"])
+    if response.status_code != httpx.codes.OK or not isinstance(body, dict):
+        raise InternalError(
+            f"{response.request.url} answered with status {response.status_code}, not as Ringcast does"
+        )
+    return body

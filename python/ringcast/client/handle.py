@@ -1,0 +1,126 @@
+"""An actor as its callers see it: calls without a connection, and the way to one.
+
+A handle holds an address, no resources; make as many as you like. Events need a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+
+from ..errors import ActionTimeout, NotConnected
+from ..protocol import Connect
+from .connection import Connection
+from .endpoint import Endpoint
+from .lifecycle import Params
+
+if TYPE_CHECKING:
+    from .client import Client
+
+__all__ = ["ActorHandle", "Address"]
+
+A = TypeVar("A")
+
+
+class Address:
+    """Which actor is meant. One that is to be created is created once, and found by its id from then on."""
+
+    def __init__(self, endpoint: Endpoint, connect: Connect) -> None:
+        self._endpoint = endpoint
+        self._creating = asyncio.Lock()
+        self.connect = connect
+        self.actor_id = connect.actor_id
+
+    async def current(self) -> Connect:
+        """Return the fields that name the actor, after creating it if that is still to be done."""
+        if self.connect.lookup == "create":
+            await self.resolve()
+        return self.connect
+
+    async def resolve(self) -> str:
+        """Find or create the actor and return its id. Raises `ActorError`."""
+        async with self._creating:
+            self.actor_id, _ = await self._endpoint.resolve(self.connect)
+            if self.connect.lookup == "create":
+                self.connect = replace(self.connect, lookup="id", actor_id=self.actor_id, key=(), input=None)
+        return self.actor_id
+
+
+class ActorHandle(Generic[A]):
+    """One actor, addressed by key or id; made by `Client.get_or_create` and its siblings.
+
+    An attribute that is none of the methods below is an action: `await room.publish_article(article)`.
+    Awaiting the handle itself finds (or creates) the actor now and gives the handle back: `room = await
+    client.get(NewsRoom, key)` raises `ActorNotFound` at once instead of at the first use.
+    """
+
+    def __init__(self, client: Client, endpoint: Endpoint, connect: Connect) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._address = Address(endpoint, connect)
+        self._name = connect.actor
+        self._key = connect.key
+
+    @property
+    def actor_name(self) -> str:
+        return self._name
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key it was asked for with; empty if it was by id."""
+        return self._key
+
+    @property
+    def actor_id(self) -> str | None:
+        """The actor's id, once it is known: asked for by id, resolved, or created."""
+        return self._address.actor_id
+
+    async def resolve(self) -> str:
+        """Find, or create, the actor and return its id. Raises `ActorError` if it cannot be had."""
+        return await self._address.resolve()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        yield from self.resolve().__await__()
+        return self
+
+    async def call(self, action: str, *args: Any, timeout_s: float | None = None) -> Any:
+        """Run an action over HTTP, without a connection, and return its result.
+
+        Raises the error that the action ended with; `ConnectionFailure` if the server cannot be reached;
+        `OutcomeUnknown` if it was reached and did not answer; `ActionTimeout` after `timeout_s` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._endpoint.call(await self._address.current(), action, list(args))
+        except TimeoutError as error:
+            raise ActionTimeout(
+                f"{action} was not answered within {timeout_s} s; it may still run"
+            ) from error
+
+    def __getattr__(self, action: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        if action.startswith("_"):
+            raise AttributeError(action)
+        return partial(self.call, action)
+
+    def connect(self, params: Params = None) -> Connection:
+        """Return a connection that starts to connect in the background; close it when done.
+
+        `params` goes to the actor's connect hooks. A function, also an async one, is called for every connect
+        and reconnect: use it for tokens that expire. Register listeners right away: they travel with the
+        connect message. Must be called while an event loop runs.
+        """
+        return self._client._connect(self._address, params)
+
+    def on(self, *_args: Any, **_options: Any) -> NoReturn:
+        """Raise `NotConnected`: events come over connections only."""
+        raise NotConnected(
+            "events need a connection: `connection = handle.connect()`, then `connection.on(name, handler)`"
+        )
+
+    once = off = stream = on
+
+    def __repr__(self) -> str:
+        return f"<ActorHandle {self._name} {list(self._key) or self.actor_id}>"

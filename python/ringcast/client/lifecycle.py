@@ -1,0 +1,381 @@
+"""The life of a connection: attempts to connect, what the server says, a lost network, the end.
+
+It ties the pure parts (`listeners`, `dispatch`, `session`, `backoff`) to a socket, through `link`, and to
+asyncio. `connection.py` is its public face.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, Protocol, TypeAlias
+
+from ..errors import (
+    ConnectionClosed,
+    ConnectionFailure,
+    ConnectionRefused,
+    InternalError,
+    OutcomeUnknown,
+    RingcastError,
+    SubscriptionRefused,
+    from_wire,
+    may_come_back,
+)
+from ..protocol import (
+    Connect,
+    Connected,
+    Encoding,
+    Error,
+    Event,
+    Gap,
+    Reply,
+    ServerMessage,
+    Subscribe,
+    Unsubscribe,
+)
+from .backoff import Backoff
+from .config import ClientConfig
+from .dispatch import Backlog, Dispatch
+from .endpoint import Endpoint
+from .link import Link, Loss
+from .listeners import END, Listeners
+from .requests import Request
+from .session import Session
+
+__all__ = ["Address", "ConnectionOptions", "Lifecycle", "Params", "Status"]
+
+_log = logging.getLogger("ringcast.client")
+
+Status = Literal["idle", "connecting", "connected", "reconnecting", "closed"]
+Params: TypeAlias = Any | Callable[[], Any] | Callable[[], Awaitable[Any]]
+"""A value, or a function that gives one for each connect and reconnect."""
+
+
+class Address(Protocol):
+    """Names the actor to connect to."""
+
+    async def current(self) -> Connect:
+        """Return the connect message's fields that name the actor. Raises what `Endpoint.resolve` raises."""
+
+
+@dataclass(slots=True, frozen=True)
+class ConnectionOptions:
+    """What a connection is made from."""
+
+    endpoint: Endpoint
+    address: Address
+    params: Params
+    encoding: Encoding
+    config: ClientConfig
+    on_closed: Callable[[], None]
+    """Called once, when the connection has ended for good."""
+
+
+class Lifecycle:
+    """Keeps one connection alive until it is closed or refused for good."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        config = options.config
+        self.status: Status = "idle"
+        self.last_error: BaseException | None = None
+        """Why the latest attempt or socket failed; None while connected."""
+        self.end_error: RingcastError | None = None
+        """Why the other side ended the connection for good."""
+        self.session = Session(options.encoding, config.max_offline_calls)
+        self.listeners = Listeners(self._subscribe, self._unsubscribe)
+        self.backlog = Backlog(config.max_unhandled_events, self._update_reading)
+        self.dispatch = Dispatch(self.listeners, self.backlog)
+        self._options = options
+        self._backoff = Backoff(
+            config.reconnect_first_s, config.reconnect_base_s, config.reconnect_max_s, config.random_source
+        )
+        self._link: Link | None = None
+        """The present socket, also before it is open and answered; None between sockets."""
+        self._connected_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._waiting_for_ready = 0
+        self._closing: asyncio.Task[None] | None = None
+        self._run_task = self._loop.create_task(self._run())
+
+    # What `connection.py` uses.
+
+    @property
+    def is_closed(self) -> bool:
+        return self.status == "closed"
+
+    def submit(self, request: Request) -> None:
+        """Send a call, or keep it until there is a network.
+
+        Raises `ConnectionClosed`, `OfflineQueueFull`, and what encoding the arguments raises.
+        """
+        if self.status == "closed":
+            raise self._closed_error()
+        if self.status == "connected" and self._link is not None:
+            self._link.send(self.session.requests.send(request))
+            self._update_reading()
+        else:
+            self.session.requests.queue(request)
+
+    def withdraw(self, request: Request) -> None:
+        """The caller of a request has gone, or has its answer."""
+        self.session.requests.abandon(request)
+        self._update_reading()
+
+    async def ready(self) -> None:
+        """Wait until connected.
+
+        Raises `ConnectionRefused` or `ConnectionClosed` once that cannot happen any more.
+        """
+        self._waiting_for_ready += 1
+        try:
+            await asyncio.shield(self._ready)
+        finally:
+            self._waiting_for_ready -= 1
+
+    async def close(self) -> None:
+        """End the connection; wait for the server and for a handler that runs, unless it is the caller."""
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close())
+        # A cancelled caller must not leave the connection half closed.
+        await asyncio.shield(self._closing)
+        await self.dispatch.stop(self._options.config.close_timeout_s)
+
+    # What the link calls.
+
+    def on_server_message(self, message: ServerMessage) -> None:
+        match message:
+            case Event():
+                self._on_event(message)
+            case Reply():
+                self._on_answer(message.id, message.value, None)
+            case Error() if message.id is not None:
+                self._on_answer(message.id, None, from_wire(message.error))
+            case Connected() if self.status != "connected" and self._link is not None:
+                self._on_connected(self._link, message)
+            case Gap():
+                self.session.position.skip(message.last)
+                self._emit_gap(message)
+
+    def on_link_lost(self, loss: Loss) -> None:
+        self._link = None
+        was_connected = self.status == "connected"
+        if not may_come_back(loss.code):
+            self._end(_final_error(loss, was_connected))
+            return
+        lost = ConnectionFailure(f"the connection was lost ({_describe(loss)})", code="connection_lost")
+        lost.__cause__ = loss.error
+        self._note_failure(lost)
+        if was_connected:
+            self.status = "reconnecting"
+            self._ready = self._loop.create_future()
+            self.session.lost()
+            if self._loop.time() - self._connected_at >= self._options.config.stable_after_s:
+                self._backoff.reset()
+            self.dispatch.deliver("disconnected", ())
+
+    # Connecting.
+
+    async def _run(self) -> None:
+        while True:
+            self.status = "connecting" if self.session.answer is None else "reconnecting"
+            await self._attempt()
+            if self.is_closed:
+                return
+            await self._options.config.sleep(self._backoff.next_delay_s())
+
+    async def _attempt(self) -> None:
+        """Connect once and stay until the socket is lost, or until the attempt has failed."""
+        link = Link(self, self._options.encoding)
+        try:
+            connect = await self._address_and_params()
+            if connect is None:
+                return
+            async with asyncio.timeout(self._options.config.connect_timeout_s):
+                self._link = link
+                await link.open(self._options.endpoint, self._options.config)
+                await link.start(
+                    replace(connect, subscriptions=self.listeners.event_names(), resume=self.session.resume())
+                )
+        except (OSError, ConnectionFailure, OutcomeUnknown, InternalError) as error:
+            self._link = None
+            link.abandon()
+            self._note_failure(error)
+        except Exception as error:
+            # For example parameters that cannot be encoded: the next attempt may have others.
+            self._link = None
+            link.abandon()
+            self._note_failure(error)
+            self._report(error)
+        else:
+            await link.wait_lost()
+
+    async def _address_and_params(self) -> Connect | None:
+        """Return the connect message's actor and parameters, or None if this attempt is over."""
+        try:
+            address = await self._options.address.current()
+        except (ConnectionFailure, OutcomeUnknown, InternalError):
+            raise
+        except RingcastError as error:
+            self._end(_final_error(Loss(None, "", error), False))
+            return None
+        params = self._options.params
+        if callable(params):
+            try:
+                params = params()
+                if inspect.isawaitable(params):
+                    params = await params
+            except Exception as error:
+                error.add_note("raised by the function that gives the connection parameters")
+                self._note_failure(error)
+                self._report(error)
+                return None
+        return replace(address, params=params)
+
+    def _on_connected(self, link: Link, answer: Connected) -> None:
+        arrival = self.session.accept(answer)
+        self.status, self.last_error = "connected", None
+        self._connected_at = self._loop.time()
+        link.answered()
+        # In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name
+        # that was listened for before it was made.
+        for payload in arrival.resend:
+            link.send(payload)
+        wanted = self.listeners.event_names()
+        for name in wanted:
+            if name not in link.requested:
+                self._subscribe(name)
+        for name in link.requested.difference(wanted):
+            self._unsubscribe(name)
+        for payload in self.session.requests.send_queued():
+            link.send(payload)
+        self._update_reading()
+        self._ready.set_result(None)
+        self.dispatch.deliver("connected" if arrival.first else "reconnected", ())
+        if arrival.gap is not None:
+            self._emit_gap(arrival.gap)
+        if arrival.replayed is not None:
+            self.dispatch.deliver("replayed", (arrival.replayed,))
+        for name, error in answer.refused_subscriptions.items():
+            self._on_subscribed(name, None, from_wire(error))
+
+    # Being connected.
+
+    def _on_event(self, event: Event) -> None:
+        answer = self.session.answer
+        if answer is None or event.stream != answer.stream:
+            return
+        # The position moves before handlers run: one that fails, or loses the network, must not see the event
+        # again.
+        if self.session.position.advance(event.offset) and self.listeners.wants(event.name):
+            self.dispatch.deliver(event.name, tuple(event.args))
+
+    def _on_answer(self, id: int, value: Any, error: RingcastError | None) -> None:
+        self.session.requests.answer(id, value, error)
+        self._update_reading()
+
+    def _subscribe(self, name: str) -> None:
+        self._send_now(Request(Subscribe, name, partial(self._on_subscribed, name)))
+
+    def _unsubscribe(self, name: str) -> None:
+        # Nothing to do about an error: an event that comes all the same finds no listener.
+        self._send_now(Request(Unsubscribe, name, lambda _value, _error: None))
+
+    def _send_now(self, request: Request) -> None:
+        """Send a subscription; without a network the next connect message carries it."""
+        if self.status == "connected" and self._link is not None:
+            self._link.send(self.session.requests.send(request))
+
+    def _on_subscribed(self, name: str, _value: Any, error: RingcastError | None) -> None:
+        if error is not None:
+            refused = SubscriptionRefused(
+                f"the subscription to {name!r} was refused: {error.message}",
+                code=error.code,
+                metadata=error.metadata,
+            )
+            refused.__cause__ = error
+            self._report(refused)
+
+    def _update_reading(self) -> None:
+        # A handler may wait for an answer, so while one is due the socket is read however many events wait.
+        if self._link is not None:
+            self._link.set_reading(not self.backlog.full or self.session.requests.unanswered > 0)
+
+    # Telling.
+
+    def _emit_gap(self, gap: Gap) -> None:
+        if self.listeners.has("gap"):
+            self.dispatch.deliver("gap", (gap,))
+        else:
+            _log.warning("events are missing (%s), and no listener for 'gap' was told", gap.reason)
+
+    def _report(self, error: BaseException) -> None:
+        if self.listeners.has("error"):
+            self.dispatch.deliver("error", (error,))
+        else:
+            _log.error("%s", error, exc_info=error)
+
+    def _note_failure(self, error: BaseException) -> None:
+        # One warning for each time without a network: attempts go on without end.
+        level = logging.DEBUG if self.last_error is not None else logging.WARNING
+        _log.log(level, "not connected, trying again: %s", error or type(error).__name__)
+        self.last_error = error
+
+    # Ending.
+
+    def _closed_error(self) -> ConnectionClosed:
+        closed = ConnectionClosed(
+            "the connection is closed" + (f": {self.end_error.message}" if self.end_error else "")
+        )
+        closed.__cause__ = self.end_error
+        return closed
+
+    def _end(self, error: RingcastError | None) -> None:
+        """End for good: with `error` by the other side, with None by this one."""
+        was_connected = self.status == "connected"
+        self.status = "closed"
+        self.end_error = error
+        if error is not None:
+            self.last_error = error
+        self.session.lost()
+        self.session.requests.reject_all(self._closed_error())
+        if self._ready.done():
+            self._ready = self._loop.create_future()
+        self._ready.set_exception(error or self._closed_error())
+        self._ready.exception()  # seen: nobody has to wait for it
+        if was_connected:
+            self.dispatch.deliver("disconnected", ())
+        if error is not None and (self.listeners.has("error") or not self._waiting_for_ready):
+            self._report(error)
+        self.dispatch.deliver(END, (error,))
+        self._options.on_closed()
+
+    async def _close(self) -> None:
+        link, self._link = self._link, None
+        self._run_task.cancel()
+        if self.status != "closed":
+            self.dispatch.clear()
+            self._end(None)
+        if link is not None:
+            await link.close()
+        await asyncio.wait({self._run_task})
+
+
+def _describe(loss: Loss) -> str:
+    if loss.error is not None:
+        return loss.error.message
+    return loss.reason or ("no close frame came" if loss.code is None else f"close code {loss.code}")
+
+
+def _final_error(loss: Loss, was_connected: bool) -> RingcastError:
+    kind = ConnectionClosed if was_connected else ConnectionRefused
+    said = loss.error
+    error = (
+        kind(_describe(loss)) if said is None else kind(said.message, code=said.code, metadata=said.metadata)
+    )
+    error.__cause__ = said
+    return error

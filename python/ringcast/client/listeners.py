@@ -1,0 +1,111 @@
+"""Who wants to hear of what on one connection: pure, and safe to change from inside a handler.
+
+A listener that is removed is marked as such, so a delivery that is under way passes over it. Running handlers
+is `dispatch.py`; telling the server about subscriptions is done by whoever gives the two callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..naming import RESERVED_EVENTS
+from ..protocol import MAX_NAME_CHARS, MAX_SUBSCRIPTIONS
+
+__all__ = ["END", "Handler", "Listener", "Listeners"]
+
+Handler = Callable[..., Any]
+"""A function or a coroutine function; it gets the arguments of the broadcast."""
+
+END: Final = ""
+"""The end of a connection, for its streams: no event can have this name."""
+
+_UNSUBSCRIBED: Final = RESERVED_EVENTS | {END}
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One registration of one handler."""
+
+    name: str
+    handler: Handler
+    once: bool = False
+    internal: bool = False
+    """Belongs to a stream, which ends it itself: `off` leaves it alone."""
+    active: bool = True
+
+
+class Listeners:
+    """The listeners of a connection by name, in the order in which they were added.
+
+    `on_first` is called with an event name that gets its first listener, `on_last` with one that loses its
+    last. Lifecycle names are never subscribed to, so they are never passed to either.
+    """
+
+    def __init__(self, on_first: Callable[[str], None], on_last: Callable[[str], None]) -> None:
+        self._on_first = on_first
+        self._on_last = on_last
+        self._by_name: dict[str, list[Listener]] = {}
+
+    def add(self, name: str, handler: Handler, *, once: bool = False, internal: bool = False) -> Listener:
+        """Register `handler`; the same one registered twice runs twice.
+
+        Raises `TypeError` if it cannot be called, and `ValueError` for a name that no event can have and for
+        more names than a connection may subscribe to.
+        """
+        if not callable(handler):
+            raise TypeError(f"the handler of {name!r} must be a function, but is {handler!r}")
+        if not isinstance(name, str) or not (0 < len(name) <= MAX_NAME_CHARS or (internal and name == END)):
+            raise ValueError(f"an event name has 1 to {MAX_NAME_CHARS} characters, unlike {name!r}")
+        if name not in self._by_name and len(self.event_names()) >= MAX_SUBSCRIPTIONS:
+            raise ValueError(f"a connection listens for at most {MAX_SUBSCRIPTIONS} event names")
+        listener = Listener(name, handler, once, internal)
+        listeners = self._by_name.setdefault(name, [])
+        listeners.append(listener)
+        if len(listeners) == 1 and name not in _UNSUBSCRIBED:
+            self._on_first(name)
+        return listener
+
+    def remove(self, listener: Listener) -> None:
+        """Take one registration back; a second time does nothing."""
+        if listener.active:
+            listener.active = False
+            self._drop(listener.name, lambda other: other is listener)
+
+    def off(self, name: str | None = None, handler: Handler | None = None) -> None:
+        """Remove a handler of `name`, all handlers of `name`, or all handlers of all names."""
+        for each in [*self._by_name] if name is None else [name]:
+            gone = [
+                listener
+                for listener in self._by_name.get(each, ())
+                if not listener.internal and (handler is None or listener.handler == handler)
+            ]
+            for listener in gone:
+                listener.active = False
+            if gone:
+                self._drop(each, lambda other: not other.active)
+
+    def get(self, name: str) -> tuple[Listener, ...]:
+        """Return the listeners of `name` as they are now: look at `active` before running each."""
+        return tuple(self._by_name.get(name, ()))
+
+    def has(self, name: str) -> bool:
+        """Tell whether anyone listens for `name`."""
+        return name in self._by_name
+
+    def wants(self, name: str) -> bool:
+        """Tell whether anyone listens for the actor's event `name`."""
+        return name in self._by_name and name not in _UNSUBSCRIBED
+
+    def event_names(self) -> tuple[str, ...]:
+        """Return the names to subscribe to, in the order in which they got their first listener."""
+        return tuple(name for name in self._by_name if name not in _UNSUBSCRIBED)
+
+    def _drop(self, name: str, gone: Callable[[Listener], bool]) -> None:
+        rest = [listener for listener in self._by_name.get(name, ()) if not gone(listener)]
+        if rest:
+            self._by_name[name] = rest
+            return
+        if self._by_name.pop(name, None) is not None and name not in _UNSUBSCRIBED:
+            self._on_last(name)

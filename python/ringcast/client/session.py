@@ -1,0 +1,70 @@
+"""What a connection keeps while its network is lost: the session's token, the position, the requests. Pure.
+
+It answers what the next connect message says about the past, and what a connect answer means for it. Sockets,
+listeners and waiting belong to `connection.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..protocol import Connected, Encoding, Gap, Resume
+from .position import Position
+from .requests import Requests
+
+__all__ = ["Arrival", "Session"]
+
+_SESSION_ENDING_REASONS: Final = frozenset({"session_expired", "epoch_changed", "encoding_changed"})
+
+
+@dataclass(slots=True, frozen=True)
+class Arrival:
+    """What a connect answer means to a client.
+
+    Whether it is the first, what it missed, what it sends again.
+    """
+
+    first: bool
+    gap: Gap | None
+    replayed: int | None
+    resend: list[bytes]
+
+
+class Session:
+    """One client's half of a session, over all of its sockets."""
+
+    def __init__(self, encoding: Encoding, max_offline_calls: int) -> None:
+        self.position = Position()
+        self.requests = Requests(encoding, max_offline_calls)
+        self.answer: Connected | None = None
+        """The latest connect answer."""
+
+    def resume(self) -> Resume | None:
+        """Return what to resume from; None before the first connect answer."""
+        if self.answer is None or self.position.epoch is None:
+            return None
+        return Resume(self.answer.session, self.position.epoch, self.position.offset)
+
+    def accept(self, answer: Connected) -> Arrival:
+        """Take a connect answer in.
+
+        Calls that only the old session could answer reject with `OutcomeUnknown`.
+        """
+        previous, self.answer = self.answer, answer
+        self.position.start(answer)
+        if previous is None:
+            return Arrival(True, answer.gap, answer.replayed, [])
+        resumed = answer.session == previous.session and not (
+            answer.gap is not None and answer.gap.reason in _SESSION_ENDING_REASONS
+        )
+        gap = answer.gap
+        if not resumed:
+            self.requests.replace_session()
+            # A new session means that events may be lost, whether or not the server says so.
+            gap = gap or Gap("session_expired")
+        return Arrival(False, gap, answer.replayed, self.requests.resend())
+
+    def lost(self) -> None:
+        """Prepare for a time without network."""
+        self.requests.lost()

@@ -1,0 +1,246 @@
+"""One client WebSocket on picows: whole messages in and out, and one report when it is gone.
+
+picows parses frames. Here fragments are put together, what RFC 6455 forbids is refused, and the close
+handshake is kept. What messages mean, and whether to come back, is decided by the receiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
+from typing import Any, Final, Protocol
+
+import picows
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from ..errors import CloseCode, ConnectionFailure
+from ..protocol import Encoding
+from .config import ClientConfig
+
+__all__ = ["Receiver", "Socket", "open_socket"]
+
+_NO_STATUS: Final = 1005
+"""What RFC 6455 section 7.1.5 has a close frame without a code mean."""
+
+
+class Receiver(Protocol):
+    """What a socket reports to. Neither method may raise."""
+
+    def on_message(self, payload: bytes) -> None:
+        """Take one whole message."""
+
+    def on_lost(self, code: int | None, reason: str) -> None:
+        """Learn, once, that the socket is gone. `code` is None if no close frame came."""
+
+
+class Socket(WSListener):
+    """A WebSocket to a server, from its upgrade to its end."""
+
+    def __init__(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> None:
+        self._receiver = receiver
+        self._config = config
+        self._data_type = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
+        self._transport: WSTransport | None = None
+        self._fragments: list[bytes] | None = None
+        """The parts of a message whose last frame has not come."""
+        self._closing = False
+        """No more messages are sent or taken."""
+        self._failure: tuple[int, str] | None = None
+        """Why this side gave up on the peer."""
+        self._reading = True
+        self._gone = asyncio.get_running_loop().create_future()
+
+    def send(self, payload: bytes) -> None:
+        """Send one message. Does nothing once the socket is closing: `on_lost` follows or has come."""
+        if self._transport is not None and not self._closing:
+            self._transport.send(self._data_type, payload)
+
+    async def close(self) -> None:
+        """Close with code 1000 and wait for the server, but not longer than the close timeout."""
+        self._start_closing(CloseCode.NORMAL, "")
+        try:
+            async with asyncio.timeout(self._config.close_timeout_s):
+                await asyncio.shield(self._gone)
+        except TimeoutError:
+            self.abort()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Give up on a peer that broke the protocol; `on_lost` reports `code`."""
+        if not self._closing:
+            self._failure = (code, reason)
+            self._start_closing(code, reason)
+            self._disconnect()
+
+    def abort(self) -> None:
+        """Drop the socket at once, also while it is still being opened."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.disconnect(False)
+
+    def set_reading(self, reading: bool) -> None:
+        """Stop or go on reading. While not reading, a silent peer is not taken for dead."""
+        if reading is self._reading or self._transport is None or self._closing:
+            return
+        self._reading = reading
+        transport = self._transport.underlying_transport
+        if reading:
+            transport.resume_reading()
+        else:
+            # A ping may be on its way whose pong will not be read in time.
+            self._transport.notify_user_specific_pong_received()
+            transport.pause_reading()
+
+    # What picows calls.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        if self._closing:  # aborted while it was being opened
+            transport.disconnect(False)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            self._answer_close(transport, frame)
+        elif self._closing:
+            return  # picows hands on what it had read already
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.fail(CloseCode.PROTOCOL_ERROR, "a reserved bit is set")
+        elif frame.msg_type is self._data_type and frame.fin and self._fragments is None:
+            self._receiver.on_message(frame.get_payload_as_bytes())
+        elif frame.msg_type is not WSMsgType.PONG:
+            self._take_fragment(frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._closing = True
+        if not self._gone.done():
+            self._gone.set_result(None)
+            self._receiver.on_lost(*self._end(transport))
+
+    def send_user_specific_ping(self, transport: WSTransport) -> None:
+        if self._reading:
+            transport.send_ping()
+        else:
+            # picows expects the answer from the moment this returns; see `set_reading`.
+            asyncio.get_running_loop().call_soon(transport.notify_user_specific_pong_received)
+
+    def is_user_specific_pong(self, frame: WSFrame) -> bool:
+        if frame.msg_type is WSMsgType.PONG:
+            return True
+        # Whatever arrives shows that the peer lives; its pong may be queued behind a long replay.
+        if self._transport is not None:
+            self._transport.notify_user_specific_pong_received()
+        return False
+
+    def pause_writing(self) -> None:
+        """Nothing: what a client writes is bounded by the calls that its user awaits."""
+
+    def resume_writing(self) -> None:
+        """Nothing; see `pause_writing`."""
+
+    # Inner parts.
+
+    def _take_fragment(self, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CONTINUATION:
+            if self._fragments is None:
+                self.fail(CloseCode.PROTOCOL_ERROR, "a continuation without a message")
+                return
+        elif self._fragments is not None:
+            self.fail(CloseCode.PROTOCOL_ERROR, "a new message inside a fragmented one")
+            return
+        elif frame.msg_type is not self._data_type:
+            self.fail(CloseCode.UNSUPPORTED_DATA, "the frame type does not fit the encoding")
+            return
+        else:
+            self._fragments = []
+        self._fragments.append(frame.get_payload_as_bytes())
+        if sum(map(len, self._fragments)) > self._config.max_message_bytes:
+            self.fail(CloseCode.MESSAGE_TOO_BIG, f"a message exceeds {self._config.max_message_bytes} bytes")
+        elif frame.fin:
+            message, self._fragments = b"".join(self._fragments), None
+            self._receiver.on_message(message)
+
+    def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
+        if not self._closing:
+            self._closing = True
+            # An empty close frame is answered with an empty one: `send_close` would put the code 0 on the
+            # wire.
+            transport.send(WSMsgType.CLOSE, frame.get_payload_as_bytes()[:2])
+        self._disconnect()
+
+    def _start_closing(self, code: int, reason: str) -> None:
+        if self._closing or self._transport is None:
+            self._closing = True
+            return
+        # The answer to the close frame has to be read.
+        self.set_reading(True)
+        self._closing = True
+        payload = code.to_bytes(2, "big") + reason.encode()[:120]
+        self._transport.send(WSMsgType.CLOSE, payload)
+
+    def _disconnect(self) -> None:
+        """Close the transport after what is queued has gone out, or without it if the peer takes nothing."""
+        if self._transport is not None:
+            self._transport.disconnect(True)
+            asyncio.get_running_loop().call_later(
+                self._config.close_timeout_s, self._transport.disconnect, False
+            )
+
+    def _end(self, transport: WSTransport) -> tuple[int | None, str]:
+        if self._failure is not None:
+            return self._failure
+        handshake = transport.close_handshake
+        if handshake is None:
+            return None, ""
+        if handshake.recv is not None:
+            return handshake.recv.code.value or _NO_STATUS, handshake.recv.reason or ""
+        # picows itself gave up: a malformed or oversized frame, or a ping without an answer.
+        return (
+            (handshake.sent.code.value, handshake.sent.reason) if handshake.sent is not None else (None, "")
+        )
+
+
+async def open_socket(
+    url: str,
+    receiver: Receiver,
+    encoding: Encoding,
+    config: ClientConfig,
+    socket_factory: Callable[[], OsSocket] | None = None,
+) -> Socket:
+    """Open a WebSocket that speaks `encoding`.
+
+    `socket_factory` gives a socket that is connected already. Raises `OSError` when the server cannot be
+    reached, and `ConnectionFailure` when it does not upgrade.
+    """
+    socket = Socket(receiver, encoding, config)
+    try:
+        _, listener = await picows.ws_connect(
+            lambda: socket,
+            url,
+            ssl_context=config.ssl_context,
+            websocket_handshake_timeout=config.connect_timeout_s,
+            enable_auto_ping=True,
+            auto_ping_idle_timeout=config.ping_idle_s,
+            auto_ping_reply_timeout=config.ping_reply_s,
+            max_frame_size=config.max_message_bytes,
+            extra_headers={"Sec-WebSocket-Protocol": encoding.subprotocol},
+            **_socket_option(socket_factory),
+        )
+    except picows.WSError as error:
+        raise ConnectionFailure(
+            f"the server does not accept the connection: {error}", code="upgrade_refused"
+        ) from error
+    except BaseException:
+        # A cancelled `ws_connect` leaves its socket open.
+        socket.abort()
+        raise
+    if listener is None:
+        raise ConnectionResetError("the server closed the connection before the upgrade")
+    agreed = socket._transport and socket._transport.response.headers.get("Sec-WebSocket-Protocol")
+    if agreed != encoding.subprotocol:
+        socket.abort()
+        raise ConnectionFailure(f"the server does not speak {encoding.subprotocol}", code="upgrade_refused")
+    return socket
+
+
+def _socket_option(socket_factory: Callable[[], OsSocket] | None) -> dict[str, Any]:
+    return {} if socket_factory is None else {"socket_factory": lambda _url: socket_factory()}

@@ -1,0 +1,74 @@
+"""The limits and places that a server runs with, in one frozen value.
+
+What they mean to a client is in `docs/protocol.md`; who enforces each one is said beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+__all__ = ["ServerConfig"]
+
+_MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s"})
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ServerConfig:
+    """Hold every limit of a server. Raises `ValueError` for a number below its least sensible value."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 lets the system choose."""
+
+    store_path: str = "ringcast.db"
+    """File of the default SQLite store; only read when the registry was given no store."""
+
+    max_message_bytes: int = 65_536
+    """Largest message of a client, reassembled. Enforced where frames are read."""
+
+    connect_timeout_s: float = 5.0
+    """How long a socket may stay without its connect message. Enforced where sockets are accepted."""
+
+    close_timeout_s: float = 5.0
+    """How long a socket that would block may delay a close. Enforced by the core."""
+
+    session_window_s: float = 30.0
+    """How long a session waits for its client to come back; 0 ends it with its socket."""
+
+    action_timeout_s: float = 60.0
+    """For actions that name no timeout of their own. A sync action cannot be interrupted."""
+
+    hook_timeout_s: float = 5.0
+    """For each async hook of a connection. A hook that takes longer refuses the connection."""
+
+    start_timeout_s: float = 30.0
+    """For an actor to start: its load, `create_state`, `on_create` and `on_start` together."""
+
+    shutdown_timeout_s: float = 10.0
+    """How long an actor that stops waits for its running actions before it cancels them."""
+
+    save_interval_s: float = 1.0
+    """Changed state is saved this long after the change; 0 saves it on the next turn of the loop."""
+
+    writer_threads: int = 1
+    """Threads of the core that write to sockets."""
+
+    max_calls_recorded: int = 256
+    """Replies that a session keeps to answer repeated requests. The oldest are forgotten first."""
+
+    max_recorded_bytes: int = 1_048_576
+    """Bytes of replies that a session keeps; the newest reply is kept whatever its size."""
+
+    max_pending_messages: int = 1024
+    """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""
+
+    max_pending_bytes: int = 1_048_576
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                continue
+            if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
+                raise ValueError(f"{field.name} is {value}, which is too small")

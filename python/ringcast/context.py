@@ -1,0 +1,123 @@
+"""What an actor's code may do: the context that actions and hooks get, and the same on the actor itself.
+
+Everything here hands on to the running instance (`instance.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Generic
+
+from .connection import Connection, Connections, numbers_of
+from .errors import NotConnected
+from .faults import ActorLog
+from .typevars import ConnStateT, StateT
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .instance import ActorInstance
+
+__all__ = ["ActorScope", "Context"]
+
+
+class ActorScope(Generic[StateT, ConnStateT]):
+    """What a context and an actor have in common."""
+
+    __slots__ = ("_instance",)
+
+    _instance: ActorInstance
+
+    @property
+    def state(self) -> StateT:
+        """The actor's saved state; it may be changed in place or assigned anew."""
+        state: StateT = self._instance.state.value
+        return state
+
+    @state.setter
+    def state(self, state: StateT) -> None:
+        self._instance.state.value = state
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key that clients address this actor by."""
+        return self._instance.key
+
+    @property
+    def actor_id(self) -> str:
+        """The actor's id, unique among all actors of the store."""
+        return self._instance.actor_id
+
+    @property
+    def conns(self) -> Connections[ConnStateT]:
+        """All connections, live: those whose connect hooks have passed and whose session has not ended."""
+        return self._instance.conns
+
+    @property
+    def log(self) -> ActorLog:
+        """A logger whose messages name this actor."""
+        return self._instance.log
+
+    def broadcast(
+        self,
+        name: str,
+        *data: Any,
+        exclude: Connection[ConnStateT] | Iterable[Connection[ConnStateT]] | None = None,
+    ) -> None:
+        """Send an event to every connection that is subscribed to `name`, except those in `exclude`.
+
+        It costs the same for one connection and for thousands. Call it on the loop's thread (another thread
+        uses `Actor.broadcast_threadsafe`). Raises `ReservedName`, `EventTooLarge`, and `ActorDestroyed` once
+        the actor has stopped.
+        """
+        self._instance.emitter.emit(name, data, exclude=None if exclude is None else numbers_of(exclude))
+
+    async def drain(self) -> None:
+        """Wait until the events so far have been offered to every connection that can take them."""
+        await self._instance.drain()
+
+    async def save_state(self) -> None:
+        """Write the state to the store now; returns when it is there. Raises what the store raises."""
+        await self._instance.state.save()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None) -> asyncio.Task[None]:
+        """Run a coroutine in the background for as long as the actor runs.
+
+        It is cancelled when the actor stops; an exception is logged and harms nothing else.
+        """
+        return self._instance.spawn(coroutine, name)
+
+    def destroy(self) -> None:
+        """End this actor and delete its state, once the running actions have returned.
+
+        Its connections are closed for good, `on_disconnect`, `on_stop` and `on_destroy` run, and a later
+        `get_or_create` of the key makes a new actor.
+        """
+        self._instance.destroy()
+
+    def client(self) -> Client:
+        """Return a client, in this process, for other actors of the registry."""
+        client: Client = self._instance.node.client()
+        return client
+
+
+class Context(ActorScope[StateT, ConnStateT]):
+    """What an action or a hook works with: the actor's scope, and the connection that called."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, instance: ActorInstance, connection: Connection[Any] | None) -> None:
+        self._instance = instance
+        self._connection = connection
+
+    @property
+    def conn(self) -> Connection[ConnStateT]:
+        """The connection that called. Raises `NotConnected` when there is none; ask `has_conn` first."""
+        if self._connection is None:
+            raise NotConnected("this needs a connection: call the action on a handle after .connect()")
+        return self._connection
+
+    @property
+    def has_conn(self) -> bool:
+        """Whether a connection called: False for calls over HTTP or from another actor, and in timers."""
+        return self._connection is not None

@@ -1,0 +1,13 @@
+"""The four actors of `ringcast demo`, one for each way of using events.
+
+Running them is the work of `ringcast.cli.demo`.
+"""
+
+from __future__ import annotations
+
+from .chat import ChatRoom
+from .game import GameRoom
+from .news import NewsRoom
+from .ticker import Ticker
+
+__all__ = ["ChatRoom", "GameRoom", "NewsRoom", "Ticker"]

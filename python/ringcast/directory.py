@@ -1,0 +1,168 @@
+"""Which actors run here, found by name and key or by id; each runs once, however many ask at once.
+
+What an actor does when it runs is the work of `instance.py`; what it was before, the store knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterator
+from typing import Any, Final
+
+from .definition import ActorDefinition
+from .errors import ActionTimeout, ActorAlreadyExists, ActorNotFound, CloseCode, ConnectionClosed
+from .instance import ActorInstance
+from .protocol import Connect
+from .seam import Node
+from .store import StoredActor
+
+__all__ = ["Directory"]
+
+_log: Final = logging.getLogger("ringcast.directory")
+
+_Place = tuple[str, tuple[str, ...]]
+"""The name of a definition and a key."""
+
+
+class Directory:
+    """The running actors of one process."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._by_place: dict[_Place, ActorInstance] = {}
+        self._by_id: dict[str, ActorInstance] = {}
+        # Starts and stops under way, by place: whoever comes meanwhile waits for them.
+        self._starting: dict[_Place, asyncio.Task[ActorInstance]] = {}
+        self._stopping: dict[_Place, asyncio.Task[None]] = {}
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._by_place)
+
+    def __iter__(self) -> Iterator[ActorInstance]:
+        return iter(list(self._by_place.values()))
+
+    async def find(self, definition: ActorDefinition, request: Connect) -> ActorInstance:
+        """Return the running actor that `request` asks for, starting it first where it has to be.
+
+        Raises `ActorNotFound` (lookup `get` or `id`), `ActorAlreadyExists` (lookup `create`), what its hooks
+        raise when it starts, and `ConnectionClosed` when the directory has been closed.
+        """
+        key = request.key
+        if request.lookup == "id":
+            key = await self._key_of(definition, str(request.actor_id))
+        place = definition.name, key
+        while True:
+            if self._closed:
+                raise ConnectionClosed("the server is shutting down")
+            if place in self._stopping:
+                await asyncio.wait([self._stopping[place]])
+                continue
+            instance = self._by_place.get(place)
+            if instance is not None:
+                return _existing(instance, request)
+            if place not in self._starting:
+                return await self._start(definition, place, request)
+            try:
+                # Shielded: that one of those who wait gives up must not end the start for the others.
+                return _existing(await asyncio.shield(self._starting[place]), request)
+            except ActorNotFound:
+                # The start that was waited for was not allowed to create; this request may be.
+                if request.lookup in ("get", "id"):
+                    raise
+
+    def retire(self, instance: ActorInstance, code: CloseCode, *, destroy: bool) -> asyncio.Task[None]:
+        """Stop an actor; nobody finds it from now on, and a new one of its key starts when it is done."""
+        place = instance.definition.name, instance.key
+        task = self._stopping.get(place)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._stop(place, instance, code, destroy))
+            self._stopping[place] = task
+        return task
+
+    async def close(self) -> None:
+        """Stop every actor, and start none from now on."""
+        self._closed = True
+        if self._starting:
+            await asyncio.wait(list(self._starting.values()))
+        stops = [self.retire(instance, CloseCode.SERVER_RESTART, destroy=False) for instance in self]
+        if stops:
+            await asyncio.wait(stops)
+
+    async def _key_of(self, definition: ActorDefinition, actor_id: str) -> tuple[str, ...]:
+        instance = self._by_id.get(actor_id)
+        if instance is not None:
+            name, key = instance.definition.name, instance.key
+        else:
+            stored = await self._node.store.load(actor_id)
+            name, key = (stored.name, stored.key) if stored is not None else ("", ())
+        if name != definition.name:
+            raise ActorNotFound(f"no {definition.name} has the id {actor_id!r}")
+        return key
+
+    async def _start(self, definition: ActorDefinition, place: _Place, request: Connect) -> ActorInstance:
+        work = self._find_or_create(definition, place, request)
+        task = asyncio.get_running_loop().create_task(work, name=f"start {definition.name}")
+        self._starting[place] = task
+        task.add_done_callback(lambda done: self._started(place, done))
+        return await asyncio.shield(task)
+
+    def _started(self, place: _Place, task: asyncio.Task[ActorInstance]) -> None:
+        del self._starting[place]
+        # Read here as well, in case that nobody waits for it any more.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.info("%s did not start: %s", place[0], type(error).__name__)
+
+    async def _find_or_create(
+        self, definition: ActorDefinition, place: _Place, request: Connect
+    ) -> ActorInstance:
+        stored = await self._node.store.find(*place)
+        if stored is not None and request.lookup == "create":
+            raise _already_exists(definition.name, place[1])
+        if stored is None and request.lookup in ("get", "id"):
+            raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
+        actor_id = secrets.token_hex(12) if stored is None else stored.actor_id
+        instance = ActorInstance(definition, actor_id, place[1], self._node)
+        try:
+            await self._run_start(instance, stored, request.input)
+        except BaseException:
+            await instance.abandon()
+            raise
+        self._by_place[place] = instance
+        self._by_id[actor_id] = instance
+        return instance
+
+    async def _run_start(self, instance: ActorInstance, stored: StoredActor | None, input: Any) -> None:
+        timeout_s = self._node.config.start_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                await (instance.create(input) if stored is None else instance.load(stored))
+        except TimeoutError:
+            if limit.expired():
+                instance.log.error("the actor did not start within %g s", timeout_s)
+                raise ActionTimeout(
+                    f"{instance.definition.name} did not start within {timeout_s:g} s"
+                ) from None
+            raise
+
+    async def _stop(self, place: _Place, instance: ActorInstance, code: CloseCode, destroy: bool) -> None:
+        try:
+            await instance.stop(code, destroy=destroy)
+        except Exception:
+            instance.log.exception("the actor did not stop cleanly")
+        finally:
+            self._by_place.pop(place, None)
+            self._by_id.pop(instance.actor_id, None)
+            del self._stopping[place]
+
+
+def _existing(instance: ActorInstance, request: Connect) -> ActorInstance:
+    if request.lookup == "create":
+        raise _already_exists(instance.definition.name, instance.key)
+    return instance
+
+
+def _already_exists(name: str, key: tuple[str, ...]) -> ActorAlreadyExists:
+    return ActorAlreadyExists(f"a {name} with the key {list(key)!r} exists already")

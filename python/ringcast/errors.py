@@ -1,0 +1,309 @@
+"""Every error that Ringcast raises or puts on the wire, and the one table of close codes.
+
+The tree::
+
+    RingcastError                      code
+    ├── UserError                      chosen by the actor's author; reaches the client as it is
+    ├── ActorError
+    │   ├── ActorNotFound              actor_not_found
+    │   ├── ActorAlreadyExists         actor_already_exists
+    │   ├── ActorDestroyed             actor_destroyed
+    │   └── UnknownActor               unknown_actor
+    ├── ActionError
+    │   ├── UnknownAction              unknown_action
+    │   ├── ValidationError            validation_error
+    │   ├── ActionTimeout              action_timeout
+    │   ├── InternalError              internal_error
+    │   └── OutcomeUnknown             outcome_unknown
+    ├── ConnectionFailure
+    │   ├── ConnectionRefused          connection_refused
+    │   ├── ConnectionClosed           connection_closed
+    │   ├── ConnectionGone             connection_gone
+    │   ├── NotConnected               not_connected
+    │   └── OfflineQueueFull           offline_queue_full
+    ├── ProtocolError                  invalid_message and the close code that goes with it
+    ├── EventError
+    │   ├── ReservedName               reserved_name
+    │   ├── EventTooLarge              event_too_large
+    │   ├── EventsLost                 events_lost
+    │   └── SubscriptionRefused        subscription_refused
+    └── DefinitionError                invalid_definition
+
+An error crosses the wire as ``{"code": …, "message": …, "metadata": …}`` and is raised again on the
+other side by :func:`from_wire` as the class that owns the code; an unknown code becomes a `UserError`,
+because authors of actors choose their own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+__all__ = [
+    "ActionError",
+    "ActionTimeout",
+    "ActorAlreadyExists",
+    "ActorDestroyed",
+    "ActorError",
+    "ActorNotFound",
+    "CloseCode",
+    "ConnectionClosed",
+    "ConnectionFailure",
+    "ConnectionGone",
+    "ConnectionRefused",
+    "DefinitionError",
+    "EventError",
+    "EventTooLarge",
+    "EventsLost",
+    "InternalError",
+    "NotConnected",
+    "OfflineQueueFull",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "ReservedName",
+    "RingcastError",
+    "SubscriptionRefused",
+    "UnknownAction",
+    "UnknownActor",
+    "UserError",
+    "ValidationError",
+    "from_wire",
+    "may_come_back",
+]
+
+
+class CloseCode(IntEnum):
+    """Why a WebSocket was closed. The private ranges tell a client whether to come back.
+
+    4000 to 4499: do not come back, the same attempt would fail again.
+    4500 to 4999: come back, after the usual back-off.
+    """
+
+    NORMAL = 1000
+    """The client is done: its session ends at once."""
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    """A frame breaks RFC 6455."""
+    UNSUPPORTED_DATA = 1003
+    """A binary frame on a JSON connection, or a text frame on a MessagePack one."""
+    INVALID_TEXT = 1007
+    """A text message is not UTF-8."""
+    MESSAGE_TOO_BIG = 1009
+    """A message exceeds the server's limit (64 KiB by default)."""
+    INTERNAL_ERROR = 1011
+
+    CONNECT_REFUSED = 4000
+    """The actor refused the connection or cannot be had; the error message before the close says why."""
+    INVALID_MESSAGE = 4001
+    """A message that is no JSON or MessagePack, of unknown kind, or with fields missing or of a wrong type."""
+    CONNECT_EXPECTED = 4002
+    """The first message was not a connect message."""
+    DISCONNECTED = 4003
+    """The actor ended this connection by `conn.disconnect()`."""
+    SESSION_REPLACED = 4004
+    """The session was resumed on another socket."""
+    ACTOR_DESTROYED = 4005
+
+    SERVER_RESTART = 4500
+    """The server shuts down."""
+    CONNECT_TIMEOUT = 4501
+    """No connect message came in time."""
+    SLOW_READER = 4502
+    """The client read too slowly and lost events that the ring no longer holds."""
+
+
+_COME_BACK_RANGE = range(4500, 5000)
+_COME_BACK = frozenset({CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, 1005, 1006, 1012, 1013, 1014})
+
+
+def may_come_back(code: int | None) -> bool:
+    """Tell whether a client whose socket was closed with `code` should reconnect (None: no close frame came)."""
+    return code is None or code in _COME_BACK or code in _COME_BACK_RANGE
+
+
+class RingcastError(Exception):
+    """The root of all errors of this package. `code` is stable; `message` is for people."""
+
+    code: str = "error"
+
+    def __init__(self, message: str, *, code: str | None = None, metadata: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+        if code is not None:
+            self.code = code
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON-safe form that goes to a client; `metadata` is left out when it is None."""
+        wire: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.metadata is not None:
+            wire["metadata"] = self.metadata
+        return wire
+
+
+class UserError(RingcastError):
+    """Raise this in an action or a hook to tell the client why: it arrives with message, code and metadata."""
+
+    code = "user_error"
+
+
+class ActorError(RingcastError):
+    """An actor cannot be had."""
+
+
+class ActorNotFound(ActorError):
+    code = "actor_not_found"
+
+
+class ActorAlreadyExists(ActorError):
+    code = "actor_already_exists"
+
+
+class ActorDestroyed(ActorError):
+    code = "actor_destroyed"
+
+
+class UnknownActor(ActorError):
+    """No actor of this name is registered."""
+
+    code = "unknown_actor"
+
+
+class ActionError(RingcastError):
+    """A call did not give a result."""
+
+
+class UnknownAction(ActionError):
+    code = "unknown_action"
+
+
+class ValidationError(ActionError):
+    """An argument, a parameter or an input does not fit its annotation; the message names it."""
+
+    code = "validation_error"
+
+
+class ActionTimeout(ActionError):
+    code = "action_timeout"
+
+
+class InternalError(ActionError):
+    """The action raised something other than `UserError`. The text stays in the server's log."""
+
+    code = "internal_error"
+
+
+class OutcomeUnknown(ActionError):
+    """The call was sent, and the session that would have its result is gone: it ran once or not at all."""
+
+    code = "outcome_unknown"
+
+
+class ConnectionFailure(RingcastError):
+    """A connection cannot do what was asked of it."""
+
+
+class ConnectionRefused(ConnectionFailure):
+    """The server refused the connection for good; `code` says why when the actor gave one."""
+
+    code = "connection_refused"
+
+
+class ConnectionClosed(ConnectionFailure):
+    """The connection was closed, by this side or for good by the other."""
+
+    code = "connection_closed"
+
+
+class ConnectionGone(ConnectionFailure):
+    """The id names a connection that has ended (ids are never used twice)."""
+
+    code = "connection_gone"
+
+
+class NotConnected(ConnectionFailure):
+    """Events need a connection: call `.connect()` on the handle first."""
+
+    code = "not_connected"
+
+
+class OfflineQueueFull(ConnectionFailure):
+    """Too many calls wait for the network to come back."""
+
+    code = "offline_queue_full"
+
+
+class ProtocolError(RingcastError):
+    """The peer broke the protocol; the socket is closed with `close_code`."""
+
+    code = "invalid_message"
+
+    def __init__(
+        self, message: str, *, close_code: CloseCode = CloseCode.INVALID_MESSAGE, code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.close_code = close_code
+
+
+class EventError(RingcastError):
+    """An event cannot be sent or subscribed to."""
+
+
+class ReservedName(EventError):
+    """The name belongs to a lifecycle event."""
+
+    code = "reserved_name"
+
+
+class EventTooLarge(EventError):
+    """One event exceeds what the actor's ring may hold."""
+
+    code = "event_too_large"
+
+
+class EventsLost(EventError):
+    """A stream of events has a gap; `metadata` has its `reason`, and `first` and `last` offset where known."""
+
+    code = "events_lost"
+
+
+class SubscriptionRefused(EventError):
+    code = "subscription_refused"
+
+
+class DefinitionError(RingcastError):
+    """A class, an action or a registry is not well formed; raised where it is defined."""
+
+    code = "invalid_definition"
+
+
+def _by_code() -> dict[str, type[RingcastError]]:
+    found: dict[str, type[RingcastError]] = {}
+    todo: list[type[RingcastError]] = [RingcastError]
+    while todo:
+        cls = todo.pop()
+        todo.extend(cls.__subclasses__())
+        # A base class shares the inherited code "error"; only classes that name their own are looked up.
+        if "code" in vars(cls) and cls is not RingcastError and cls is not ProtocolError:
+            found[cls.code] = cls
+    return found
+
+
+_CLASSES: dict[str, type[RingcastError]] = _by_code()
+
+
+def from_wire(error: Any, default: type[RingcastError] = UserError) -> RingcastError:
+    """Build the exception for an error that came over the wire.
+
+    `error` is the object ``{"code", "message", "metadata"?}``. A code that this package does not know becomes
+    `default` with that code. Anything that is no such object becomes an `InternalError`.
+    """
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+        return InternalError("the server sent an error without a code")
+    code = error["code"]
+    cls = _CLASSES.get(code, default)
+    return cls(str(error.get("message", "")), code=code, metadata=error.get("metadata"))
+
+
+MASKED = "internal error"
+"""What a client reads instead of the text of an unexpected exception."""

@@ -1,0 +1,73 @@
+"""Emitting an event: its name is checked, and its arguments are encoded once per encoding in use.
+
+Who gets it, and when it is written, is decided by the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from .errors import ActorDestroyed, ReservedName
+from .naming import RESERVED_EVENTS
+from .protocol import Encoding
+from .seam import EventStream
+
+__all__ = ["Emitter", "check_event_name"]
+
+_JSON: Final = 1 << Encoding.JSON.index
+_MSGPACK: Final = 1 << Encoding.MSGPACK.index
+
+# Looked up once: these run for every event.
+_encode_json: Final = Encoding.JSON.encode
+_encode_msgpack: Final = Encoding.MSGPACK.encode
+
+
+def check_event_name(name: str) -> None:
+    """Raise `ReservedName` for a name that clients use for the life of a connection."""
+    if name in RESERVED_EVENTS:
+        raise ReservedName(f"{name!r} is the name of a connection's own event; choose another for yours")
+
+
+class Emitter:
+    """The way of one running actor's events into its stream."""
+
+    __slots__ = ("_actor", "_stream")
+
+    def __init__(self, stream: EventStream, actor: str) -> None:
+        self._stream: EventStream | None = stream
+        self._actor = actor
+
+    def emit(
+        self,
+        name: str,
+        data: Sequence[Any],
+        *,
+        only: Sequence[int] | None = None,
+        exclude: Sequence[int] | None = None,
+    ) -> None:
+        """Append an event to the stream: for all that are subscribed except `exclude`, or for `only` these.
+
+        May be called from any thread. Raises `ReservedName`, `EventTooLarge`, `ActorDestroyed` once the actor
+        has stopped, and what an encoder raises for data that it cannot write.
+        """
+        if name in RESERVED_EVENTS:
+            check_event_name(name)
+        stream = self._stream
+        if stream is None:
+            raise ActorDestroyed(f"{self._actor} has stopped and cannot send events")
+        offset = 0
+        # Again when, off the loop's thread, a connection with another encoding opened in between.
+        while offset == 0:
+            encodings = stream.encodings
+            offset = stream.publish(
+                name,
+                _encode_json(data) if encodings & _JSON else None,
+                _encode_msgpack(data) if encodings & _MSGPACK else None,
+                only=only,
+                exclude=exclude,
+            )
+
+    def close(self) -> None:
+        """Refuse every later event. Idempotent."""
+        self._stream = None

@@ -1,0 +1,357 @@
+"""One running actor: its life from start to stop, its connections, and the calls that it answers.
+
+It is the actor side of the seam (`seam.py`): it emits into a stream and never sees a socket. Which actors
+run, and that each runs once, is the work of `directory.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Coroutine, Iterable
+from enum import Enum
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from .action import ActionSpec
+from .connection import Connection, Connections
+from .context import Context
+from .definition import ActorDefinition
+from .errors import ActionTimeout, ActorDestroyed, CloseCode, OutcomeUnknown, RingcastError, UnknownAction
+from .event import Emitter
+from .faults import ActorLog, Hook, for_client, was_cancelled
+from .protocol import Call, Connect
+from .seam import GatewayStream, Node, Respond
+from .state import SavedState
+from .store import StoredActor
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+__all__ = ["ActorInstance", "Status"]
+
+
+class Status(Enum):
+    STARTING = 1
+    RUNNING = 2
+    STOPPING = 3
+    """No new call or connection; what runs may end."""
+    STOPPED = 4
+
+
+class ActorInstance:
+    """A running actor. Made by the directory, which starts it once and stops it once."""
+
+    def __init__(self, definition: ActorDefinition, actor_id: str, key: tuple[str, ...], node: Node) -> None:
+        self.definition = definition
+        self.actor_id = actor_id
+        self.key = key
+        self.node = node
+        self.status = Status.STARTING
+        self.log = ActorLog(definition.name, actor_id, key)
+        self.stream: GatewayStream = node.open_stream(secrets.token_urlsafe(9), definition)
+        self.emitter = Emitter(self.stream, f"{definition.name} {actor_id}")
+        self.conns: Connections[Any] = Connections(self.emitter)
+        self.state = SavedState(definition.state, node.store, actor_id, node.config.save_interval_s, self.log)
+        # Actions and hooks that are waited for at stop, and background tasks that are cancelled.
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self.actor: Actor[Any, Any] = definition.cls.__new__(definition.cls)
+        self.actor._instance = self
+        self._context: Context[Any, Any] = Context(self, None)
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def create(self, input: Any) -> None:
+        """Start an actor that the store does not have yet: it is stored once `on_create` has passed."""
+        self.actor.__init__()  # type: ignore[misc]  # made by __new__, so that `__init__` can use the scope
+        hooks = self.definition.hooks
+        if hooks.create_state is None:
+            state = self.definition.state.construct()
+        else:
+            value = self.definition.checked("create_state", f"{self.definition.name} input", input)
+            state = await hooks.create_state.run(self.actor, self._context, value)
+        self.state.begin(state)
+        await _run_hook(hooks.on_create, self.actor, self._context)
+        stored = StoredActor(self.actor_id, self.definition.name, self.key, self.state.mark_saved())
+        await self.node.store.create(stored)
+        await self._begin()
+
+    async def load(self, stored: StoredActor) -> None:
+        """Start an actor that the store has."""
+        self.actor.__init__()  # type: ignore[misc]
+        self.state.load(stored.state)
+        await self._begin()
+
+    async def _begin(self) -> None:
+        await _run_hook(self.definition.hooks.on_start, self.actor, self._context)
+        self.status = Status.RUNNING
+        if self.definition.hooks.on_state_change is not None:
+            self.state.settle()
+        self.state.start_saving()
+
+    async def abandon(self) -> None:
+        """Let go of an actor whose start failed."""
+        self.status = Status.STOPPED
+        await _finish(self._background, 0)
+        self.emitter.close()
+        self.stream.shut()
+
+    async def stop(self, code: CloseCode, *, destroy: bool = False) -> None:
+        """End every connection with `code`, run `on_stop`, save or delete the state, let go of the stream.
+
+        Running actions are waited for up to the configured time, then cancelled. Raises nothing: what a hook
+        or the store raises is logged.
+        """
+        self.status = Status.STOPPING
+        hooks = self.definition.hooks
+        timeout_s = self.node.config.shutdown_timeout_s
+        await _finish(self._tasks, timeout_s)
+        leaving = [connection for connection in self.conns if self.conns.release(connection)]
+        if hooks.on_disconnect is not None:
+            await self._guarded(*(self._hook(hooks.on_disconnect, Context(self, c)) for c in leaving))
+        await _finish(self._background, 0)
+        # The connections are still open in the stream: a broadcast of `on_stop` reaches their clients.
+        await self._guarded(_run_hook(hooks.on_stop, self.actor, self._context, timeout_s=timeout_s))
+        self.state.stop_saving()
+        if destroy:
+            await self._guarded(self.node.store.delete(self.actor_id))
+            await self._guarded(_run_hook(hooks.on_destroy, self.actor, self._context, timeout_s=timeout_s))
+        else:
+            await self._guarded(self.state.save())
+        # The last events go out before the close frames.
+        await self._guarded(self.drain())
+        self.status = Status.STOPPED
+        self.emitter.close()
+        for connection in leaving:
+            connection.end(code)
+        self.stream.shut()
+
+    def destroy(self) -> None:
+        """Begin to end this actor for good; the running action may return first."""
+        if self.status is Status.RUNNING:
+            self.status = Status.STOPPING
+            self.node.retire(self)
+
+    # --- connections ------------------------------------------------------------------------------------
+
+    def is_at(self, address: Connect) -> bool:
+        """Tell whether this is the actor that `address` names."""
+        if address.actor not in self.definition.wire_names:
+            return False
+        return address.actor_id == self.actor_id if address.lookup == "id" else address.key == self.key
+
+    async def admit(self, params: Any) -> Connection[Any]:
+        """Run `on_before_connect` and `create_conn_state`. Raises what refuses the connection."""
+        definition = self.definition
+        what = f"{definition.name} params"
+        hooks = definition.hooks
+        self._require_running()
+        if hooks.on_before_connect is not None:
+            value = definition.checked("on_before_connect", what, params)
+            await self._hook(hooks.on_before_connect, self._context, value)
+        if hooks.create_conn_state is not None:
+            value = definition.checked("create_conn_state", what, params)
+            state = await self._hook(hooks.create_conn_state, self._context, value)
+        else:
+            state = definition.conn_state.validated_or_constructed(params, "params")
+        self._settle()
+        self._require_running()
+        return Connection(secrets.token_hex(8), params, state, self.emitter)
+
+    def may_subscribe(self, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
+        """Ask `can_subscribe`. A hook that raises anything but an error of this package refuses."""
+        hook = self.definition.hooks.can_subscribe
+        if hook is None:
+            return True
+        context = Context(self, connection)
+        if hook.is_async:
+            return self._ask(hook, context, name)
+        try:
+            return bool(hook.start(self.actor, context, name))
+        except (Exception, asyncio.CancelledError) as error:
+            raise for_client(error, self.log, hook.name) from None
+
+    async def _ask(self, hook: Hook, context: Context[Any, Any], name: str) -> bool:
+        try:
+            return bool(await self._hook(hook, context, name))
+        except Exception as error:
+            raise for_client(error, self.log, hook.name) from None
+
+    async def join(self, connection: Connection[Any]) -> None:
+        """Run `on_connect`, then make the connection visible. Raises what refuses it."""
+        hooks = self.definition.hooks
+        context = Context(self, connection)
+        await self._hook(hooks.on_connect, context)
+        self.conns.admit(connection)
+        self._settle()
+        if self.status is not Status.RUNNING:
+            self.leave(connection)
+            self._require_running()
+
+    def leave(self, connection: Connection[Any]) -> None:
+        """The session has ended: run `on_disconnect`, if `on_connect` had passed. Idempotent."""
+        hook = self.definition.hooks.on_disconnect
+        if not self.conns.release(connection) or hook is None:
+            return
+        context = Context(self, connection)
+        if hook.is_async:
+            self._start(self._guarded(self._hook(hook, context), settle=True))
+            return
+        try:
+            hook.start(self.actor, context)
+        except (Exception, asyncio.CancelledError):
+            self.log.exception("on_disconnect raised")
+        self._settle()
+
+    # --- calls ------------------------------------------------------------------------------------------
+
+    def call(self, connection: Connection[Any] | None, request: Call, respond: Respond) -> None:
+        """Run an action. `respond` gets its result or error, before this returns where the action is sync."""
+        before_response = self.definition.hooks.on_before_action_response
+        outcome: Any = None
+        try:
+            spec = self.definition.actions.get(request.action)
+            if spec is None:
+                raise UnknownAction(f"{self.definition.name} has no action {request.action!r}")
+            self._require_running()
+            arguments = spec.arguments.bind(request.args)
+            context: Context[Any, Any] = Context(self, connection)
+            later = spec.is_async or (before_response is not None and before_response.is_async)
+            if not later:
+                outcome = spec.function(self.actor, context, *arguments)
+                # A sync method may hand on a coroutine, as one does under a decorator that knows no async.
+                later = type(outcome) is CoroutineType
+                if before_response is not None and not later:
+                    outcome = before_response.start(self.actor, context, spec.name, arguments, outcome)
+        except (Exception, asyncio.CancelledError) as error:
+            fault = for_client(error, self.log, f"action {request.action}")
+            self._settle()
+            respond(request.id, None, fault)
+            return
+        if later:
+            self._start(self._run(spec, context, arguments, outcome, (request.id, respond)))
+        else:
+            self._settle()
+            respond(request.id, outcome, None)
+
+    async def _run(
+        self,
+        spec: ActionSpec,
+        context: Context[Any, Any],
+        arguments: list[Any],
+        started: Any,
+        answer: tuple[int, Respond],
+    ) -> None:
+        id, respond = answer
+        timeout_s = spec.timeout_s or self.node.config.action_timeout_s
+        result: Any = None
+        fault: RingcastError | None = None
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                result = spec.function(self.actor, context, *arguments) if started is None else started
+                if type(result) is CoroutineType:
+                    result = await result
+                hook = self.definition.hooks.on_before_action_response
+                if hook is not None:
+                    result = hook.start(self.actor, context, spec.name, arguments, result)
+                    if type(result) is CoroutineType:
+                        result = await result
+        except asyncio.CancelledError as error:
+            if was_cancelled():
+                fault = OutcomeUnknown(f"{spec.name} was cancelled: the actor has stopped")
+            else:
+                fault = for_client(error, self.log, f"action {spec.name}")
+        except TimeoutError as error:
+            if limit.expired():
+                fault = ActionTimeout(f"{spec.name} took longer than {timeout_s:g} s")
+            else:
+                fault = for_client(error, self.log, f"action {spec.name}")
+        except Exception as error:
+            fault = for_client(error, self.log, f"action {spec.name}")
+        self._settle()
+        respond(id, result, fault)
+
+    # --- background -------------------------------------------------------------------------------------
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str | None) -> asyncio.Task[None]:
+        """Run a coroutine until the actor stops."""
+        if self.status is Status.STOPPED:
+            coroutine.close()
+            raise ActorDestroyed(f"{self.definition.name} {self.actor_id} has stopped")
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+        return task
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("background task %s raised", task.get_name(), exc_info=error)
+
+    async def drain(self) -> None:
+        await self.node.drain(self.stream)
+
+    # --- inner ------------------------------------------------------------------------------------------
+
+    def _require_running(self) -> None:
+        if self.status is not Status.RUNNING:
+            raise ActorDestroyed(f"{self.definition.name} {self.actor_id} is not running")
+
+    async def _hook(self, hook: Hook | None, *arguments: Any) -> Any:
+        """Run a hook of a connection."""
+        return await _run_hook(hook, self.actor, *arguments, timeout_s=self.node.config.hook_timeout_s)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, *work: Awaitable[Any], settle: bool = False) -> None:
+        """Wait for all of `work`; log what it raises."""
+        for outcome in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                self.log.error("a hook or a save failed", exc_info=outcome)
+        if settle:
+            self._settle()
+
+    def _settle(self) -> None:
+        """User code has run: see whether the state has changed."""
+        self.state.touch()
+        hook = self.definition.hooks.on_state_change
+        if hook is None or self.status is Status.STARTING:
+            return
+        try:
+            if not self.state.changed():
+                return
+            outcome = hook.start(self.actor, self._context)
+            if type(outcome) is CoroutineType:
+                self._start(self._settle_later(outcome))
+                return
+            # What the hook itself changed is no news to it.
+            self.state.settle()
+        except (Exception, asyncio.CancelledError):
+            self.log.exception("on_state_change raised, or the state cannot be written as JSON")
+
+    async def _settle_later(self, hook: Awaitable[Any]) -> None:
+        await self._guarded(asyncio.wait_for(hook, self.node.config.hook_timeout_s))
+        try:
+            self.state.settle()
+        except Exception:
+            self.log.exception("the state cannot be written as JSON")
+
+
+async def _run_hook(hook: Hook | None, actor: object, *arguments: Any, timeout_s: float | None = None) -> Any:
+    return None if hook is None else await hook.run(actor, *arguments, timeout_s=timeout_s)
+
+
+async def _finish(tasks: Iterable[asyncio.Task[Any]], timeout_s: float) -> None:
+    """Wait for the tasks up to `timeout_s`, then cancel what is left and wait for that."""
+    current = asyncio.current_task()
+    waiting = {task for task in tasks if task is not current}
+    if waiting and timeout_s:
+        _, waiting = await asyncio.wait(waiting, timeout=timeout_s)
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        await asyncio.wait(waiting, timeout=1)

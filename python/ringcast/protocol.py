@@ -1,0 +1,445 @@
+"""The wire messages of both sides, and their two encodings: pure functions, no sockets.
+
+`docs/protocol.md` is the specification; `tests/wire/` holds golden messages for every kind. A message is an
+array whose first element names its kind. Event frames are built by the core, from the payload that
+`Encoding.encode` gives for the event's arguments; everything else is built here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, cast
+
+import msgpack  # type: ignore[import-untyped]  # it ships no types
+import orjson
+from pydantic_core import to_jsonable_python
+
+from .errors import CloseCode, ProtocolError
+
+__all__ = [
+    "MAX_KEY_PARTS",
+    "MAX_NAME_CHARS",
+    "MAX_SUBSCRIPTIONS",
+    "Call",
+    "ClientMessage",
+    "Connect",
+    "Connected",
+    "Encoding",
+    "Error",
+    "Event",
+    "Gap",
+    "Lookup",
+    "Reply",
+    "Resume",
+    "ServerMessage",
+    "Subscribe",
+    "Unsubscribe",
+    "parse_address",
+    "parse_client_message",
+    "parse_server_message",
+]
+
+MAX_NAME_CHARS: Final = 128
+"""Longest name of an actor, an action or an event, and longest part of a key, in characters."""
+MAX_KEY_PARTS: Final = 16
+MAX_SUBSCRIPTIONS: Final = 256
+"""Most event names that one connection may listen for."""
+
+Lookup = Literal["get", "get_or_create", "create", "id"]
+_ADDRESS: Final = ("key", "lookup", "actor_id", "input")
+_LOOKUPS: Final = frozenset({"get", "get_or_create", "create", "id"})
+
+
+def _encode_json(value: Any) -> bytes:
+    # OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
+    # OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
+    return orjson.dumps(value, default=to_jsonable_python, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+
+
+def _encode_msgpack(value: Any) -> bytes:
+    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+
+
+def _decode_msgpack(data: bytes) -> Any:
+    # strict_map_key off: integer keys are valid MessagePack and lossless there.
+    return msgpack.unpackb(data, strict_map_key=False)
+
+
+class Encoding(Enum):
+    """How messages are written: chosen by the WebSocket subprotocol, fixed for a session."""
+
+    JSON = ("ringcast.v1.json", 0, _encode_json, orjson.loads)
+    MSGPACK = ("ringcast.v1.msgpack", 1, _encode_msgpack, _decode_msgpack)
+
+    def __init__(
+        self, subprotocol: str, index: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+    ) -> None:
+        self.subprotocol = subprotocol
+        self.index = index
+        """The encoding's number in the core; `1 << index` is its bit in `Stream.encodings`."""
+        self.encode = encode
+        self.decode = decode
+
+    @property
+    def is_text(self) -> bool:
+        """Whether messages travel in text frames."""
+        return self is Encoding.JSON
+
+
+@dataclass(slots=True, frozen=True)
+class Resume:
+    """Where a client that comes back left off: its session's token, and the position of the last event
+    seen."""
+
+    session: str
+    epoch: str
+    offset: int
+
+
+@dataclass(slots=True, frozen=True)
+class Connect:
+    """The first message: which actor, with what parameters, listening for what, resuming from where."""
+
+    actor: str
+    key: tuple[str, ...] = ()
+    lookup: Lookup = "get_or_create"
+    actor_id: str | None = None
+    input: Any = None
+    params: Any = None
+    subscriptions: tuple[str, ...] = ()
+    resume: Resume | None = None
+
+    def to_wire(self) -> list[Any]:
+        """Return the message as an array; absent options are left out."""
+        body: dict[str, Any] = {"actor": self.actor, "lookup": self.lookup}
+        if self.lookup == "id":
+            body["actor_id"] = self.actor_id
+        else:
+            body["key"] = list(self.key)
+        if self.input is not None:
+            body["input"] = self.input
+        if self.params is not None:
+            body["params"] = self.params
+        if self.subscriptions:
+            body["subscriptions"] = list(self.subscriptions)
+        if self.resume is not None:
+            body["resume"] = {
+                "session": self.resume.session,
+                "epoch": self.resume.epoch,
+                "offset": self.resume.offset,
+            }
+        return ["connect", body]
+
+
+class Call(NamedTuple):
+    """Run an action. `id` counts up by one within a session, over calls and subscriptions together."""
+
+    id: int
+    action: str
+    args: list[Any]
+
+    def to_wire(self) -> list[Any]:
+        return ["call", self.id, self.action, self.args]
+
+
+class Subscribe(NamedTuple):
+    """Listen for an event name from now on. Answered with a reply (null) or an error."""
+
+    id: int
+    name: str
+
+    def to_wire(self) -> list[Any]:
+        return ["subscribe", self.id, self.name]
+
+
+class Unsubscribe(NamedTuple):
+    id: int
+    name: str
+
+    def to_wire(self) -> list[Any]:
+        return ["unsubscribe", self.id, self.name]
+
+
+ClientMessage = Connect | Call | Subscribe | Unsubscribe
+
+
+@dataclass(slots=True, frozen=True)
+class Gap:
+    """Events that this connection was entitled to are lost: offsets `first` to `last`, where known.
+
+    Reasons: `session_expired` (the session is unknown or its window has passed), `ring_overflow` (the ring no
+    longer holds them), `epoch_changed` (the actor started a new stream), `encoding_changed`.
+    """
+
+    reason: str
+    first: int | None = None
+    last: int | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        wire: dict[str, Any] = {"reason": self.reason}
+        if self.first is not None:
+            wire["first"] = self.first
+        if self.last is not None:
+            wire["last"] = self.last
+        return wire
+
+
+@dataclass(slots=True, frozen=True)
+class Connected:
+    """The answer to a connect message.
+
+    `offset` is the position that the connection starts from: the client stores it before it handles events.
+    `replayed` counts the events that follow because they were missed; it is None on a first connect and
+    with a gap that replaces the session. `gap` is set when events were lost.
+    """
+
+    stream: int
+    epoch: str
+    offset: int
+    connection: str
+    session: str
+    actor_id: str
+    window_s: float
+    replayed: int | None = None
+    gap: Gap | None = None
+    refused_subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def to_wire(self) -> list[Any]:
+        body: dict[str, Any] = {
+            "stream": self.stream,
+            "epoch": self.epoch,
+            "offset": self.offset,
+            "connection": self.connection,
+            "session": self.session,
+            "actor_id": self.actor_id,
+            "window_s": self.window_s,
+        }
+        if self.replayed is not None:
+            body["replayed"] = self.replayed
+        if self.gap is not None:
+            body["gap"] = self.gap.to_wire()
+        if self.refused_subscriptions:
+            body["refused_subscriptions"] = self.refused_subscriptions
+        return ["connected", body]
+
+
+class Event(NamedTuple):
+    """One event. `stream` is the number from the connect answer; `args` are what was broadcast."""
+
+    stream: int
+    offset: int
+    name: str
+    args: list[Any]
+
+    def to_wire(self) -> list[Any]:
+        return ["event", self.stream, self.offset, self.name, self.args]
+
+
+class Reply(NamedTuple):
+    id: int
+    value: Any
+
+    def to_wire(self) -> list[Any]:
+        return ["reply", self.id, self.value]
+
+
+class Error(NamedTuple):
+    """A request failed (`id`), or the connection did (`id` is None: a close frame follows)."""
+
+    id: int | None
+    error: dict[str, Any]
+
+    def to_wire(self) -> list[Any]:
+        return ["error", self.id, self.error]
+
+
+ServerMessage = Connected | Event | Reply | Error | Gap
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ProtocolError(message)
+
+
+def _decode(encoding: Encoding, payload: bytes) -> list[Any]:
+    try:
+        message = encoding.decode(payload)
+    except Exception as error:  # each decoder has its own tree of errors, and MessagePack several
+        raise ProtocolError(f"the message is not valid {encoding.name}") from error
+    _require(
+        isinstance(message, list) and bool(message) and isinstance(message[0], str),
+        "a message is an array that starts with its kind",
+    )
+    return cast(list[Any], message)
+
+
+def _is_int(value: Any, least: int = 0) -> bool:
+    return type(value) is int and least <= value < 2**63
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS
+
+
+def _parse_connect(message: list[Any]) -> Connect:
+    _require(len(message) == 2 and isinstance(message[1], dict), "connect takes one object")
+    return _connect_from(message[1])
+
+
+def parse_address(actor: str, body: dict[Any, Any]) -> Connect:
+    """Take an actor's address from an HTTP request: `key`, `lookup`, `actor_id` and `input` of `body`.
+
+    Raises `ProtocolError` by the rules of a connect message.
+    """
+    return _connect_from({**{name: body[name] for name in _ADDRESS if name in body}, "actor": actor})
+
+
+def _connect_from(body: dict[Any, Any]) -> Connect:
+    _require(_is_name(body.get("actor")), "connect.actor is a name")
+    lookup = body.get("lookup", "get_or_create")
+    _require(
+        isinstance(lookup, str) and lookup in _LOOKUPS, "connect.lookup is get, get_or_create, create or id"
+    )
+    key = body.get("key", [])
+    _require(
+        isinstance(key, list)
+        and len(key) <= MAX_KEY_PARTS
+        and all(isinstance(part, str) for part in key)
+        and all(len(part) <= MAX_NAME_CHARS for part in key),
+        f"connect.key is an array of at most {MAX_KEY_PARTS} strings of at most {MAX_NAME_CHARS} characters",
+    )
+    actor_id = body.get("actor_id")
+    _require(
+        _is_name(actor_id) if lookup == "id" else actor_id is None,
+        "connect.actor_id goes with lookup id, and only with it",
+    )
+    subscriptions = body.get("subscriptions", [])
+    _require(
+        isinstance(subscriptions, list)
+        and len(subscriptions) <= MAX_SUBSCRIPTIONS
+        and all(_is_name(name) for name in subscriptions),
+        f"connect.subscriptions is an array of at most {MAX_SUBSCRIPTIONS} names",
+    )
+    return Connect(
+        actor=body["actor"],
+        key=tuple(key),
+        lookup=cast(Lookup, lookup),
+        actor_id=actor_id,
+        input=body.get("input"),
+        params=body.get("params"),
+        subscriptions=tuple(dict.fromkeys(subscriptions)),
+        resume=_parse_resume(body.get("resume")),
+    )
+
+
+def _parse_resume(resume: Any) -> Resume | None:
+    if resume is None:
+        return None
+    _require(
+        isinstance(resume, dict)
+        and isinstance(resume.get("session"), str)
+        and isinstance(resume.get("epoch"), str)
+        and _is_int(resume.get("offset")),
+        "connect.resume has session, epoch and offset",
+    )
+    return Resume(resume["session"], resume["epoch"], resume["offset"])
+
+
+def _parse_call(message: list[Any]) -> Call:
+    match message:
+        case [_, id, action, args] if _is_int(id, 1) and _is_name(action) and isinstance(args, list):
+            return Call(id, action, args)
+    raise ProtocolError("call takes an id, an action and an array of arguments")
+
+
+def _parse_subscription(message: list[Any]) -> Subscribe | Unsubscribe:
+    match message:
+        case [kind, id, name] if _is_int(id, 1) and _is_name(name):
+            return Subscribe(id, name) if kind == "subscribe" else Unsubscribe(id, name)
+    raise ProtocolError(f"{message[0]} takes an id and an event name")
+
+
+_CLIENT_KINDS: Final[dict[str, Callable[[list[Any]], ClientMessage]]] = {
+    "connect": _parse_connect,
+    "call": _parse_call,
+    "subscribe": _parse_subscription,
+    "unsubscribe": _parse_subscription,
+}
+
+
+def parse_client_message(encoding: Encoding, payload: bytes) -> ClientMessage:
+    """Decode a message that a client sent.
+
+    Raises `ProtocolError`, with the code to close with, for anything that is not exactly one known message.
+    Unknown keys of an object are ignored, so that a newer client can talk to an older server.
+    """
+    message = _decode(encoding, payload)
+    parse = _CLIENT_KINDS.get(message[0])
+    if parse is None:
+        raise ProtocolError(f"unknown message kind {message[0][:MAX_NAME_CHARS]!r}", code="unknown_message")
+    return parse(message)
+
+
+def _parse_gap(gap: Any) -> Gap:
+    match gap:
+        case {"reason": str(reason)} if all(_is_int_or_none(gap.get(name)) for name in ("first", "last")):
+            return Gap(reason, gap.get("first"), gap.get("last"))
+    raise ProtocolError("a gap has a reason, and offsets where they are known")
+
+
+def _is_int_or_none(value: Any) -> bool:
+    return value is None or _is_int(value)
+
+
+def _parse_connected(body: dict[Any, Any]) -> Connected:
+    match body:
+        case {
+            "stream": int(stream),
+            "epoch": str(epoch),
+            "offset": int(offset),
+            "connection": str(connection),
+            "session": str(session),
+            "actor_id": str(actor_id),
+            "window_s": int() | float() as window_s,
+        }:
+            gap, refused = body.get("gap"), body.get("refused_subscriptions", {})
+            _require(_is_int_or_none(body.get("replayed")), "connected.replayed is a count")
+            _require(isinstance(refused, dict), "connected.refused_subscriptions is an object")
+            return Connected(
+                stream=stream,
+                epoch=epoch,
+                offset=offset,
+                connection=connection,
+                session=session,
+                actor_id=actor_id,
+                window_s=window_s,
+                replayed=body.get("replayed"),
+                gap=None if gap is None else _parse_gap(gap),
+                refused_subscriptions=refused,
+            )
+    raise ProtocolError("connected lacks a field, or one has a wrong type")
+
+
+def parse_server_message(encoding: Encoding, payload: bytes) -> ServerMessage | None:
+    """Decode a message that a server sent.
+
+    Returns None for a kind that this version does not know: a newer server may send more.
+    Raises `ProtocolError` for a message that is malformed.
+    """
+    message = _decode(encoding, payload)
+    match message:
+        case ["event", int(stream), int(offset), str(name), list(args)]:
+            return Event(stream, offset, name, args)
+        case ["reply", int(id), value]:
+            return Reply(id, value)
+        case ["error", (int() | None) as request, dict(error)]:
+            return Error(request, error)
+        case ["connected", dict(body)]:
+            return _parse_connected(body)
+        case ["gap", dict(gap)]:
+            return _parse_gap(gap)
+        case ["event" | "reply" | "error" | "connected" | "gap", *_]:
+            raise ProtocolError(f"malformed {message[0]} message", close_code=CloseCode.INVALID_MESSAGE)
+    return None

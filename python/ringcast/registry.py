@@ -1,0 +1,114 @@
+"""`Registry`: the actor classes of an application, and how they are run.
+
+What runs them is the router (`router.py`), made on first use.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .actor import Actor
+from .config import ServerConfig
+from .definition import ActorDefinition, define
+from .errors import DefinitionError, UnknownActor
+from .store import SqliteStore, Store
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .router import Router
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Bring actor classes together, with the store that keeps them and the limits that they run with.
+
+    Without a `store`, a SQLite file at `config.store_path` is used. Raises `DefinitionError` for a class that
+    is not well formed, or whose name on the wire is taken.
+
+    Run it as a server (`serve`, or `ringcast serve MODULE:REGISTRY`), or in process::
+
+        async with Registry(NewsRoom, store=MemoryStore()) as registry:
+            room = registry.client.get_or_create(NewsRoom, ["world"])
+    """
+
+    def __init__(
+        self,
+        *actor_classes: type[Actor[Any, Any]],
+        store: Store | None = None,
+        config: ServerConfig | None = None,
+    ) -> None:
+        self.config = config or ServerConfig()
+        self.store = store or SqliteStore(self.config.store_path)
+        self.definitions: tuple[ActorDefinition, ...] = tuple(define(cls) for cls in actor_classes)
+        self._by_wire_name: dict[str, ActorDefinition] = {}
+        for definition in self.definitions:
+            self._add(definition)
+        self._router: Router | None = None
+        self._client: Client | None = None
+
+    def definition(self, wire_name: str) -> ActorDefinition:
+        """Return the actor that answers to this name. Raises `UnknownActor`."""
+        found = self._by_wire_name.get(wire_name)
+        if found is None:
+            raise UnknownActor(f"no actor is called {wire_name!r} here")
+        return found
+
+    @property
+    def router(self) -> Router:
+        """The router that runs these actors: made on first use, and anew after `stop`."""
+        if self._router is None:
+            # Here and not above: importing it loads the native module, which definitions do not need.
+            from .router import Router  # noqa: PLC0415
+
+            self._router = Router(self)
+        return self._router
+
+    @property
+    def client(self) -> Client:
+        """A client in this process, with the network's interface. It starts the router on first use."""
+        if self._client is None:
+            from .client import Client  # noqa: PLC0415
+            from .client.in_process import InProcessEndpoint  # noqa: PLC0415
+
+            self._client = Client(endpoint=InProcessEndpoint(self))
+        return self._client
+
+    async def start(self) -> None:
+        """Start the router on the running event loop, for use in process. Raises what the store raises."""
+        await self.router.start()
+
+    async def stop(self) -> None:
+        """Stop the router: actors are saved, connections closed. It may be started again."""
+        if self._router is not None:
+            await self._router.stop()
+        # After the router, so that hooks that run while it stops find both; closed, because a connection in
+        # process would come back, and start a new router for it.
+        client, self._client, self._router = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    def serve(self, *, host: str | None = None, port: int | None = None) -> None:
+        """Run a server until it is interrupted; blocks. `host` and `port` go before the config's."""
+        from .server.serve import run  # noqa: PLC0415
+
+        run(self, host=host, port=port)
+
+    async def __aenter__(self) -> Registry:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _add(self, definition: ActorDefinition) -> None:
+        for wire_name in definition.wire_names:
+            other = self._by_wire_name.setdefault(wire_name, definition)
+            if other is not definition:
+                raise DefinitionError(
+                    f"the actors {other.cls.__qualname__} and {definition.cls.__qualname__} "
+                    f"both answer to {wire_name!r} on the wire"
+                )

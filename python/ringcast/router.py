@@ -1,0 +1,194 @@
+"""The router: where a process's actors, sessions and core come together, from start to stop.
+
+The only importer of the native module. Sockets and HTTP are in `server/`, which calls in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _core
+from .admission import connect
+from .config import ServerConfig
+from .definition import ActorDefinition
+from .directory import Directory
+from .drain import SweepWaiter
+from .errors import CloseCode, ConnectionClosed, RingcastError
+from .faults import for_client
+from .instance import ActorInstance
+from .protocol import Call, Connect, Encoding
+from .session import Gateway, Link, Peer
+from .store import Store
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .registry import Registry
+
+__all__ = ["Link", "Peer", "Router"]
+
+_log: Final = logging.getLogger("ringcast.router")
+
+
+class Router:
+    """Runs the actors of a registry and the sessions of their clients.
+
+    Start it on the event loop that it shall live on, and stop it there. Use it through `Registry` and the
+    server.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.config: ServerConfig = registry.config
+        self.store: Store = registry.store
+        self._directory = Directory(self)
+        self._core: _core.Core | None = None
+        self._gateway: Gateway | None = None
+        self._sweep: SweepWaiter | None = None
+        # Many may ask for the start at once: the first one does it, the others wait for it.
+        self._starting = asyncio.Lock()
+        self._stop: asyncio.Task[None] | None = None
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` has been done and `stop` has not been called."""
+        return self._gateway is not None and not self._gateway.stopping
+
+    async def start(self) -> None:
+        """Open the store and the core. Raises what the store raises. Idempotent until `stop`."""
+        async with self._starting:
+            if self._gateway is not None:
+                return
+            loop = asyncio.get_running_loop()
+            await self.store.open()
+            self._core = _core.Core(
+                writer_threads=self.config.writer_threads, close_timeout_s=self.config.close_timeout_s
+            )
+            self._sweep = SweepWaiter(self._core, loop)
+            self._gateway = Gateway(self.config, loop, self._find, connect)
+
+    async def stop(self) -> None:
+        """Stop in order; a router is not started again.
+
+        New connections are refused, actors finish their running actions and are saved, and every client is
+        sent the close code that tells it to come back. Idempotent.
+        """
+        if self._gateway is None:
+            return
+        if self._stop is None:
+            self._gateway.stopping = True
+            self._stop = asyncio.get_running_loop().create_task(self._shut_down(self._gateway), name="stop")
+        await asyncio.shield(self._stop)
+
+    async def _shut_down(self, gateway: Gateway) -> None:
+        for link in list(gateway.links):
+            # Those who are still connecting; the others leave with their actor.
+            if link.session is None:
+                link.close(CloseCode.SERVER_RESTART)
+        await self._directory.close()
+        for task in list(gateway.tasks):
+            task.cancel()
+        if gateway.tasks:
+            await asyncio.wait(list(gateway.tasks), timeout=1)
+        for link in list(gateway.links):
+            link.close(CloseCode.SERVER_RESTART)
+        assert self._sweep is not None and self._core is not None
+        self._sweep.close()
+        self._core.close()
+        try:
+            await self.store.close()
+        except Exception:
+            _log.exception("the store did not close cleanly")
+
+    # --- what the server calls ----------------------------------------------------------------------------
+
+    def open_sink(self, fd: int, encoding: Encoding) -> _core.Sink:
+        """Let the core write to the socket `fd`. Raises `OSError`; `ConnectionClosed` when not started."""
+        if self._core is None:
+            raise ConnectionClosed("the server is not running")
+        return self._core.open_sink(fd, encoding.index)
+
+    def accept(self, sink: _core.Sink, encoding: Encoding, peer: Peer) -> Link:
+        """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""
+        if self._gateway is None:
+            raise ConnectionClosed("the server is not running")
+        _log.debug("a socket from %s", peer.host)
+        link = Link(self._gateway, sink, encoding)
+        if self._gateway.stopping:
+            link.close(CloseCode.SERVER_RESTART)
+        return link
+
+    async def call(self, request: Connect, action: str, args: list[Any]) -> Any:
+        """Run an action without a connection and return its result. `request` is used as the actor's address.
+
+        Raises a `RingcastError`, fit for a client, for whatever goes wrong.
+        """
+        actor = await self._instance_for_call(request)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def respond(id: int, value: Any, error: RingcastError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        actor.call(None, Call(0, action, args), respond)
+        return await future
+
+    async def resolve(self, request: Connect) -> tuple[str, tuple[str, ...]]:
+        """Return the id and key of the actor that `request` asks for. Raises as `call`."""
+        actor = await self._instance_for_call(request)
+        return actor.actor_id, actor.key
+
+    @property
+    def actors(self) -> int:
+        """How many actors run."""
+        return len(self._directory)
+
+    @property
+    def connections(self) -> int:
+        """How many sessions there are, attached or waiting for their client."""
+        return 0 if self._gateway is None else len(self._gateway.sessions)
+
+    # --- what actors ask (`seam.Node`) ----------------------------------------------------------------------
+
+    def open_stream(self, epoch: str, definition: ActorDefinition) -> _core.Stream:
+        """Open the ring of an actor that starts."""
+        assert self._core is not None
+        options = definition.stream
+        return self._core.open_stream(
+            epoch, max_events=options.max_events, max_bytes=options.max_bytes, slow_reader=options.slow_reader
+        )
+
+    async def drain(self, stream: _core.Stream) -> None:
+        """Wait for the sweep of an actor's stream."""
+        if self._sweep is not None:
+            await self._sweep.drain(stream)
+
+    def client(self) -> Client:
+        """Return the registry's client in this process."""
+        return self.registry.client
+
+    def retire(self, instance: ActorInstance) -> None:
+        """Destroy an actor."""
+        self._directory.retire(instance, CloseCode.ACTOR_DESTROYED, destroy=True)
+
+    # --- inner ------------------------------------------------------------------------------------------
+
+    async def _find(self, request: Connect) -> ActorInstance:
+        if not self.started:
+            raise ConnectionClosed("the server is shutting down")
+        return await self._directory.find(self.registry.definition(request.actor), request)
+
+    async def _instance_for_call(self, request: Connect) -> ActorInstance:
+        try:
+            return await self._find(request)
+        except RingcastError:
+            raise
+        except Exception as error:
+            raise for_client(error, _log, f"starting {request.actor}") from error

@@ -1,0 +1,124 @@
+"""The narrow interface between a running actor and the gateway that its clients hang on.
+
+The gateway side (`session.py`, `admission.py`, the core) owns sockets, sessions, the ring and positions. The
+actor side (`instance.py` and what it uses) owns state and runs user code; it only emits into a stream. Here
+both run in one process and the interface is a function call; nothing beyond these protocols may be assumed by
+either side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import CloseCode, RingcastError
+from .protocol import Call, Connect
+
+if TYPE_CHECKING:
+    from .config import ServerConfig
+    from .store import Store
+
+__all__ = ["ActorPort", "Attachment", "EventStream", "GatewayStream", "Node", "Respond"]
+
+Respond = Callable[[int, Any, RingcastError | None], None]
+"""Takes a request's id, its result, and the error that stands instead of one. Never raises."""
+
+
+class EventStream(Protocol):
+    """Where an actor's events go."""
+
+    @property
+    def encodings(self) -> int: ...
+    def publish(
+        self,
+        name: str,
+        json: bytes | None,
+        msgpack: bytes | None,
+        *,
+        only: Sequence[int] | None = None,
+        exclude: Sequence[int] | None = None,
+    ) -> int: ...
+
+
+class Attachment(Protocol):
+    """The gateway's side of one connection, as the actor sees it."""
+
+    @property
+    def attached(self) -> bool:
+        """Whether a client is at the other end now."""
+
+    def end_soon(self, code: CloseCode, reason: str) -> None:
+        """End the session on the next turn of the loop, so that a reply of the running action goes first."""
+
+    def end(self, code: CloseCode | None, reason: str = "") -> None:
+        """End the session now."""
+
+
+class Member(Protocol):
+    """One connection, as the gateway sees it: a handle to give back to its actor."""
+
+    @property
+    def id(self) -> str: ...
+    def bind(self, attachment: Attachment, number: int) -> None:
+        """Tell the actor's side what the gateway opened for it."""
+
+
+class ActorPort(Protocol):
+    """A running actor, as the gateway sees it."""
+
+    @property
+    def actor_id(self) -> str: ...
+    @property
+    def stream(self) -> GatewayStream: ...
+    def is_at(self, address: Connect) -> bool:
+        """Tell whether this is the actor that `address` names."""
+
+    async def admit(self, params: Any) -> Any:
+        """Run the hooks before a connection; return its `Member`. Raises what refuses it."""
+
+    def may_subscribe(self, member: Any, name: str) -> bool | Awaitable[bool]: ...
+    async def join(self, member: Any) -> None:
+        """Run `on_connect`, then let the actor see the connection. Raises what refuses it."""
+
+    def leave(self, member: Any) -> None:
+        """The session has ended: run `on_disconnect` if the connection had joined. Idempotent."""
+
+    def call(self, member: Any, request: Call, respond: Respond) -> None:
+        """Run an action. `respond` is called exactly once, before this returns where the action is sync."""
+
+
+class GatewayStream(EventStream, Protocol):
+    """The gateway's ring and table of connections for one actor; `_core.Stream` documents the methods."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def head(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    def open(self, encoding: int, subscriptions: Sequence[str] = ()) -> int: ...
+    def attach(self, connection: int, sink: Any, offset: int, message: bytes) -> None: ...
+    def detach(self, connection: int, sink: Any) -> bool: ...
+    def close(self, connection: int) -> bool: ...
+    def resume(self, connection: int, offset: int) -> tuple[int, int, int]: ...
+    def subscribe(self, connection: int, name: str) -> bool: ...
+    def unsubscribe(self, connection: int, name: str) -> bool: ...
+    def shut(self) -> None: ...
+
+
+class Node(Protocol):
+    """What an actor may ask of the process that it runs in."""
+
+    @property
+    def config(self) -> ServerConfig: ...
+    @property
+    def store(self) -> Store: ...
+    def open_stream(self, epoch: str, definition: Any) -> GatewayStream: ...
+    async def drain(self, stream: Any) -> None:
+        """Wait until the sweep has offered everything published so far to every ready connection."""
+
+    def client(self) -> Any: ...
+    def retire(self, instance: Any) -> None:
+        """Destroy an actor, once the running action has returned."""

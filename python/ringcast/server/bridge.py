@@ -1,0 +1,250 @@
+"""From uvicorn's upgrade request to picows' frame parser, with picows kept from writing to the socket.
+
+uvicorn makes an `UpgradeProtocol` where it would make a protocol of its own WebSocket implementations,
+feeds it the request, and installs it as the transport's protocol. `FrameProtocol` is picows' own protocol
+class, so that no object stands between uvloop and the parser. What to do with frames is the listener's
+business.
+
+Both libraries' parts that this module relies on are pinned by `tests/python/server/test_bridge.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, cast
+
+from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # the inner class has no stub
+
+__all__ = ["Accept", "FrameListener", "FrameProtocol", "Gate", "UpgradeProtocol", "upgrade_protocol_class"]
+
+READ_BUFFER_BYTES: Final = 256
+"""picows takes at least 2048; more would cost every idle connection."""
+MAX_READ_BYTES: Final = 16_384
+"""Most bytes read at once. picows doubles its buffer when a read fills it and never gives memory back, so
+without a bound one client that sends fast could make it grow to the size of the kernel's buffer."""
+
+_CLOSE_FRAME: Final = 0x88
+# What picows and the handshake need, and what tells who connects. Cookies and the like would only make the
+# read buffer grow, for as long as the connection lives.
+_FORWARDED: Final = frozenset({b"host", b"upgrade", b"origin", b"user-agent"})
+
+
+class _QuietLog(logging.LoggerAdapter[logging.Logger]):
+    """picows' log. Not a `Logger`, for which picows would make a child per connection.
+
+    picows reports every connection at INFO and every fault of a client at ERROR; here both are DEBUG. What
+    comes with a traceback is a fault of ours and keeps its level.
+    """
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        super().log(level if kwargs.get("exc_info") else logging.DEBUG, msg, *args, **kwargs)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, kwargs
+
+
+_LOG: Final = _QuietLog(logging.getLogger("ringcast.server.picows"))
+
+
+class FrameListener(WSListener):
+    """picows' listener, and what the bridge reports beyond it. In `on_ws_connected` call `Gate.shut`."""
+
+    __slots__ = ()
+
+    def on_broken_frame(self, code: int, reason: str) -> None:
+        """Called when the parser gave up, after every frame before the broken one was delivered."""
+        raise NotImplementedError
+
+    def on_eof(self) -> bool:
+        """Called when the client will send nothing more; return whether to keep the socket for writing."""
+        raise NotImplementedError
+
+
+class Gate:
+    """The transport that picows sees: lets its HTTP response out, and after the upgrade nothing.
+
+    All bytes after the 101 response are the core's to write. The only frame that picows sends by itself,
+    with pings and pongs switched off and a listener that never raises, is the close frame for what it
+    cannot parse; that one reaches the listener as `on_broken_frame`.
+    """
+
+    __slots__ = ("_is_shut", "_listener", "transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._listener: FrameListener | None = None
+        self._is_shut = False
+
+    def shut(self, listener: FrameListener) -> None:
+        """Let nothing out from now on."""
+        self._listener = listener
+        self._is_shut = True
+
+    def release(self) -> None:
+        """Let go of the listener: the socket is gone. Nothing gets out after this either."""
+        self._listener = None
+        self._is_shut = True
+
+    def turn_away(self, code: int) -> None:
+        """Send a close frame with `code` and close the socket. Only where the core does not write to it."""
+        self.transport.write(bytes((_CLOSE_FRAME, 2)) + code.to_bytes(2, "big"))
+        self.transport.close()
+
+    def discard_input(self) -> None:
+        """Read and forget what the client still sends, without parsing it (RFC 6455, section 7.1.7)."""
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, FrameProtocol):
+            self.transport.set_protocol(_Discard(protocol))
+        if not self.transport.is_closing() and not self.transport.is_reading():
+            self.transport.resume_reading()
+
+    # What picows calls on a transport.
+
+    def write(self, data: bytes) -> None:
+        if not self._is_shut:
+            self.transport.write(data)
+        elif self._listener is not None and data[0] == _CLOSE_FRAME:
+            # The parser stands still at the broken frame; what follows would only pile up before it.
+            self.discard_input()
+            # picows parses one frame ahead: the frame before the broken one is delivered after this call.
+            asyncio.get_running_loop().call_soon(
+                self._listener.on_broken_frame,
+                int.from_bytes(data[2:4], "big"),
+                data[4:].decode(errors="replace"),
+            )
+
+    def close(self) -> None:
+        # After the upgrade the listener decides when the socket goes: the client shall get its close frame.
+        if not self._is_shut:
+            self.transport.close()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def get_write_buffer_size(self) -> int:
+        # Never empty, or picows would bypass `write` and send to the descriptor.
+        return 1
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.transport.get_extra_info(name, default)
+
+
+Accept = Callable[[WSUpgradeRequest, asyncio.Transport], WSUpgradeResponseWithListener]
+"""Answers an upgrade request: with a 101 response and a `FrameListener`, or with a refusal."""
+
+
+class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no stub
+    """picows' protocol on a socket that speaks WebSocket from its first byte.
+
+    `max_frame_bytes` bounds one frame's payload. `handshake_timeout_s` bounds the time until the upgrade
+    request is complete; None if it is at hand.
+    """
+
+    __slots__ = ("_accept",)
+
+    def __init__(
+        self, accept: Accept, max_frame_bytes: int, handshake_timeout_s: float | None = None
+    ) -> None:
+        self._accept = accept
+        super().__init__(
+            None,  # host_port: for clients
+            None,  # ws_path: for clients
+            False,  # is_client_side
+            self._on_request,  # ws_listener_factory: picows lets go of it after the request
+            _LOG,
+            True,  # disconnect_on_exception
+            handshake_timeout_s,
+            False,  # enable_auto_ping
+            20.0,  # auto_ping_idle_timeout: unused
+            20.0,  # auto_ping_reply_timeout: unused
+            WSAutoPingStrategy.PING_WHEN_IDLE,  # unused
+            False,  # enable_auto_pong: pings are the listener's, so that their RSV bits are checked
+            max_frame_bytes,
+            None,  # extra_headers: for clients
+            READ_BUFFER_BYTES,
+        )
+
+    def _on_request(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        gate: Gate = self.transport.underlying_transport
+        return self._accept(request, gate.transport)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Start on `transport`, which must be a socket's: picows sets TCP options on it."""
+        super().connection_made(Gate(transport))
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        buffer: memoryview = super().get_buffer(size_hint)
+        return buffer[:MAX_READ_BYTES]
+
+    def eof_received(self) -> bool:
+        """Return whether to keep the socket open for writing."""
+        listener: FrameListener | None = self.listener
+        return listener is not None and listener.on_eof()
+
+
+class _Discard(asyncio.Protocol):
+    """Stands in for a `FrameProtocol` whose input no longer matters."""
+
+    __slots__ = ("_replaced",)
+
+    def __init__(self, replaced: FrameProtocol) -> None:
+        self._replaced = replaced
+
+    def data_received(self, data: bytes) -> None:
+        pass
+
+    def eof_received(self) -> bool:
+        return self._replaced.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._replaced.connection_lost(exc)
+
+
+class UpgradeProtocol(FrameProtocol):
+    """A `FrameProtocol` that gets its upgrade request from uvicorn instead of from the socket."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Take the whole upgrade request. uvicorn calls this once, before it sets the transport's
+        protocol."""
+        rest = memoryview(_trim(data))
+        while rest:
+            buffer = self.get_buffer(len(rest))
+            count = min(len(buffer), len(rest))
+            buffer[:count] = rest[:count]
+            rest = rest[count:]
+            self.buffer_updated(count)
+
+
+def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio.Protocol]:
+    """Return what goes into uvicorn's configuration as `ws`.
+
+    The protocols are not entered in uvicorn's set of connections: at shutdown it would wait for each of
+    them to be closed before the application hears of the shutdown, and it is the application that closes
+    them.
+    """
+
+    def make(config: object, server_state: object, app_state: object) -> UpgradeProtocol:
+        return UpgradeProtocol(accept, max_frame_bytes)
+
+    # uvicorn only calls it.
+    return cast(type[asyncio.Protocol], make)
+
+
+def _trim(request: bytes) -> bytes:
+    """Keep the headers that matter, and make `Connection` say what picows wants to read.
+
+    picows accepts nothing but the single token "upgrade", while browsers may send a list ("keep-alive,
+    Upgrade"); uvicorn has found the token in it.
+    """
+    first_line, *headers = request[: -len(b"\r\n\r\n")].split(b"\r\n")
+    kept = [first_line, b"connection: upgrade"]
+    for line in headers:
+        name = line.partition(b":")[0].lower()
+        if name in _FORWARDED or name.startswith(b"sec-websocket-"):
+            kept.append(line)
+    return b"\r\n".join(kept) + b"\r\n\r\n"

@@ -1,0 +1,92 @@
+"""Which WebSocket upgrade requests are accepted: pure functions over the request's line and headers.
+
+Parsing the request and checking its key is left to picows.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from multidict import CIMultiDict
+from picows import WSUpgradeRequest, WSUpgradeResponse
+
+from ..protocol import Encoding
+
+__all__ = ["PATH", "Refusal", "accepted", "choose_encoding"]
+
+PATH: Final = "/connect"
+"""Where the WebSocket endpoint is."""
+
+_VERSION: Final = "13"
+_BY_SUBPROTOCOL: Final = {encoding.subprotocol: encoding for encoding in Encoding}
+
+
+class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault
+    """The request is answered with this HTTP status and text instead of being upgraded."""
+
+    def __init__(self, status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = headers
+
+    def to_response(self) -> WSUpgradeResponse:
+        """Return the response that picows sends."""
+        response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(
+            self.status, self.text.encode(), self.headers
+        )
+        return response
+
+
+def choose_encoding(request: WSUpgradeRequest) -> Encoding:
+    """Tell in which encoding the client wants to talk.
+
+    The client's first preference that is known wins (RFC 6455, section 4.2.2). Raises `Refusal` if the
+    request is not for this endpoint, breaks RFC 6455, section 4.2.1, or offers no known subprotocol.
+    """
+    _check_path(request.path)
+    headers = request.headers
+    if "host" not in headers:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the Host header is missing")
+    _check_version(headers)
+    if len(headers.getall("sec-websocket-key", [])) != 1:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "there must be exactly one Sec-WebSocket-Key header")
+    offered = [
+        name.strip() for line in headers.getall("sec-websocket-protocol", []) for name in line.split(",")
+    ]
+    for name in offered:
+        if name in _BY_SUBPROTOCOL:
+            return _BY_SUBPROTOCOL[name]
+    raise Refusal(
+        HTTPStatus.BAD_REQUEST,
+        f"offer one of the WebSocket subprotocols {', '.join(_BY_SUBPROTOCOL)} in Sec-WebSocket-Protocol",
+    )
+
+
+def accepted(encoding: Encoding) -> WSUpgradeResponse:
+    """Return the response that accepts an upgrade. No extension is ever negotiated."""
+    response: WSUpgradeResponse = WSUpgradeResponse.create_101_response(
+        {"Sec-WebSocket-Protocol": encoding.subprotocol}
+    )
+    return response
+
+
+def _check_path(target: bytes) -> None:
+    try:
+        path = urlsplit(target.decode("ascii")).path
+    except ValueError:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the request target is not a valid URL") from None
+    if path != PATH:
+        raise Refusal(HTTPStatus.NOT_FOUND, f"no WebSocket endpoint here: connect to {PATH}")
+
+
+def _check_version(headers: CIMultiDict[str]) -> None:
+    # RFC 6455, section 4.4: an unsupported version is answered with the supported ones.
+    if headers.getall("sec-websocket-version", []) != [_VERSION]:
+        raise Refusal(
+            HTTPStatus.UPGRADE_REQUIRED,
+            f"only WebSocket version {_VERSION} is supported",
+            {"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"},
+        )

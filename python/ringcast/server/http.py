@@ -1,0 +1,183 @@
+"""The routes that are no WebSocket: health, calls of actions without a connection, and finding an actor.
+
+Actors are the router's; this module only turns requests into calls, and errors into statuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..config import ServerConfig
+from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
+from ..protocol import Connect, Encoding, parse_address
+from ..router import Router
+from .handshake import PATH
+
+__all__ = ["STATUS_BY_CODE", "create_app"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+_VERSION: Final = version("ringcast")
+
+STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
+    "actor_already_exists": HTTPStatus.CONFLICT,
+    "actor_destroyed": HTTPStatus.GONE,
+    "actor_not_found": HTTPStatus.NOT_FOUND,
+    "action_timeout": HTTPStatus.GATEWAY_TIMEOUT,
+    "connection_refused": HTTPStatus.FORBIDDEN,
+    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "invalid_message": HTTPStatus.BAD_REQUEST,
+    "message_too_big": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
+    "unknown_action": HTTPStatus.NOT_FOUND,
+    "unknown_actor": HTTPStatus.NOT_FOUND,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
+    "validation_error": HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""The status of every error that the server itself makes."""
+
+
+class _RequestError(RingcastError):
+    """The HTTP request itself cannot be served."""
+
+
+def create_app(router: Router, config: ServerConfig) -> Starlette:
+    """Return the ASGI application. Whoever serves it starts and stops `router`."""
+    calls = _Calls(router, config)
+    return Starlette(
+        routes=[
+            Route("/health", calls.health, methods=["GET"]),
+            Route(PATH, _upgrade_required, methods=["GET"]),
+            Route("/actors/{actor}/actions/{action}", calls.call, methods=["POST"]),
+            Route("/actors/{actor}/resolve", calls.resolve, methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: _on_http_exception},
+    )
+
+
+def _json(value: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    return Response(Encoding.JSON.encode(value), status, headers, media_type="application/json")
+
+
+def _error_response(error: RingcastError, headers: dict[str, str] | None = None) -> Response:
+    # Authors of actors choose the codes of a UserError, even ones that stand in the table: it is the
+    # caller's doing.
+    own = STATUS_BY_CODE.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = HTTPStatus.BAD_REQUEST if isinstance(error, UserError) else own
+    return _json({"error": error.to_wire()}, status, headers)
+
+
+async def _answer(work: Awaitable[Any]) -> Response:
+    try:
+        return _json(await work)
+    except RingcastError as error:
+        return _error_response(error)
+    except ClientDisconnect:
+        return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+    except Exception:
+        _LOG.exception("an HTTP request failed")
+        return _error_response(InternalError(MASKED))
+
+
+async def _upgrade_required(request: Request) -> Response:
+    error = _RequestError("this is a WebSocket endpoint", code="upgrade_required")
+    return _error_response(error, {"Upgrade": "websocket", "Connection": "Upgrade"})
+
+
+_CODE_BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # the only class that this handles
+    code = _CODE_BY_STATUS.get(error.status_code, "invalid_message")
+    headers = None if error.headers is None else dict(error.headers)
+    return _error_response(_RequestError(error.detail, code=code), headers)
+
+
+class _Calls:
+    """The requests that reach the router."""
+
+    def __init__(self, router: Router, config: ServerConfig) -> None:
+        self._router = router
+        self._max_body_bytes = config.max_message_bytes
+        self._body_timeout_s = config.connect_timeout_s
+
+    async def health(self, request: Request) -> Response:
+        """Tell that the server runs, and how much it has to do."""
+        router = self._router
+        return _json(
+            {
+                "status": "ok",
+                "version": _VERSION,
+                "actors": router.actors,
+                "connections": router.connections,
+            }
+        )
+
+    async def call(self, request: Request) -> Response:
+        """Run an action without a connection."""
+        return await _answer(self._call(request))
+
+    async def resolve(self, request: Request) -> Response:
+        """Find an actor, creating it where the lookup says so."""
+        return await _answer(self._resolve(request))
+
+    async def _call(self, request: Request) -> dict[str, Any]:
+        body = await self._body(request)
+        args = body.pop("args", [])
+        if not isinstance(args, list):
+            raise ProtocolError("args is an array")
+        return {
+            "value": await self._router.call(_address(request, body), request.path_params["action"], args)
+        }
+
+    async def _resolve(self, request: Request) -> dict[str, Any]:
+        actor_id, key = await self._router.resolve(_address(request, await self._body(request)))
+        return {"actor_id": actor_id, "key": key}
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        # A page of another origin may send a form or plain text without asking first, but not JSON.
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise _RequestError("send application/json", code="unsupported_media_type")
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                data = await self._read(request)
+        except TimeoutError:
+            raise _RequestError("the body did not come in time", code="request_timeout") from None
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise ProtocolError("the body is not valid JSON") from None
+        if not isinstance(body, dict):
+            raise ProtocolError("the body is an object")
+        return body
+
+    async def _read(self, request: Request) -> bytes:
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > self._max_body_bytes:
+                raise _RequestError(
+                    f"the body is longer than {self._max_body_bytes} bytes", code="message_too_big"
+                )
+        return bytes(data)
+
+
+def _address(request: Request, body: dict[str, Any]) -> Connect:
+    """Take the actor's address from the path and the body, by the rules of a connect message."""
+    return parse_address(request.path_params["actor"], body)

@@ -1,0 +1,206 @@
+"""A server's life: listening sockets, signals, and a shutdown that tells the clients first.
+
+What is served is `http.py`'s and `websocket.py`'s; starting and stopping actors is the router's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+import uvloop
+
+from .bridge import upgrade_protocol_class
+from .head import head_protocol_class
+from .http import create_app
+from .websocket import WebSocketEndpoint
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+
+__all__ = ["run", "serving"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_BACKLOG: Final = 4096
+"""Connects that may wait to be accepted: after a lost network all clients come back at once."""
+
+
+def run(
+    registry: Registry,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve `registry` until SIGINT or SIGTERM, on uvloop; return when everything is saved and closed.
+
+    `host` and `port` default to those of the registry's configuration; port 0 takes a free one.
+    `on_listening` is called with the server's address once it accepts connections; without it the address
+    is printed. Raises `OSError` if the address cannot be had, and whatever keeps the store from opening.
+    """
+    config = registry.config
+    listening = _listen(config.host if host is None else host, config.port if port is None else port)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(registry, listening, on_listening or _print_address))
+
+
+@contextlib.asynccontextmanager
+async def serving(registry: Registry, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve `registry` in the running loop for as long as the context lasts; gives the server's address.
+
+    For tests and notebooks. Signals are left alone.
+    """
+    listening = _listen(host, port)
+    async with _running(_Server(registry), listening):
+        yield _address(listening)
+
+
+async def _run(
+    registry: Registry, listening: list[socket.socket], on_listening: Callable[[str], None]
+) -> None:
+    server = _Server(registry)
+    with _stopping_on_signals(server):
+        async with _running(server, listening) as task:
+            on_listening(_address(listening))
+            await task
+
+
+@contextlib.asynccontextmanager
+async def _running(server: _Server, listening: list[socket.socket]) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(server.serve(listening))
+    try:
+        await server.wait_started(task)
+        yield task
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells WebSocket clients to come back later before it waits for HTTP
+    requests."""
+
+    def __init__(self, registry: Registry) -> None:
+        router, config = registry.router, registry.config
+        self._registry = registry
+        self._limits = config
+        self._endpoint = WebSocketEndpoint(router, config)
+        self._is_started = asyncio.Event()
+        super().__init__(
+            uvicorn.Config(
+                create_app(router, config),
+                http=head_protocol_class(config.connect_timeout_s),
+                ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                # What clients do wrong is a warning to uvicorn, and nothing to wake anybody for.
+                log_level="error",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=max(1, round(config.close_timeout_s)),
+            )
+        )
+
+    async def wait_started(self, serving: asyncio.Task[None]) -> None:
+        """Wait until connections are accepted, or until `serving` has ended and raise what ended it."""
+        started = asyncio.create_task(self._is_started.wait())
+        await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if serving.done():
+            await serving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await self._registry.start()
+            await super().startup(sockets)
+        except BaseException:
+            for sock in sockets or []:
+                sock.close()
+            await self._stop_registry()
+            raise
+        self._is_started.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._stop_registry()
+        await self._endpoint.deadlines.wait_all_closed(self._limits.close_timeout_s)
+        await super().shutdown(sockets)
+
+    async def _stop_registry(self) -> None:
+        limits = self._limits
+        # An actor's running actions, then its hook, then its last save.
+        timeout_s = limits.shutdown_timeout_s + limits.hook_timeout_s + limits.close_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._registry.stop()
+        except TimeoutError:
+            _LOG.error("stopping took longer than %g s: some actors may not have been saved", timeout_s)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own would end the process by the signal that stopped it, not with exit code 0.
+        yield
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(server: _Server) -> Iterator[None]:
+    """Stop the server at the first signal; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    armed = set(_SIGNALS)
+
+    def disarm() -> None:
+        while armed:
+            loop.remove_signal_handler(armed.pop())
+
+    def stop() -> None:
+        disarm()
+        server.should_exit = True
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        disarm()
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Bind a socket for every address of `host`. Raises `OSError` if one cannot be had."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # With port 0 all addresses get the port that the first one got.
+            chosen = port or (sockets[0].getsockname()[1] if len(sockets) > 1 else 0)
+            sock.bind((address[0], chosen, *address[2:]))
+            sock.setblocking(False)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _address(listening: list[socket.socket]) -> str:
+    host, port = listening[0].getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _print_address(address: str) -> None:
+    print(f"listening on {address}", flush=True)

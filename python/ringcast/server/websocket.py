@@ -1,0 +1,384 @@
+"""What RFC 6455 asks of a server beyond parsing frames: messages, control frames and the closing handshake.
+
+Frames come from picows by way of `bridge.py`; whole messages go to the router's `Link`; whatever is
+answered goes through the core's `Sink`. Nothing here writes to a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import logging
+import socket
+from enum import Enum, auto
+from typing import Final
+
+from multidict import CIMultiDict
+from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
+
+from .._core import Sink
+from ..config import ServerConfig
+from ..errors import CloseCode, RingcastError
+from ..protocol import Encoding
+from ..router import Link, Peer, Router
+from .bridge import FrameListener, FrameProtocol, Gate
+from .deadlines import Deadlines
+from .handshake import Refusal, accepted, choose_encoding
+
+__all__ = ["WebSocketEndpoint", "accept_socket", "is_valid_close_code"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+_NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
+_PEER_HEADERS: Final = ("origin", "user-agent")
+_NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
+
+MAX_QUEUED_BYTES: Final = 1_048_576
+"""How many bytes of replies may wait for a socket before nothing more is read from it."""
+# When to look whether they have gone out, doubling from the first to the longest.
+_FIRST_LOOK_S: Final = 0.01
+_LONGEST_LOOK_S: Final = 1.0
+
+# Codes with a meaning that may stand in a frame (RFC 6455, section 7.4.1, and IANA's registry): not 1004,
+# which is reserved, nor 1005, 1006 and 1015, which only name what happened.
+_REGISTERED_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+_TRY_AGAIN_LATER: Final = 1013
+_WARN_EVERY_S: Final = 10.0
+
+
+def is_valid_close_code(code: int) -> bool:
+    """Tell whether a peer may send a close frame with `code` (RFC 6455, section 7.4)."""
+    return code in _REGISTERED_CODES or 3000 <= code < 5000
+
+
+async def accept_socket(router: Router, sock: socket.socket) -> None:
+    """Serve the WebSocket client at the other end of `sock`, a connected TCP socket, which this takes over.
+
+    The client sends its upgrade request as it would to the server's port. Returns at once; `router` must have
+    been started.
+    """
+    endpoint = WebSocketEndpoint(router, router.config)
+    await asyncio.get_running_loop().connect_accepted_socket(endpoint.new_protocol, sock)
+
+
+class WebSocketEndpoint:
+    """What all WebSockets of one server share."""
+
+    def __init__(self, router: Router, config: ServerConfig) -> None:
+        self.router = router
+        self.max_message_bytes = config.max_message_bytes
+        self.connect_timeout_s = config.connect_timeout_s
+        self.close_timeout_s = config.close_timeout_s
+        self.deadlines = Deadlines(min(config.connect_timeout_s, config.close_timeout_s))
+        self._next_warning = 0.0
+
+    def new_protocol(self) -> FrameProtocol:
+        """Return a protocol for a socket whose upgrade request is still to be read."""
+        return FrameProtocol(self.accept, self.max_message_bytes, self.connect_timeout_s)
+
+    def accept(
+        self, request: WSUpgradeRequest, transport: asyncio.Transport
+    ) -> WSUpgradeResponseWithListener:
+        """Answer an upgrade request."""
+        try:
+            encoding = choose_encoding(request)
+        except Refusal as refusal:
+            return WSUpgradeResponseWithListener(refusal.to_response(), None)
+        host, port = (transport.get_extra_info("peername") or (None, None))[:2]
+        headers = {name: request.headers[name] for name in _PEER_HEADERS if name in request.headers}
+        listener = WebSocket(self, encoding, Peer(host, port, headers))
+        return WSUpgradeResponseWithListener(accepted(encoding), listener)
+
+    def warn_of_turning_away(self, error: OSError) -> None:
+        """Say in the log that a client was turned away; most likely descriptors have run out.
+
+        Not for each of them: those turned away come back, all at once.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_warning:
+            self._next_warning = now + _WARN_EVERY_S
+            _LOG.warning("connections are turned away: %s", error)
+
+
+class _Phase(Enum):
+    CONNECTING = auto()
+    """Upgraded; the connect message has not been accepted yet."""
+    OPEN = auto()
+    CLOSING = auto()
+    """A close frame is queued or sent: whatever still comes is ignored."""
+
+
+class _Violation(Exception):  # noqa: N818 - caught where it is turned into a close frame
+    """The client broke a rule; the connection fails with this close code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class WebSocket(FrameListener):
+    """One client's WebSocket, from the upgrade on."""
+
+    __slots__ = (
+        "_data_kind",
+        "_decoder",
+        "_encoding",
+        "_endpoint",
+        "_gate",
+        "_heard_eof",
+        "_link",
+        "_parts",
+        "_peer",
+        "_peer_code",
+        "_phase",
+        "_since",
+        "_sink",
+    )
+
+    def __init__(self, endpoint: WebSocketEndpoint, encoding: Encoding, peer: Peer) -> None:
+        self._endpoint = endpoint
+        self._encoding = encoding
+        self._data_kind = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
+        self._peer: Peer | None = peer
+        """Until the router has it."""
+        self._gate: Gate | None = None
+        self._sink: Sink | None = None
+        self._link: Link | None = None
+        self._phase = _Phase.CONNECTING
+        self._since = 0.0
+        """When the phase began; not kept for OPEN."""
+        self._parts: bytearray | None = None
+        """The fragments of an unfinished message so far (RFC 6455, section 5.4)."""
+        self._decoder: codecs.IncrementalDecoder | None = None
+        """Checks those fragments, where they are text."""
+        self._peer_code: int | None = None
+        self._heard_eof = False
+
+    # What the bridge and picows call.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The 101 response has been handed to the transport."""
+        gate = transport.underlying_transport
+        assert isinstance(gate, Gate)  # the bridge put it there
+        self._gate = gate
+        gate.shut(self)
+        # picows keeps both for the life of the connection.
+        transport.request.headers = transport.response.headers = _NO_HEADERS
+        self._since = asyncio.get_running_loop().time()
+        self._endpoint.deadlines.add(self)
+        if gate.transport.get_write_buffer_size():
+            # The core must not write before the response is out. The kernel takes it at once unless the
+            # client has stopped reading, before it even began: not worth waiting for.
+            self._phase = _Phase.CLOSING
+            gate.abort()
+            return
+        self._open(gate)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame has come. Never raises: picows would write a close frame of its own."""
+        if self._phase is _Phase.CLOSING:
+            return
+        try:
+            self._on_frame(frame)
+            if frame.last_in_buffer:
+                self._pause_if_behind()
+        except _Violation as violation:
+            self._close(violation.code, violation.reason)
+        except Exception:
+            _LOG.exception("a WebSocket message could not be handled")
+            self._close(CloseCode.INTERNAL_ERROR, "")
+
+    def on_broken_frame(self, code: int, reason: str) -> None:
+        """picows could not parse what came."""
+        self._close(code, reason)
+
+    def on_eof(self) -> bool:
+        """The client has closed its side of the socket; return whether ours is still needed."""
+        self._heard_eof = True
+        return self._phase is _Phase.CLOSING and self._sink is not None and self._sink.end_reason is None
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The socket is gone."""
+        self._phase = _Phase.CLOSING
+        self._endpoint.deadlines.remove(self)
+        if self._gate is not None:
+            self._gate.release()
+            self._gate = None
+        try:
+            if self._link is not None:
+                self._link.on_lost(self._peer_code)
+        finally:
+            if self._sink is not None:
+                self._sink.drop()
+
+    # What `Deadlines` calls.
+
+    def check(self, now: float) -> None:
+        """Close or abort the socket if it has kept us waiting for too long."""
+        sink = self._sink
+        ended = sink is None or sink.end_reason is not None
+        if self._phase is _Phase.CLOSING:
+            if now - self._since > self._endpoint.close_timeout_s or (self._heard_eof and ended):
+                self.abort()
+        elif ended:
+            # The router closed it, or the core did: the client has as long to go as if we had.
+            self._phase, self._since = _Phase.CLOSING, now
+            if self._gate is not None:
+                self._gate.discard_input()
+        elif self._phase is _Phase.CONNECTING:
+            if self._link is not None and self._link.connected:
+                self._phase = _Phase.OPEN
+            elif now - self._since > self._endpoint.connect_timeout_s:
+                self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
+
+    def abort(self) -> None:
+        """Let go of the socket at once."""
+        if self._gate is not None:
+            self._gate.abort()
+
+    # Inside.
+
+    def _open(self, gate: Gate) -> None:
+        peer, self._peer = self._peer, None
+        assert peer is not None  # a socket connects once
+        router, encoding = self._endpoint.router, self._encoding
+        try:
+            self._sink = router.open_sink(gate.transport.get_extra_info("socket").fileno(), encoding)
+        except OSError as error:
+            self._endpoint.warn_of_turning_away(error)
+            self._turn_away(gate, _TRY_AGAIN_LATER)
+            return
+        except RingcastError:  # the router is not running
+            self._turn_away(gate, CloseCode.SERVER_RESTART)
+            return
+        except Exception:
+            _LOG.exception("a connection could not be accepted")
+            self._turn_away(gate, CloseCode.INTERNAL_ERROR)
+            return
+        try:
+            self._link = router.accept(self._sink, encoding, peer)
+        except Exception:
+            _LOG.exception("a connection could not be accepted")
+            self._close(CloseCode.INTERNAL_ERROR, "")
+
+    def _turn_away(self, gate: Gate, code: int) -> None:
+        """Close without the core, which writes nothing to this socket."""
+        self._phase, self._since = _Phase.CLOSING, asyncio.get_running_loop().time()
+        gate.turn_away(code)
+
+    def _close(self, code: int | None, reason: str) -> None:
+        """Send a close frame, after what is queued, and ignore whatever still comes."""
+        if self._phase is _Phase.CLOSING:
+            return
+        self._phase, self._since = _Phase.CLOSING, asyncio.get_running_loop().time()
+        self._parts = self._decoder = None
+        assert self._sink is not None and self._gate is not None  # before that, the phase is CLOSING
+        self._sink.close(code, reason)
+        self._gate.discard_input()
+
+    def _on_frame(self, frame: WSFrame) -> None:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            raise _Violation(
+                CloseCode.PROTOCOL_ERROR, "a reserved bit is set and no extension was negotiated"
+            )
+        kind = frame.msg_type
+        if kind is self._data_kind and frame.fin and self._parts is None:
+            payload = frame.get_payload_as_bytes()
+            if kind is WSMsgType.TEXT and not payload.isascii():
+                _check_utf8(payload)
+            self._deliver(payload, frame)
+        elif kind is WSMsgType.PING:
+            assert self._sink is not None  # frames come after the sink was opened
+            self._sink.pong(frame.get_payload_as_bytes())
+        elif kind is WSMsgType.PONG:
+            pass  # nobody waits for it
+        elif kind is WSMsgType.CLOSE:
+            self._on_close_frame(frame)
+        else:
+            self._on_fragment(frame)
+
+    def _on_fragment(self, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CONTINUATION:
+            if self._parts is None:
+                raise _Violation(
+                    CloseCode.PROTOCOL_ERROR, "a continuation frame without a message to continue"
+                )
+        elif self._parts is not None:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "a new message before the last fragment of another")
+        elif frame.msg_type is not self._data_kind:
+            wanted = self._data_kind.name.lower()
+            raise _Violation(
+                CloseCode.UNSUPPORTED_DATA,
+                f"messages of {self._encoding.subprotocol} travel in {wanted} frames",
+            )
+        else:
+            self._parts = bytearray()
+            self._decoder = _NEW_UTF8_DECODER() if self._encoding.is_text else None
+        self._append(frame)
+        if frame.fin:
+            payload, self._parts, self._decoder = bytes(self._parts), None, None
+            self._deliver(payload, frame)
+
+    def _append(self, frame: WSFrame) -> None:
+        assert self._parts is not None  # the caller began it
+        if len(self._parts) + frame.payload_size > self._endpoint.max_message_bytes:
+            raise _Violation(
+                CloseCode.MESSAGE_TOO_BIG,
+                f"the message is longer than {self._endpoint.max_message_bytes} bytes",
+            )
+        part = frame.get_payload_as_bytes()
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(part, final=bool(frame.fin))
+            except UnicodeDecodeError:
+                raise _not_utf8() from None
+        self._parts += part
+
+    def _on_close_frame(self, frame: WSFrame) -> None:
+        payload = frame.get_payload_as_bytes()
+        if not payload:
+            self._close(None, "")  # an empty close frame is answered with one
+            return
+        # A payload of one byte and a reason that is not UTF-8 have not got past picows.
+        code = int.from_bytes(payload[:2], "big")
+        if not is_valid_close_code(code):
+            raise _Violation(CloseCode.PROTOCOL_ERROR, f"{code} may not be sent as a close code")
+        assert self._sink is not None  # frames come after the sink was opened
+        if self._sink.end_reason is None:
+            # Otherwise it answers a close frame of ours, and says nothing about what the client wants.
+            self._peer_code = code
+        self._close(code, "")
+
+    def _deliver(self, payload: bytes, frame: WSFrame) -> None:
+        assert self._link is not None  # frames come after the link was made
+        self._link.on_message(payload, bool(frame.last_in_buffer))
+
+    def _pause_if_behind(self) -> None:
+        """Read no more while replies pile up: who reads slowly shall call slowly, not be cut off."""
+        if self._sink is None or self._gate is None or self._sink.queued_bytes <= MAX_QUEUED_BYTES:
+            return
+        self._gate.transport.pause_reading()
+        self._resume_later(_FIRST_LOOK_S)
+
+    def _resume_later(self, delay_s: float) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self._resume_if_caught_up, delay_s)
+
+    def _resume_if_caught_up(self, delay_s: float) -> None:
+        gate, sink = self._gate, self._sink
+        if gate is None or sink is None or self._phase is _Phase.CLOSING:
+            return  # closing has resumed reading
+        if sink.queued_bytes > MAX_QUEUED_BYTES // 2:
+            self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
+        else:
+            gate.transport.resume_reading()
+
+
+def _check_utf8(payload: bytes) -> None:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        raise _not_utf8() from None
+
+
+def _not_utf8() -> _Violation:
+    return _Violation(CloseCode.INVALID_TEXT, "a text message is not UTF-8")

@@ -1,0 +1,437 @@
+"""One client on the server: the link, one socket's protocol state, and the session, which outlives it.
+
+It is the gateway side of the seam (`seam.py`): it knows the stream and the core's sinks, and of the actor
+only its port. How a session begins or is taken up again is in `admission.py`; frames and sockets are in
+`server/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from .config import ServerConfig
+from .errors import (
+    MASKED,
+    CloseCode,
+    InternalError,
+    OutcomeUnknown,
+    ProtocolError,
+    RingcastError,
+    SubscriptionRefused,
+)
+from .event import check_event_name
+from .protocol import (
+    MAX_SUBSCRIPTIONS,
+    Call,
+    ClientMessage,
+    Connect,
+    Connected,
+    Encoding,
+    Error,
+    Reply,
+    Subscribe,
+    Unsubscribe,
+    parse_client_message,
+)
+from .record import RequestRecord, Standing
+from .seam import ActorPort, Member
+
+if TYPE_CHECKING:
+    from ._core import Sink
+
+__all__ = ["Gateway", "Link", "Peer", "Session"]
+
+_log: Final = logging.getLogger("ringcast.session")
+
+_MAX_REASON_BYTES: Final = 123
+"""What a close frame has room for (RFC 6455, section 5.5)."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """Who is at the other end of a socket: header names in lower case."""
+
+    host: str | None = None
+    port: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """What the links and sessions of one process share."""
+
+    config: ServerConfig
+    loop: asyncio.AbstractEventLoop
+    find_actor: Callable[[Connect], Awaitable[ActorPort]]
+    admit: Callable[[Gateway, Link, Connect], Coroutine[Any, Any, None]]
+    """Answers a connect message: `admission.connect`."""
+    links: set[Link] = field(default_factory=set)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    """By token."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    stopping: bool = False
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` as a task, kept until it is done."""
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+class Link:
+    """One socket's protocol state, before and after its connect message.
+
+    Messages are handled in order: what arrives while a connect or an async `can_subscribe` runs waits for it.
+    """
+
+    __slots__ = (
+        "_gateway", "_inline", "_pending", "_pending_bytes", "_unflushed",
+        "connected", "encoding", "lost", "session", "sink",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway, sink: Sink, encoding: Encoding) -> None:
+        self._gateway = gateway
+        self.sink = sink
+        self.encoding = encoding
+        self.connected = False
+        """Whether a connect message has been accepted; its hooks may still be running."""
+        self.lost = False
+        """Whether this link is over: the socket is gone, or has been sent its close frame."""
+        self.session: Session | None = None
+        # Messages that wait, while something runs that has to be over first; None when nothing does.
+        self._pending: deque[bytes] | None = None
+        self._pending_bytes = 0
+        # Whether the last message of a read is being handled: what is sent then is flushed at once.
+        self._inline = False
+        self._unflushed = False
+        gateway.links.add(self)
+
+    def on_message(self, payload: bytes, last: bool = True) -> None:
+        """Handle one whole data message; never raises.
+
+        `last` says that no further message waits in this read. Replies of the others are flushed with it, or
+        on the next turn of the loop.
+        """
+        if self.lost or self._gateway.stopping:
+            return
+        self._inline = last
+        try:
+            if self._pending is not None:
+                self._postpone(payload)
+            else:
+                self._handle(parse_client_message(self.encoding, payload))
+        except ProtocolError as error:
+            self.fail(error)
+        except Exception:
+            _log.exception("handling a message failed")
+            self.close(CloseCode.INTERNAL_ERROR)
+        finally:
+            self._inline = False
+
+    def on_lost(self, code: int | None) -> None:
+        """The socket is gone. `code` is what the client's close frame said, None when there was none."""
+        was_lost, self.lost = self.lost, True
+        self._gateway.links.discard(self)
+        session, self.session = self.session, None
+        if session is not None:
+            session.link_lost(self, for_good=code == CloseCode.NORMAL and not was_lost)
+        self.sink.drop()
+
+    def send(self, message: bytes) -> None:
+        """Send a message behind every event that was published for this link's connection so far."""
+        if self._inline:
+            self.sink.send(message, True)
+            return
+        self.sink.send(message, False)
+        if not self._unflushed:
+            self._unflushed = True
+            self._gateway.loop.call_soon(self._flush)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame behind everything else; nothing is handled after it. Idempotent."""
+        if not self.lost:
+            self.lost = True
+            self.sink.close(code, _fitting(reason))
+
+    def fail(self, error: ProtocolError) -> None:
+        """The client broke the protocol."""
+        _log.info("closing with %d: %s", error.close_code, error.message)
+        self.send(encode_error(self.encoding, None, error))
+        self.close(error.close_code, error.message)
+
+    def refuse(self, error: RingcastError) -> None:
+        """The connection is refused for good: the client is told why."""
+        self.send(encode_error(self.encoding, None, error))
+        self.close(CloseCode.CONNECT_REFUSED, error.code)
+
+    def hold_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` before any further message is handled."""
+        self._pending = deque()
+        self._gateway.start(self._then_pending(work))
+
+    def _flush(self) -> None:
+        self._unflushed = False
+        self.sink.flush()
+
+    def _handle(self, message: ClientMessage) -> None:
+        session = self.session
+        if session is not None:
+            if isinstance(message, Connect):
+                raise ProtocolError("connect was sent already")
+            work = session.handle(message)
+            if work is not None:
+                self.hold_for(work)
+        elif isinstance(message, Connect):
+            self.connected = True
+            self.hold_for(self._gateway.admit(self._gateway, self, message))
+        else:
+            raise ProtocolError("the first message is connect", close_code=CloseCode.CONNECT_EXPECTED)
+
+    def _postpone(self, payload: bytes) -> None:
+        assert self._pending is not None
+        config = self._gateway.config
+        self._pending_bytes += len(payload)
+        if (
+            len(self._pending) >= config.max_pending_messages
+            or self._pending_bytes > config.max_pending_bytes
+        ):
+            raise ProtocolError("too many messages wait for the connect message or a subscription")
+        self._pending.append(payload)
+
+    async def _then_pending(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            _log.exception("admitting a client failed")
+        finally:
+            # Also when the task was cancelled: no socket may be left without an answer.
+            if self.session is None:
+                self.close(CloseCode.INTERNAL_ERROR)
+        waiting, self._pending = self._pending or deque(), None
+        self._pending_bytes = 0
+        while waiting:
+            if self._pending is not None:
+                # A message among them made the rest wait again: they go before what came meanwhile.
+                for payload in waiting:
+                    self._postpone(payload)
+                return
+            self.on_message(waiting.popleft(), last=not waiting)
+
+
+class Session:
+    """The half of a connection that outlives a lost network: token, place in the stream, replies."""
+
+    __slots__ = (
+        "_record",
+        "_timer",
+        "actor",
+        "encoding",
+        "ended",
+        "gateway",
+        "link",
+        "member",
+        "number",
+        "subscriptions",
+        "token",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway, actor: ActorPort, member: Member, encoding: Encoding) -> None:
+        self.gateway = gateway
+        self.actor = actor
+        self.member = member
+        self.encoding = encoding
+        self.token = ""
+        self.number = 0
+        """The connection's number in the stream."""
+        self.subscriptions: tuple[str, ...] = ()
+        self.link: Link | None = None
+        self.ended = False
+        # Made with the first request: most connections only listen.
+        self._record: RequestRecord | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- attached and not ---------------------------------------------------------------------------------
+
+    @property
+    def attached(self) -> bool:
+        return self.link is not None
+
+    def attach(self, link: Link, answer: Connected) -> None:
+        """Go on over `link`, from the position in `answer`; a link that was attached until now is closed."""
+        self.hold()
+        message = link.encoding.encode(answer.to_wire())
+        self.actor.stream.attach(self.number, link.sink, answer.offset, message)
+        before, self.link = self.link, link
+        link.session = self
+        if before is not None and before is not link:
+            before.session = None
+            before.close(CloseCode.SESSION_REPLACED)
+
+    def link_lost(self, link: Link, for_good: bool) -> None:
+        """The socket is gone; `for_good` says that the client closed it for good."""
+        if self.ended:
+            self.actor.stream.close(self.number)
+        elif self.link is link:
+            self.link = None
+            self.actor.stream.detach(self.number, link.sink)
+            if for_good:
+                self.end(None)
+            else:
+                self.wait()
+
+    def wait(self) -> None:
+        """Wait for the client to come back, and end when it has not within the window."""
+        window_s = self.gateway.config.session_window_s
+        if not self.ended and self.link is None:
+            self.hold()
+            self._timer = self.gateway.loop.call_later(window_s, self.end, None)
+
+    def hold(self) -> None:
+        """Do not end for want of a client; `wait` or `attach` has to follow."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def end(self, code: CloseCode | None, reason: str = "") -> None:
+        """End for good: close the socket with `code` if there is one, and tell the actor. Idempotent."""
+        if self.ended:
+            return
+        self.ended = True
+        self.hold()
+        self.gateway.sessions.pop(self.token, None)
+        link, self.link = self.link, None
+        if link is None:
+            self.actor.stream.close(self.number)
+        else:
+            # The stream delivers up to the close frame: it lets the connection go with the socket
+            # (`link_lost`).
+            link.close(CloseCode.NORMAL if code is None else code, reason)
+        self.actor.leave(self.member)
+
+    def end_soon(self, code: CloseCode, reason: str) -> None:
+        self.gateway.loop.call_soon(self.end, code, reason)
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def handle(self, request: Call | Subscribe | Unsubscribe) -> Coroutine[Any, Any, None] | None:
+        """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
+        if self._record is None:
+            config = self.gateway.config
+            self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
+        standing = self._record.begin(request.id)
+        if standing is Standing.NEW:
+            if isinstance(request, Call):
+                self.actor.call(self.member, request, self.respond)
+                return None
+            if isinstance(request, Subscribe):
+                return self._subscribe(request)
+            self._unsubscribe(request.name)
+            self.respond(request.id, None, None)
+        elif isinstance(standing, bytes):
+            self._send(standing)
+        elif standing is Standing.FORGOTTEN:
+            fault = OutcomeUnknown(f"request {request.id} was answered, and its reply is no longer kept")
+            self._send(encode_error(self.encoding, request.id, fault))
+        return None
+
+    def respond(self, id: int, value: Any, error: RingcastError | None) -> None:
+        """Send a reply to whoever is attached, and keep it for a client that asks again."""
+        if self.ended:
+            return
+        message = (
+            encode_reply(self.encoding, id, value)
+            if error is None
+            else encode_error(self.encoding, id, error)
+        )
+        assert self._record is not None
+        self._record.finish(id, message)
+        self._send(message)
+
+    def _send(self, message: bytes) -> None:
+        if self.link is not None:
+            self.link.send(message)
+
+    def allow(self, name: str) -> bool | Awaitable[bool]:
+        """Tell whether this connection may subscribe to `name`. Raises `ReservedName`, or as the actor."""
+        check_event_name(name)
+        return self.actor.may_subscribe(self.member, name)
+
+    def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:
+        if len(self.subscriptions) >= MAX_SUBSCRIPTIONS and request.name not in self.subscriptions:
+            fault = SubscriptionRefused(f"a connection listens for at most {MAX_SUBSCRIPTIONS} event names")
+            self.respond(request.id, None, fault)
+            return None
+        try:
+            allowed = self.allow(request.name)
+        except RingcastError as error:
+            self.respond(request.id, None, error)
+            return None
+        if not isinstance(allowed, bool):
+            return self._subscribe_when_allowed(request, allowed)
+        self._finish_subscribe(request, allowed)
+        return None
+
+    async def _subscribe_when_allowed(self, request: Subscribe, allowed: Awaitable[bool]) -> None:
+        try:
+            answer = await allowed
+        except RingcastError as error:
+            self.respond(request.id, None, error)
+        else:
+            self._finish_subscribe(request, answer)
+
+    def _finish_subscribe(self, request: Subscribe, allowed: bool) -> None:
+        if self.ended:
+            return
+        if allowed:
+            self.subscribe(request.name)
+            self.respond(request.id, None, None)
+        else:
+            self.respond(request.id, None, refusal(request.name))
+
+    def subscribe(self, name: str) -> None:
+        """Listen for `name` from now on."""
+        if self.actor.stream.subscribe(self.number, name):
+            self.subscriptions = (*self.subscriptions, name)
+
+    def _unsubscribe(self, name: str) -> None:
+        if self.actor.stream.unsubscribe(self.number, name):
+            self.subscriptions = tuple(kept for kept in self.subscriptions if kept != name)
+
+    def keep_subscriptions(self, names: tuple[str, ...]) -> None:
+        """Listen, of the names so far, for those in `names` only."""
+        for name in self.subscriptions:
+            if name not in names:
+                self._unsubscribe(name)
+
+
+def refusal(name: str) -> SubscriptionRefused:
+    """Return the error for a name that `can_subscribe` does not allow."""
+    return SubscriptionRefused(f"this connection may not listen for {name!r}")
+
+
+def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
+    """Return a reply; an internal error when the value cannot be written."""
+    try:
+        return encoding.encode(Reply(id, value).to_wire())
+    except Exception:
+        _log.exception("the result of a request cannot be written as %s", encoding.name)
+        return encoding.encode(Error(id, InternalError(MASKED).to_wire()).to_wire())
+
+
+def encode_error(encoding: Encoding, id: int | None, error: RingcastError) -> bytes:
+    """Return an error message; without the metadata when that cannot be written."""
+    try:
+        return encoding.encode(Error(id, error.to_wire()).to_wire())
+    except Exception:
+        _log.exception("the metadata of an error cannot be written as %s", encoding.name)
+        plain = {"code": error.code, "message": str(error.message)}
+        return encoding.encode(Error(id, plain).to_wire())
+
+
+def _fitting(reason: str) -> str:
+    return reason.encode("utf-8", "replace")[:_MAX_REASON_BYTES].decode("utf-8", "ignore")

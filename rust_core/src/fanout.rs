@@ -1,0 +1,210 @@
+//! A batch of events cut out of a ring, and what of it one connection may see; knows no locks and no sockets.
+//!
+//! A sweep cuts one batch and offers it to every connection. In the common case, everyone at the same position and
+//! subscribed to all that is in it, a connection's share is the whole lane: one slice, one system call.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::audience::Audience;
+use crate::connection::ConnectionId;
+use crate::frame::{ENCODINGS, Encoding};
+use crate::subscription::{NameId, Subscriptions};
+
+/// One event of a batch.
+#[derive(Clone, Debug)]
+pub struct BatchEvent {
+    /// Its name.
+    pub name: NameId,
+    /// Whom it is for.
+    pub audience: Audience,
+    /// Where its frame ends in each lane, in bytes since the batch began.
+    pub ends: [usize; ENCODINGS],
+}
+
+/// Consecutive events, with their frames. Holds the ring's bytes by reference; costs no copy.
+#[derive(Debug)]
+pub struct Batch {
+    /// The position that it starts after.
+    from: u64,
+    /// Bytes of all frames that the ring had published up to its end.
+    published_bytes: u64,
+    /// The events, in order.
+    events: Vec<BatchEvent>,
+    /// Their frames, by encoding.
+    lanes: [SmallVec<[Bytes; 2]>; ENCODINGS],
+    /// The distinct names, if every event is for all subscribers of its name.
+    plain: Option<SmallVec<[NameId; 4]>>,
+}
+
+/// A connection's share of a batch: runs of bytes of one lane, in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Where each run begins and ends in the lane. Runs do not touch.
+    pub runs: SmallVec<[(usize, usize); 2]>,
+}
+
+impl Share {
+    /// Number of bytes in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(|run| run.1 - run.0).sum()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    fn push(&mut self, begin: usize, end: usize) {
+        match self.runs.last_mut() {
+            Some(last) if last.1 == begin => last.1 = end,
+            _ if begin == end => {}
+            _ => self.runs.push((begin, end)),
+        }
+    }
+}
+
+/// Most runs in one share: what one system call takes as separate buffers, with room for other frames.
+const MAX_RUNS: usize = 512;
+
+/// Above this many distinct names a batch is not worth checking as a whole.
+const MAX_PLAIN_NAMES: usize = 16;
+
+impl Batch {
+    /// Events that follow `from`, and the slices that hold their frames.
+    #[must_use]
+    pub fn new(
+        from: u64,
+        published_bytes: u64,
+        events: Vec<BatchEvent>,
+        lanes: [SmallVec<[Bytes; 2]>; ENCODINGS],
+    ) -> Self {
+        let plain = distinct_names(&events);
+        Self { from, published_bytes, events, lanes, plain }
+    }
+
+    /// Bytes of all frames that the ring had published up to the end of the batch.
+    #[must_use]
+    pub fn published_bytes(&self) -> u64 {
+        self.published_bytes
+    }
+
+    /// The position that it starts after.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// The offset of its last event; `from` if it is empty.
+    #[must_use]
+    pub fn to(&self) -> u64 {
+        self.from + self.events.len() as u64
+    }
+
+    /// Whether there is no event in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The connections to visit, if its events are for listed ones only; otherwise everybody is to be visited.
+    #[must_use]
+    pub fn targets(&self) -> Option<Vec<ConnectionId>> {
+        let mut targets = Vec::new();
+        for event in &self.events {
+            match &event.audience {
+                Audience::Only(ids) => targets.extend_from_slice(ids),
+                Audience::Subscribers | Audience::Except(_) => return None,
+            }
+        }
+        targets.sort_unstable();
+        targets.dedup();
+        Some(targets)
+    }
+
+    /// What a connection that is at `position` may see of the events up to `limit`, and the position after it.
+    ///
+    /// A share that would take too many runs ends early, at the position that is returned.
+    #[must_use]
+    pub fn share(
+        &self,
+        encoding: Encoding,
+        viewer: ConnectionId,
+        subscriptions: &Subscriptions,
+        position: u64,
+        limit: u64,
+    ) -> (Share, u64) {
+        let limit = limit.min(self.to());
+        let mut share = Share::default();
+        if position >= limit {
+            return (share, position);
+        }
+        let first = position.max(self.from) + 1;
+        if let Some(names) = &self.plain
+            && subscriptions.covers_all(names, first, limit)
+        {
+            share.push(self.begin(encoding, first), self.end(encoding, limit));
+            return (share, limit);
+        }
+        for offset in first..=limit {
+            let event = self.event(offset);
+            if event.audience.admits(viewer, subscriptions, event.name, offset) {
+                if share.runs.len() == MAX_RUNS {
+                    return (share, offset - 1);
+                }
+                share.push(self.begin(encoding, offset), self.end(encoding, offset));
+            }
+        }
+        (share, limit)
+    }
+
+    /// The bytes of one run, as the slices that hold them.
+    pub fn slices(&self, encoding: Encoding, run: (usize, usize)) -> impl Iterator<Item = &[u8]> + '_ {
+        let mut begin = 0;
+        self.lanes[encoding.index()].iter().filter_map(move |bytes| {
+            let end = begin + bytes.len();
+            let (from, to) = (run.0.max(begin), run.1.min(end));
+            let slice = (from < to).then(|| &bytes[from - begin..to - begin]);
+            begin = end;
+            slice
+        })
+    }
+
+    /// The event whose frame holds the byte before `end` of the lane, and where that frame ends.
+    #[must_use]
+    pub fn event_ending_at(&self, encoding: Encoding, end: usize) -> (u64, usize) {
+        let lane = encoding.index();
+        let index = self.events.partition_point(|event| event.ends[lane] < end);
+        (self.from + 1 + index as u64, self.events[index].ends[lane])
+    }
+
+    fn event(&self, offset: u64) -> &BatchEvent {
+        &self.events[(offset - self.from - 1) as usize]
+    }
+
+    fn begin(&self, encoding: Encoding, offset: u64) -> usize {
+        if offset == self.from + 1 { 0 } else { self.end(encoding, offset - 1) }
+    }
+
+    fn end(&self, encoding: Encoding, offset: u64) -> usize {
+        self.event(offset).ends[encoding.index()]
+    }
+}
+
+fn distinct_names(events: &[BatchEvent]) -> Option<SmallVec<[NameId; 4]>> {
+    let mut names: SmallVec<[NameId; 4]> = SmallVec::new();
+    for event in events {
+        if !matches!(event.audience, Audience::Subscribers) {
+            return None;
+        }
+        if names.last() != Some(&event.name) && !names.contains(&event.name) {
+            if names.len() == MAX_PLAIN_NAMES {
+                return None;
+            }
+            names.push(event.name);
+        }
+    }
+    Some(names)
+}

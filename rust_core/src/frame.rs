@@ -1,0 +1,254 @@
+//! Bytes of WebSocket frames and of the event message inside them; leaves reading frames to picows.
+//!
+//! A frame from server to client is not masked (RFC 6455, section 5.1), so one prepared frame serves every
+//! connection of an encoding.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Longest payload of a control frame (RFC 6455, section 5.5).
+pub const MAX_CONTROL_PAYLOAD_BYTES: usize = 125;
+
+/// How messages are written, and in which kind of frame they travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Text frames.
+    Json = 0,
+    /// Binary frames.
+    Msgpack = 1,
+}
+
+/// Number of encodings, and so of lanes in a ring.
+pub const ENCODINGS: usize = 2;
+
+impl Encoding {
+    /// All encodings, in the order of their index.
+    pub const ALL: [Self; ENCODINGS] = [Self::Json, Self::Msgpack];
+
+    /// The encoding with this index, if there is one.
+    #[must_use]
+    pub fn from_index(index: usize) -> Option<Self> {
+        Self::ALL.get(index).copied()
+    }
+
+    /// Position in per-encoding arrays, and the bit in a set of encodings.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    fn opcode(self) -> Opcode {
+        match self {
+            Self::Json => Opcode::Text,
+            Self::Msgpack => Opcode::Binary,
+        }
+    }
+}
+
+/// The opcodes that a server sends (RFC 6455, section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// A whole text message.
+    Text = 0x1,
+    /// A whole binary message.
+    Binary = 0x2,
+    /// The last frame of a connection.
+    Close = 0x8,
+    /// A question that a pong answers.
+    Ping = 0x9,
+    /// The answer to a ping.
+    Pong = 0xA,
+}
+
+const FIN: u8 = 0x80;
+
+/// Append the header of an unmasked, unfragmented frame with a payload of `length` bytes.
+pub fn push_header(out: &mut BytesMut, opcode: Opcode, length: usize) {
+    out.put_u8(FIN | opcode as u8);
+    // The shortest form that fits is the only valid one (RFC 6455, section 5.2).
+    match length {
+        0..=125 => out.put_u8(length as u8),
+        126..=0xFFFF => {
+            out.put_u8(126);
+            out.put_u16(length as u16);
+        }
+        _ => {
+            out.put_u8(127);
+            out.put_u64(length as u64);
+        }
+    }
+}
+
+/// A frame with this payload.
+#[must_use]
+pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(MAX_HEADER_BYTES + payload.len());
+    push_header(&mut out, opcode, payload.len());
+    out.put_slice(payload);
+    out.freeze()
+}
+
+/// A whole message in a frame of its encoding.
+#[must_use]
+pub fn message(encoding: Encoding, payload: &[u8]) -> Bytes {
+    frame(encoding.opcode(), payload)
+}
+
+/// A close frame; without a code it is empty (RFC 6455, section 5.5.1). A reason that is too long is cut at a
+/// character.
+#[must_use]
+pub fn close(code: Option<u16>, reason: &str) -> Bytes {
+    let Some(code) = code else {
+        return frame(Opcode::Close, &[]);
+    };
+    let mut end = reason.len().min(MAX_CONTROL_PAYLOAD_BYTES - 2);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut payload = Vec::with_capacity(2 + end);
+    payload.extend_from_slice(&code.to_be_bytes());
+    payload.extend_from_slice(&reason.as_bytes()[..end]);
+    frame(Opcode::Close, &payload)
+}
+
+/// The frame of the notice that events `first` to `last` are lost to a connection that read too slowly.
+#[must_use]
+pub fn gap(encoding: Encoding, first: u64, last: u64) -> Bytes {
+    let payload = match encoding {
+        Encoding::Json => {
+            format!("[\"gap\",{{\"reason\":\"ring_overflow\",\"first\":{first},\"last\":{last}}}]")
+                .into_bytes()
+        }
+        Encoding::Msgpack => {
+            let mut out = vec![0x92];
+            push_msgpack_str(&mut out, "gap");
+            out.push(0x83); // a map of three
+            for (key, value) in [("first", first), ("last", last)] {
+                push_msgpack_str(&mut out, key);
+                put_msgpack_uint(&mut out, value);
+            }
+            push_msgpack_str(&mut out, "reason");
+            push_msgpack_str(&mut out, "ring_overflow");
+            out
+        }
+    };
+    message(encoding, &payload)
+}
+
+/// Two bytes, and eight for the length of a large payload.
+const MAX_HEADER_BYTES: usize = 10;
+
+/// An event name as it stands in messages, prepared once: quoted and escaped for JSON, prefixed for MessagePack.
+#[derive(Debug)]
+pub struct NameBytes([Box<[u8]>; ENCODINGS]);
+
+impl NameBytes {
+    /// Prepare `name` for every encoding.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut msgpack = Vec::with_capacity(name.len() + 5);
+        push_msgpack_str(&mut msgpack, name);
+        Self([json_string(name).into_boxed_slice(), msgpack.into_boxed_slice()])
+    }
+}
+
+/// Append the frame of `["event", stream, offset, name, args]`, `args` being encoded already. Returns its length.
+pub fn push_event(
+    out: &mut BytesMut,
+    encoding: Encoding,
+    stream: u32,
+    offset: u64,
+    name: &NameBytes,
+    args: &[u8],
+) -> usize {
+    let name = &name.0[encoding.index()];
+    let before = out.len();
+    match encoding {
+        Encoding::Json => {
+            let (mut digits, mut more) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let (stream, offset) = (digits.format(stream), more.format(offset));
+            let parts: [&[u8]; 9] =
+                [b"[\"event\",", stream.as_bytes(), b",", offset.as_bytes(), b",", name, b",", args, b"]"];
+            push_header(out, Opcode::Text, parts.iter().map(|part| part.len()).sum());
+            parts.iter().for_each(|part| out.put_slice(part));
+        }
+        Encoding::Msgpack => {
+            let mut head = [0_u8; 1 + 6 + 9 + 9];
+            let mut rest = &mut head[..];
+            rest.put_u8(0x95); // an array of five
+            rest.put_slice(b"\xa5event");
+            put_msgpack_uint(&mut rest, u64::from(stream));
+            put_msgpack_uint(&mut rest, offset);
+            let unused = rest.len();
+            let head = &head[..head.len() - unused];
+            push_header(out, Opcode::Binary, head.len() + name.len() + args.len());
+            out.put_slice(head);
+            out.put_slice(name);
+            out.put_slice(args);
+        }
+    }
+    out.len() - before
+}
+
+/// Upper bound of what [`push_event`] appends, so that a block can be chosen before.
+#[must_use]
+pub fn max_event_bytes(encoding: Encoding, name: &NameBytes, args: &[u8]) -> usize {
+    const FIXED: usize = MAX_HEADER_BYTES + 12 + 2 * 20;
+    FIXED + name.0[encoding.index()].len() + args.len()
+}
+
+/// The shortest MessagePack form of an unsigned integer, which is also what other encoders write.
+fn put_msgpack_uint(out: &mut impl BufMut, value: u64) {
+    if let Ok(small) = u8::try_from(value) {
+        if small >= 0x80 {
+            out.put_u8(0xcc);
+        }
+        out.put_u8(small);
+    } else if let Ok(medium) = u16::try_from(value) {
+        out.put_u8(0xcd);
+        out.put_u16(medium);
+    } else if let Ok(large) = u32::try_from(value) {
+        out.put_u8(0xce);
+        out.put_u32(large);
+    } else {
+        out.put_u8(0xcf);
+        out.put_u64(value);
+    }
+}
+
+fn push_msgpack_str(out: &mut Vec<u8>, text: &str) {
+    let length = text.len();
+    match length {
+        0..=31 => out.put_u8(0xa0 | length as u8),
+        32..=0xFF => {
+            out.put_u8(0xd9);
+            out.put_u8(length as u8);
+        }
+        256..=0xFFFF => {
+            out.put_u8(0xda);
+            out.put_u16(length as u16);
+        }
+        _ => {
+            out.put_u8(0xdb);
+            out.put_u32(length as u32);
+        }
+    }
+    out.put_slice(text.as_bytes());
+}
+
+/// A JSON string literal (RFC 8259, section 7): only what must be escaped is.
+fn json_string(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0..=0x1F => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+    out
+}

@@ -1,0 +1,41 @@
+//! The core of Ringcast: rings, connection tables, and the sweep that writes events to sockets.
+//!
+//! The one idea: a connection is a position in its actor's ring. Live delivery, a slow reader and a client that
+//! comes back are the same operation, *move this connection's position towards the head, writing what it may see*.
+//!
+//! | module | what it is | pure |
+//! | --- | --- | --- |
+//! | [`frame`] | bytes of WebSocket frames and event messages, encoded once | yes |
+//! | [`audience`] | whom one event is for | yes |
+//! | [`subscription`] | who listens to what, and since which offset | yes |
+//! | [`ring`] | a bounded, in-order buffer of events, and what it remembers of those it let go | yes |
+//! | [`fanout`] | a batch of events cut out of a ring, and what of it one connection may see | yes |
+//! | [`replay`] | a resume answered | yes |
+//! | [`outbox`] | what waits for one socket, and where a write stopped inside it | yes |
+//! | [`connection`] | connections, and the table of them with generation-checked ids | yes |
+//! | [`sink`] | one client's socket, and who may write to it | no |
+//! | [`stream`] | one running actor: its ring, its connections, and the sweep over them | no |
+//! | [`writer`] | the writer threads: which streams to sweep, which sockets are writable again | no |
+//! | [`descriptor`] | what the type system cannot know about descriptors; the only `unsafe` | no |
+//! | `python` | the Python module, behind the `python` feature; the only file that knows PyO3 | no |
+//!
+//! Locks are taken in the order sink, stream, subscriptions; none is held while a socket is written.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod audience;
+pub mod connection;
+pub mod descriptor;
+pub mod fanout;
+pub mod frame;
+pub mod outbox;
+pub mod replay;
+pub mod ring;
+pub mod sink;
+pub mod stream;
+pub mod subscription;
+pub mod writer;
+
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,220 @@
+//! What waits for one socket, and where a write stopped inside it; knows no descriptors and no locks.
+//!
+//! Events are not queued: they stay in the ring, and a position says what is still to come. Only what is for this
+//! socket alone is kept here: replies, pongs and closes, each behind the events that were published before it, and
+//! the rest of a frame that the socket took in part.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
+
+use crate::connection::ConnectionId;
+use crate::fanout::{Batch, Share};
+use crate::frame::Encoding;
+use crate::subscription::Subscriptions;
+
+/// Most buffers in one system call (`IOV_MAX` on Linux and macOS).
+pub const MAX_BUFFERS: usize = 1024;
+
+/// Most frames of its own that one write takes from an outbox.
+const MAX_OWN_FRAMES: usize = 256;
+
+/// A frame for this socket alone.
+#[derive(Debug)]
+struct Queued {
+    /// It goes out once the connection's position is here; 0 is at once.
+    after: u64,
+    /// The whole frame.
+    frame: Bytes,
+}
+
+/// Who reads a batch through this outbox.
+#[derive(Clone, Copy)]
+pub struct Viewer<'a> {
+    /// The lane that it reads.
+    pub encoding: Encoding,
+    /// For events that name connections.
+    pub id: ConnectionId,
+    /// For events that go to subscribers.
+    pub subscriptions: &'a Subscriptions,
+    /// Where it is.
+    pub position: u64,
+}
+
+/// One part of a write.
+#[derive(Debug)]
+enum Piece {
+    /// The rest of a frame that went out in part.
+    Rest(Bytes),
+    /// The frame at the front of the queue.
+    Own(Bytes),
+    /// A share of the batch, which takes the connection to a position.
+    Events(Share, u64),
+}
+
+/// What one system call is to write.
+#[derive(Debug, Default)]
+pub struct Write {
+    /// In order.
+    pieces: SmallVec<[Piece; 2]>,
+    /// The lane that shares refer to.
+    lane: Option<Encoding>,
+}
+
+impl Write {
+    /// Whether there are no bytes to write. Settling it may still move the position.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.iter().all(|piece| matches!(piece, Piece::Events(share, _) if share.is_empty()))
+    }
+
+    /// The buffers, at most [`MAX_BUFFERS`]. A write that needs more is settled as one that stopped early.
+    #[must_use]
+    pub fn buffers<'a>(&'a self, batch: Option<&'a Batch>) -> SmallVec<[IoSlice<'a>; 4]> {
+        let mut buffers = SmallVec::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Rest(frame) | Piece::Own(frame) => buffers.push(IoSlice::new(frame)),
+                Piece::Events(share, _) => {
+                    if let (Some(batch), Some(lane)) = (batch, self.lane) {
+                        let slices = share.runs.iter().flat_map(|&run| batch.slices(lane, run));
+                        buffers.extend(slices.map(IoSlice::new));
+                    }
+                }
+            }
+        }
+        buffers.truncate(MAX_BUFFERS);
+        buffers
+    }
+}
+
+/// What waits for one socket besides events.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The rest of a frame that the socket took in part. It is a copy: holding the ring's block would keep more
+    /// memory alive than the frame needs.
+    rest: Bytes,
+    /// Frames for this socket alone, in order.
+    queue: VecDeque<Queued>,
+    /// Bytes of `queue`.
+    queued_bytes: usize,
+}
+
+impl Outbox {
+    /// Queue a frame to go out once the connection's position has reached `after` (0: at the next frame boundary).
+    pub fn push(&mut self, frame: Bytes, after: u64) {
+        self.queued_bytes += frame.len();
+        self.queue.push_back(Queued { after, frame });
+    }
+
+    /// Queue a frame before all others.
+    pub fn push_first(&mut self, frame: Bytes) {
+        self.queued_bytes += frame.len();
+        self.queue.push_front(Queued { after: 0, frame });
+    }
+
+    /// Bytes of queued frames.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Whether nothing waits here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.queue.is_empty()
+    }
+
+    /// Forget everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Choose what to write: the rest of a frame, then queued frames and the viewer's share of `batch` in the order
+    /// that `after` demands. Without a viewer every queued frame is due.
+    #[must_use]
+    pub fn gather(&self, batch: Option<&Batch>, viewer: Option<Viewer<'_>>) -> Write {
+        let mut write = Write { lane: viewer.map(|viewer| viewer.encoding), ..Write::default() };
+        if !self.rest.is_empty() {
+            write.pieces.push(Piece::Rest(self.rest.clone()));
+        }
+        let mut position = viewer.map_or(u64::MAX, |viewer| viewer.position);
+        let mut queue = self.queue.iter().take(MAX_OWN_FRAMES).peekable();
+        loop {
+            while let Some(queued) = queue.next_if(|queued| queued.after <= position) {
+                write.pieces.push(Piece::Own(queued.frame.clone()));
+            }
+            let (Some(batch), Some(viewer)) = (batch, viewer) else {
+                break;
+            };
+            let limit = queue.peek().map_or(batch.to(), |queued| queued.after.min(batch.to()));
+            if position >= limit {
+                break;
+            }
+            let (share, reached) =
+                batch.share(viewer.encoding, viewer.id, viewer.subscriptions, position, limit);
+            write.pieces.push(Piece::Events(share, reached));
+            position = reached;
+            if reached < limit {
+                break;
+            }
+        }
+        write
+    }
+
+    /// Take note that the first `written` bytes of `write` went out. Returns whether that was all of it.
+    pub fn settle(
+        &mut self,
+        write: Write,
+        batch: Option<&Batch>,
+        mut written: usize,
+        position: &mut u64,
+    ) -> bool {
+        for piece in write.pieces {
+            let length = match &piece {
+                Piece::Rest(frame) | Piece::Own(frame) => frame.len(),
+                Piece::Events(share, _) => share.len(),
+            };
+            let whole = written >= length;
+            match piece {
+                Piece::Rest(_) => self.rest.advance(written.min(length)),
+                Piece::Own(frame) => {
+                    if whole || written > 0 {
+                        self.queue.pop_front();
+                        self.queued_bytes -= length;
+                        self.rest = frame.slice(written.min(length)..);
+                    }
+                }
+                Piece::Events(_, reached) if whole => *position = reached,
+                Piece::Events(share, _) => {
+                    if let (Some(batch), Some(lane), true) = (batch, write.lane, written > 0) {
+                        (*position, self.rest) = stopped_at(batch, lane, &share, written);
+                    }
+                }
+            }
+            if !whole {
+                return false;
+            }
+            written -= length;
+        }
+        true
+    }
+}
+
+/// Where a write that took only `written` bytes of a share has come to: the offset of the last event whose frame
+/// has begun to go out, and the rest of that frame.
+fn stopped_at(batch: &Batch, lane: Encoding, share: &Share, mut written: usize) -> (u64, Bytes) {
+    let mut stop = 0;
+    for &(begin, end) in &share.runs {
+        stop = begin + written.min(end - begin);
+        written -= stop - begin;
+        if written == 0 {
+            break;
+        }
+    }
+    let (offset, end) = batch.event_ending_at(lane, stop);
+    let rest: Vec<u8> = batch.slices(lane, (stop, end)).flatten().copied().collect();
+    (offset, rest.into())
+}

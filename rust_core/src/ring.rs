@@ -1,0 +1,346 @@
+//! A bounded, in-order buffer of events, and what it remembers of those it let go; knows no connections or sockets.
+//!
+//! Frames lie one after the other in blocks, one lane per encoding. Publishing copies a frame to the end of the
+//! open block; reading *seals* what is there, which costs no copy, so any number of events between two readings
+//! is one contiguous slice that is sent as it is.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use crate::audience::Audience;
+use crate::connection::ConnectionId;
+use crate::fanout::{Batch, BatchEvent};
+use crate::frame::{self, ENCODINGS, Encoding, NameBytes};
+use crate::subscription::{NameId, Subscriptions};
+
+/// How much a ring holds: whichever bound is met first lets the oldest event go.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most events.
+    pub max_events: usize,
+    /// Most bytes, over frames and bookkeeping.
+    pub max_bytes: usize,
+}
+
+/// Smallest and largest size of a block of frames. Blocks grow with the ring, so that a quiet actor stays small.
+const MIN_BLOCK_BYTES: usize = 1 << 10;
+const MAX_BLOCK_BYTES: usize = 1 << 16;
+
+/// One retained event.
+#[derive(Debug)]
+struct Entry {
+    /// Its name.
+    name: NameId,
+    /// Whom it is for.
+    audience: Audience,
+    /// Where its frame ends in each lane, in bytes since the stream began. It begins where the one before ended.
+    ends: [u64; ENCODINGS],
+}
+
+impl Entry {
+    fn bookkeeping_bytes(&self) -> usize {
+        size_of::<Self>() + self.audience.list_bytes()
+    }
+}
+
+/// The frames of one encoding.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Readable slices, oldest first, with where each begins. Consecutive without holes.
+    sealed: VecDeque<(u64, Bytes)>,
+    /// Frames since the last seal; begins where the last sealed slice ends.
+    open: BytesMut,
+    /// Where the oldest retained frame begins.
+    start: u64,
+    /// Where the newest frame ends.
+    end: u64,
+}
+
+impl Lane {
+    fn push_event(&mut self, encoding: Encoding, stream: u32, offset: u64, name: &NameBytes, args: &[u8]) {
+        let needed = frame::max_event_bytes(encoding, name, args);
+        if self.open.capacity() - self.open.len() < needed {
+            self.seal();
+            let retained = (self.end - self.start) as usize;
+            let block = (retained / 4).next_power_of_two().clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
+            self.open = BytesMut::with_capacity(block.max(needed));
+        }
+        self.end += frame::push_event(&mut self.open, encoding, stream, offset, name, args) as u64;
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            let begin = self.end - self.open.len() as u64;
+            self.sealed.push_back((begin, self.open.split().freeze()));
+        }
+    }
+
+    fn release_before(&mut self, start: u64) {
+        self.start = start;
+        while self.sealed.front().is_some_and(|(begin, bytes)| begin + bytes.len() as u64 <= start) {
+            self.sealed.pop_front();
+        }
+    }
+
+    /// Clone the slices (not the bytes) that cover `from..to`. What is open must have been sealed.
+    fn slices(&self, from: u64, to: u64) -> SmallVec<[Bytes; 2]> {
+        let first = self.sealed.partition_point(|(begin, bytes)| begin + bytes.len() as u64 <= from);
+        let mut slices = SmallVec::new();
+        for (begin, bytes) in self.sealed.range(first..).take_while(|(begin, _)| *begin < to) {
+            let cut = from.saturating_sub(*begin) as usize..bytes.len().min((to - begin) as usize);
+            slices.push(bytes.slice(cut));
+        }
+        slices
+    }
+}
+
+/// What is remembered of evicted events, so that a gap is reported when one is real and only then.
+#[derive(Debug, Default)]
+struct Evicted {
+    /// Newest evicted event to subscribers, by name.
+    by_name: HashMap<NameId, u64>,
+    /// What differs from that for single connections; forgotten with the connection.
+    by_connection: HashMap<ConnectionId, EvictedFor>,
+}
+
+/// What was evicted for, or withheld from, one connection.
+#[derive(Debug, Default)]
+struct EvictedFor {
+    /// Newest evicted event that was for this connection by id.
+    only: u64,
+    /// Of a name: the newest evicted event, if this connection was excluded from it, and the newest before that
+    /// from which it was not.
+    excluded: SmallVec<[(NameId, u64, u64); 1]>,
+}
+
+impl Evicted {
+    fn newest_for(&self, id: ConnectionId, name: NameId) -> u64 {
+        let newest = self.by_name.get(&name).copied().unwrap_or(0);
+        let excluded = self.by_connection.get(&id).into_iter().flat_map(|own| &own.excluded);
+        excluded.filter(|own| own.0 == name && own.1 == newest).map(|own| own.2).next().unwrap_or(newest)
+    }
+
+    fn note(
+        &mut self,
+        offset: u64,
+        name: NameId,
+        audience: &Audience,
+        is_open: impl Fn(ConnectionId) -> bool,
+    ) {
+        match audience {
+            Audience::Subscribers => {}
+            Audience::Except(ids) => {
+                for &id in ids.iter().filter(|&&id| is_open(id)) {
+                    let before = self.newest_for(id, name);
+                    let own = self.by_connection.entry(id).or_default();
+                    own.excluded.retain(|excluded| excluded.0 != name);
+                    own.excluded.push((name, offset, before));
+                }
+            }
+            Audience::Only(ids) => {
+                for &id in ids.iter().filter(|&&id| is_open(id)) {
+                    self.by_connection.entry(id).or_default().only = offset;
+                }
+                return;
+            }
+        }
+        self.by_name.insert(name, offset);
+    }
+}
+
+/// The events of one stream. Offsets count from 1 and have no holes.
+#[derive(Debug)]
+pub struct Ring {
+    /// The stream's number in event frames.
+    stream: u32,
+    /// When to let events go.
+    limits: Limits,
+    /// Offset of the newest event ever published; 0 before the first.
+    head: u64,
+    /// The retained events, up to `head`.
+    entries: VecDeque<Entry>,
+    /// Bytes of bookkeeping of `entries`.
+    bookkeeping_bytes: usize,
+    /// Their frames, by encoding.
+    lanes: [Lane; ENCODINGS],
+    /// What was let go.
+    evicted: Evicted,
+}
+
+/// An event exceeds what the ring may hold in all.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EventTooLarge {
+    /// What it would take.
+    pub bytes: usize,
+    /// What there is.
+    pub max_bytes: usize,
+}
+
+impl Ring {
+    /// An empty ring.
+    #[must_use]
+    pub fn new(stream: u32, limits: Limits) -> Self {
+        Self {
+            stream,
+            limits,
+            head: 0,
+            entries: VecDeque::new(),
+            bookkeeping_bytes: 0,
+            lanes: Default::default(),
+            evicted: Evicted::default(),
+        }
+    }
+
+    /// Offset of the newest event; 0 before the first.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Offset of the oldest retained event; `head + 1` when there is none.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.head + 1 - self.entries.len() as u64
+    }
+
+    /// Number of retained events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no event is retained.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of retained frames and bookkeeping.
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
+        self.frame_bytes() + self.bookkeeping_bytes
+    }
+
+    fn frame_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| (lane.end - lane.start) as usize).sum()
+    }
+
+    /// Bytes of all frames ever published; the difference of two readings is what was published between.
+    #[must_use]
+    pub fn published_bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.end).sum()
+    }
+
+    /// Append an event; the oldest go while a bound is exceeded. Returns its offset.
+    ///
+    /// `args` are the encoded arguments by encoding, `None` for one that nobody uses. `is_open` tells whether a
+    /// connection that an evicted event names still exists.
+    ///
+    /// # Errors
+    /// [`EventTooLarge`] if the event alone exceeds the ring; nothing has changed then.
+    pub fn publish(
+        &mut self,
+        name: NameId,
+        bytes: &NameBytes,
+        args: [Option<&[u8]>; ENCODINGS],
+        audience: Audience,
+        is_open: impl Fn(ConnectionId) -> bool,
+    ) -> Result<u64, EventTooLarge> {
+        let frames = Encoding::ALL.iter().zip(args).filter_map(|(&encoding, args)| Some((encoding, args?)));
+        let needed = size_of::<Entry>()
+            + audience.list_bytes()
+            + frames
+                .clone()
+                .map(|(encoding, args)| frame::max_event_bytes(encoding, bytes, args))
+                .sum::<usize>();
+        if needed > self.limits.max_bytes {
+            return Err(EventTooLarge { bytes: needed, max_bytes: self.limits.max_bytes });
+        }
+        self.head += 1;
+        for (encoding, args) in frames {
+            self.lanes[encoding.index()].push_event(encoding, self.stream, self.head, bytes, args);
+        }
+        let entry = Entry { name, audience, ends: self.lanes.each_ref().map(|lane| lane.end) };
+        self.bookkeeping_bytes += entry.bookkeeping_bytes();
+        self.entries.push_back(entry);
+        while self.entries.len() > self.limits.max_events || self.retained_bytes() > self.limits.max_bytes {
+            self.evict_oldest(&is_open);
+        }
+        Ok(self.head)
+    }
+
+    fn evict_oldest(&mut self, is_open: impl Fn(ConnectionId) -> bool) {
+        let offset = self.first();
+        if let Some(entry) = self.entries.pop_front() {
+            self.bookkeeping_bytes -= entry.bookkeeping_bytes();
+            for (lane, end) in self.lanes.iter_mut().zip(entry.ends) {
+                lane.release_before(end);
+            }
+            self.evicted.note(offset, entry.name, &entry.audience, is_open);
+        }
+    }
+
+    /// Cut the events after `position` out of the ring, at most `max_bytes` of the largest lane but at least one.
+    ///
+    /// Begins with the oldest retained event if those before it are gone: see [`Self::has_lost`].
+    pub fn batch(&mut self, position: u64, max_bytes: usize) -> Batch {
+        let from = position.max(self.first() - 1).min(self.head);
+        let begin = (from + 1 - self.first()) as usize;
+        let starts = match begin.checked_sub(1) {
+            Some(before) => self.entries[before].ends,
+            None => self.lanes.each_ref().map(|lane| lane.start),
+        };
+        let fits = |entry: &Entry| {
+            entry.ends.iter().zip(starts).all(|(end, start)| (end - start) as usize <= max_bytes)
+        };
+        let mut events = Vec::new();
+        for entry in self.entries.range(begin..) {
+            if !events.is_empty() && !fits(entry) {
+                break;
+            }
+            let mut ends = [0; ENCODINGS];
+            for lane in 0..ENCODINGS {
+                ends[lane] = (entry.ends[lane] - starts[lane]) as usize;
+            }
+            events.push(BatchEvent { name: entry.name, audience: entry.audience.clone(), ends });
+        }
+        let ends = events.last().map_or([0; ENCODINGS], |event| event.ends);
+        let mut lanes: [SmallVec<[Bytes; 2]>; ENCODINGS] = Default::default();
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            lane.seal();
+            lanes[index] = lane.slices(starts[index], starts[index] + ends[index] as u64);
+        }
+        let published_bytes = starts.iter().zip(ends).map(|(start, end)| start + end as u64).sum();
+        Batch::new(from, published_bytes, events, lanes)
+    }
+
+    /// Whether the ring has let go an event after `position` that this connection was entitled to.
+    #[must_use]
+    pub fn has_lost(&self, position: u64, id: ConnectionId, subscriptions: &Subscriptions) -> bool {
+        if position + 1 >= self.first() {
+            return false;
+        }
+        let only = self.evicted.by_connection.get(&id).map_or(0, |own| own.only);
+        only > position || subscriptions.lost_after(position, |name| self.evicted.newest_for(id, name))
+    }
+
+    /// Number of retained events after `position` that this connection was entitled to.
+    #[must_use]
+    pub fn count_for(&self, position: u64, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {
+        let first = self.first();
+        let skip = (position + 1).saturating_sub(first) as usize;
+        let retained = self.entries.iter().enumerate().skip(skip);
+        retained
+            .filter(|(index, entry)| {
+                entry.audience.admits(id, subscriptions, entry.name, first + *index as u64)
+            })
+            .count() as u64
+    }
+
+    /// Forget what was kept for a connection that has ended.
+    pub fn forget(&mut self, id: ConnectionId) {
+        self.evicted.by_connection.remove(&id);
+    }
+}

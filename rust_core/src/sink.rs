@@ -1,0 +1,483 @@
+//! One client's socket, and who may write to it; leaves what to write to [`crate::outbox`] and [`crate::fanout`].
+//!
+//! A sink owns a duplicate of the socket's descriptor. The event loop may close its own whenever it likes: the
+//! number that the core writes to cannot be given to a newcomer while the core holds it.
+//!
+//! Whoever writes first *claims* the sink, writes without holding a lock, and settles what the socket took. Another
+//! thread that comes meanwhile leaves word that there is more, and goes on. So frames never interleave, and no
+//! thread waits for another one's system call.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
+
+use crate::connection::Connection;
+use crate::fanout::Batch;
+use crate::frame::{self, Encoding};
+use crate::outbox::{Outbox, Viewer, Write};
+use crate::stream::{SlowReader, Stream};
+use crate::writer::{Registration, Writer};
+
+/// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
+pub const CLOSE_SLOW_READER: u16 = 4502;
+
+/// Most bytes of replies and control frames that wait for one socket; beyond it the client is a slow reader.
+pub const MAX_QUEUED_BYTES: usize = 4 << 20;
+
+/// Writes that one thread makes to one socket before it lets others have a turn.
+const MAX_ROUNDS: usize = 8;
+
+/// Why a sink takes nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// A close frame was written.
+    Closed,
+    /// The owner let go of the socket.
+    Dropped,
+    /// The client read too slowly and lost events.
+    SlowReader,
+    /// The socket did not take the close frame in time.
+    CloseTimeout,
+    /// The socket failed.
+    WriteError,
+}
+
+impl EndReason {
+    /// The name that Python sees.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Dropped => "dropped",
+            Self::SlowReader => "slow_reader",
+            Self::CloseTimeout => "close_timeout",
+            Self::WriteError => "write_error",
+        }
+    }
+}
+
+/// A descriptor and its place in a poller; they end together, in that order.
+#[derive(Debug)]
+struct Socket {
+    /// How the writer thread finds the sink when the descriptor is ready.
+    registration: Registration,
+    /// The core's own duplicate.
+    fd: OwnedFd,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.registration.forget(&self.fd);
+    }
+}
+
+/// How far a sink has moved its connection.
+#[derive(Debug)]
+struct Cursor {
+    /// Where the events come from.
+    stream: Arc<Stream>,
+    /// Whose subscriptions count.
+    connection: Arc<Connection<Sink>>,
+    /// Everything that the connection may see up to this offset has been handed to the socket or to `outbox`.
+    position: u64,
+    /// Whether `position` is exact. If not, nothing is owed up to what the stream has swept, if that is further:
+    /// a connection that a sweep had nothing for is not visited.
+    behind: bool,
+}
+
+/// What is guarded by the sink's lock.
+#[derive(Debug)]
+struct State {
+    /// `None` once ended.
+    socket: Option<Arc<Socket>>,
+    /// What waits besides events.
+    outbox: Outbox,
+    /// `None` before a connection is attached, and after.
+    cursor: Option<Cursor>,
+    /// A connection was attached: there is never a second one, whose position a late write could disturb.
+    taken: bool,
+    /// Somebody is writing; nobody else may.
+    claimed: bool,
+    /// There came more while somebody was writing.
+    again: bool,
+    /// The socket takes nothing now; the writer thread has been asked to tell when it does.
+    blocked: bool,
+    /// The reason to end with once the outbox is empty; nothing is accepted any more.
+    closing: Option<EndReason>,
+    /// Why it ended.
+    ended: Option<EndReason>,
+}
+
+/// One client's socket.
+#[derive(Debug)]
+pub struct Sink {
+    /// Fixed by the subprotocol.
+    encoding: Encoding,
+    /// The thread that waits for readiness and deadlines of this socket.
+    writer: Arc<Writer>,
+    /// Everything that changes.
+    state: Mutex<State>,
+}
+
+impl Sink {
+    /// A sink for a socket, which must be an own duplicate.
+    #[must_use]
+    pub fn new(fd: OwnedFd, encoding: Encoding, writer: Arc<Writer>) -> Arc<Self> {
+        let socket = Socket { registration: Writer::registration(&writer), fd };
+        let state = State {
+            socket: Some(Arc::new(socket)),
+            outbox: Outbox::default(),
+            cursor: None,
+            taken: false,
+            claimed: false,
+            again: false,
+            blocked: false,
+            closing: None,
+            ended: None,
+        };
+        Arc::new(Self { encoding, writer, state: Mutex::new(state) })
+    }
+
+    /// How messages for this socket are encoded.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Why it ended, or is going to end because the client was too slow.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        let state = self.state.lock();
+        state.ended.or(state.closing.filter(|&reason| reason == EndReason::SlowReader))
+    }
+
+    /// Bytes of frames that wait, events aside.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.state.lock().outbox.queued_bytes()
+    }
+
+    /// Queue a whole message behind every event that was published to the attached connection so far.
+    pub fn push_message(self: &Arc<Self>, payload: &[u8]) {
+        self.push(frame::message(self.encoding, payload), true);
+    }
+
+    /// Queue a control frame for the next frame boundary.
+    pub fn push_control(self: &Arc<Self>, frame: Bytes) {
+        self.push(frame, false);
+    }
+
+    fn push(self: &Arc<Self>, frame: Bytes, behind_events: bool) {
+        let mut state = self.state.lock();
+        if state.closing.is_some() || state.ended.is_some() {
+            return;
+        }
+        let after = match &state.cursor {
+            Some(cursor) if behind_events => cursor.stream.head(),
+            _ => 0,
+        };
+        state.outbox.push(frame, after);
+        if state.outbox.queued_bytes() > MAX_QUEUED_BYTES {
+            self.close_slow_reader(&mut state);
+        }
+    }
+
+    /// Queue a close frame behind everything, accept nothing more, and end when it is out or the time is up.
+    pub fn close(self: &Arc<Self>, code: Option<u16>, reason: &str) {
+        {
+            let mut state = self.state.lock();
+            if state.closing.is_some() || state.ended.is_some() {
+                return;
+            }
+            let after = state.cursor.as_ref().map_or(0, |cursor| cursor.stream.head());
+            state.outbox.push(frame::close(code, reason), after);
+            state.closing = Some(EndReason::Closed);
+        }
+        self.writer.watch_close(self);
+        self.drive(None);
+    }
+
+    fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
+        // What the client has lost cannot be made good here: it comes back, and is told of the gap.
+        release_cursor(state);
+        state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
+        state.closing = Some(EndReason::SlowReader);
+        self.writer.watch_close(self);
+    }
+
+    /// Let go of the socket now.
+    pub fn drop_socket(&self) {
+        end(&mut self.state.lock(), EndReason::Dropped);
+    }
+
+    /// The time for a close is up: shut the socket down if the close frame is still not out.
+    pub fn close_timed_out(&self) {
+        let mut state = self.state.lock();
+        if let Some(reason) = state.closing {
+            let reason = if reason == EndReason::Closed { EndReason::CloseTimeout } else { reason };
+            shut_down(&mut state, reason);
+        }
+    }
+
+    /// Deliver a connection's events after `position` through this sink, behind `message`.
+    ///
+    /// Returns false, and attaches nothing, if the sink takes nothing any more or was attached before.
+    pub fn attach(
+        &self,
+        stream: &Arc<Stream>,
+        connection: &Arc<Connection<Self>>,
+        position: u64,
+        message: &[u8],
+    ) -> bool {
+        let mut state = self.state.lock();
+        if state.closing.is_some() || state.ended.is_some() || state.taken {
+            return false;
+        }
+        state.taken = true;
+        state.outbox.push(frame::message(self.encoding, message), 0);
+        stream.note_attached();
+        state.cursor = Some(Cursor {
+            stream: Arc::clone(stream),
+            connection: Arc::clone(connection),
+            position,
+            behind: true,
+        });
+        true
+    }
+
+    /// Deliver no more events through this sink.
+    pub fn detach(&self) {
+        release_cursor(&mut self.state.lock());
+    }
+
+    /// The socket takes bytes again.
+    pub fn writable(self: &Arc<Self>) {
+        self.state.lock().blocked = false;
+        self.drive(None);
+    }
+
+    /// Write all that is due, as far as the socket takes it. A sweep offers its batch; without one, what is missing
+    /// is cut from the ring.
+    pub fn drive(self: &Arc<Self>, offered: Option<&Batch>) {
+        for _ in 0..MAX_ROUNDS {
+            let mut state = self.state.lock();
+            if !self.claim(&mut state, offered) {
+                return;
+            }
+            let own = self.catch_up(&mut state, offered);
+            let batch = match &own {
+                Some(batch) => Some(batch),
+                None => offered.filter(|batch| state.is_within(batch)),
+            };
+            let write = state.gather(batch);
+            let Some(socket) = state.socket.clone() else {
+                return;
+            };
+            if self.write(state, &socket, write, batch) {
+                return;
+            }
+        }
+        // Somebody else's turn: the writer thread goes on here after the others.
+        self.writer.resume(Arc::clone(self));
+    }
+
+    /// Try to become the one who writes. Otherwise see to it that what is due is not forgotten.
+    fn claim(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> bool {
+        if state.socket.is_none() {
+            return false;
+        }
+        if let Some(cursor) = &mut state.cursor
+            && !cursor.behind
+        {
+            let swept = offered.map_or_else(|| cursor.stream.swept(), Batch::from);
+            cursor.position = cursor.position.max(swept);
+            cursor.behind = true;
+        }
+        if state.claimed {
+            state.again = true;
+            return false;
+        }
+        if state.blocked {
+            self.check_slow_reader(state);
+            return false;
+        }
+        state.claimed = true;
+        state.again = false;
+        true
+    }
+
+    /// A socket that blocks has no effect on the ring; once the ring has let go what it was owed, it is too slow.
+    fn check_slow_reader(self: &Arc<Self>, state: &mut State) {
+        let Some(cursor) = &state.cursor else {
+            return;
+        };
+        let slow = cursor.stream.slow_reader() == SlowReader::Disconnect
+            && cursor.stream.has_lost(cursor.position, &cursor.connection).is_some();
+        if slow {
+            self.close_slow_reader(state);
+        }
+    }
+
+    /// Cut a batch of its own for a connection that is behind the one that is offered, or that nothing is offered.
+    fn catch_up(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> Option<Batch> {
+        let cursor = state.cursor.as_mut()?;
+        if offered.is_some_and(|batch| cursor.position >= batch.from()) {
+            return None;
+        }
+        if let Some((first, last)) = cursor.stream.has_lost(cursor.position, &cursor.connection) {
+            match cursor.stream.slow_reader() {
+                SlowReader::Disconnect => {
+                    self.close_slow_reader(state);
+                    return None;
+                }
+                SlowReader::Skip => {
+                    state.outbox.push_first(frame::gap(self.encoding, first, last));
+                    cursor.position = last;
+                }
+            }
+        }
+        (cursor.position < cursor.stream.head()).then(|| cursor.stream.batch(cursor.position))
+    }
+
+    /// Make the system call and settle it. Returns whether this thread is done with the sink.
+    fn write(
+        self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        socket: &Arc<Socket>,
+        write: Write,
+        batch: Option<&Batch>,
+    ) -> bool {
+        let mut state = state;
+        let result = if write.is_empty() {
+            Ok(0)
+        } else {
+            drop(state);
+            let result = send(&socket.fd, &write.buffers(batch));
+            state = self.state.lock();
+            result
+        };
+        state.claimed = false;
+        if state.socket.is_none() {
+            return true;
+        }
+        let (written, would_block) = match result {
+            Ok(written) => (written, false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, true),
+            Err(_) => {
+                // The peer is gone. The event loop learns it from the same socket and detaches the connection.
+                shut_down(&mut state, EndReason::WriteError);
+                return true;
+            }
+        };
+        let whole = state.settle(write, batch, written);
+        if would_block {
+            state.blocked = true;
+            self.check_slow_reader(&mut state);
+            if socket.registration.watch(&socket.fd, self).is_err() {
+                shut_down(&mut state, EndReason::WriteError);
+            }
+            return true;
+        }
+        whole && self.rest(&mut state)
+    }
+
+    /// Decide whether there is more to do now; if not, leave the sink at rest.
+    fn rest(&self, state: &mut State) -> bool {
+        if let (true, Some(reason)) = (state.outbox.is_empty(), state.closing) {
+            finish(state, reason);
+            return true;
+        }
+        if let Some(cursor) = &mut state.cursor {
+            if state.again || !state.outbox.is_empty() || cursor.position < cursor.stream.swept() {
+                return false;
+            }
+            cursor.behind = false;
+            return true;
+        }
+        state.outbox.is_empty()
+    }
+}
+
+impl State {
+    fn is_within(&self, batch: &Batch) -> bool {
+        self.cursor.as_ref().is_some_and(|cursor| cursor.position >= batch.from())
+    }
+
+    fn gather(&self, batch: Option<&Batch>) -> Write {
+        let Some(cursor) = &self.cursor else {
+            return self.outbox.gather(None, None);
+        };
+        let subscriptions = cursor.connection.subscriptions.lock();
+        let viewer = Viewer {
+            encoding: cursor.connection.encoding,
+            id: cursor.connection.id,
+            subscriptions: &subscriptions,
+            position: cursor.position,
+        };
+        self.outbox.gather(batch, Some(viewer))
+    }
+
+    fn settle(&mut self, write: Write, batch: Option<&Batch>, written: usize) -> bool {
+        // A connection that was detached during the write has its position from the client when it comes back.
+        let mut unused = 0;
+        let position = self.cursor.as_mut().map_or(&mut unused, |cursor| &mut cursor.position);
+        self.outbox.settle(write, batch, written, position)
+    }
+}
+
+fn send(fd: &OwnedFd, buffers: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    // CPython ignores SIGPIPE; other hosts of this crate need not.
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    #[cfg(target_vendor = "apple")]
+    let flags = SendFlags::DONTWAIT;
+    loop {
+        match sendmsg(fd, buffers, &mut SendAncillaryBuffer::default(), flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result.map_err(Into::into),
+        }
+    }
+}
+
+fn release_cursor(state: &mut State) {
+    if let Some(cursor) = state.cursor.take() {
+        cursor.stream.note_detached();
+    }
+}
+
+fn end(state: &mut State, reason: EndReason) {
+    release_cursor(state);
+    state.outbox.clear();
+    state.socket = None;
+    state.ended.get_or_insert(reason);
+}
+
+/// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
+fn finish(state: &mut State, reason: EndReason) {
+    shut_down_with(state, reason, Shutdown::Write);
+}
+
+/// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
+fn shut_down(state: &mut State, reason: EndReason) {
+    shut_down_with(state, reason, Shutdown::Both);
+}
+
+fn shut_down_with(state: &mut State, reason: EndReason, how: Shutdown) {
+    if let Some(socket) = &state.socket {
+        // An error means that the peer was faster: the socket is not connected any more.
+        let _ = shutdown(&socket.fd, how);
+    }
+    end(state, reason);
+}
+
+impl Sink {
+    /// Borrow the descriptor for as long as the sink holds it; for tests of what the sink owns.
+    pub fn with_fd<T>(&self, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        use std::os::fd::AsFd;
+        self.state.lock().socket.as_ref().map(|socket| look(socket.fd.as_fd()))
+    }
+}

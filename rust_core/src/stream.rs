@@ -1,0 +1,457 @@
+//! One running actor: its ring, its connections, and the sweep over them; leaves sockets to [`crate::sink`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::audience::Audience;
+use crate::connection::{Connection, ConnectionId, ConnectionTable};
+use crate::fanout::Batch;
+use crate::frame::{ENCODINGS, Encoding};
+use crate::replay::{self, Missed};
+use crate::ring::{EventTooLarge, Limits, Ring};
+use crate::sink::Sink;
+use crate::subscription::{Names, Subscriptions};
+use crate::writer::Writer;
+
+/// Most bytes of one batch: about what a socket takes at once.
+const MAX_BATCH_BYTES: usize = 256 << 10;
+
+/// Connections that a sweep takes out of the table at a time.
+const SWEEP_PIECE: usize = 128;
+
+/// An event that takes more than this part of the ring waits for the sweep before it is appended, so that it does
+/// not push out what ready connections are still to get.
+const LARGE_EVENT_PART: usize = 4;
+
+/// What happens to a client that lost events because it read too slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowReader {
+    /// Its socket is closed, with a code that says so.
+    Disconnect,
+    /// It is told of the gap and goes on with the oldest retained event.
+    Skip,
+}
+
+/// How a stream is set up.
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// Its number in event frames.
+    pub id: u32,
+    /// The name of its life.
+    pub epoch: String,
+    /// What its ring holds.
+    pub limits: Limits,
+    /// What happens to slow readers.
+    pub slow_reader: SlowReader,
+    /// How far publishing may run ahead of the sweep, in bytes of frames.
+    pub max_unswept_bytes: usize,
+}
+
+/// Why nothing was published.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The event alone exceeds the ring.
+    TooLarge(EventTooLarge),
+    /// An encoding that a connection uses was not given: encode it and try again.
+    EncodingMissing,
+    /// The actor has stopped.
+    Shut,
+}
+
+/// The connection has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// What is guarded by the stream's lock.
+#[derive(Debug)]
+struct Inner {
+    /// The events.
+    ring: Ring,
+    /// The connections.
+    table: ConnectionTable<Sink>,
+    /// The event names.
+    names: Names,
+    /// What had been published, in bytes, at the position that the last sweep reached.
+    swept_bytes: u64,
+    /// The actor has stopped.
+    shut: bool,
+}
+
+/// One running actor's stream of events.
+#[derive(Debug)]
+pub struct Stream {
+    /// How it is set up.
+    config: StreamConfig,
+    /// The thread that sweeps it.
+    writer: Arc<Writer>,
+    /// Ring and table. Taken after a sink's lock, before a connection's.
+    inner: Mutex<Inner>,
+    /// Copy of the ring's head, for those who need no lock.
+    head: AtomicU64,
+    /// Copy of the ring's oldest offset.
+    first: AtomicU64,
+    /// Every ready connection has been offered everything up to here.
+    swept: AtomicU64,
+    /// Sinks that deliver from this stream.
+    attached: AtomicUsize,
+    /// It is in the writer's inbox already.
+    scheduled: AtomicBool,
+    /// Woken when `swept` moves.
+    progress: Condvar,
+    /// Tell `on_swept` when `swept` reaches this; `u64::MAX` for nobody.
+    awaited: AtomicU64,
+    /// Tells the owner that `awaited` came true.
+    on_swept: Arc<dyn Notify>,
+}
+
+/// How a stream tells its owner that an awaited sweep is done. Called from any thread; must not block.
+pub trait Notify: Send + Sync + std::fmt::Debug {
+    /// An awaited offset has been swept.
+    fn notify(&self);
+}
+
+impl Stream {
+    /// An empty stream.
+    #[must_use]
+    pub fn new(config: StreamConfig, writer: Arc<Writer>, on_swept: Arc<dyn Notify>) -> Arc<Self> {
+        let inner = Inner {
+            ring: Ring::new(config.id, config.limits),
+            table: ConnectionTable::default(),
+            names: Names::default(),
+            swept_bytes: 0,
+            shut: false,
+        };
+        Arc::new(Self {
+            config,
+            writer,
+            inner: Mutex::new(inner),
+            head: AtomicU64::new(0),
+            first: AtomicU64::new(1),
+            swept: AtomicU64::new(0),
+            attached: AtomicUsize::new(0),
+            scheduled: AtomicBool::new(false),
+            progress: Condvar::new(),
+            awaited: AtomicU64::new(u64::MAX),
+            on_swept,
+        })
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub fn config(&self) -> &StreamConfig {
+        &self.config
+    }
+
+    /// What happens to slow readers.
+    #[must_use]
+    pub fn slow_reader(&self) -> SlowReader {
+        self.config.slow_reader
+    }
+
+    /// Offset of the newest event; 0 before the first.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Offset of the oldest retained event; `head + 1` when there is none.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first.load(Ordering::Acquire)
+    }
+
+    /// Every ready connection has been offered every event up to here.
+    #[must_use]
+    pub fn swept(&self) -> u64 {
+        self.swept.load(Ordering::Acquire)
+    }
+
+    /// Bytes that the ring holds.
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
+        self.inner.lock().ring.retained_bytes()
+    }
+
+    /// Bit set of the encodings of open connections.
+    #[must_use]
+    pub fn encodings(&self) -> u8 {
+        self.inner.lock().table.encodings()
+    }
+
+    /// Number of open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.inner.lock().table.len()
+    }
+
+    // Publishing.
+
+    /// Append an event and have it swept. Returns its offset, and whether the publisher should
+    /// [wait](Self::wait_for_sweep) before it goes on.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; nothing has changed then.
+    pub fn publish(
+        self: &Arc<Self>,
+        name: &str,
+        args: [Option<&[u8]>; ENCODINGS],
+        audience: Audience,
+    ) -> Result<(u64, bool), PublishError> {
+        let mut inner = self.inner.lock();
+        if inner.shut {
+            return Err(PublishError::Shut);
+        }
+        let given: u8 = (0..ENCODINGS).filter(|&index| args[index].is_some()).map(|index| 1 << index).sum();
+        if inner.table.encodings() & !given != 0 {
+            return Err(PublishError::EncodingMissing);
+        }
+        let bytes: usize = args.iter().flatten().map(|args| args.len()).sum();
+        if bytes > self.config.limits.max_bytes / LARGE_EVENT_PART {
+            self.wait_until(&mut inner, |stream, inner| stream.swept() == inner.ring.head());
+        }
+        let Inner { ring, table, names, .. } = &mut *inner;
+        let id = names.intern(name);
+        let to_subscribers = !matches!(audience, Audience::Only(_));
+        let offset = ring
+            .publish(id, &names.bytes(id), args, audience, |id| table.get(id).is_some())
+            .map_err(PublishError::TooLarge)?;
+        names.note_published(id, to_subscribers.then_some(offset));
+        self.head.store(offset, Ordering::Release);
+        self.first.store(ring.first(), Ordering::Release);
+        if self.attached.load(Ordering::Acquire) == 0 {
+            let published_bytes = inner.ring.published_bytes();
+            self.note_swept(&mut inner, offset, published_bytes);
+            return Ok((offset, false));
+        }
+        let must_wait = self.is_far_ahead(&inner);
+        drop(inner);
+        self.schedule();
+        Ok((offset, must_wait))
+    }
+
+    /// Wait until the sweep is near enough, or the stream is shut. Blocks the thread, but no lock.
+    pub fn wait_for_sweep(&self) {
+        let mut inner = self.inner.lock();
+        self.wait_until(&mut inner, |stream, inner| !stream.is_far_ahead(inner));
+    }
+
+    fn wait_until(&self, inner: &mut MutexGuard<'_, Inner>, done: impl Fn(&Self, &Inner) -> bool) {
+        while !inner.shut && !done(self, inner) {
+            self.progress.wait(inner);
+        }
+    }
+
+    fn is_far_ahead(&self, inner: &Inner) -> bool {
+        // Half of the ring at most: what a ready connection has not been offered yet is never let go.
+        let max_bytes = self.config.max_unswept_bytes.min(self.config.limits.max_bytes / 2) as u64;
+        let max_events = (self.config.limits.max_events / 2).max(1) as u64;
+        inner.ring.published_bytes() - inner.swept_bytes > max_bytes
+            || inner.ring.head() - self.swept() > max_events
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.writer.sweep(Arc::clone(self));
+        }
+    }
+
+    // Sweeping.
+
+    /// Offer what has been published since the last sweep to the connections that it may be for.
+    ///
+    /// Only the stream's writer thread calls this, so there is one sweep at a time.
+    pub fn sweep(self: &Arc<Self>) {
+        self.scheduled.store(false, Ordering::Release);
+        let batch = {
+            let mut inner = self.inner.lock();
+            let swept = self.swept();
+            if inner.shut || inner.ring.head() == swept {
+                return;
+            }
+            inner.ring.batch(swept, MAX_BATCH_BYTES)
+        };
+        match batch.targets() {
+            Some(targets) => self.offer_to(&batch, &targets),
+            None => self.offer_to_all(&batch),
+        }
+        let mut inner = self.inner.lock();
+        // Without an attached sink, publishing moves the mark by itself, and may have moved it further meanwhile.
+        if batch.to() > self.swept() {
+            self.note_swept(&mut inner, batch.to(), batch.published_bytes());
+        }
+        if inner.ring.head() > self.swept() {
+            drop(inner);
+            self.schedule();
+        }
+    }
+
+    fn offer_to(&self, batch: &Batch, targets: &[ConnectionId]) {
+        for &id in targets {
+            let connection = self.inner.lock().table.get(id).cloned();
+            if let Some(connection) = connection {
+                offer(batch, &connection);
+            }
+        }
+    }
+
+    fn offer_to_all(&self, batch: &Batch) {
+        let mut connections = Vec::with_capacity(SWEEP_PIECE);
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            from = self.inner.lock().table.piece(slot, SWEEP_PIECE, &mut connections);
+            for connection in connections.drain(..) {
+                offer(batch, &connection);
+            }
+        }
+    }
+
+    fn note_swept(&self, inner: &mut MutexGuard<'_, Inner>, offset: u64, published_bytes: u64) {
+        inner.swept_bytes = published_bytes;
+        self.swept.store(offset, Ordering::Release);
+        self.progress.notify_all();
+        if offset >= self.awaited.load(Ordering::Acquire) {
+            self.awaited.store(u64::MAX, Ordering::Release);
+            self.on_swept.notify();
+        }
+    }
+
+    /// Have the owner notified once everything up to `offset` has been swept. False if that is so already.
+    pub fn notify_when_swept(&self, offset: u64) -> bool {
+        // Under the lock, so that no sweep ends between the look and the request.
+        let _inner = self.inner.lock();
+        if self.swept() >= offset {
+            return false;
+        }
+        self.awaited.fetch_min(offset, Ordering::AcqRel);
+        true
+    }
+
+    /// The retained events after a position, for a sink that no sweep can serve as it is.
+    #[must_use]
+    pub fn batch(&self, position: u64) -> Batch {
+        self.inner.lock().ring.batch(position, MAX_BATCH_BYTES)
+    }
+
+    /// The offsets after `position` that are no longer retained, if one of them was for this connection.
+    #[must_use]
+    pub fn has_lost(&self, position: u64, connection: &Connection<Sink>) -> Option<(u64, u64)> {
+        if position + 1 >= self.first() {
+            return None;
+        }
+        let inner = self.inner.lock();
+        let subscriptions = connection.subscriptions.lock();
+        let lost = inner.ring.has_lost(position, connection.id, &subscriptions);
+        lost.then(|| (position + 1, inner.ring.first() - 1))
+    }
+
+    /// A sink begins to deliver from this stream.
+    pub fn note_attached(&self) {
+        // Under the lock: a publisher decides under it whether there is anybody to sweep for.
+        let _inner = self.inner.lock();
+        self.attached.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A sink delivers no more from this stream.
+    pub fn note_detached(&self) {
+        self.attached.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    // Connections.
+
+    /// Open a connection that is subscribed to `names` from the next event on.
+    #[must_use]
+    pub fn open(&self, encoding: Encoding, subscribed: &[String]) -> Option<ConnectionId> {
+        let mut inner = self.inner.lock();
+        if inner.shut {
+            return None;
+        }
+        let Inner { ring, table, names, .. } = &mut *inner;
+        let mut subscriptions = Subscriptions::default();
+        for name in subscribed {
+            subscriptions.add(names, name, ring.head());
+        }
+        Some(table.open(encoding, subscriptions).id)
+    }
+
+    /// The connection with this id.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn get(&self, id: ConnectionId) -> Result<Arc<Connection<Sink>>, Gone> {
+        self.inner.lock().table.get(id).cloned().ok_or(Gone)
+    }
+
+    /// End a connection. False if it had ended before.
+    pub fn close(&self, id: ConnectionId) -> bool {
+        let connection = {
+            let mut inner = self.inner.lock();
+            let Some(connection) = inner.table.close(id) else {
+                return false;
+            };
+            inner.ring.forget(id);
+            connection.subscriptions.lock().clear(&mut inner.names);
+            connection
+        };
+        release(&connection);
+        true
+    }
+
+    /// Answer a resume from `position`.
+    ///
+    /// # Errors
+    /// If the connection has ended.
+    pub fn resume(&self, id: ConnectionId, position: u64) -> Result<Missed, Gone> {
+        let inner = self.inner.lock();
+        let connection = inner.table.get(id).ok_or(Gone)?;
+        let subscriptions = connection.subscriptions.lock();
+        Ok(replay::missed(&inner.ring, position, id, &subscriptions))
+    }
+
+    /// Subscribe (or unsubscribe) a connection from the next event on. False if that changes nothing.
+    ///
+    /// # Errors
+    /// If the connection has ended.
+    pub fn change_subscription(&self, id: ConnectionId, name: &str, listen: bool) -> Result<bool, Gone> {
+        let mut inner = self.inner.lock();
+        let Inner { ring, table, names, .. } = &mut *inner;
+        let connection = table.get(id).ok_or(Gone)?;
+        let mut subscriptions = connection.subscriptions.lock();
+        Ok(if listen {
+            subscriptions.add(names, name, ring.head())
+        } else {
+            subscriptions.remove(names, name, ring.head())
+        })
+    }
+
+    /// End all connections, forget all events, and let every publisher go.
+    pub fn shut(&self) {
+        let connections: Vec<_> = {
+            let mut inner = self.inner.lock();
+            inner.shut = true;
+            let ids = inner.table.ids();
+            ids.into_iter().filter_map(|id| inner.table.close(id)).collect()
+        };
+        connections.iter().for_each(|connection| release(connection));
+        let mut inner = self.inner.lock();
+        let head = inner.ring.head();
+        let published_bytes = inner.ring.published_bytes();
+        self.note_swept(&mut inner, head, published_bytes);
+    }
+}
+
+fn offer(batch: &Batch, connection: &Connection<Sink>) {
+    let sink = connection.sink.lock().clone();
+    if let Some(sink) = sink {
+        sink.drive(Some(batch));
+    }
+}
+
+/// Take the sink from a connection that has ended; it stays open for a last message.
+fn release(connection: &Connection<Sink>) {
+    let sink = connection.sink.lock().take();
+    if let Some(sink) = sink {
+        sink.detach();
+    }
+}

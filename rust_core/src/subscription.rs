@@ -1,0 +1,266 @@
+//! Who listens to what, and since which offset: interned event names, and the intervals of one connection.
+//!
+//! A change of subscription is ordered among the events: it holds from the next offset on. Because the intervals
+//! keep *when*, whoever reads the ring later (a slow socket, a client that was away) reaches the same answer as
+//! the sweep that ran at the time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::frame::NameBytes;
+
+/// An event name of one stream, as a small integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameId(u32);
+
+/// The event names that one stream knows. A name that only clients made up is forgotten with its last subscriber,
+/// so that nobody fills the table from outside.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Every known name.
+    ids: HashMap<Arc<str>, NameId>,
+    /// Indexed by `NameId`; `None` where an id is free to be given again.
+    known: Vec<Option<Name>>,
+    /// Ids to give again before new ones.
+    free: Vec<NameId>,
+}
+
+/// What a stream knows of one event name.
+#[derive(Debug)]
+struct Name {
+    /// The name itself, shared with the key of the map.
+    text: Arc<str>,
+    /// The name as it stands in event messages; shared with the publisher, which builds frames without the table.
+    bytes: Arc<NameBytes>,
+    /// Open subscriptions, over all connections.
+    subscribers: u32,
+    /// Offset of the newest event of this name that went to subscribers; 0 before the first.
+    newest: u64,
+    /// Whether an event of this name was ever published: ring entries refer to the id then, so it stays.
+    published: bool,
+}
+
+impl Names {
+    /// The id of `name`, given now if it is new.
+    pub fn intern(&mut self, name: &str) -> NameId {
+        if let Some(&id) = self.ids.get(name) {
+            return id;
+        }
+        let text: Arc<str> = name.into();
+        let entry = Name {
+            text: Arc::clone(&text),
+            bytes: Arc::new(NameBytes::new(name)),
+            subscribers: 0,
+            newest: 0,
+            published: false,
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.known[id.0 as usize] = Some(entry);
+                id
+            }
+            None => {
+                self.known.push(Some(entry));
+                NameId(self.known.len() as u32 - 1)
+            }
+        };
+        self.ids.insert(text, id);
+        id
+    }
+
+    /// The id of `name`, if it is known.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<NameId> {
+        self.ids.get(name).copied()
+    }
+
+    /// Number of known names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether no name is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn get(&self, id: NameId) -> &Name {
+        // A `NameId` is only made by `intern`, and freed when no subscription and no ring entry refers to it.
+        self.known[id.0 as usize].as_ref().expect("a name in use is known")
+    }
+
+    fn get_mut(&mut self, id: NameId) -> &mut Name {
+        self.known[id.0 as usize].as_mut().expect("a name in use is known")
+    }
+
+    /// The prepared bytes of a name.
+    #[must_use]
+    pub fn bytes(&self, id: NameId) -> Arc<NameBytes> {
+        Arc::clone(&self.get(id).bytes)
+    }
+
+    /// Offset of the newest event of this name that went to subscribers; 0 if there was none.
+    #[must_use]
+    pub fn newest(&self, id: NameId) -> u64 {
+        self.get(id).newest
+    }
+
+    /// Note that an event of this name was published, at `newest` if it went to subscribers.
+    pub fn note_published(&mut self, id: NameId, newest: Option<u64>) {
+        let name = self.get_mut(id);
+        name.published = true;
+        if let Some(offset) = newest {
+            name.newest = offset;
+        }
+    }
+
+    fn add_subscriber(&mut self, id: NameId) {
+        self.get_mut(id).subscribers += 1;
+    }
+
+    fn remove_subscriber(&mut self, id: NameId) {
+        let name = self.get_mut(id);
+        name.subscribers -= 1;
+        if name.subscribers == 0 && !name.published {
+            let text = Arc::clone(&name.text);
+            self.ids.remove(&text);
+            self.known[id.0 as usize] = None;
+            self.free.push(id);
+        }
+    }
+}
+
+/// Closed intervals that are kept per connection; the oldest go first.
+const MAX_CLOSED: usize = 64;
+
+/// One stretch of offsets during which a connection was subscribed to a name.
+#[derive(Clone, Copy, Debug)]
+struct Interval {
+    /// The event name.
+    name: NameId,
+    /// The first offset that it covers.
+    since: u64,
+    /// The last offset that it covers; `OPEN` while subscribed.
+    until: u64,
+    /// Of a closed interval: the newest event in it, or 0. It decides whether a gap is real once that is evicted.
+    newest: u64,
+}
+
+const OPEN: u64 = u64::MAX;
+
+/// The subscriptions of one connection, past ones included as far as a replay may ask for them.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// Sorted by name, then by time; of one name only the last may be open.
+    intervals: SmallVec<[Interval; 1]>,
+    /// Intervals that ended at or before this offset may have been dropped: older positions count as lost.
+    forgotten_until: u64,
+}
+
+impl Subscriptions {
+    /// Subscribe to `name` for what comes after `head`. False if it was subscribed already.
+    pub fn add(&mut self, names: &mut Names, name: &str, head: u64) -> bool {
+        let id = names.intern(name);
+        let end = self.end_of(id);
+        if self.last_before(end, id).is_some_and(|interval| interval.until == OPEN) {
+            return false;
+        }
+        names.add_subscriber(id);
+        self.intervals.insert(end, Interval { name: id, since: head + 1, until: OPEN, newest: 0 });
+        true
+    }
+
+    /// Unsubscribe from `name` for what comes after `head`. False if it was not subscribed.
+    pub fn remove(&mut self, names: &mut Names, name: &str, head: u64) -> bool {
+        let Some(id) = names.find(name) else {
+            return false;
+        };
+        let end = self.end_of(id);
+        if self.last_before(end, id).is_none_or(|interval| interval.until != OPEN) {
+            return false;
+        }
+        let interval = &mut self.intervals[end - 1];
+        let newest = names.newest(id);
+        interval.until = head;
+        interval.newest = if newest >= interval.since { newest } else { 0 };
+        if interval.newest == 0 {
+            // Nothing was published while it was open: no replay can ask for it.
+            self.intervals.remove(end - 1);
+        }
+        names.remove_subscriber(id);
+        self.forget_surplus();
+        true
+    }
+
+    /// Give all names back when the connection ends.
+    pub fn clear(&mut self, names: &mut Names) {
+        for interval in self.intervals.drain(..) {
+            if interval.until == OPEN {
+                names.remove_subscriber(interval.name);
+            }
+        }
+    }
+
+    /// Names that are subscribed to now.
+    pub fn open(&self) -> impl Iterator<Item = NameId> + '_ {
+        self.intervals.iter().filter(|interval| interval.until == OPEN).map(|interval| interval.name)
+    }
+
+    /// Whether an event of this name and offset was subscribed to when it was published.
+    #[must_use]
+    pub fn covers(&self, name: NameId, offset: u64) -> bool {
+        // The last interval of this name that begins at or before the offset decides.
+        let end =
+            self.intervals.partition_point(|interval| (interval.name, interval.since) <= (name, offset));
+        self.last_before(end, name).is_some_and(|interval| offset <= interval.until)
+    }
+
+    /// Whether every event of `names` with an offset in `first..=last` is covered.
+    #[must_use]
+    pub fn covers_all(&self, names: &[NameId], first: u64, last: u64) -> bool {
+        names.iter().all(|&name| {
+            self.last_before(self.end_of(name), name)
+                .is_some_and(|interval| interval.since <= first && interval.until >= last)
+        })
+    }
+
+    /// Whether an event that was covered, with an offset above `position`, is among those that a ring let go.
+    ///
+    /// `evicted(name)` is the offset of the newest event of that name to subscribers that the ring no longer holds.
+    #[must_use]
+    pub fn lost_after(&self, position: u64, evicted: impl Fn(NameId) -> u64) -> bool {
+        if position < self.forgotten_until {
+            return true;
+        }
+        self.intervals.iter().any(|interval| {
+            let evicted = evicted(interval.name);
+            // All of a closed interval is gone when its newest event is; then that one decides.
+            let newest = if interval.until == OPEN { evicted } else { evicted.min(interval.newest) };
+            newest > position && newest >= interval.since
+        })
+    }
+
+    fn end_of(&self, name: NameId) -> usize {
+        self.intervals.partition_point(|interval| interval.name <= name)
+    }
+
+    fn last_before(&self, end: usize, name: NameId) -> Option<&Interval> {
+        self.intervals[..end].last().filter(|interval| interval.name == name)
+    }
+
+    /// A client that subscribes and unsubscribes for ever costs a bounded amount.
+    fn forget_surplus(&mut self) {
+        let closed = self.intervals.iter().filter(|interval| interval.until != OPEN);
+        if closed.clone().count() <= MAX_CLOSED {
+            return;
+        }
+        if let Some(oldest) = closed.map(|interval| interval.until).min() {
+            self.intervals.retain(|interval| interval.until != oldest);
+            self.forgotten_until = self.forgotten_until.max(oldest);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The writer threads: which streams to sweep, which sockets are writable again, and which closes are overdue.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use polling::{Event, Events, Poller};
+
+use crate::descriptor;
+use crate::sink::Sink;
+use crate::stream::Stream;
+
+/// Sockets that one look at the poller can report.
+const MAX_READY: usize = 1024;
+
+/// What other threads hand to a writer thread.
+#[derive(Debug, Default)]
+struct Inbox {
+    /// Streams with events that no sweep has offered yet.
+    streams: VecDeque<Arc<Stream>>,
+    /// Sinks with more to write than one turn allows.
+    sinks: VecDeque<Arc<Sink>>,
+    /// When to give up waiting for a close frame to go out. All waits are of one length, so these are in order.
+    closes: VecDeque<(Instant, Weak<Sink>)>,
+    /// Sinks that wait to be writable, by key.
+    blocked: HashMap<usize, Weak<Sink>>,
+    /// The key of the next registration.
+    next_key: usize,
+    /// Stop when nothing is left to do.
+    stop: bool,
+}
+
+/// One writer thread, seen from outside.
+#[derive(Debug)]
+pub struct Writer {
+    /// Tells which of the blocked sockets are writable.
+    poller: Poller,
+    /// What is to be done. Held shortly, never during a sweep or a write.
+    inbox: Mutex<Inbox>,
+    /// Whether the thread will look into the inbox before it waits; saves a system call per broadcast.
+    awake: AtomicBool,
+    /// How long a socket may delay a close.
+    close_timeout: Duration,
+}
+
+/// A sink's place in the poller of its writer thread.
+#[derive(Debug)]
+pub struct Registration {
+    /// The thread that waits.
+    writer: Arc<Writer>,
+    /// Names the sink in the poller; given on first use. Guarded by the sink's lock, as all calls are made under it.
+    key: Mutex<Option<usize>>,
+}
+
+impl Writer {
+    /// A writer whose thread is not running yet.
+    ///
+    /// # Errors
+    /// If the system gives no poller.
+    pub fn new(close_timeout: Duration) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            poller: Poller::new()?,
+            inbox: Mutex::default(),
+            awake: AtomicBool::new(false),
+            close_timeout,
+        }))
+    }
+
+    /// Start the thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(self: &Arc<Self>, name: String) -> io::Result<JoinHandle<()>> {
+        let writer = Arc::clone(self);
+        std::thread::Builder::new().name(name).spawn(move || writer.run())
+    }
+
+    /// A registration for a new sink.
+    #[must_use]
+    pub fn registration(writer: &Arc<Self>) -> Registration {
+        Registration { writer: Arc::clone(writer), key: Mutex::new(None) }
+    }
+
+    /// Sweep this stream soon.
+    pub fn sweep(&self, stream: Arc<Stream>) {
+        self.inbox.lock().streams.push_back(stream);
+        self.wake();
+    }
+
+    /// Go on with this sink soon.
+    pub fn resume(&self, sink: Arc<Sink>) {
+        self.inbox.lock().sinks.push_back(sink);
+        self.wake();
+    }
+
+    /// Shut this sink down if its close frame is not out in time.
+    pub fn watch_close(&self, sink: &Arc<Sink>) {
+        self.inbox.lock().closes.push_back((Instant::now() + self.close_timeout, Arc::downgrade(sink)));
+        self.wake();
+    }
+
+    /// Ask the thread to end once its inbox is empty.
+    pub fn stop(&self) {
+        self.inbox.lock().stop = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if !self.awake.swap(true, Ordering::SeqCst) {
+            // It can only fail for a poller that is gone, and this one lives as long as `self`.
+            let _ = self.poller.notify();
+        }
+    }
+
+    fn run(&self) {
+        let mut ready = Events::with_capacity(MAX_READY.try_into().expect("not zero"));
+        loop {
+            self.awake.store(true, Ordering::SeqCst);
+            while self.turn() {
+                self.unblock(&mut ready, Some(Duration::ZERO));
+            }
+            // Whoever hands something over from here on sees `false` and notifies; what came before is seen here.
+            self.awake.store(false, Ordering::SeqCst);
+            let timeout = {
+                let inbox = self.inbox.lock();
+                if !inbox.streams.is_empty() || !inbox.sinks.is_empty() {
+                    continue;
+                }
+                if inbox.stop {
+                    return;
+                }
+                inbox.closes.front().map(|(when, _)| when.saturating_duration_since(Instant::now()))
+            };
+            self.unblock(&mut ready, timeout);
+            self.expire_closes();
+        }
+    }
+
+    /// Do one sweep and one resumed sink, so that neither waits for all of the other. False if there was neither.
+    fn turn(&self) -> bool {
+        let (stream, sink) = {
+            let mut inbox = self.inbox.lock();
+            (inbox.streams.pop_front(), inbox.sinks.pop_front())
+        };
+        let worked = stream.is_some() || sink.is_some();
+        if let Some(stream) = stream {
+            guarded(|| stream.sweep());
+        }
+        if let Some(sink) = sink {
+            guarded(|| sink.drive(None));
+        }
+        worked
+    }
+
+    fn unblock(&self, ready: &mut Events, timeout: Option<Duration>) {
+        ready.clear();
+        if self.poller.wait(ready, timeout).is_err() {
+            // Interrupted by a signal: the caller looks again.
+            return;
+        }
+        for event in ready.iter() {
+            let sink = self.inbox.lock().blocked.get(&event.key).and_then(Weak::upgrade);
+            if let Some(sink) = sink {
+                guarded(|| sink.writable());
+            }
+        }
+    }
+
+    fn expire_closes(&self) {
+        let now = Instant::now();
+        loop {
+            let sink = {
+                let mut inbox = self.inbox.lock();
+                match inbox.closes.front() {
+                    Some((when, _)) if *when <= now => inbox.closes.pop_front().map(|(_, sink)| sink),
+                    _ => return,
+                }
+            };
+            if let Some(sink) = sink.and_then(|sink| sink.upgrade()) {
+                guarded(|| sink.close_timed_out());
+            }
+        }
+    }
+}
+
+/// Keep the thread alive over a panic: a bug met by one connection must not stop all others. The panic hook has
+/// printed it by then.
+fn guarded(work: impl FnOnce()) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+}
+
+impl Registration {
+    /// Call [`Sink::writable`] once, as soon as the socket takes bytes.
+    ///
+    /// # Errors
+    /// If the system refuses to watch the descriptor.
+    pub fn watch(&self, fd: &OwnedFd, sink: &Arc<Sink>) -> io::Result<()> {
+        let mut key = self.key.lock();
+        if let Some(key) = *key {
+            return self.writer.poller.modify(fd, Event::writable(key));
+        }
+        let new = {
+            let mut inbox = self.writer.inbox.lock();
+            inbox.next_key += 1;
+            let new = inbox.next_key;
+            inbox.blocked.insert(new, Arc::downgrade(sink));
+            new
+        };
+        descriptor::watch(&self.writer.poller, fd, new)?;
+        *key = Some(new);
+        Ok(())
+    }
+
+    /// Stop watching; must be called before `fd` is closed.
+    pub fn forget(&self, fd: &OwnedFd) {
+        if let Some(key) = self.key.lock().take() {
+            self.writer.inbox.lock().blocked.remove(&key);
+            // The poller refuses only a descriptor that it does not know.
+            let _ = self.writer.poller.delete(fd);
+        }
+    }
+}

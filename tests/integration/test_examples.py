@@ -1,0 +1,61 @@
+"""Every program in `examples/` runs, and shows what it says it shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import programs
+
+EXAMPLES = sorted(path.name for path in (programs.PROJECT / "examples").glob("*.py"))
+
+SHOWS = {
+    "chat.py": [
+        "bob hears ann: Hello everyone!",
+        "bob sees a message go",
+        "ann is told: there is no message",
+    ],
+    "counter.py": ["event: 1", "reply: 1", "event: 6", "reply: 6", "over HTTP it would be the same: 7"],
+    "game.py": [
+        "ann sees the game start",
+        "bob sees ann at 3.0, 4.0",
+        "cleo sees ann at 3.0, 4.0",
+        "cleo hears ann whisper: to the left!",
+    ],
+    "news.py": [
+        "ann reads public article 1: A release",
+        "ann reads premium article 2: What it means",
+        "bob reads public article 3: Sun",
+    ],
+    "ticker.py": ["connected", "MSFT"],
+}
+HIDES = {
+    "game.py": ["ann sees ann", "at -1.0", "bob hears", "ann hears"],
+    "news.py": ["bob reads premium"],
+}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with programs.demo("--speed", "200") as server:
+        yield server.url
+
+
+def test_every_example_is_listed() -> None:
+    readme = (programs.PROJECT / "examples" / "README.md").read_text()
+    assert sorted(SHOWS) == EXAMPLES
+    for name in EXAMPLES:
+        assert f"[{name}]({name})" in readme
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_runs(name: str, url: str) -> None:
+    ended = programs.finish(programs.start(sys.executable, f"examples/{name}", url, "20"))
+    assert (ended.code, ended.err) == (0, [])
+    said = "\n".join(ended.out)
+    for text in SHOWS[name]:
+        assert text in said
+    for text in HIDES.get(name, []):
+        assert text not in said

@@ -1,0 +1,153 @@
+"""`ringcast listen` against the demo's ticker: what it prints, how it ends, and a network that is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import programs
+from ringcast.testing import NetworkProxy
+
+
+def offsets(lines: list[str]) -> list[int]:
+    return [json.loads(line)["offset"] for line in lines]
+
+
+def consecutive(found: list[int]) -> bool:
+    return found == list(range(found[0], found[0] + len(found)))
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_prints_events_as_lines_of_json_until_enough_have_come(url: str, encoding: str) -> None:
+    ended = programs.run(
+        "listen", url, "ticker", "stocks", "--event", "price", "--count", "25", "--encoding", encoding
+    )
+    assert ended.code == 0
+    assert len(ended.out) == 25
+    assert consecutive(offsets(ended.out))
+    for line in ended.out:
+        event = json.loads(line)
+        assert event["name"] == "price"
+        assert event["args"][0]["symbol"] in {"MSFT", "AMZN", "IBM", "GOOG", "AAPL"}
+    assert ended.err[0].startswith("connected at offset ")
+    assert ended.err[1:] == ["disconnected"]
+
+
+def test_an_actor_that_refuses_the_connection_is_one_line(url: str) -> None:
+    ended = programs.run(
+        "listen", url, "gameRoom", "eu/1", "--event", "playerMoved", "--params", '{"who": 1}'
+    )
+    assert ended.code == 1
+    assert ended.out == []
+    assert len(ended.err) == 1
+    assert ended.err[0].startswith("error: ") and "(validation_error)" in ended.err[0]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_in_order(url: str, number: signal.Signals, code: int) -> None:
+    process = programs.start(programs.RINGCAST, "listen", url, "ticker", "stocks", "--event", "price")
+    assert process.stdout is not None
+    assert process.stdout.readline() != ""
+    process.send_signal(number)
+    ended = programs.finish(process)
+    assert ended.code == code
+    assert ended.err[1:] == ["disconnected"]
+
+
+def test_a_reader_that_goes_away_ends_it_without_a_word(url: str) -> None:
+    process = programs.start("sh", "-c", f"{programs.RINGCAST} listen {url} ticker stocks --event price "
+                                         "| head -n 1; echo done")  # fmt: skip
+    ended = programs.finish(process)
+    assert len(ended.out) == 2 and ended.out[1] == "done"
+    assert ended.err[1:] == ["disconnected"]
+
+
+def test_the_server_may_end_it(url: str) -> None:
+    with programs.demo() as other:
+        process = programs.start(
+            programs.RINGCAST, "listen", other.url, "gameRoom", "a", "--event", "gameStarted",
+            "--params", '{"player_id": "ann"}',
+        )  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("connected")
+        started = programs.run(
+            "call", other.url, "gameRoom", "a", "start", "--params", '{"player_id": "bob"}'
+        )
+        assert started.out == ["true"]
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["name"] == "gameStarted"
+    # The server has stopped, with the code that says to come back: the listener tries to.
+    assert process.stderr.readline().startswith("disconnected: ")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert programs.finish(process).code == 130
+
+
+def test_an_event_that_may_not_be_listened_for_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "vault.py").write_text(
+        "from ringcast import Actor, Context, MemoryStore, Registry\n"
+        "class Vault(Actor):\n"
+        "    def can_subscribe(self, c: Context, event: str) -> bool:\n"
+        "        return event != 'opened'\n"
+        "registry = Registry(Vault, store=MemoryStore())\n"
+    )
+    with programs.serve("vault:registry", cwd=tmp_path) as server:
+        ended = programs.run("listen", server.url, "vault", "1", "--event", "closed", "--event", "opened")
+    assert ended.code == 1
+    assert ended.err[-1].startswith("error: the subscription to 'opened' was refused")
+    assert [line.partition(" ")[0] for line in ended.err] == ["connected", "disconnected", "error:"]
+
+
+def test_cut_every_cuts_the_network_for_real(url: str) -> None:
+    ended = programs.run(
+        "listen", url, "ticker", "stocks", "--event", "price", "--count", "200",
+        "--cut-every", "0.2", "--cut-for", "0.1",
+    )  # fmt: skip
+    assert ended.code == 0
+    assert len(ended.out) == 200
+    assert consecutive(offsets(ended.out))
+    said = "\n".join(ended.err)
+    first_cut = said.partition("network cut for 0.1 s")[2]
+    assert "disconnected: " in first_cut
+    assert "network restored" in first_cut
+    assert "reconnected\nreplayed " in first_cut
+    assert "gap" not in said
+
+
+async def test_a_thousand_events_over_three_cuts(url: str) -> None:
+    """The main job: consecutive events from end to end, with the network cut three times on the way."""
+    server = urlsplit(url)
+    async with NetworkProxy(server.hostname or "", server.port or 0) as network:
+        process = await asyncio.create_subprocess_exec(
+            programs.RINGCAST, "listen", network.url, "ticker", "stocks", "--event", "price",
+            "--count", "1000", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        found: list[int] = []
+        said: list[str] = []
+        async with asyncio.timeout(60):
+            for cut_at in (100, 300, 500):
+                while len(found) < cut_at:
+                    found += offsets([(await process.stdout.readline()).decode()])
+                network.cut()
+                while not (said and said[-1].startswith("disconnected")):
+                    said.append((await process.stderr.readline()).decode().strip())
+                network.restore()
+                while not said[-1].startswith("replayed"):
+                    said.append((await process.stderr.readline()).decode().strip())
+            out, err = await process.communicate()
+    found += offsets(out.decode().splitlines())
+    assert process.returncode == 0
+    assert len(found) == 1000
+    assert consecutive(found)
+    assert [line.partition(" ")[0] for line in said] == ["connected"] + 3 * [
+        "disconnected:",
+        "reconnected",
+        "replayed",
+    ]
+    assert err.decode().splitlines() == ["disconnected"]

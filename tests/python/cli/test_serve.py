@@ -1,0 +1,77 @@
+"""`ringcast serve`: a user's module, the state it leaves behind, and having nothing to serve."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+import programs
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """A directory with the module `counter`, whose registry is `registry`."""
+    readme = (programs.PROJECT / "README.md").read_text()
+    source = re.search(r"<!-- tested: counter.py -->\n```python\n(.*?)```", readme, re.DOTALL)
+    assert source is not None
+    (tmp_path / "counter.py").write_text(source[1])
+    return tmp_path
+
+
+def increase(url: str, by: int) -> int:
+    ended = programs.run("call", url, "counter", "visits", "increase", str(by))
+    assert ended.code == 0, ended
+    return int(ended.out[0])
+
+
+def test_serves_a_module_and_keeps_its_state(module: Path) -> None:
+    with programs.serve("counter:registry", "--store", "kept.db", cwd=module) as server:
+        assert "serving Counter at http://127.0.0.1:" in server.said
+        assert increase(server.url, 2) == 2
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+    assert (module / "kept.db").is_file()
+    with programs.serve("counter:registry", "--store", "kept.db", cwd=module) as server:
+        assert increase(server.url, 3) == 5
+
+
+def test_the_session_window_can_be_set(module: Path) -> None:
+    with programs.serve("counter:registry", "--session-window", "0", cwd=module) as server:
+        listening = programs.start(
+            programs.RINGCAST, "listen", server.url, "counter", "visits", "--event", "increased",
+            "--cut-every", "0.05", "--cut-for", "0.05",
+        )  # fmt: skip
+        assert listening.stderr is not None
+        said = iter(listening.stderr.readline, "")
+        assert any(line == "gap: session_expired\n" for line in said)
+        listening.send_signal(signal.SIGINT)
+        assert programs.finish(listening).code == 130
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere:registry", "there is no module nowhere here or installed"),
+        ("counter:app", "counter:app is not a Registry; did you mean counter:registry?"),
+        ("json:loads", "json:loads is not a Registry"),
+        ("broken:registry", "ZeroDivisionError: division by zero (--debug shows where)"),
+        ("needy:registry", "ModuleNotFoundError: No module named 'not_installed' (--debug shows where)"),
+    ],
+)
+def test_nothing_to_serve_is_one_line(module: Path, place: str, message: str) -> None:
+    (module / "broken.py").write_text("registry = 1 / 0\n")
+    (module / "needy.py").write_text("import not_installed\n")
+    ended = programs.run("serve", place, cwd=module)
+    assert (ended.code, ended.out, ended.err) == (1, [], [f"error: {message}"])
+
+
+def test_a_taken_port_is_one_line(module: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = programs.run("serve", "counter:registry", "--port", port, cwd=module)
+    assert ended.code == 1
+    assert ended.err == [f"error: port {port} of 127.0.0.1 is in use; choose another with --port"]

@@ -1,0 +1,288 @@
+"""The end of a connection: refused or ended by the server for good, or closed by this side."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ringcast.client import Client
+from ringcast.errors import (
+    ActorNotFound,
+    CloseCode,
+    ConnectionClosed,
+    ConnectionRefused,
+    UserError,
+)
+from ringcast.protocol import Connect
+
+from .conftest import MakeClient
+from .scripted import ScriptedServer, event, record, until
+
+
+class TestRefusedForGood:
+    async def test_ready_raises_with_what_the_actor_said(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        waiting = asyncio.create_task(connection.ready())
+        peer = await server.accept()
+        await peer.receive()
+        peer.send(["error", None, {"code": "banned", "message": "not you", "metadata": {"until": 9}}])
+        await peer.close(CloseCode.CONNECT_REFUSED)
+        with pytest.raises(ConnectionRefused, match="not you") as refused:
+            await waiting
+        assert refused.value.code == "banned"
+        assert refused.value.metadata == {"until": 9}
+        assert isinstance(refused.value.__cause__, UserError)
+        assert connection.status == "closed"
+        assert connection.last_error is refused.value
+        assert log == [("error", refused.value)]
+        with pytest.raises(ConnectionRefused):
+            await connection.ready()
+        assert server.attempts == 1
+
+    async def test_async_with_raises_and_names_the_cause(
+        self, server: ScriptedServer, client: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def refuse() -> None:
+            peer = await server.accept()
+            assert isinstance(await peer.receive(), Connect)
+            peer.send(["error", None, {"code": "actor_not_found", "message": "no such room"}])
+            await peer.close(CloseCode.CONNECT_REFUSED)
+
+        refusing = asyncio.create_task(refuse())
+        with pytest.raises(ConnectionRefused) as refused:
+            async with client.room.get("k").connect():
+                pytest.fail("it was refused")
+        assert isinstance(refused.value.__cause__, ActorNotFound)
+        await refusing
+        # Whoever waits is told; the log is for when nobody is.
+        assert "no such room" not in caplog.text
+
+    async def test_it_is_logged_when_nobody_is_told(
+        self, server: ScriptedServer, client: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.receive()
+        await peer.close(CloseCode.CONNECT_REFUSED, "go away")
+        await until(lambda: connection.status == "closed")
+        assert "go away" in caplog.text
+
+    async def test_an_actor_that_ends_the_connection(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        await peer.close(CloseCode.DISCONNECTED, "kicked")
+        await until(lambda: connection.status == "closed")
+        assert [entry[0] for entry in log] == ["connected", "disconnected", "error"]
+        assert isinstance(log[2][1], ConnectionClosed)
+        assert log[2][1].message == "kicked"
+        assert server.attempts == 1
+
+    async def test_refused_on_the_way_back(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        peer.cut()
+        peer = await server.accept()
+        await peer.receive()
+        await peer.close(CloseCode.CONNECT_REFUSED, "expired token")
+        await until(lambda: connection.status == "closed")
+        assert [entry[0] for entry in log] == ["connected", "disconnected", "error"]
+        assert isinstance(log[2][1], ConnectionRefused)
+
+    @pytest.mark.parametrize(
+        ("payload", "code"),
+        [
+            (["event", 1], CloseCode.INVALID_MESSAGE),
+            (["event", "1", 1, "a", []], CloseCode.INVALID_MESSAGE),
+            ({"no": "array"}, CloseCode.INVALID_MESSAGE),
+        ],
+    )
+    async def test_a_server_that_breaks_the_protocol(
+        self, server: ScriptedServer, client: Client, payload: Any, code: int
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        peer.send(payload)
+        assert await peer.closed() == code
+        await until(lambda: connection.status == "closed")
+        assert isinstance(connection.last_error, ConnectionClosed)
+
+    async def test_a_message_of_an_unknown_kind_is_ignored(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.welcome()
+        peer.send(["heartbeat", {"offset": 3}], event(1, "a"))
+        await until(lambda: connection.position == ("e1", 1))
+        assert connection.status == "connected"
+
+
+class TestClosing:
+    async def test_close_twice_and_at_once(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        await asyncio.gather(connection.close(), connection.close())
+        await connection.close()
+        assert await peer.closed() == CloseCode.NORMAL
+        assert connection.status == "closed"
+        assert log == [("connected",), ("disconnected",)]
+
+    async def test_close_before_connecting_has_started(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        await connection.close()
+        assert connection.status == "closed"
+        assert log == []
+        assert server.attempts == 0
+        with pytest.raises(ConnectionClosed):
+            await connection.ready()
+
+    async def test_close_while_connecting(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.receive()
+        await connection.close()
+        assert await peer.closed() == CloseCode.NORMAL
+
+    async def test_close_while_a_subscription_is_unanswered(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        await (await server.accept()).welcome()
+        await connection.ready()
+        connection.on("a", print)
+        await connection.close()
+        assert log == [("connected",), ("disconnected",)]
+
+    async def test_close_while_the_socket_is_being_opened(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        server.upgrading.clear()
+        connection = client.room.get_or_create("k").connect()
+        await until(lambda: server.attempts == 1)
+        await connection.close()
+        server.upgrading.set()
+        assert await (await server.accept()).closed() == 1006  # nothing was said on it
+
+    async def test_close_between_attempts(self, server: ScriptedServer, make_client: MakeClient) -> None:
+        waiting = asyncio.Event()
+
+        async def for_ever(_delay_s: float) -> None:
+            waiting.set()
+            await asyncio.Event().wait()
+
+        server.refuse_upgrades = True
+        connection = make_client(sleep=for_ever).room.get_or_create("k").connect()
+        await waiting.wait()
+        await connection.close()
+        assert connection.status == "closed"
+
+    async def test_close_does_not_wait_for_a_server_that_is_dead(
+        self, server: ScriptedServer, make_client: MakeClient
+    ) -> None:
+        connection = make_client(close_timeout_s=0.05).room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        peer.stop_reading()
+        await connection.close()
+        assert connection.status == "closed"
+
+    async def test_close_from_inside_a_handler(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        got: list[int] = []
+
+        async def handler(number: int) -> None:
+            got.append(number)
+            await connection.close()
+            got.append(-number)
+
+        connection.on("a", handler)
+        peer = await server.accept()
+        await peer.welcome(event(1, "a", 1), event(2, "a", 2))
+        assert await peer.closed() == CloseCode.NORMAL
+        await until(lambda: len(got) == 2)
+        assert got == [1, -1]
+
+    async def test_close_waits_for_a_running_handler_and_starts_no_other(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log: list[str] = []
+        release = asyncio.Event()
+
+        async def slow(number: int) -> None:
+            log.append(f"start {number}")
+            await release.wait()
+            log.append(f"end {number}")
+
+        connection.on("a", slow)
+        await (await server.accept()).welcome(event(1, "a", 1), event(2, "a", 2))
+        await until(lambda: log)
+        closing = asyncio.create_task(connection.close())
+        await until(lambda: connection.status == "closed")
+        assert not closing.done()
+        release.set()
+        await closing
+        assert log == ["start 1", "end 1"]
+
+    async def test_a_handler_that_does_not_end_is_cancelled(
+        self, server: ScriptedServer, make_client: MakeClient
+    ) -> None:
+        connection = make_client(close_timeout_s=0.05).room.get_or_create("k").connect()
+        log: list[str] = []
+
+        async def endless() -> None:
+            try:
+                log.append("start")
+                await asyncio.Event().wait()
+            finally:
+                log.append("cancelled")
+
+        connection.on("a", endless)
+        connection.on("disconnected", lambda: log.append("disconnected"))
+        stream = connection.stream("b")
+        await (await server.accept()).welcome(event(1, "a"))
+        await until(lambda: log)
+        await connection.close()
+        assert log == ["start", "cancelled", "disconnected"]
+        assert [item async for item in stream] == []
+
+    async def test_a_cancelled_close_goes_on(self, server: ScriptedServer, client: Client) -> None:
+        connection = client.room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        closing = asyncio.create_task(connection.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        assert await peer.closed() == CloseCode.NORMAL
+
+    async def test_closing_the_client_closes_its_connections(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        connections = [client.room.get_or_create(key).connect() for key in "ab"]
+        peers = [await server.accept() for _ in connections]
+        for peer in peers:
+            await peer.welcome()
+        await asyncio.gather(*(connection.ready() for connection in connections))
+        await client.close()
+        assert [connection.status for connection in connections] == ["closed", "closed"]
+        assert [await peer.closed() for peer in peers] == [CloseCode.NORMAL] * 2

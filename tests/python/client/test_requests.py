@@ -1,0 +1,161 @@
+"""Numbering, keeping, sending again, settling: without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ringcast.client.requests import Request, Requests
+from ringcast.errors import ConnectionClosed, OfflineQueueFull, OutcomeUnknown, RingcastError
+from ringcast.protocol import Call, Encoding, Subscribe, Unsubscribe, parse_client_message
+
+Results = dict[str, Any]
+
+
+@pytest.fixture(params=Encoding)
+def encoding(request: pytest.FixtureRequest) -> Encoding:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def requests(encoding: Encoding) -> Requests:
+    return Requests(encoding, max_queued=3)
+
+
+@pytest.fixture
+def results() -> Results:
+    return {}
+
+
+@pytest.fixture
+def call(results: Results) -> Callable[..., Request]:
+    def make(name: str, *args: Any) -> Request:
+        def settle(value: Any, error: RingcastError | None) -> None:
+            assert name not in results, "settled twice"
+            results[name] = error or value
+
+        return Request(Call, name, settle, list(args))
+
+    return make
+
+
+def ignore(_value: Any, _error: RingcastError | None) -> None:
+    """For requests whose answer is not looked at."""
+
+
+def test_ids_count_up_over_all_kinds(encoding: Encoding, requests: Requests, call: Any) -> None:
+    sent = [
+        requests.send(call("a", 1)),
+        requests.send(Request(Subscribe, "e", ignore)),
+        requests.send(Request(Unsubscribe, "e", ignore)),
+    ]
+    assert [parse_client_message(encoding, payload) for payload in sent] == [
+        Call(1, "a", [1]),
+        Subscribe(2, "e"),
+        Unsubscribe(3, "e"),
+    ]
+    assert requests.unanswered == 3
+
+
+def test_answers_settle_in_any_order_and_once(requests: Requests, call: Any, results: Results) -> None:
+    requests.send(call("a"))
+    requests.send(call("b"))
+    requests.answer(2, "B", None)
+    requests.answer(1, None, OutcomeUnknown("x"))
+    requests.answer(2, "again", None)
+    requests.answer(77, "never asked", None)
+    assert results["b"] == "B"
+    assert isinstance(results["a"], OutcomeUnknown)
+    assert requests.unanswered == 0
+
+
+def test_a_resume_sends_the_same_bytes_again_and_then_what_waited(
+    encoding: Encoding, requests: Requests, call: Any
+) -> None:
+    first = requests.send(call("a"))
+    requests.send(Request(Subscribe, "e", ignore))
+    third = requests.send(call("c"))
+    requests.lost()
+    requests.queue(call("d"))
+    assert requests.resend() == [first, third]
+    assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(4, "d", [])]
+    assert requests.resend()[:2] == [first, third]
+
+
+def test_a_new_session_rejects_what_was_sent_and_numbers_anew(
+    encoding: Encoding, requests: Requests, call: Any, results: Results
+) -> None:
+    requests.send(call("a"))
+    requests.lost()
+    requests.queue(call("b"))
+    requests.replace_session()
+    assert isinstance(results.pop("a"), OutcomeUnknown)
+    assert results == {}
+    assert requests.resend() == []
+    assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(1, "b", [])]
+
+
+def test_the_queue_is_bounded_and_keeps_what_it_has(requests: Requests, call: Any) -> None:
+    for name in "abc":
+        requests.queue(call(name))
+    with pytest.raises(OfflineQueueFull):
+        requests.queue(call("d"))
+    assert requests.queued == 3
+    assert len(requests.send_queued()) == 3
+    assert requests.queued == 0
+
+
+def test_abandoned_requests_are_not_sent(requests: Requests, call: Any, results: Results) -> None:
+    sent, queued = call("sent"), call("queued")
+    requests.send(sent)
+    requests.queue(queued)
+    requests.abandon(sent)
+    requests.abandon(queued)
+    requests.abandon(queued)
+    requests.answer(1, "late", None)
+    assert requests.resend() == requests.send_queued() == []
+    assert results == {}
+
+
+def test_abandoning_looks_at_the_request_not_at_its_id(
+    requests: Requests, call: Any, results: Results
+) -> None:
+    old, new = call("old"), call("new")
+    requests.send(old)
+    requests.replace_session()
+    requests.send(new)
+    assert old.id == new.id == 1
+    requests.abandon(old)
+    requests.answer(1, "kept", None)
+    assert results["new"] == "kept"
+
+
+def test_arguments_are_taken_when_a_call_starts_to_wait(
+    encoding: Encoding, requests: Requests, call: Any
+) -> None:
+    words = ["before"]
+    requests.queue(call("a", words))
+    words.append("after")
+    assert parse_client_message(encoding, requests.send_queued()[0]) == Call(1, "a", [["before"]])
+
+
+def test_what_cannot_be_encoded_leaves_no_trace(requests: Requests, call: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        requests.send(call("a", object()))
+    with pytest.raises((TypeError, ValueError)):
+        requests.queue(call("b", object()))
+    assert requests.unanswered == requests.queued == 0
+    fine = call("c")
+    requests.send(fine)
+    assert fine.id == 1
+
+
+def test_the_end_rejects_everything(requests: Requests, call: Any, results: Results) -> None:
+    requests.send(call("a"))
+    requests.queue(call("b"))
+    closed = ConnectionClosed("over")
+    requests.reject_all(closed)
+    assert results == {"a": closed, "b": closed}
+    assert requests.unanswered == requests.queued == 0

@@ -1,0 +1,143 @@
+"""A server's life, in a process of its own: its address, its signals, its shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from server_process import Server
+from websockets.exceptions import ConnectionClosed
+
+from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.server.serve import run, serving
+
+CLOSE_TIMEOUT_S = 1.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_it_in_order(server: Server, tmp_path: Path, number: signal.Signals) -> None:
+    server.call("write", "before")
+    with server.connected() as client:
+        server.call("write", "last words")
+        began = time.monotonic()
+        assert server.stop(number) == 0
+        assert time.monotonic() - began < 5
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                client.recv(timeout=5)
+        assert caught.value.rcvd is not None and caught.value.rcvd.code == 4500
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url + "/health")
+    again = Server(tmp_path / "store.db")
+    try:
+        assert again.call("read") == ["before", "last words", "stopped"]
+        assert again.stop() == 0
+    finally:
+        again.end()
+
+
+def test_client_that_never_answers_delays_the_shutdown_only_so_long(server: Server) -> None:
+    with socket.create_connection(server.host_and_port, 5) as silent:
+        silent.sendall(server.upgrade_request())
+        assert silent.recv(1000).startswith(b"HTTP/1.1 101 ")
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < CLOSE_TIMEOUT_S + 4
+
+
+def test_request_in_progress_is_answered(server: Server) -> None:
+    async def scenario() -> httpx.Response:
+        async with httpx.AsyncClient() as client:
+            url = f"{server.url}/actors/diary/actions/write_slowly"
+            request = asyncio.create_task(client.post(url, json={"key": ["k"], "args": ["slow"]}))
+            while not await asyncio.to_thread(server.call, "writing"):
+                pass
+            assert await asyncio.to_thread(server.stop) == 0
+            return await request
+
+    response = asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert (response.status_code, response.json()) == (200, {"value": "slow"})
+
+
+def test_second_signal_ends_it_at_once(server: Server) -> None:
+    with contextlib.suppress(httpx.TimeoutException):
+        httpx.post(f"{server.url}/actors/diary/actions/hang", json={"key": ["k"], "args": []}, timeout=0.3)
+    server.process.send_signal(signal.SIGTERM)
+    # The first signal is known to have been taken when no new connection is.
+    with pytest.raises(httpx.HTTPError):
+        while True:
+            httpx.get(server.url + "/health")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == -signal.SIGTERM
+
+
+class Plain(Actor[None, None]):
+    """Answers."""
+
+    @action
+    def ping(self, c: Context[None, None]) -> str:
+        """Answer."""
+        return "pong"
+
+
+def test_taken_address_is_an_error_before_anything_starts() -> None:
+    registry = Registry(Plain, store=MemoryStore())
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        run(registry, port=taken.getsockname()[1])
+
+
+def test_unknown_host_is_an_error() -> None:
+    with pytest.raises(OSError, match=r"."):
+        run(Registry(Plain, store=MemoryStore()), host="256.0.0.1")
+
+
+def test_failing_announcement_stops_the_server() -> None:
+    def fail(address: str) -> None:
+        raise BrokenPipeError("nobody reads our output")
+
+    with pytest.raises(BrokenPipeError):
+        run(Registry(Plain, store=MemoryStore()), port=0, on_listening=fail)
+
+
+def test_registry_can_be_served_again() -> None:
+    async def scenario() -> None:
+        registry = Registry(Plain, store=MemoryStore(), config=ServerConfig(close_timeout_s=0.5))
+        for _ in range(2):
+            async with serving(registry) as url, httpx.AsyncClient(base_url=url) as client:
+                response = await client.post("/actors/plain/actions/ping", json={})
+                assert response.json() == {"value": "pong"}
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_store_that_does_not_open_keeps_the_server_from_starting() -> None:
+    class Broken(MemoryStore):
+        async def open(self) -> None:
+            raise OSError("no space left on device")
+
+    async def scenario() -> None:
+        with pytest.raises(OSError, match="no space"):
+            async with serving(Registry(Plain, store=Broken())):
+                raise AssertionError("it started")
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_ipv6_address_is_written_in_brackets() -> None:
+    async def scenario() -> None:
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("no IPv6 on this machine")
+        async with serving(Registry(Plain, store=MemoryStore()), host="::1") as url:
+            assert url.startswith("http://[::1]:")
+            async with httpx.AsyncClient(base_url=url) as client:
+                assert (await client.get("/health")).status_code == 200
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

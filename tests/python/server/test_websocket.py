@@ -1,0 +1,195 @@
+"""The server's WebSockets beyond RFC 6455, whose cases are in `tests/conformance`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from loops import Run
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from server_process import Server
+from websockets.exceptions import ConnectionClosed
+
+from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.server.websocket import accept_socket, is_valid_close_code
+
+
+class Room(Actor[None, None]):
+    """Answers and tells."""
+
+    @action
+    def say(self, c: Context[None, None], text: str) -> int:
+        """Send `text` to everybody; return its length."""
+        c.broadcast("said", text)
+        return len(text)
+
+
+class Client(WSListener):
+    """A picows client that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[Any] = asyncio.Queue()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            self.messages.put_nowait(("closed", int(frame.get_close_code().value)))
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        else:
+            self.messages.put_nowait(orjson.loads(frame.get_payload_as_bytes()))
+
+    async def next(self) -> Any:
+        return await asyncio.wait_for(self.messages.get(), 5)
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected TCP sockets; a socketpair is none, and picows sets TCP options."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+    return ours, theirs
+
+
+def registry() -> Registry:
+    return Registry(
+        Room, store=MemoryStore(), config=ServerConfig(connect_timeout_s=0.3, close_timeout_s=0.5)
+    )
+
+
+def test_socket_in_process_is_served_as_the_port_would(run: Run) -> None:
+    async def scenario() -> None:
+        async with registry() as served:
+            ours, theirs = tcp_pair()
+            await accept_socket(served.router, theirs)
+            transport, client = await ws_connect(
+                Client,
+                "ws://in-process/connect",
+                extra_headers={"Sec-WebSocket-Protocol": "ringcast.v1.json"},
+                socket_factory=lambda _: ours,
+            )
+            assert isinstance(client, Client)
+            body = {"actor": "room", "key": ["a"], "subscriptions": ["said"]}
+            transport.send(WSMsgType.TEXT, orjson.dumps(["connect", body]))
+            assert (await client.next())[0] == "connected"
+            transport.send(WSMsgType.TEXT, b'["call",1,"say",["hello"]]')
+            assert (await client.next())[3:] == ["said", ["hello"]]
+            assert await client.next() == ["reply", 1, 5]
+            assert served.router.connections == 1
+        assert await client.next() == ("closed", 4500)
+        await asyncio.wait_for(transport.wait_disconnected(), 5)
+
+    run(scenario())
+
+
+def test_socket_in_process_that_never_connects(run: Run) -> None:
+    async def scenario() -> None:
+        async with registry() as served:
+            ours, theirs = tcp_pair()
+            await accept_socket(served.router, theirs)
+            _, client = await ws_connect(
+                Client,
+                "ws://in-process/connect",
+                extra_headers={"Sec-WebSocket-Protocol": "ringcast.v1.json"},
+                socket_factory=lambda _: ours,
+            )
+            assert isinstance(client, Client)
+            assert await client.next() == ("closed", 4501)
+
+    run(scenario())
+
+
+def test_socket_in_process_that_says_nothing(run: Run) -> None:
+    async def scenario() -> None:
+        async with registry() as served:
+            ours, theirs = tcp_pair()
+            await accept_socket(served.router, theirs)
+            reader, writer = await asyncio.open_connection(sock=ours)
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+            await writer.wait_closed()
+
+    run(scenario())
+
+
+def first_frame(sock: socket.socket, server: Server) -> bytes:
+    """Upgrade and return what follows the response, if anything does within a moment."""
+    sock.sendall(server.upgrade_request())
+    received = b""
+    sock.settimeout(0.3)
+    with contextlib.suppress(TimeoutError):
+        while data := sock.recv(10_000):
+            received += data
+    head, _, frame = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 "), received
+    return frame
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit and /proc")
+def test_client_without_a_descriptor_left_for_it_is_told_to_come_back(server: Server) -> None:
+    with server.connected() as witness:
+        pid = server.process.pid
+        in_use = max(int(entry) for entry in os.listdir(f"/proc/{pid}/fd")) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 9, in_use + 9))
+        with contextlib.ExitStack() as opened:
+            answers = [
+                first_frame(opened.enter_context(socket.create_connection(server.host_and_port, 5)), server)
+                for _ in range(8)
+            ]
+        told_to_come_back = b"\x88\x02" + (1013).to_bytes(2, "big")
+        assert answers[0] == b"" and answers[-1] == told_to_come_back, answers
+        witness.send(b'["call",1,"read",[]]', text=True)
+        assert orjson.loads(witness.recv(timeout=5)) == ["reply", 1, []]
+    server.process.send_signal(signal.SIGTERM)
+    _, errors = server.process.communicate(timeout=20)
+    assert server.process.returncode == 0
+    assert errors.count("connections are turned away") == len(errors.splitlines()) == 1
+
+
+def test_closed_sockets_leave_no_descriptor_behind(server: Server) -> None:
+    path = Path(f"/proc/{server.process.pid}/fd")
+    if not path.exists():
+        pytest.skip("needs /proc")
+    with server.connected():
+        pass
+    before = len(list(path.iterdir()))
+    for number in range(20):
+        with server.connected() as client:
+            if number % 2:
+                client.send(b"\xff", text=True)
+                with pytest.raises(ConnectionClosed):
+                    client.recv(timeout=5)
+    assert server.settles(lambda: len(list(path.iterdir())) <= before)
+
+
+def test_valid_close_codes() -> None:
+    """RFC 6455, section 7.4, and the registry of IANA."""
+    valid = {code for code in range(6000) if is_valid_close_code(code)}
+    assert valid == {1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)}
+
+
+def test_socket_of_a_router_that_has_stopped(run: Run) -> None:
+    async def scenario() -> None:
+        async with registry() as served:
+            router = served.router
+        ours, theirs = tcp_pair()
+        await accept_socket(router, theirs)
+        _, client = await ws_connect(
+            Client,
+            "ws://in-process/connect",
+            extra_headers={"Sec-WebSocket-Protocol": "ringcast.v1.json"},
+            socket_factory=lambda _: ours,
+        )
+        assert isinstance(client, Client)
+        assert await client.next() == ("closed", 4500)
+
+    run(scenario())

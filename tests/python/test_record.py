@@ -1,0 +1,56 @@
+"""What a session remembers of its requests."""
+
+from __future__ import annotations
+
+from ringcast.record import RequestRecord, Standing
+
+
+def test_a_new_request_runs_once() -> None:
+    record = RequestRecord(10, 1000)
+    assert record.begin(1) is Standing.NEW
+    assert record.begin(1) is Standing.RUNNING
+    record.finish(1, b"one")
+    assert record.begin(1) == b"one"
+    assert record.begin(2) is Standing.NEW
+
+
+def test_requests_may_end_in_any_order() -> None:
+    record = RequestRecord(10, 1000)
+    for id in (1, 2, 3):
+        assert record.begin(id) is Standing.NEW
+    record.finish(3, b"three")
+    record.finish(1, b"one")
+    assert [record.begin(id) for id in (1, 2, 3)] == [b"one", Standing.RUNNING, b"three"]
+
+
+def test_the_oldest_replies_are_forgotten_first() -> None:
+    record = RequestRecord(2, 1000)
+    for id in (1, 2, 3):
+        record.begin(id)
+        record.finish(id, b"%d" % id)
+    assert [record.begin(id) for id in (1, 2, 3)] == [Standing.FORGOTTEN, b"2", b"3"]
+
+
+def test_a_request_that_runs_is_never_forgotten() -> None:
+    record = RequestRecord(1, 1000)
+    record.begin(1)
+    for id in (2, 3, 4):
+        record.begin(id)
+        record.finish(id, b"x")
+    assert record.begin(1) is Standing.RUNNING
+    record.finish(1, b"late")
+    assert record.begin(1) == b"late"
+
+
+def test_replies_are_bounded_by_bytes_but_the_newest_is_kept() -> None:
+    record = RequestRecord(10, 8)
+    record.begin(1)
+    record.finish(1, b"12345")
+    record.begin(2)
+    record.finish(2, b"1234")
+    assert record.begin(1) is Standing.FORGOTTEN
+    assert record.begin(2) == b"1234"
+    record.begin(3)
+    record.finish(3, b"0" * 100)
+    assert record.begin(2) is Standing.FORGOTTEN
+    assert record.begin(3) == b"0" * 100

@@ -1,0 +1,399 @@
+"""Links and sessions over real sockets: the connect message, requests, and an end by the actor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, running
+from room import Log, Room, actor_of
+
+from ringcast import Actor, Context, action
+from ringcast.errors import MASKED, CloseCode
+from ringcast.protocol import (
+    Call,
+    Connect,
+    Connected,
+    Encoding,
+    Error,
+    Event,
+    Gap,
+    Reply,
+    Subscribe,
+    Unsubscribe,
+)
+
+
+@pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])
+def encoding(request: pytest.FixtureRequest) -> Encoding:
+    found: Encoding = request.param
+    return found
+
+
+# --- connecting ---------------------------------------------------------------------------------------------
+
+
+async def test_connecting_answers_with_a_position_and_events_of_on_connect_arrive(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        connected = await client.connect("room", "a", params={"name": "ann"}, events=("joined",))
+        assert connected.offset == 0
+        assert connected.replayed is None and connected.gap is None
+        assert connected.window_s == 30
+        assert client.link.connected
+        joined, welcome = await client.receive(Event), await client.receive(Event)
+        assert joined == (connected.stream, 1, "joined", ["ann"])
+        assert welcome == (connected.stream, 2, "welcome", ["ann"])
+        assert router.connections == 1
+
+
+async def test_a_connection_is_visible_only_after_its_hooks(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("room", "a", params={"name": "ann"})
+        assert await call(router, "room", "a", "lines") == ["connect ann 0"]
+        assert len(actor_of(router).conns) == 1
+
+
+async def test_a_hook_that_refuses_says_why_and_leaves_nothing(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        client.send(Connect("room", ("a",), params={"refuse": "ann"}))
+        error = await client.receive(Error)
+        assert error == (None, {"code": "forbidden", "message": "not you", "metadata": {"who": "ann"}})
+        await client.closed_with(CloseCode.CONNECT_REFUSED)
+        assert router.connections == 0
+        assert await call(router, "room", "a", "lines") == []
+
+
+async def test_a_hook_that_breaks_does_not_tell_its_text(
+    encoding: Encoding, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        client.send(Connect("room", ("a",), params={"break": 1}))
+        error = await client.receive(Error)
+        assert error == (None, {"code": "internal_error", "message": MASKED})
+        await client.closed_with(CloseCode.CONNECT_REFUSED)
+        assert "a secret" in caplog.text
+
+
+async def test_params_that_do_not_fit_are_refused(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        client.send(Connect("room", ("a",), params={"name": 5}))
+        error = (await client.receive(Error)).error
+        assert error["code"] == "validation_error"
+        assert error["message"].startswith("Room params: params")
+        await client.closed_with(CloseCode.CONNECT_REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (Connect("nobody"), "unknown_actor"),
+        (Connect("room", ("missing",), lookup="get"), "actor_not_found"),
+        (Connect("room", lookup="id", actor_id="missing"), "actor_not_found"),
+    ],
+)
+async def test_an_actor_that_cannot_be_had_is_refused(request_: Connect, code: str) -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        client.send(request_)
+        assert (await client.receive(Error)).error["code"] == code
+        await client.closed_with(CloseCode.CONNECT_REFUSED)
+
+
+async def test_the_first_message_is_connect(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        client.send(Call(1, "say", []))
+        assert (await client.receive(Error)).error["code"] == "invalid_message"
+        await client.closed_with(CloseCode.CONNECT_EXPECTED)
+        assert not client.link.connected
+
+
+async def test_a_second_connect_message_is_an_error() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.send(Connect("room", ("a",)))
+        await client.receive(Error)
+        await client.closed_with(CloseCode.INVALID_MESSAGE)
+
+
+async def test_a_malformed_message_closes_this_socket_only() -> None:
+    async with running(Room) as router, LinkedSocket(router) as good, LinkedSocket(router) as bad:
+        for client in (good, bad):
+            await client.connect("room", "a", events=("said",))
+            await client.receive(Event)
+        bad.send_raw(b'["call", 1')
+        await bad.receive(Error)
+        await bad.closed_with(CloseCode.INVALID_MESSAGE)
+        good.send(Call(1, "say", ["still here"]))
+        assert (await good.receive(Event)).args == ["still here"]
+        assert (await good.receive(Reply)).id == 1
+
+
+async def test_names_that_may_not_be_subscribed_are_reported(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        connected = await client.connect("room", "a", events=("private", "said", "gap"))
+        refused = {name: error["code"] for name, error in connected.refused_subscriptions.items()}
+        assert refused == {"private": "subscription_refused", "gap": "reserved_name"}
+        await client.receive(Event)
+        client.send(Call(1, "say", []))
+        assert (await client.receive(Event)).name == "said"
+
+
+class Slow(Actor[Log, None]):
+    """Its hooks wait until the test lets them go."""
+
+    entered = asyncio.Event()
+    release = asyncio.Event()
+    where = ""
+
+    async def pause(self, c: Context[Log, None], name: str) -> None:
+        c.state.lines.append(name)
+        if Slow.where == name:
+            Slow.entered.set()
+            await Slow.release.wait()
+
+    async def on_before_connect(self, c: Context[Log, None]) -> None:
+        await self.pause(c, "on_before_connect")
+
+    async def on_connect(self, c: Context[Log, None]) -> None:
+        await self.pause(c, "on_connect")
+
+    async def on_disconnect(self, c: Context[Log, None]) -> None:
+        c.state.lines.append("on_disconnect")
+
+    async def can_subscribe(self, c: Context[Log, None], event: str) -> bool:
+        await self.pause(c, f"can_subscribe {event}")
+        return event != "private"
+
+    @action
+    def say(self, c: Context[Log, None], text: str) -> str:
+        c.broadcast("said", text)
+        return text
+
+    @action
+    def lines(self, c: Context[Log, None]) -> list[str]:
+        return c.state.lines
+
+
+@pytest.fixture
+def hold() -> Callable[[str], Awaitable[None]]:
+    def prepare(where: str) -> Awaitable[None]:
+        Slow.entered, Slow.release, Slow.where = asyncio.Event(), asyncio.Event(), where
+
+        async def entered() -> None:
+            await asyncio.wait_for(Slow.entered.wait(), TIMEOUT_S)
+
+        return entered()
+
+    return prepare
+
+
+async def test_messages_that_arrive_while_connecting_wait(hold: Callable[[str], Awaitable[None]]) -> None:
+    entered = hold("on_connect")
+    async with running(Slow) as router, LinkedSocket(router) as client:
+        client.send(
+            Connect("slow", ("a",), subscriptions=("said",)), Call(1, "say", ["x"]), Call(2, "say", ["y"])
+        )
+        await entered
+        Slow.release.set()
+        await client.receive(Connected)
+        assert [(await client.receive(Event)).args, await client.receive(Reply)] == [["x"], (1, "x")]
+        assert [(await client.receive(Event)).args, await client.receive(Reply)] == [["y"], (2, "y")]
+
+
+async def test_too_many_waiting_messages_close_the_socket(hold: Callable[[str], Awaitable[None]]) -> None:
+    entered = hold("on_connect")
+    async with running(Slow, max_pending_messages=2) as router, LinkedSocket(router) as client:
+        client.send(Connect("slow", ("a",)))
+        await entered
+        client.send(*(Call(id, "say", ["x"]) for id in (1, 2, 3)))
+        await client.receive(Error)
+        await client.closed_with(CloseCode.INVALID_MESSAGE)
+        Slow.release.set()
+        await eventually(lambda: not router._gateway.tasks)  # type: ignore[union-attr]
+        assert router.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "seen"),
+    [
+        ("on_before_connect", ["on_before_connect"]),
+        ("can_subscribe said", ["on_before_connect", "can_subscribe said"]),
+        ("on_connect", ["on_before_connect", "can_subscribe said", "on_connect", "on_disconnect"]),
+    ],
+)
+async def test_a_socket_lost_while_hooks_run_leaves_nothing(
+    hold: Callable[[str], Awaitable[None]], where: str, seen: list[str]
+) -> None:
+    entered = hold(where)
+    async with running(Slow) as router:
+        async with LinkedSocket(router) as client:
+            client.send(Connect("slow", ("a",), subscriptions=("said",)))
+            await entered
+        Slow.release.set()
+        (instance,) = router._directory
+        await eventually(lambda: not router._gateway.tasks and not instance._tasks)  # type: ignore[union-attr]
+        assert await call(router, "slow", "a", "lines") == seen
+        assert router.connections == 0
+        assert len(instance.conns) == 0
+        assert instance.stream.connections() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_hook_that_takes_too_long_refuses(hold: Callable[[str], Awaitable[None]]) -> None:
+    entered = hold("on_connect")
+    async with running(Slow, hook_timeout_s=0.01) as router, LinkedSocket(router) as client:
+        client.send(Connect("slow", ("a",)))
+        await entered
+        error = (await client.receive(Error)).error
+        assert error == {"code": "action_timeout", "message": "on_connect took longer than 0.01 s"}
+        await client.closed_with(CloseCode.CONNECT_REFUSED)
+        assert len(next(iter(router._directory)).conns) == 0
+
+
+# --- requests -----------------------------------------------------------------------------------------------
+
+
+async def test_a_reply_comes_after_the_events_of_its_action(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("room", "a", events=("said",))
+        await client.receive(Event)
+        client.send(*(Call(id, "say", [id]) for id in range(1, 101)))
+        for id in range(1, 101):
+            assert (await client.receive(Event)).args == [id]
+            assert await client.receive(Reply) == (id, id)
+
+
+async def test_replies_are_flushed_when_the_last_message_of_a_read_has_no_reply_yet() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.send(Call(1, "say", []), Call(2, "wait", ["done"]))
+        assert await client.receive(Reply) == (1, 1)
+        client.send(Call(3, "let_go", []))
+        assert {await client.receive(Reply), await client.receive(Reply)} == {(2, "done"), (3, None)}
+
+
+async def test_replies_are_flushed_when_the_rest_of_a_read_never_comes() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.link.on_message(client.encoding.encode(Call(1, "say", []).to_wire()), last=False)
+        assert await client.receive(Reply) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("action_name", "args", "error"),
+    [
+        ("fail", ["user"], {"code": "nope", "message": "no", "metadata": {"a": [1]}}),
+        ("fail", ["other"], {"code": "internal_error", "message": MASKED}),
+        ("fail", ["result"], {"code": "internal_error", "message": MASKED}),
+        ("fail", ["metadata"], {"code": "user_error", "message": "no"}),
+        ("missing", [], {"code": "unknown_action", "message": "Room has no action 'missing'"}),
+    ],
+)
+async def test_errors_of_requests(
+    encoding: Encoding,
+    action_name: str,
+    args: list[Any],
+    error: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.send(Call(1, action_name, args))
+        assert await client.receive(Error) == (1, error)
+        client.send(Call(2, "say", []))
+        assert await client.receive(Reply) == (2, 1)
+
+
+async def test_subscribing_takes_effect_at_once_and_unsubscribing_ends_it(encoding: Encoding) -> None:
+    async with running(Room) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.send(
+            Subscribe(1, "said"), Call(2, "say", ["x"]), Unsubscribe(3, "said"), Call(4, "say", ["y"])
+        )
+        assert await client.receive(Reply) == (1, None)
+        assert (await client.receive(Event)).args == ["x"]
+        assert [await client.receive(Reply) for _ in range(3)] == [(2, 1), (3, None), (4, 2)]
+
+
+async def test_a_refused_subscription_is_an_error_reply() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.send(Subscribe(1, "private"), Subscribe(2, "connected"))
+        codes = [(await client.receive(Error)).error["code"] for _ in range(2)]
+        assert codes == ["subscription_refused", "reserved_name"]
+
+
+async def test_subscriptions_are_bounded() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a", events=tuple(f"event{n}" for n in range(256)))
+        await client.receive(Event)
+        client.send(Subscribe(1, "event1"), Subscribe(2, "one too many"))
+        assert await client.receive(Reply) == (1, None)
+        assert (await client.receive(Error)).error["code"] == "subscription_refused"
+
+
+async def test_messages_behind_an_async_can_subscribe_wait(hold: Callable[[str], Awaitable[None]]) -> None:
+    entered = hold("can_subscribe said")
+    async with running(Slow) as router, LinkedSocket(router) as client:
+        await client.connect("slow", "a")
+        client.send(
+            Subscribe(1, "said"), Call(2, "say", ["x"]), Subscribe(3, "private"), Call(4, "say", ["y"])
+        )
+        await entered
+        Slow.release.set()
+        assert await client.receive(Reply) == (1, None)
+        assert (await client.receive(Event)).args == ["x"]
+        assert await client.receive(Reply) == (2, "x")
+        assert (await client.receive(Error)).id == 3
+        assert (await client.receive(Event)).args == ["y"]
+        assert await client.receive(Reply) == (4, "y")
+
+
+# --- the actor ends it --------------------------------------------------------------------------------------
+
+
+async def test_a_kicked_client_gets_what_was_sent_and_then_the_reason(encoding: Encoding) -> None:
+    async with (
+        running(Room) as router,
+        LinkedSocket(router, encoding) as ann,
+        LinkedSocket(router, encoding) as bob,
+    ):
+        connected = await ann.connect("room", "a", params={"name": "ann"})
+        await ann.receive(Event)
+        await bob.connect("room", "a", params={"name": "bob"}, events=("left",))
+        await bob.receive(Event)
+        bob.send(Call(1, "kick", ["ann"]))
+        assert await bob.receive(Reply) == (1, None)
+        assert (await ann.receive(Event)).name == "kicked"
+        assert await ann.closed() == (CloseCode.DISCONNECTED, "be nice")
+        assert (await bob.receive(Event)).args == ["ann"]
+        ann.lose(CloseCode.DISCONNECTED)
+        assert router.connections == 1
+        assert next(iter(router._directory)).stream.connections() == 1  # type: ignore[attr-defined]
+        async with LinkedSocket(router, encoding) as again:
+            resumed = await again.connect("room", "a", resume=resume_from(connected))
+            assert resumed.gap == Gap("session_expired")
+
+
+async def test_a_client_that_kicks_itself_gets_its_reply_first() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a", params={"name": "ann"})
+        await client.receive(Event)
+        client.send(Call(1, "kick", ["ann"]))
+        assert (await client.receive(Event)).name == "kicked"
+        assert await client.receive(Reply) == (1, None)
+        await client.closed_with(CloseCode.DISCONNECTED)
+
+
+async def test_a_reason_that_does_not_fit_is_cut_between_characters() -> None:
+    async with running(Room) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a", params={"name": "ann"})
+        await client.receive(Event)
+        next(iter(actor_of(router).conns)).disconnect("ä" * 100)
+        assert await client.closed() == (CloseCode.DISCONNECTED, "ä" * 61)
