@@ -1,16 +1,18 @@
 """The native module: connection tables, rings, the sweep, and every byte that goes to a client.
 
-`Core` owns the writer threads. A `Stream` is one running actor's ring and its table of connections. A `Sink` is
-one client's socket. A connection (an `int` id, generation-checked, unique within its stream) outlives its sink: it
-is opened once, attached to a sink, detached when the network is lost, attached to another one on resume, and closed
-when its session ends.
+`Core` owns the writer threads. A `Stream` is one running actor's ring and its table of connections. A
+`Sink` is one client's socket. A connection (an `int` id, generation-checked, unique within its stream)
+outlives its sink: it is opened once, attached to a sink, detached when the network is lost, attached to
+another one on resume, and closed when its session ends.
 
-All methods may be called from any thread. None blocks on a socket; `Stream.publish` may wait, without the GIL, for
-the sweep to catch up.
+All methods may be called from any thread. None blocks on a socket; `Stream.publish` may wait, without the
+GIL, for the sweep to catch up.
 """
 
 from collections.abc import Sequence
 from typing import Final, Literal, final
+
+__all__ = ["BUILD_PROFILE", "Core", "Sink", "Stream"]
 
 BUILD_PROFILE: Final[str]
 """`release` or `debug`."""
@@ -84,16 +86,16 @@ class Stream:
         """Append an event and return its offset. The sweep delivers it.
 
         `json` and `msgpack` are the encoded array of the event's arguments; pass None for an encoding that
-        `encodings` does not name. Without `only`, the event is for the connections that are subscribed to `name`
-        at this moment, except those in `exclude`. With `only`, it is for those connections, subscribed or not;
-        ids of connections that have ended are ignored.
-        Returns 0, and publishes nothing, if an encoding that is in use by now was not given: a thread may be told of
-        a new connection late; encode for it and call again.
-        Raises `ringcast.errors.EventTooLarge` when one event exceeds the ring's `max_bytes`.
+        `encodings` does not name. Without `only`, the event is for the connections that are subscribed to
+        `name` at this moment, except those in `exclude`. With `only`, it is for those connections,
+        subscribed or not; ids of connections that have ended are ignored. Returns 0, and publishes nothing,
+        if an encoding that is in use by now was not given: a thread may be told of a new connection late;
+        encode for it and call again. Raises `ringcast.errors.EventTooLarge` when one event exceeds the
+        ring's `max_bytes`.
         """
     def notify_when_swept(self, offset: int) -> bool:
         """Make `Core.wake_fd` readable once `swept >= offset`. Returns False if that is already so."""
-    def open(self, encoding: int, subscriptions: Sequence[str] = ()) -> int:
+    def open(self, encoding: int, subscriptions: Sequence[str] | None = None) -> int:
         """Open a connection without a socket, entitled to what is published from now on; return its id."""
     def attach(self, connection: int, sink: Sink, offset: int, message: bytes) -> None:
         """Deliver through `sink` from now on: first `message`, then the events after `offset`.
@@ -102,15 +104,19 @@ class Stream:
         Raises `ringcast.errors.ConnectionGone`; `ValueError` if the encodings differ or `offset > head`.
         """
     def detach(self, connection: int, sink: Sink) -> bool:
-        """The network is lost: keep the connection, drop the sink. False if `sink` is not the one attached."""
+        """The network is lost: keep the connection, drop the sink. False if `sink` is not attached."""
     def close(self, connection: int) -> bool:
-        """End the connection. False if it has ended already. Its sink, if any, stays open for a last message."""
+        """End the connection. False if it has ended already. Its sink, if any, stays open for a last
+        message.
+        """
     def resume(self, connection: int, offset: int) -> tuple[int, int, int]:
-        """Tell what a client that has seen everything up to `offset` has missed: `(replayed, lost_first, lost_last)`.
+        """Tell what a client that has seen everything up to `offset` has missed: `(replayed, lost_first,
+        lost_last)`.
 
-        `replayed` counts the retained events after `offset` that the connection is entitled to. `lost_first` is 0
-        when nothing is lost; otherwise offsets `lost_first` to `lost_last` are no longer retained and at least one
-        of them was for this connection. Raises `ringcast.errors.ConnectionGone`; `ValueError` if `offset > head`.
+        `replayed` counts the retained events after `offset` that the connection is entitled to.
+        `lost_first` is 0 when nothing is lost; otherwise offsets `lost_first` to `lost_last` are no longer
+        retained and at least one of them was for this connection. Raises `ringcast.errors.ConnectionGone`;
+        `ValueError` if `offset > head`.
         """
     def subscribe(self, connection: int, name: str) -> bool:
         """Entitle the connection to events `name` from now on. False if it already was."""
@@ -128,24 +134,25 @@ class Sink:
     def send(self, message: bytes, flush: bool = True) -> None:
         """Queue a whole message, after every event that was published to this sink's connection so far.
 
-        With `flush` it is written now if the socket takes it; without, at the next flush. Never dropped while the
-        socket lives; ignored after `close` or a lost socket.
+        With `flush` it is written now if the socket takes it; without, at the next flush. Never dropped
+        while the socket lives; ignored after `close` or a lost socket.
         """
     def pong(self, payload: bytes) -> None:
         """Answer a ping at the next frame boundary."""
     def ping(self, payload: bytes | None = None) -> None: ...
     def flush(self) -> None: ...
     def close(self, code: int | None, reason: str = "") -> None:
-        """Queue a close frame behind everything queued so far, then shut down the writing side of the socket.
+        """Queue a close frame behind everything queued so far, then shut down the writing side of the
+        socket.
 
-        `code` None sends an empty close frame. A socket that would block longer than `close_timeout_s` is shut
-        down without it. Idempotent.
+        `code` None sends an empty close frame. A socket that would block longer than `close_timeout_s` is
+        shut down without it. Idempotent.
         """
     def drop(self) -> None:
         """Let go of the socket at once: call it when the transport is lost. Idempotent."""
     @property
     def end_reason(self) -> str | None:
-        """None while open; otherwise `closed`, `dropped`, `slow_reader`, `close_timeout`, or `write_error`."""
+        """None while open, else `closed`, `dropped`, `slow_reader`, `close_timeout` or `write_error`."""
     @property
     def queued_bytes(self) -> int:
         """Bytes of messages that wait for the socket (events are never queued)."""

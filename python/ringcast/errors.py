@@ -95,7 +95,7 @@ class CloseCode(IntEnum):
     CONNECT_REFUSED = 4000
     """The actor refused the connection or cannot be had; the error message before the close says why."""
     INVALID_MESSAGE = 4001
-    """A message that is no JSON or MessagePack, of unknown kind, or with fields missing or of a wrong type."""
+    """A message that does not decode, of unknown kind, or with fields missing or of a wrong type."""
     CONNECT_EXPECTED = 4002
     """The first message was not a connect message."""
     DISCONNECTED = 4003
@@ -117,7 +117,7 @@ _COME_BACK = frozenset({CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, 1005, 10
 
 
 def may_come_back(code: int | None) -> bool:
-    """Tell whether a client whose socket was closed with `code` should reconnect (None: no close frame came)."""
+    """Tell whether a client whose socket was closed with `code` should reconnect (None: no close frame)."""
     return code is None or code in _COME_BACK or code in _COME_BACK_RANGE
 
 
@@ -142,7 +142,7 @@ class RingcastError(Exception):
 
 
 class UserError(RingcastError):
-    """Raise this in an action or a hook to tell the client why: it arrives with message, code and metadata."""
+    """Raise this in an action or a hook to tell the client why: all three arrive as given."""
 
     code = "user_error"
 
@@ -262,7 +262,7 @@ class EventTooLarge(EventError):
 
 
 class EventsLost(EventError):
-    """A stream of events has a gap; `metadata` has its `reason`, and `first` and `last` offset where known."""
+    """A stream of events has a gap; `metadata` has `reason`, and `first` and `last` offset where known."""
 
     code = "events_lost"
 

@@ -235,7 +235,13 @@ impl PyStream {
             Some(only) => Audience::only(ids(only)),
             None => Audience::except(ids(exclude.unwrap_or_default())),
         };
-        match self.0.publish(name, [json, msgpack], audience) {
+        // A large event may wait for the sweep before it is appended; the others never wait here.
+        let published = if self.0.is_large([json, msgpack]) {
+            py.detach(|| self.0.publish(name, [json, msgpack], audience))
+        } else {
+            self.0.publish(name, [json, msgpack], audience)
+        };
+        match published {
             Ok((offset, must_wait)) => {
                 if must_wait {
                     py.detach(|| self.0.wait_for_sweep());
@@ -256,9 +262,9 @@ impl PyStream {
         self.0.notify_when_swept(offset)
     }
 
-    #[pyo3(signature = (encoding, subscriptions = Vec::new()))]
-    fn open(&self, py: Python<'_>, encoding: usize, subscriptions: Vec<String>) -> PyResult<u64> {
-        let id = self.0.open(parse_encoding(encoding)?, &subscriptions);
+    #[pyo3(signature = (encoding, subscriptions = None))]
+    fn open(&self, py: Python<'_>, encoding: usize, subscriptions: Option<Vec<String>>) -> PyResult<u64> {
+        let id = self.0.open(parse_encoding(encoding)?, &subscriptions.unwrap_or_default());
         id.map(ConnectionId::to_bits).ok_or_else(|| error(py, "ActorDestroyed", "the actor has stopped"))
     }
 

@@ -207,8 +207,7 @@ impl Stream {
         if inner.table.encodings() & !given != 0 {
             return Err(PublishError::EncodingMissing);
         }
-        let bytes: usize = args.iter().flatten().map(|args| args.len()).sum();
-        if bytes > self.config.limits.max_bytes / LARGE_EVENT_PART {
+        if self.is_large(args) {
             self.wait_until(&mut inner, |stream, inner| stream.swept() == inner.ring.head());
         }
         let Inner { ring, table, names, .. } = &mut *inner;
@@ -229,6 +228,13 @@ impl Stream {
         drop(inner);
         self.schedule();
         Ok((offset, must_wait))
+    }
+
+    /// Whether publishing these arguments waits for the sweep first.
+    #[must_use]
+    pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS]) -> bool {
+        let bytes: usize = args.iter().flatten().map(|args| args.len()).sum();
+        bytes > self.config.limits.max_bytes / LARGE_EVENT_PART
     }
 
     /// Wait until the sweep is near enough, or the stream is shut. Blocks the thread, but no lock.
