@@ -123,6 +123,7 @@ impl Writer {
             self.awake.store(true, Ordering::SeqCst);
             while self.turn() {
                 self.unblock(&mut ready, Some(Duration::ZERO));
+                self.expire_closes();
             }
             // Whoever hands something over from here on sees `false` and notifies; what came before is seen here.
             self.awake.store(false, Ordering::SeqCst);
