@@ -76,15 +76,20 @@ def demo(*options: str, program: Sequence[str] = (RINGCAST,)) -> Iterator[Server
 
 
 @contextlib.contextmanager
-def serve(place: str, *options: str, cwd: Path) -> Iterator[Server]:
-    """Run `ringcast serve` on a free port, in a directory that has the module."""
+def serve(place: str, *options: str, cwd: Path, faults: bool = False) -> Iterator[Server]:
+    """Run `ringcast serve` on a free port, in a directory that has the module.
+
+    With `faults` its actors raise, and it must have said so by the end.
+    """
     process = start(RINGCAST, "serve", place, "--port", "0", *options, cwd=cwd)
-    with _running(process, process.stderr, "serving ") as server:
+    with _running(process, process.stderr, "serving ", faults=faults) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _running(process: subprocess.Popen[str], output: IO[str] | None, ready: str) -> Iterator[Server]:
+def _running(
+    process: subprocess.Popen[str], output: IO[str] | None, ready: str, *, faults: bool = False
+) -> Iterator[Server]:
     said = ""
     try:
         while ready not in said:
@@ -102,4 +107,5 @@ def _running(process: subprocess.Popen[str], output: IO[str] | None, ready: str)
         ended = finish(process)
     assert ended.code == 0, ended
     # Whatever it was asked to do, a server that has nothing to complain about is silent.
-    assert not [line for line in ended.err if "ERROR" in line or "Traceback" in line], ended.err
+    errors = [line for line in ended.err if "ERROR" in line or "Traceback" in line]
+    assert bool(errors) is faults, ended.err

@@ -37,6 +37,8 @@ struct Entry {
     audience: Audience,
     /// Where its frame ends in each lane, in bytes since the stream began. It begins where the one before ended.
     ends: [u64; ENCODINGS],
+    /// Bytes of bookkeeping since the stream began, this event's included.
+    bookkeeping_end: u64,
 }
 
 impl Entry {
@@ -163,6 +165,8 @@ pub struct Ring {
     entries: VecDeque<Entry>,
     /// Bytes of bookkeeping of `entries`.
     bookkeeping_bytes: usize,
+    /// Bytes of bookkeeping of all events ever published.
+    bookkeeping_end: u64,
     /// Their frames, by encoding.
     lanes: [Lane; ENCODINGS],
     /// What was let go.
@@ -188,6 +192,7 @@ impl Ring {
             head: 0,
             entries: VecDeque::new(),
             bookkeeping_bytes: 0,
+            bookkeeping_end: 0,
             lanes: Default::default(),
             evicted: Evicted::default(),
         }
@@ -221,6 +226,18 @@ impl Ring {
     #[must_use]
     pub fn retained_bytes(&self) -> usize {
         self.frame_bytes() + self.bookkeeping_bytes
+    }
+
+    /// Bytes of the retained events after `position`, frames and bookkeeping.
+    #[must_use]
+    pub fn bytes_after(&self, position: u64) -> usize {
+        let Some(before) = position.checked_sub(self.first()) else {
+            return self.retained_bytes();
+        };
+        self.entries.get(before as usize).map_or(0, |entry| {
+            let frames: u64 = self.lanes.iter().zip(entry.ends).map(|(lane, end)| lane.end - end).sum();
+            (frames + self.bookkeeping_end - entry.bookkeeping_end) as usize
+        })
     }
 
     fn frame_bytes(&self) -> usize {
@@ -262,8 +279,11 @@ impl Ring {
         for (encoding, args) in frames {
             self.lanes[encoding.index()].push_event(encoding, self.stream, self.head, bytes, args);
         }
-        let entry = Entry { name, audience, ends: self.lanes.each_ref().map(|lane| lane.end) };
+        let ends = self.lanes.each_ref().map(|lane| lane.end);
+        let mut entry = Entry { name, audience, ends, bookkeeping_end: 0 };
         self.bookkeeping_bytes += entry.bookkeeping_bytes();
+        self.bookkeeping_end += entry.bookkeeping_bytes() as u64;
+        entry.bookkeeping_end = self.bookkeeping_end;
         self.entries.push_back(entry);
         while self.entries.len() > self.limits.max_events || self.retained_bytes() > self.limits.max_bytes {
             self.evict_oldest(&is_open);
@@ -324,6 +344,23 @@ impl Ring {
         }
         let only = self.evicted.by_connection.get(&id).map_or(0, |own| own.only);
         only > position || subscriptions.lost_after(position, |name| self.evicted.newest_for(id, name))
+    }
+
+    /// The newest event of this name to subscribers, at `offset` or before, from which the connection was not
+    /// excluded; 0 if there is none. `offset` is that of the newest event of this name to subscribers.
+    #[must_use]
+    pub fn newest_for(&self, id: ConnectionId, name: NameId, offset: u64) -> u64 {
+        let first = self.first();
+        let admits = |entry: &Entry| match &entry.audience {
+            Audience::Subscribers => true,
+            Audience::Except(ids) => ids.binary_search(&id).is_err(),
+            Audience::Only(_) => false,
+        };
+        let retained = (first..=offset).rev().find(|offset| {
+            let entry = &self.entries[(offset - first) as usize];
+            entry.name == name && admits(entry)
+        });
+        retained.unwrap_or_else(|| self.evicted.newest_for(id, name))
     }
 
     /// Number of retained events after `position` that this connection was entitled to.

@@ -204,6 +204,10 @@ impl Sink {
     fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
         // What the client has lost cannot be made good here: it comes back, and is told of the gap.
         release_cursor(state);
+        if state.closing.is_some() {
+            // A close frame waits already, and is due now: nothing may follow it.
+            return;
+        }
         state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
         state.closing = Some(EndReason::SlowReader);
         self.writer.watch_close(self);
@@ -265,7 +269,7 @@ impl Sink {
     pub fn drive(self: &Arc<Self>, offered: Option<&Batch>) {
         for _ in 0..MAX_ROUNDS {
             let mut state = self.state.lock();
-            if !self.claim(&mut state, offered) {
+            if !self.claim(&mut state) {
                 return;
             }
             let own = self.catch_up(&mut state, offered);
@@ -286,15 +290,15 @@ impl Sink {
     }
 
     /// Try to become the one who writes. Otherwise see to it that what is due is not forgotten.
-    fn claim(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> bool {
+    fn claim(self: &Arc<Self>, state: &mut State) -> bool {
         if state.socket.is_none() {
             return false;
         }
         if let Some(cursor) = &mut state.cursor
             && !cursor.behind
         {
-            let swept = offered.map_or_else(|| cursor.stream.swept(), Batch::from);
-            cursor.position = cursor.position.max(swept);
+            // Not where an offered batch begins: that is later if the ring let go what is still owed.
+            cursor.position = cursor.position.max(cursor.stream.swept());
             cursor.behind = true;
         }
         if state.claimed {
@@ -328,7 +332,8 @@ impl Sink {
         if offered.is_some_and(|batch| cursor.position >= batch.from()) {
             return None;
         }
-        if let Some((first, last)) = cursor.stream.has_lost(cursor.position, &cursor.connection) {
+        let (lost, batch) = cursor.stream.catch_up(cursor.position, &cursor.connection);
+        if let Some((first, last)) = lost {
             match cursor.stream.slow_reader() {
                 SlowReader::Disconnect => {
                     self.close_slow_reader(state);
@@ -340,7 +345,7 @@ impl Sink {
                 }
             }
         }
-        (cursor.position < cursor.stream.head()).then(|| cursor.stream.batch(cursor.position))
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// Make the system call and settle it. Returns whether this thread is done with the sink.
@@ -392,7 +397,7 @@ impl Sink {
             return true;
         }
         if let Some(cursor) = &mut state.cursor {
-            if state.again || !state.outbox.is_empty() || cursor.position < cursor.stream.swept() {
+            if state.again || !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
                 return false;
             }
             cursor.behind = false;

@@ -94,6 +94,8 @@ pub struct Stream {
     first: AtomicU64,
     /// Every ready connection has been offered everything up to here.
     swept: AtomicU64,
+    /// Where the newest batch that a sweep offers, or has offered, ends.
+    offered: AtomicU64,
     /// Sinks that deliver from this stream.
     attached: AtomicUsize,
     /// It is in the writer's inbox already.
@@ -130,6 +132,7 @@ impl Stream {
             head: AtomicU64::new(0),
             first: AtomicU64::new(1),
             swept: AtomicU64::new(0),
+            offered: AtomicU64::new(0),
             attached: AtomicUsize::new(0),
             scheduled: AtomicBool::new(false),
             progress: Condvar::new(),
@@ -168,6 +171,13 @@ impl Stream {
         self.swept.load(Ordering::Acquire)
     }
 
+    /// The end of what a sweep has offered or is just offering. A sink that comes to rest before it might have been
+    /// visited already, and would miss the rest.
+    #[must_use]
+    pub fn offered(&self) -> u64 {
+        self.offered.load(Ordering::Acquire).max(self.swept())
+    }
+
     /// Bytes that the ring holds.
     #[must_use]
     pub fn retained_bytes(&self) -> usize {
@@ -200,15 +210,17 @@ impl Stream {
         audience: Audience,
     ) -> Result<(u64, bool), PublishError> {
         let mut inner = self.inner.lock();
+        let bytes = args.iter().flatten().map(|args| args.len()).sum::<usize>() + audience.list_bytes();
+        if bytes > self.config.limits.max_bytes / LARGE_EVENT_PART {
+            self.wait_until(&mut inner, |stream, inner| stream.swept() == inner.ring.head());
+        }
+        // After the wait, which others may have used to open a connection or to stop the actor.
         if inner.shut {
             return Err(PublishError::Shut);
         }
         let given: u8 = (0..ENCODINGS).filter(|&index| args[index].is_some()).map(|index| 1 << index).sum();
         if inner.table.encodings() & !given != 0 {
             return Err(PublishError::EncodingMissing);
-        }
-        if self.is_large(args) {
-            self.wait_until(&mut inner, |stream, inner| stream.swept() == inner.ring.head());
         }
         let Inner { ring, table, names, .. } = &mut *inner;
         let id = names.intern(name);
@@ -250,11 +262,12 @@ impl Stream {
     }
 
     fn is_far_ahead(&self, inner: &Inner) -> bool {
-        // Half of the ring at most: what a ready connection has not been offered yet is never let go.
-        let max_bytes = self.config.max_unswept_bytes.min(self.config.limits.max_bytes / 2) as u64;
-        let max_events = (self.config.limits.max_events / 2).max(1) as u64;
-        inner.ring.published_bytes() - inner.swept_bytes > max_bytes
-            || inner.ring.head() - self.swept() > max_events
+        // Half of the ring at most, however it is bounded: what a ready connection has not been offered yet is never
+        // let go. A ring of one event is swept after each.
+        let Limits { max_events, max_bytes } = self.config.limits;
+        inner.ring.published_bytes() - inner.swept_bytes > self.config.max_unswept_bytes as u64
+            || inner.ring.head() - self.swept() > max_events as u64 / 2
+            || inner.ring.bytes_after(self.swept()) > max_bytes / 2
     }
 
     fn schedule(self: &Arc<Self>) {
@@ -276,7 +289,9 @@ impl Stream {
             if inner.shut || inner.ring.head() == swept {
                 return;
             }
-            inner.ring.batch(swept, MAX_BATCH_BYTES)
+            let batch = inner.ring.batch(swept, MAX_BATCH_BYTES);
+            self.offered.store(batch.to(), Ordering::Release);
+            batch
         };
         match batch.targets() {
             Some(targets) => self.offer_to(&batch, &targets),
@@ -334,10 +349,13 @@ impl Stream {
         true
     }
 
-    /// The retained events after a position, for a sink that no sweep can serve as it is.
+    /// For a sink that no sweep can serve as it is: what [`Self::has_lost`] says, and the retained events after the
+    /// position. One look, so that nothing is let go unnoticed in between.
     #[must_use]
-    pub fn batch(&self, position: u64) -> Batch {
-        self.inner.lock().ring.batch(position, MAX_BATCH_BYTES)
+    pub fn catch_up(&self, position: u64, connection: &Connection<Sink>) -> (Option<(u64, u64)>, Batch) {
+        let mut inner = self.inner.lock();
+        let lost = lost_range(&inner.ring, position, connection);
+        (lost, inner.ring.batch(position, MAX_BATCH_BYTES))
     }
 
     /// The offsets after `position` that are no longer retained, if one of them was for this connection.
@@ -346,10 +364,7 @@ impl Stream {
         if position + 1 >= self.first() {
             return None;
         }
-        let inner = self.inner.lock();
-        let subscriptions = connection.subscriptions.lock();
-        let lost = inner.ring.has_lost(position, connection.id, &subscriptions);
-        lost.then(|| (position + 1, inner.ring.first() - 1))
+        lost_range(&self.inner.lock().ring, position, connection)
     }
 
     /// A sink begins to deliver from this stream.
@@ -427,7 +442,8 @@ impl Stream {
         Ok(if listen {
             subscriptions.add(names, name, ring.head())
         } else {
-            subscriptions.remove(names, name, ring.head())
+            let newest = |name, newest| ring.newest_for(id, name, newest);
+            subscriptions.remove(names, name, ring.head(), ring.first(), newest)
         })
     }
 
@@ -445,6 +461,11 @@ impl Stream {
         let published_bytes = inner.ring.published_bytes();
         self.note_swept(&mut inner, head, published_bytes);
     }
+}
+
+fn lost_range(ring: &Ring, position: u64, connection: &Connection<Sink>) -> Option<(u64, u64)> {
+    let subscriptions = connection.subscriptions.lock();
+    ring.has_lost(position, connection.id, &subscriptions).then(|| (position + 1, ring.first() - 1))
 }
 
 fn offer(batch: &Batch, connection: &Connection<Sink>) {

@@ -134,7 +134,7 @@ impl Names {
     }
 }
 
-/// Closed intervals that are kept per connection; the oldest go first.
+/// Closed intervals that are kept per connection though the ring holds nothing of them.
 const MAX_CLOSED: usize = 64;
 
 /// One stretch of offsets during which a connection was subscribed to a name.
@@ -146,7 +146,8 @@ struct Interval {
     since: u64,
     /// The last offset that it covers; `OPEN` while subscribed.
     until: u64,
-    /// Of a closed interval: the newest event in it, or 0. It decides whether a gap is real once that is evicted.
+    /// Of a closed interval: the newest event in it that was for the connection; 0 while open. It decides whether a
+    /// gap is real once that event is evicted.
     newest: u64,
 }
 
@@ -157,8 +158,8 @@ const OPEN: u64 = u64::MAX;
 pub struct Subscriptions {
     /// Sorted by name, then by time; of one name only the last may be open.
     intervals: SmallVec<[Interval; 1]>,
-    /// Intervals that ended at or before this offset may have been dropped: older positions count as lost.
-    forgotten_until: u64,
+    /// The newest event in the intervals that were dropped; 0 if none was. The ring had let it go by then.
+    forgotten: u64,
 }
 
 impl Subscriptions {
@@ -175,7 +176,17 @@ impl Subscriptions {
     }
 
     /// Unsubscribe from `name` for what comes after `head`. False if it was not subscribed.
-    pub fn remove(&mut self, names: &mut Names, name: &str, head: u64) -> bool {
+    ///
+    /// `first` is the oldest offset that the ring retains. `newest(name, offset)` is the newest event of that name,
+    /// `offset` or an older one, from which the connection was not excluded; 0 if there is none.
+    pub fn remove(
+        &mut self,
+        names: &mut Names,
+        name: &str,
+        head: u64,
+        first: u64,
+        newest: impl FnOnce(NameId, u64) -> u64,
+    ) -> bool {
         let Some(id) = names.find(name) else {
             return false;
         };
@@ -184,15 +195,16 @@ impl Subscriptions {
             return false;
         }
         let interval = &mut self.intervals[end - 1];
-        let newest = names.newest(id);
-        interval.until = head;
-        interval.newest = if newest >= interval.since { newest } else { 0 };
-        if interval.newest == 0 {
-            // Nothing was published while it was open: no replay can ask for it.
+        let newest = newest(id, names.newest(id));
+        if newest >= interval.since {
+            interval.until = head;
+            interval.newest = newest;
+        } else {
+            // Nothing in it was for this connection: no replay can ask for it.
             self.intervals.remove(end - 1);
         }
         names.remove_subscriber(id);
-        self.forget_surplus();
+        self.forget_surplus(first);
         true
     }
 
@@ -233,7 +245,7 @@ impl Subscriptions {
     /// `evicted(name)` is the offset of the newest event of that name to subscribers that the ring no longer holds.
     #[must_use]
     pub fn lost_after(&self, position: u64, evicted: impl Fn(NameId) -> u64) -> bool {
-        if position < self.forgotten_until {
+        if position < self.forgotten {
             return true;
         }
         self.intervals.iter().any(|interval| {
@@ -252,15 +264,19 @@ impl Subscriptions {
         self.intervals[..end].last().filter(|interval| interval.name == name)
     }
 
-    /// A client that subscribes and unsubscribes for ever costs a bounded amount.
-    fn forget_surplus(&mut self) {
-        let closed = self.intervals.iter().filter(|interval| interval.until != OPEN);
-        if closed.clone().count() <= MAX_CLOSED {
+    /// A client that subscribes and unsubscribes for ever costs a bounded amount: no more intervals than this, and
+    /// than there are events in the ring. Of one that the ring holds nothing of, only its newest event matters.
+    fn forget_surplus(&mut self, first: u64) {
+        if self.intervals.iter().filter(|interval| interval.until != OPEN).count() <= MAX_CLOSED {
             return;
         }
-        if let Some(oldest) = closed.map(|interval| interval.until).min() {
-            self.intervals.retain(|interval| interval.until != oldest);
-            self.forgotten_until = self.forgotten_until.max(oldest);
-        }
+        let forgotten = &mut self.forgotten;
+        self.intervals.retain(|interval| {
+            let keep = interval.until == OPEN || interval.newest >= first;
+            if !keep {
+                *forgotten = (*forgotten).max(interval.newest);
+            }
+            keep
+        });
     }
 }

@@ -123,6 +123,8 @@ impl Writer {
             self.awake.store(true, Ordering::SeqCst);
             while self.turn() {
                 self.unblock(&mut ready, Some(Duration::ZERO));
+                // Here too: under load the inbox may never be empty.
+                self.expire_closes();
                 self.expire_closes();
             }
             // Whoever hands something over from here on sees `false` and notifies; what came before is seen here.

@@ -1,1 +1,17 @@
+//! Tests of the core, one module per concept. They need no Python.
+//!
+//! `client` is what the tests read sockets with, and `actor` a stream with its writer; the others mirror the modules.
 
+mod actor;
+mod client;
+
+mod connection;
+mod fanout;
+mod frame;
+mod model;
+mod outbox;
+mod replay;
+mod ring;
+mod sink;
+mod subscription;
+mod sweep;

@@ -1,0 +1,152 @@
+//! A stream as an actor has it: with a writer, whose thread runs or whose turns the test takes itself.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ringcast_core::audience::Audience;
+use ringcast_core::connection::ConnectionId;
+use ringcast_core::frame::Encoding;
+use ringcast_core::ring::Limits;
+use ringcast_core::sink::Sink;
+use ringcast_core::stream::{Notify, PublishError, SlowReader, Stream, StreamConfig};
+use ringcast_core::writer::Writer;
+
+use crate::client::{Client, arguments, pair, pair_with, reply};
+
+/// A send buffer that does not fill up in a test; the system may allow less, which is still enough.
+const ROOMY: usize = 1 << 22;
+
+/// Counts its calls.
+#[derive(Debug, Default)]
+pub struct Calls(AtomicUsize);
+
+impl Calls {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Notify for Calls {
+    fn notify(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// How an [`Actor`] is set up.
+pub struct Setup {
+    pub limits: Limits,
+    pub slow_reader: SlowReader,
+    pub max_unswept_bytes: usize,
+    pub close_timeout: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: Limits { max_events: 100_000, max_bytes: 64 << 20 },
+            slow_reader: SlowReader::Disconnect,
+            max_unswept_bytes: 256 << 10,
+            close_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A stream and its writer.
+pub struct Actor {
+    pub stream: Arc<Stream>,
+    pub writer: Arc<Writer>,
+    pub swept: Arc<Calls>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Actor {
+    /// The writer thread does not run: the test sweeps.
+    pub fn by_hand(setup: Setup) -> Self {
+        let writer = Writer::new(setup.close_timeout).expect("a poller");
+        let swept = Arc::new(Calls::default());
+        let config = StreamConfig {
+            id: 1,
+            epoch: "e".into(),
+            limits: setup.limits,
+            slow_reader: setup.slow_reader,
+            max_unswept_bytes: setup.max_unswept_bytes,
+        };
+        let notify = Arc::clone(&swept) as Arc<dyn Notify>;
+        Self { stream: Stream::new(config, Arc::clone(&writer), notify), writer, swept, thread: None }
+    }
+
+    /// The writer thread runs until the actor is dropped.
+    pub fn running(setup: Setup) -> Self {
+        let mut actor = Self::by_hand(setup);
+        actor.thread = Some(actor.writer.start("writer".into()).expect("a thread"));
+        actor
+    }
+
+    /// Do what the writer thread would: offer everything.
+    pub fn sweep_all(&self) {
+        while self.stream.swept() < self.stream.head() {
+            self.stream.sweep();
+        }
+    }
+
+    pub fn open(&self, encoding: Encoding, names: &[&str]) -> ConnectionId {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.stream.open(encoding, &names).expect("not shut")
+    }
+
+    /// Attach a new sink, as the Python module does; the client's first message is `["reply", 0]`.
+    pub fn attach(&self, id: ConnectionId, position: u64) -> (Client, Arc<Sink>) {
+        self.attach_to(pair(), id, position)
+    }
+
+    /// Attach to a socket that a whole test fits into.
+    pub fn attach_roomy(&self, id: ConnectionId, position: u64) -> (Client, Arc<Sink>) {
+        self.attach_to(pair_with(ROOMY), id, position)
+    }
+
+    fn attach_to(
+        &self,
+        (client, server): (Client, OwnedFd),
+        id: ConnectionId,
+        position: u64,
+    ) -> (Client, Arc<Sink>) {
+        let connection = self.stream.get(id).expect("open");
+        let sink = Sink::new(server, connection.encoding, Arc::clone(&self.writer));
+        let before = connection.sink.lock().replace(Arc::clone(&sink));
+        if let Some(before) = before {
+            before.detach();
+        }
+        assert!(sink.attach(&self.stream, &connection, position, &reply(connection.encoding, 0)));
+        sink.drive(None);
+        (client, sink)
+    }
+
+    /// Publish one text to the subscribers.
+    pub fn publish(&self, name: &str, text: &str) -> u64 {
+        self.publish_to(name, text, Audience::Subscribers).expect("published")
+    }
+
+    /// Publish one text, and wait as a plain loop does.
+    pub fn publish_to(&self, name: &str, text: &str, audience: Audience) -> Result<u64, PublishError> {
+        let [json, msgpack] = arguments(text);
+        let (offset, must_wait) = self.stream.publish(name, [Some(&json), Some(&msgpack)], audience)?;
+        if must_wait && self.thread.is_some() {
+            self.stream.wait_for_sweep();
+        }
+        Ok(offset)
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.stream.shut();
+        self.writer.stop();
+        if let Some(thread) = self.thread.take() {
+            let joined = thread.join();
+            assert!(joined.is_ok() || std::thread::panicking());
+        }
+    }
+}

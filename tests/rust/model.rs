@@ -1,0 +1,201 @@
+//! The ring, the subscriptions and the audiences against a model that forgets nothing: a list of all events, each
+//! with the connections that it was for, decided when it was published.
+//!
+//! One case is conservative and left to `subscription`: of a connection that has unsubscribed more than 64 times, a
+//! position older than what is remembered may be told of a gap though it missed nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use ringcast_core::audience::Audience;
+use ringcast_core::connection::ConnectionId;
+use ringcast_core::frame::Encoding;
+use ringcast_core::ring::Limits;
+use ringcast_core::stream::PublishError;
+
+use crate::actor::{Actor, Setup};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// Whom to publish to; connections are named by their number among all that were ever opened.
+#[derive(Clone, Debug)]
+pub enum To {
+    Subscribers,
+    Except(Vec<usize>),
+    Only(Vec<usize>),
+}
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Publish { name: usize, length: usize, to: To },
+    Subscribe { who: usize, name: usize },
+    Unsubscribe { who: usize, name: usize },
+    Open { msgpack: bool, names: Vec<usize> },
+    Close { who: usize },
+}
+
+pub fn to() -> impl Strategy<Value = To> {
+    let several = || prop::collection::vec(0..64_usize, 0..4);
+    prop_oneof![
+        3 => Just(To::Subscribers),
+        2 => several().prop_map(To::Except),
+        2 => several().prop_map(To::Only),
+    ]
+}
+
+pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
+    let name = || 0..NAMES.len();
+    prop_oneof![
+        8 => (name(), 0..max_length, to()).prop_map(|(name, length, to)| Step::Publish { name, length, to }),
+        3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Subscribe { who, name }),
+        3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Unsubscribe { who, name }),
+        1 => (any::<bool>(), prop::collection::vec(name(), 0..3))
+            .prop_map(|(msgpack, names)| Step::Open { msgpack, names }),
+        1 => (0..64_usize).prop_map(|who| Step::Close { who }),
+    ]
+}
+
+/// What the model knows of one event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub name: &'static str,
+    pub text: String,
+    pub entitled: BTreeSet<ConnectionId>,
+}
+
+/// The model: everything, as naively as can be.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// `events[0]` has offset 1.
+    pub events: Vec<Event>,
+    /// Open connections, and what they are subscribed to now.
+    pub open: BTreeMap<ConnectionId, BTreeSet<&'static str>>,
+    /// All connections ever opened.
+    pub ever: Vec<ConnectionId>,
+}
+
+impl Model {
+    /// Do one step in the model and in the actor, and compare what the actor answers.
+    pub fn step(&mut self, actor: &Actor, step: &Step) {
+        let who = |who: usize| self.ever.get(who % self.ever.len().max(1)).copied();
+        match step {
+            Step::Publish { name, length, to } => self.publish(actor, NAMES[*name], *length, to),
+            Step::Open { msgpack, names } => {
+                let encoding = if *msgpack { Encoding::Msgpack } else { Encoding::Json };
+                let names: BTreeSet<_> = names.iter().map(|&name| NAMES[name]).collect();
+                let id = actor.open(encoding, &names.iter().copied().collect::<Vec<_>>());
+                assert!(!self.ever.contains(&id), "an id is never used twice");
+                self.open.insert(id, names);
+                self.ever.push(id);
+            }
+            Step::Close { who: number } => {
+                if let Some(id) = who(*number) {
+                    assert_eq!(actor.stream.close(id), self.open.remove(&id).is_some());
+                }
+            }
+            Step::Subscribe { who: number, name } | Step::Unsubscribe { who: number, name } => {
+                let listen = matches!(step, Step::Subscribe { .. });
+                let Some(id) = who(*number) else {
+                    return;
+                };
+                let name = NAMES[*name];
+                let expected = self
+                    .open
+                    .get_mut(&id)
+                    .map(|subscribed| if listen { subscribed.insert(name) } else { subscribed.remove(name) });
+                assert_eq!(actor.stream.change_subscription(id, name, listen).ok(), expected);
+            }
+        }
+    }
+
+    fn publish(&mut self, actor: &Actor, name: &'static str, length: usize, to: &To) {
+        let pick = |numbers: &[usize]| -> Vec<ConnectionId> {
+            let count = self.ever.len().max(1);
+            numbers.iter().filter_map(|number| self.ever.get(number % count).copied()).collect()
+        };
+        let subscribed = |id: &ConnectionId| self.open[id].contains(name);
+        let open = self.open.keys().copied();
+        let (audience, entitled): (_, BTreeSet<_>) = match to {
+            To::Subscribers => (Audience::Subscribers, open.filter(subscribed).collect()),
+            To::Except(numbers) => {
+                let ids = pick(numbers);
+                (
+                    Audience::except(ids.clone()),
+                    open.filter(subscribed).filter(|id| !ids.contains(id)).collect(),
+                )
+            }
+            To::Only(numbers) => {
+                let ids = pick(numbers);
+                (Audience::only(ids.clone()), open.filter(|id| ids.contains(id)).collect())
+            }
+        };
+        let text = format!("{}:{}", self.events.len() + 1, "x".repeat(length));
+        let before = (actor.stream.head(), actor.stream.first(), actor.stream.retained_bytes());
+        match actor.publish_to(name, &text, audience) {
+            Ok(offset) => {
+                self.events.push(Event { name, text, entitled });
+                assert_eq!(offset, self.events.len() as u64);
+            }
+            Err(PublishError::TooLarge(sizes)) => {
+                assert!(sizes.bytes > sizes.max_bytes);
+                let after = (actor.stream.head(), actor.stream.first(), actor.stream.retained_bytes());
+                assert_eq!(after, before, "an event that is refused changes nothing");
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// The offsets after `position` that a connection is entitled to.
+    pub fn entitled(&self, id: ConnectionId, position: u64) -> impl Iterator<Item = u64> + '_ {
+        let after = self.events.iter().enumerate().skip(position as usize);
+        after.filter(move |(_, event)| event.entitled.contains(&id)).map(|(index, _)| index as u64 + 1)
+    }
+
+    /// Compare every connection's answer from every position.
+    fn check(&self, actor: &Actor) {
+        let first = actor.stream.first();
+        assert_eq!(actor.stream.head(), self.events.len() as u64);
+        assert_eq!(actor.stream.connections(), self.open.len());
+        for id in self.ever.iter().filter(|id| !self.open.contains_key(id)) {
+            assert!(actor.stream.resume(*id, 0).is_err(), "a stale id finds nobody");
+        }
+        for &id in self.open.keys() {
+            for position in 0..=actor.stream.head() {
+                let missed = actor.stream.resume(id, position).expect("open");
+                let (lost, replayed): (Vec<_>, Vec<_>) =
+                    self.entitled(id, position).partition(|&offset| offset < first);
+                assert_eq!(missed.replayed, replayed.len() as u64, "{id:?} from {position}");
+                let range = (!lost.is_empty()).then_some((position + 1, first - 1));
+                assert_eq!(missed.lost, range, "{id:?} from {position}, retained from {first}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_resume_is_answered_as_the_model_answers(
+        max_events in 1..16_usize,
+        max_bytes in prop_oneof![Just(1 << 20), 500..4000_usize],
+        steps in prop::collection::vec(step(300), 1..150),
+    ) {
+        let limits = Limits { max_events, max_bytes };
+        let actor = Actor::by_hand(Setup { limits, ..Setup::default() });
+        let mut model = Model::default();
+        for _ in 0..3 {
+            model.step(&actor, &Step::Open { msgpack: false, names: vec![0] });
+        }
+        for (index, step) in steps.iter().enumerate() {
+            model.step(&actor, step);
+            prop_assert!(actor.stream.retained_bytes() <= max_bytes);
+            prop_assert!(actor.stream.head() + 1 - actor.stream.first() <= max_events as u64);
+            if index % 16 == 0 {
+                model.check(&actor);
+            }
+        }
+        model.check(&actor);
+    }
+}

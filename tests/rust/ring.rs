@@ -1,0 +1,71 @@
+//! What a ring retains, and what it refuses.
+
+use ringcast_core::audience::Audience;
+use ringcast_core::frame::Encoding;
+use ringcast_core::ring::Limits;
+use ringcast_core::stream::PublishError;
+
+use crate::actor::{Actor, Setup};
+
+fn actor(max_events: usize, max_bytes: usize) -> Actor {
+    Actor::by_hand(Setup { limits: Limits { max_events, max_bytes }, ..Setup::default() })
+}
+
+#[test]
+fn it_is_bounded_by_count() {
+    let actor = actor(3, 1 << 20);
+    assert_eq!((actor.stream.head(), actor.stream.first()), (0, 1));
+    for offset in 1..=10 {
+        assert_eq!(actor.publish("a", ""), offset);
+    }
+    assert_eq!((actor.stream.head(), actor.stream.first()), (10, 8));
+}
+
+#[test]
+fn it_is_bounded_by_bytes() {
+    let actor = actor(1000, 4000);
+    for _ in 0..100 {
+        actor.publish("a", &"x".repeat(300));
+        assert!(actor.stream.retained_bytes() <= 4000);
+    }
+    assert!(actor.stream.first() < actor.stream.head(), "more than one event fits");
+}
+
+#[test]
+fn an_event_that_is_too_large_leaves_it_as_it_was() {
+    let actor = actor(1000, 4000);
+    actor.publish("a", "");
+    let before = actor.stream.retained_bytes();
+    let refused = actor.publish_to("a", &"x".repeat(5000), Audience::Subscribers);
+    assert!(matches!(refused, Err(PublishError::TooLarge(sizes)) if sizes.max_bytes == 4000));
+    assert_eq!((actor.stream.head(), actor.stream.first()), (1, 1));
+    assert_eq!(actor.stream.retained_bytes(), before);
+}
+
+#[test]
+fn a_loss_is_real_for_the_one_that_an_evicted_event_was_for() {
+    let actor = actor(1, 1 << 20);
+    let target = actor.open(Encoding::Json, &[]);
+    let excluded = actor.open(Encoding::Json, &["a"]);
+    let other = actor.open(Encoding::Json, &["a"]);
+    let lost = |id, position| actor.stream.resume(id, position).unwrap().lost;
+    actor.publish_to("a", "", Audience::only(vec![target])).unwrap();
+    actor.publish_to("a", "", Audience::except(vec![excluded])).unwrap();
+    actor.publish("b", "nobody listens");
+    assert_eq!([target, excluded, other].map(|id| lost(id, 0)), [Some((1, 2)), None, Some((1, 2))]);
+    assert_eq!([target, excluded, other].map(|id| lost(id, 1)), [None, None, Some((2, 2))]);
+    let newcomer = actor.open(Encoding::Json, &["a", "b"]);
+    assert_eq!(lost(newcomer, 0), None, "it is entitled to what comes after it opened");
+}
+
+#[test]
+fn an_event_it_was_excluded_from_is_no_loss_after_it_unsubscribed() {
+    let actor = actor(1, 1 << 20);
+    let id = actor.open(Encoding::Json, &["a"]);
+    actor.publish("a", "for it");
+    actor.publish_to("a", "not for it", Audience::except(vec![id])).unwrap();
+    actor.stream.change_subscription(id, "a", false).unwrap();
+    actor.publish("a", "not for it");
+    assert_eq!(actor.stream.resume(id, 1).unwrap().lost, None);
+    assert_eq!(actor.stream.resume(id, 0).unwrap().lost, Some((1, 2)));
+}

@@ -1,0 +1,68 @@
+//! Who listens to what, and since when.
+
+use ringcast_core::subscription::{Names, Subscriptions};
+
+#[test]
+fn a_subscription_holds_from_the_next_event_to_the_last_one_before_it_ends() {
+    let (mut names, mut own) = (Names::default(), Subscriptions::default());
+    assert!(own.add(&mut names, "a", 4));
+    assert!(!own.add(&mut names, "a", 5), "it is subscribed already");
+    let a = names.find("a").unwrap();
+    names.note_published(a, Some(7));
+    assert!(own.remove(&mut names, "a", 8, 1, |_, newest| newest));
+    assert!(!own.remove(&mut names, "a", 8, 1, |_, newest| newest), "it is not subscribed any more");
+    assert_eq!(
+        (4..=9).map(|offset| own.covers(a, offset)).collect::<Vec<_>>(),
+        [false, true, true, true, true, false]
+    );
+    assert!(own.add(&mut names, "a", 10));
+    assert!(own.covers(a, 8) && !own.covers(a, 10) && own.covers(a, 11));
+    assert!(own.covers_all(&[a], 11, 20) && !own.covers_all(&[a], 8, 11));
+    assert_eq!(own.open().collect::<Vec<_>>(), [a]);
+}
+
+#[test]
+fn an_interval_without_an_event_leaves_nothing_behind() {
+    let (mut names, mut own) = (Names::default(), Subscriptions::default());
+    own.add(&mut names, "a", 4);
+    own.remove(&mut names, "a", 9, 1, |_, newest| newest);
+    assert!(names.is_empty(), "nobody made events of that name, and nobody listens");
+    assert!(!own.lost_after(0, |_| 9));
+}
+
+#[test]
+fn names_that_clients_made_up_are_given_back_and_published_ones_stay() {
+    let (mut names, mut own) = (Names::default(), Subscriptions::default());
+    let published = names.intern("published");
+    names.note_published(published, None);
+    own.add(&mut names, "published", 0);
+    for round in 0..1000 {
+        own.add(&mut names, &format!("made up {round}"), 0);
+        own.remove(&mut names, &format!("made up {round}"), 0, 1, |_, newest| newest);
+    }
+    own.add(&mut names, "made up", 0);
+    assert_eq!(names.len(), 2);
+    own.clear(&mut names);
+    assert_eq!(names.len(), 1);
+    assert_eq!(names.intern("published"), published);
+}
+
+#[test]
+fn what_ended_long_ago_is_forgotten_but_a_loss_is_not() {
+    // Odd offsets are for the connection; it unsubscribes after each. The ring retains from `first` on.
+    let (mut names, mut own) = (Names::default(), Subscriptions::default());
+    let a = names.intern("a");
+    for offset in (1..=999).step_by(2) {
+        own.add(&mut names, "a", offset - 1);
+        names.note_published(a, Some(offset));
+        own.remove(&mut names, "a", offset, offset.saturating_sub(200).max(1), |_, newest| newest);
+        names.note_published(a, Some(offset + 1));
+    }
+    let first = 799;
+    for offset in first..=1000 {
+        assert_eq!(own.covers(a, offset), offset % 2 == 1, "all that is retained is remembered: {offset}");
+    }
+    for position in 0..first - 1 {
+        assert_eq!(own.lost_after(position, |_| first - 1), position < first - 2, "{position}");
+    }
+}

@@ -1,0 +1,288 @@
+//! The sweep over real sockets: each connection gets what the model says it is entitled to, once and in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use proptest::prelude::*;
+use ringcast_core::audience::Audience;
+use ringcast_core::connection::ConnectionId;
+use ringcast_core::frame::Encoding;
+use ringcast_core::ring::Limits;
+use ringcast_core::sink::{EndReason, Sink};
+use ringcast_core::stream::{PublishError, SlowReader};
+
+use crate::actor::{Actor, Setup};
+use crate::client::{Client, Message, reply, wait_until};
+use crate::model::{Model, Step, step};
+
+fn offsets(messages: &[Message]) -> Vec<u64> {
+    messages.iter().filter_map(Message::offset).collect()
+}
+
+fn closed(sink: &Arc<Sink>, mut client: Client) -> Vec<Message> {
+    let reader = thread::spawn(move || client.rest());
+    sink.close(Some(1000), "");
+    reader.join().unwrap()
+}
+
+#[test]
+fn a_sweep_offers_everything_and_tells_who_waits_for_it() {
+    let actor = Actor::by_hand(Setup::default());
+    let (client, sink) = actor.attach(actor.open(Encoding::Json, &["a"]), 0);
+    actor.publish("a", "1");
+    let second = actor.publish("a", "2");
+    assert!(actor.stream.notify_when_swept(second));
+    assert_eq!((actor.stream.swept(), actor.swept.count()), (0, 0));
+    actor.sweep_all();
+    assert_eq!((actor.stream.swept(), actor.swept.count()), (second, 1));
+    assert!(!actor.stream.notify_when_swept(second), "it is so already");
+    assert_eq!(offsets(&closed(&sink, client)), [1, 2]);
+}
+
+#[test]
+fn without_a_sink_nothing_waits_for_a_sweep() {
+    let actor = Actor::by_hand(Setup::default());
+    actor.open(Encoding::Json, &["a"]);
+    assert_eq!(actor.publish("a", "1"), 1);
+    assert_eq!(actor.stream.swept(), 1);
+}
+
+#[test]
+fn a_share_of_many_runs_is_delivered_whole() {
+    // Every other event is for it, so that its share of a batch has more runs than one write may have.
+    let actor = Actor::by_hand(Setup::default());
+    let (mut client, sink) = actor.attach_roomy(actor.open(Encoding::Json, &["a"]), 0);
+    for _ in 0..700 {
+        actor.publish("a", "");
+        actor.publish("b", "");
+    }
+    actor.sweep_all();
+    sink.close(None, "");
+    assert_eq!(offsets(&client.rest()), (1..=1400).step_by(2).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_connection_that_is_behind_catches_up_and_stays_caught_up() {
+    let actor = Actor::running(Setup::default());
+    let id = actor.open(Encoding::Msgpack, &["a"]);
+    let long = "x".repeat(1000);
+    for _ in 0..1000 {
+        actor.publish("a", &long);
+    }
+    let (mut client, sink) = actor.attach(id, 10);
+    let reader = thread::spawn(move || client.rest());
+    for _ in 0..1000 {
+        actor.publish("a", &long);
+    }
+    sink.close(None, "");
+    assert_eq!(offsets(&reader.join().unwrap()), (11..=2000).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_encoding_that_came_into_use_must_be_given() {
+    let actor = Actor::by_hand(Setup::default());
+    actor.open(Encoding::Msgpack, &[]);
+    let missing = actor.stream.publish("a", [Some(b"[]"), None], Audience::Subscribers);
+    assert_eq!(missing, Err(PublishError::EncodingMissing));
+    assert_eq!(actor.stream.head(), 0);
+}
+
+#[test]
+fn a_ready_reader_is_never_outrun() {
+    // Little rings of every kind: by count, by bytes of frames, by bytes of the lists of whom events are for.
+    for (max_events, max_bytes, listed) in
+        [(1, 1 << 20, 0), (2, 1 << 20, 0), (10_000, 20_000, 0), (10_000, 60_000, 500)]
+    {
+        let limits = Limits { max_events, max_bytes };
+        let actor = Actor::running(Setup { limits, ..Setup::default() });
+        let id = actor.open(Encoding::Json, &["a"]);
+        let (mut client, sink) = actor.attach_roomy(id, 0);
+        // The socket has room for all of it, so the reader is ready throughout.
+        let nobody = ConnectionId::from_bits(u64::MAX);
+        let others: Vec<_> =
+            (0..listed).map(|slot| ConnectionId::from_bits(1000 + slot)).chain([nobody]).collect();
+        for _ in 0..1000 {
+            actor.publish_to("a", "", Audience::except(others.clone())).unwrap();
+        }
+        assert_eq!(sink.end_reason(), None, "{max_events} events, {max_bytes} bytes, {listed} listed");
+        sink.close(None, "");
+        assert_eq!(offsets(&client.rest()), (1..=1000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_publisher_is_slowed_by_the_sweep_and_not_by_a_blocked_reader() {
+    let actor = Actor::running(Setup { max_unswept_bytes: 1 << 12, ..Setup::default() });
+    let (_blocked, slow) = actor.attach(actor.open(Encoding::Json, &["a"]), 0);
+    let (mut client, fast) = actor.attach(actor.open(Encoding::Json, &["a"]), 0);
+    let reader = thread::spawn(move || client.rest());
+    let long = "x".repeat(2000);
+    for _ in 0..2000 {
+        actor.publish("a", &long);
+        let unswept = actor.stream.head() - actor.stream.swept();
+        assert!(unswept <= 3, "{unswept} events ahead");
+    }
+    fast.close(None, "");
+    assert_eq!(offsets(&reader.join().unwrap()).len(), 2000);
+    assert_eq!(slow.end_reason(), None, "the ring still holds what it is owed");
+}
+
+#[test]
+fn a_waiting_publisher_is_released_when_the_actor_stops() {
+    let actor = Actor::by_hand(Setup { max_unswept_bytes: 1, ..Setup::default() });
+    let _attached = actor.attach(actor.open(Encoding::Json, &["a"]), 0);
+    actor.publish("a", "nobody sweeps this");
+    let publisher = {
+        let stream = Arc::clone(&actor.stream);
+        thread::spawn(move || stream.wait_for_sweep())
+    };
+    actor.stream.shut();
+    publisher.join().unwrap();
+    assert_eq!(actor.publish_to("a", "", Audience::Subscribers), Err(PublishError::Shut));
+}
+
+#[test]
+fn a_large_event_waits_for_what_it_would_push_out() {
+    let limits = Limits { max_events: 100, max_bytes: 20_000 };
+    let actor = Actor::running(Setup { limits, ..Setup::default() });
+    let (mut client, sink) = actor.attach(actor.open(Encoding::Json, &["a"]), 0);
+    let reader = thread::spawn(move || client.rest());
+    for _ in 0..20 {
+        actor.publish("a", "small");
+        // It fills the ring, and the socket's buffer with it; its own reader takes it before the next.
+        let offset = actor.publish("a", &"x".repeat(7000));
+        wait_until("swept", || actor.stream.swept() >= offset);
+    }
+    sink.close(None, "");
+    let received = offsets(&reader.join().unwrap());
+    // The reader may be slower than the publisher, and is told so; it never misses an event without a word.
+    let whole = received == (1..=40).collect::<Vec<_>>();
+    assert!(whole || sink.end_reason() == Some(EndReason::SlowReader));
+}
+
+/// A connection of the random history, while it has a socket.
+struct Attached {
+    sink: Arc<Sink>,
+    reader: JoinHandle<Vec<Message>>,
+}
+
+/// Attach with a reader that takes at most `chunk` bytes at a time.
+fn attach(actor: &Actor, id: ConnectionId, position: u64, chunk: usize) -> Attached {
+    let (mut client, sink) = actor.attach(id, position);
+    client.chunk = chunk;
+    Attached { sink, reader: thread::spawn(move || client.rest()) }
+}
+
+/// Check what one connection received from `position` on against the model.
+fn check(
+    model: &Model,
+    id: ConnectionId,
+    position: u64,
+    ended: u64,
+    attached: Attached,
+) -> Result<(), TestCaseError> {
+    let messages = attached.reader.join().expect("a reader that understands every byte");
+    let mut lost = Vec::new();
+    let mut reached = position;
+    let (mut event, mut replies) = (0, 0);
+    for message in &messages {
+        match message {
+            Message::Event { offset, name, text } => {
+                prop_assert!(*offset > reached, "{offset} after {reached}");
+                (reached, event) = (*offset, *offset);
+                let published = &model.events[*offset as usize - 1];
+                prop_assert_eq!((name.as_str(), text), (published.name, &published.text));
+            }
+            Message::Gap { first, last } => {
+                prop_assert!(*first > reached && last >= first);
+                prop_assert!(model.entitled(id, first - 1).any(|offset| offset <= *last), "an empty gap");
+                reached = *last;
+                lost.push(*first..=*last);
+            }
+            // A reply carries the offset that was the newest when it was queued.
+            Message::Reply(after) => {
+                prop_assert!(*after >= replies && (*after == 0 || event <= *after));
+                let owed = model.entitled(id, reached).find(|offset| offset <= after);
+                prop_assert_eq!(owed, None, "reply {} overtook it", after);
+                replies = *after;
+            }
+            Message::Pong(_) | Message::Close(..) => {}
+        }
+    }
+    let expected: Vec<u64> = model
+        .entitled(id, position)
+        .filter(|offset| *offset <= ended && !lost.iter().any(|range| range.contains(offset)))
+        .collect();
+    prop_assert_eq!(offsets(&messages), expected, "{:?} from {} with gaps {:?}", id, position, lost);
+    Ok(())
+}
+
+fn run(limits: Limits, chunks: &[usize], steps: &[(Step, u8)]) -> Result<(), TestCaseError> {
+    let setup =
+        Setup { limits, slow_reader: SlowReader::Skip, max_unswept_bytes: 1 << 14, ..Setup::default() };
+    let actor = Actor::running(setup);
+    let mut model = Model::default();
+    let mut attached: BTreeMap<ConnectionId, (u64, Attached)> = BTreeMap::new();
+    let mut ended = Vec::new();
+    let opening = (0..4).map(|index| Step::Open { msgpack: index % 2 == 1, names: vec![0, index % 3] });
+    for (step, replies) in opening.map(|step| (step, 0)).chain(steps.iter().cloned()) {
+        let head = actor.stream.head();
+        if let Step::Close { who } = step
+            && let Some(id) = model.ever.get(who % model.ever.len())
+            && let Some((position, attached)) = attached.remove(id)
+        {
+            // The connection ends behind its events: what it was owed still goes out.
+            attached.sink.close(Some(1000), "");
+            wait_until("the close", || attached.sink.end_reason().is_some());
+            ended.push((*id, position, head, attached));
+        }
+        model.step(&actor, &step);
+        if let (Step::Open { .. }, Some(&id)) = (&step, model.ever.last()) {
+            let chunk = chunks[model.ever.len() % chunks.len()];
+            attached.insert(id, (head, attach(&actor, id, head, chunk)));
+        }
+        let count = attached.len().max(1);
+        if let Some((_, attached)) = attached.values().nth(usize::from(replies) % count)
+            && replies > 128
+        {
+            let encoding = attached.sink.encoding();
+            attached.sink.push_message(&reply(encoding, actor.stream.head()));
+            attached.sink.drive(None);
+        }
+    }
+    let head = actor.stream.head();
+    for (_, attached) in attached.values() {
+        attached.sink.close(Some(1000), "");
+    }
+    ended.extend(attached.into_iter().map(|(id, (position, attached))| (id, position, head, attached)));
+    for (id, position, until, attached) in ended {
+        let sink = Arc::clone(&attached.sink);
+        check(&model, id, position, until, attached)?;
+        prop_assert_eq!(sink.end_reason(), Some(EndReason::Closed));
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48, failure_persistence: None, max_shrink_iters: 64, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn each_connection_receives_what_it_is_entitled_to(
+        chunks in prop::collection::vec(prop_oneof![16..200_usize, Just(1 << 16)], 1..5),
+        steps in prop::collection::vec((step(3000), any::<u8>()), 100..400),
+    ) {
+        run(Limits { max_events: 1 << 20, max_bytes: 1 << 28 }, &chunks, &steps)?;
+    }
+
+    #[test]
+    fn a_slow_connection_receives_it_too_or_a_notice_of_the_gap(
+        max_events in 4..40_usize,
+        chunks in prop::collection::vec(prop_oneof![16..200_usize, Just(1 << 16)], 1..5),
+        steps in prop::collection::vec((step(3000), any::<u8>()), 100..400),
+    ) {
+        run(Limits { max_events, max_bytes: 1 << 20 }, &chunks, &steps)?;
+    }
+}
