@@ -48,8 +48,8 @@ pub struct Viewer<'a> {
 enum Piece {
     /// The rest of a frame that went out in part.
     Rest(Bytes),
-    /// The frame at the front of the queue.
-    Own(Bytes),
+    /// A frame from the queue.
+    Own(Queued),
     /// A share of the batch, which takes the connection to a position.
     Events(Share, u64),
 }
@@ -76,7 +76,7 @@ impl Write {
         let mut buffers = SmallVec::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Rest(frame) | Piece::Own(frame) => buffers.push(IoSlice::new(frame)),
+                Piece::Rest(frame) | Piece::Own(Queued { frame, .. }) => buffers.push(IoSlice::new(frame)),
                 Piece::Events(share, _) => {
                     if let (Some(batch), Some(lane)) = (batch, self.lane) {
                         let slices = share.runs.iter().flat_map(|&run| batch.slices(lane, run));
@@ -109,10 +109,11 @@ impl Outbox {
         self.queue.push_back(Queued { after, frame });
     }
 
-    /// Queue a frame before all others.
-    pub fn push_first(&mut self, frame: Bytes) {
+    /// Queue a frame behind those that are due at `position`, and before those that wait for later events.
+    pub fn push_due(&mut self, frame: Bytes, position: u64) {
         self.queued_bytes += frame.len();
-        self.queue.push_front(Queued { after: 0, frame });
+        let due = self.queue.iter().take_while(|queued| queued.after <= position).count();
+        self.queue.insert(due, Queued { after: 0, frame });
     }
 
     /// Bytes of queued frames.
@@ -132,24 +133,27 @@ impl Outbox {
         *self = Self::default();
     }
 
-    /// Choose what to write: the rest of a frame, then queued frames and the viewer's share of `batch` in the order
+    /// Take out what to write: the rest of a frame, then queued frames and the viewer's share of `batch` in the order
     /// that `after` demands. Without a viewer every queued frame is due.
+    ///
+    /// What others queue during the write cannot come between; [`Self::settle`] puts back what did not go out.
     #[must_use]
-    pub fn gather(&self, batch: Option<&Batch>, viewer: Option<Viewer<'_>>) -> Write {
+    pub fn gather(&mut self, batch: Option<&Batch>, viewer: Option<Viewer<'_>>) -> Write {
         let mut write = Write { lane: viewer.map(|viewer| viewer.encoding), ..Write::default() };
         if !self.rest.is_empty() {
             write.pieces.push(Piece::Rest(self.rest.clone()));
         }
         let mut position = viewer.map_or(u64::MAX, |viewer| viewer.position);
-        let mut queue = self.queue.iter().take(MAX_OWN_FRAMES).peekable();
+        let mut room = MAX_OWN_FRAMES;
         loop {
-            while let Some(queued) = queue.next_if(|queued| queued.after <= position) {
-                write.pieces.push(Piece::Own(queued.frame.clone()));
+            while room > 0 && self.queue.front().is_some_and(|queued| queued.after <= position) {
+                write.pieces.extend(self.queue.pop_front().map(Piece::Own));
+                room -= 1;
             }
             let (Some(batch), Some(viewer)) = (batch, viewer) else {
                 break;
             };
-            let limit = queue.peek().map_or(batch.to(), |queued| queued.after.min(batch.to()));
+            let limit = self.queue.front().map_or(batch.to(), |queued| queued.after.min(batch.to()));
             if position >= limit {
                 break;
             }
@@ -172,20 +176,22 @@ impl Outbox {
         mut written: usize,
         position: &mut u64,
     ) -> bool {
-        for piece in write.pieces {
+        let mut pieces = write.pieces.into_iter();
+        while let Some(piece) = pieces.next() {
             let length = match &piece {
-                Piece::Rest(frame) | Piece::Own(frame) => frame.len(),
+                Piece::Rest(frame) | Piece::Own(Queued { frame, .. }) => frame.len(),
                 Piece::Events(share, _) => share.len(),
             };
             let whole = written >= length;
             match piece {
                 Piece::Rest(_) => self.rest.advance(written.min(length)),
-                Piece::Own(frame) => {
-                    if whole || written > 0 {
-                        self.queue.pop_front();
-                        self.queued_bytes -= length;
-                        self.rest = frame.slice(written.min(length)..);
-                    }
+                Piece::Own(queued) if written == 0 => {
+                    self.put_back(std::iter::once(Piece::Own(queued)).chain(pieces));
+                    return false;
+                }
+                Piece::Own(queued) => {
+                    self.queued_bytes -= length;
+                    self.rest = queued.frame.slice(written.min(length)..);
                 }
                 Piece::Events(_, reached) if whole => *position = reached,
                 Piece::Events(share, _) => {
@@ -195,11 +201,21 @@ impl Outbox {
                 }
             }
             if !whole {
+                self.put_back(pieces);
                 return false;
             }
             written -= length;
         }
         true
+    }
+
+    /// Queue again what a write did not come to, in its order, before what was queued meanwhile.
+    fn put_back(&mut self, pieces: impl DoubleEndedIterator<Item = Piece>) {
+        for piece in pieces.rev() {
+            if let Piece::Own(queued) = piece {
+                self.queue.push_front(queued);
+            }
+        }
     }
 }
 

@@ -236,7 +236,7 @@ impl PyStream {
             None => Audience::except(ids(exclude.unwrap_or_default())),
         };
         // A large event may wait for the sweep before it is appended; the others never wait here.
-        let published = if self.0.is_large([json, msgpack]) {
+        let published = if self.0.is_large([json, msgpack], &audience) {
             py.detach(|| self.0.publish(name, [json, msgpack], audience))
         } else {
             self.0.publish(name, [json, msgpack], audience)

@@ -25,7 +25,8 @@ use crate::writer::{Registration, Writer};
 /// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
 pub const CLOSE_SLOW_READER: u16 = 4502;
 
-/// Most bytes of replies and control frames that wait for one socket; beyond it the client is a slow reader.
+/// When more bytes of replies and control frames than this wait for one socket, the next one makes the client a slow
+/// reader. A single frame may be larger.
 pub const MAX_QUEUED_BYTES: usize = 4 << 20;
 
 /// Writes that one thread makes to one socket before it lets others have a turn.
@@ -172,17 +173,28 @@ impl Sink {
     }
 
     fn push(self: &Arc<Self>, frame: Bytes, behind_events: bool) {
+        if self.queued_bytes() > MAX_QUEUED_BYTES {
+            // Perhaps nobody has tried to write it yet.
+            self.drive(None);
+        }
         let mut state = self.state.lock();
         if state.closing.is_some() || state.ended.is_some() {
             return;
         }
-        let after = match &state.cursor {
-            Some(cursor) if behind_events => cursor.stream.head(),
-            _ => 0,
-        };
-        state.outbox.push(frame, after);
         if state.outbox.queued_bytes() > MAX_QUEUED_BYTES {
             self.close_slow_reader(&mut state);
+            return;
+        }
+        match &state.cursor {
+            Some(cursor) if behind_events => {
+                let head = cursor.stream.head();
+                state.outbox.push(frame, head);
+            }
+            Some(cursor) => {
+                let position = cursor.position;
+                state.outbox.push_due(frame, position);
+            }
+            None => state.outbox.push(frame, 0),
         }
     }
 
@@ -340,7 +352,7 @@ impl Sink {
                     return None;
                 }
                 SlowReader::Skip => {
-                    state.outbox.push_first(frame::gap(self.encoding, first, last));
+                    state.outbox.push_due(frame::gap(self.encoding, first, last), cursor.position);
                     cursor.position = last;
                 }
             }
@@ -412,7 +424,7 @@ impl State {
         self.cursor.as_ref().is_some_and(|cursor| cursor.position >= batch.from())
     }
 
-    fn gather(&self, batch: Option<&Batch>) -> Write {
+    fn gather(&mut self, batch: Option<&Batch>) -> Write {
         let Some(cursor) = &self.cursor else {
             return self.outbox.gather(None, None);
         };

@@ -210,8 +210,7 @@ impl Stream {
         audience: Audience,
     ) -> Result<(u64, bool), PublishError> {
         let mut inner = self.inner.lock();
-        let bytes = args.iter().flatten().map(|args| args.len()).sum::<usize>() + audience.list_bytes();
-        if bytes > self.config.limits.max_bytes / LARGE_EVENT_PART {
+        if self.is_large(args, &audience) {
             self.wait_until(&mut inner, |stream, inner| stream.swept() == inner.ring.head());
         }
         // After the wait, which others may have used to open a connection or to stop the actor.
@@ -242,11 +241,11 @@ impl Stream {
         Ok((offset, must_wait))
     }
 
-    /// Whether publishing these arguments waits for the sweep first.
+    /// Whether publishing this waits for the sweep first.
     #[must_use]
-    pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS]) -> bool {
-        let bytes: usize = args.iter().flatten().map(|args| args.len()).sum();
-        bytes > self.config.limits.max_bytes / LARGE_EVENT_PART
+    pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS], audience: &Audience) -> bool {
+        let bytes = args.iter().flatten().map(|args| args.len()).sum::<usize>();
+        bytes + audience.list_bytes() > self.config.limits.max_bytes / LARGE_EVENT_PART
     }
 
     /// Wait until the sweep is near enough, or the stream is shut. Blocks the thread, but no lock.

@@ -1,8 +1,5 @@
 //! The ring, the subscriptions and the audiences against a model that forgets nothing: a list of all events, each
 //! with the connections that it was for, decided when it was published.
-//!
-//! One case is conservative and left to `subscription`: of a connection that has unsubscribed more than 64 times, a
-//! position older than what is remembered may be told of a gap though it missed nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

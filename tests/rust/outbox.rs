@@ -141,3 +141,29 @@ proptest! {
         prop_assert_eq!(in_order, own);
     }
 }
+
+#[test]
+fn what_is_queued_during_a_write_comes_behind_what_did_not_go_out() {
+    for written in 0..=3 * 4 {
+        let mut outbox = Outbox::default();
+        for payload in [b"aa", b"bb", b"cc"] {
+            outbox.push(frame::frame(Opcode::Pong, payload), 0);
+        }
+        let write = outbox.gather(None, None);
+        let mut taken: Vec<u8> = write.buffers(None).iter().flat_map(|buffer| buffer.to_vec()).collect();
+        taken.truncate(written);
+        outbox.push_due(frame::frame(Opcode::Pong, b"dd"), 0);
+        outbox.settle(write, None, written, &mut 0);
+        let write = outbox.gather(None, None);
+        taken.extend(write.buffers(None).iter().flat_map(|buffer| buffer.to_vec()));
+        let rest = taken.len() - written;
+        assert!(outbox.settle(write, None, rest, &mut 0));
+        let mut payloads = Vec::new();
+        while let Some(Frame { payload, .. }) = split_frame(&mut taken) {
+            payloads.push(payload);
+        }
+        assert_eq!(payloads, [b"aa", b"bb", b"cc", b"dd"], "after {written} bytes");
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.queued_bytes(), 0);
+    }
+}

@@ -209,6 +209,48 @@ fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_the_oldest_event
 }
 
 #[test]
+fn a_gap_is_told_after_the_connect_answer() {
+    let actor = Actor::by_hand(small(SlowReader::Skip));
+    let id = actor.open(JSON, &["a"]);
+    for _ in 0..15 {
+        actor.publish("a", "x");
+    }
+    let (mut client, _sink) = actor.attach(id, 0);
+    assert_eq!(client.message(), Message::Reply(0));
+    assert_eq!(client.message(), Message::Gap { first: 1, last: 5 });
+    assert_eq!(client.message().offset(), Some(6));
+}
+
+#[test]
+fn a_pong_does_not_wait_for_the_events_that_a_reply_waits_for() {
+    let actor = Actor::by_hand(Setup::default());
+    let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
+    actor.publish("a", "x");
+    sink.push_message(&reply(JSON, 1));
+    sink.push_control(frame::frame(Opcode::Pong, b"p"));
+    sink.drive(None);
+    assert_eq!(client.message(), Message::Reply(0));
+    assert_eq!(client.message(), Message::Pong(b"p".to_vec()));
+    assert_eq!(client.message().offset(), Some(1));
+    assert_eq!(client.message(), Message::Reply(1));
+}
+
+#[test]
+fn a_reply_may_be_larger_than_what_may_wait() {
+    let actor = Actor::running(Setup::default());
+    let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
+    sink.push_message(&vec![b' '; MAX_QUEUED_BYTES + 1]);
+    sink.drive(None);
+    assert_eq!(client.message(), Message::Reply(0));
+    assert_eq!(client.frame().map(|frame| frame.payload.len()), Some(MAX_QUEUED_BYTES + 1));
+    wait_until("all was written", || sink.queued_bytes() == 0);
+    sink.push_message(&reply(JSON, 1));
+    sink.drive(None);
+    assert_eq!(client.message(), Message::Reply(1));
+    assert_eq!(sink.end_reason(), None);
+}
+
+#[test]
 fn a_close_behind_events_that_are_lost_is_the_only_close() {
     let actor = Actor::running(small(SlowReader::Disconnect));
     let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
