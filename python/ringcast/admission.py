@@ -11,9 +11,9 @@ import secrets
 from dataclasses import replace
 from typing import Any, Final
 
-from .errors import CloseCode, ProtocolError, RingcastError
-from .faults import for_client
-from .protocol import Connect, Connected, Gap, Resume
+from .errors import ActionTimeout, CloseCode, ProtocolError, RingcastError
+from .faults import StoreFault, for_client
+from .protocol import Connect, Connected, Gap, Resume, writable
 from .session import Gateway, Link, Session, refusal
 
 __all__ = ["connect"]
@@ -33,10 +33,11 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
         await _open(gateway, link, request, reason)
     except ProtocolError as error:
         link.fail(error)
-    except RingcastError as error:
-        link.refuse(error)
     except Exception as error:
-        link.refuse(for_client(error, _log, f"connecting to {request.actor}"))
+        fault = for_client(error, _log, f"connecting to {request.actor}")
+        # What took too long or could not be read may go well the next time; what a hook raises would not.
+        passing = isinstance(error, ActionTimeout | StoreFault)
+        link.refuse(fault, CloseCode.INTERNAL_ERROR if passing else CloseCode.CONNECT_REFUSED)
 
 
 async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | None) -> None:
@@ -137,9 +138,9 @@ async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict
             if allowed:
                 session.subscribe(name)
             else:
-                refused[name] = refusal(name).to_wire()
+                refused[name] = writable(session.encoding, refusal(name))
         except RingcastError as error:
-            refused[name] = error.to_wire()
+            refused[name] = writable(session.encoding, error)
     return refused
 
 

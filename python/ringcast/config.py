@@ -51,6 +51,10 @@ class ServerConfig:
     save_interval_s: float = 1.0
     """Changed state is saved this long after the change; 0 saves it on the next turn of the loop."""
 
+    dead_peer_timeout_s: float = 60.0
+    """How long a WebSocket's peer may be silent at the level of TCP before its socket counts as lost; rounded
+    to whole seconds, 4 at least. Enforced by the system, where it can be told (TCP keepalive)."""
+
     writer_threads: int = 1
     """Threads of the core that write to sockets."""
 
@@ -59,6 +63,9 @@ class ServerConfig:
 
     max_recorded_bytes: int = 1_048_576
     """Bytes of replies that a session keeps; the newest reply is kept whatever its size."""
+
+    max_calls_in_flight: int = 1024
+    """Calls of one session that may run at a time; one more is answered with `too_many_calls`."""
 
     max_pending_messages: int = 1024
     """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""

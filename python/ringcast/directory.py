@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorAlreadyExists, ActorNotFound, CloseCode, ConnectionClosed
+from .faults import from_store
 from .instance import ActorInstance
 from .protocol import Connect
 from .seam import Node
@@ -96,7 +97,7 @@ class Directory:
         if instance is not None:
             name, key = instance.definition.name, instance.key
         else:
-            stored = await self._node.store.load(actor_id)
+            stored = await from_store(self._node.store.load(actor_id))
             name, key = (stored.name, stored.key) if stored is not None else ("", ())
         if name != definition.name:
             raise ActorNotFound(f"no {definition.name} has the id {actor_id!r}")
@@ -118,7 +119,7 @@ class Directory:
     async def _find_or_create(
         self, definition: ActorDefinition, place: _Place, request: Connect
     ) -> ActorInstance:
-        stored = await self._node.store.find(*place)
+        stored = await from_store(self._node.store.find(*place))
         if stored is not None and request.lookup == "create":
             raise _already_exists(definition.name, place[1])
         if stored is None and request.lookup in ("get", "id"):

@@ -14,6 +14,7 @@ The tree::
     │   ├── ValidationError            validation_error
     │   ├── ActionTimeout              action_timeout
     │   ├── InternalError              internal_error
+    │   ├── TooManyCalls               too_many_calls
     │   └── OutcomeUnknown             outcome_unknown
     ├── ConnectionFailure
     │   ├── ConnectionRefused          connection_refused
@@ -63,6 +64,7 @@ __all__ = [
     "ReservedName",
     "RingcastError",
     "SubscriptionRefused",
+    "TooManyCalls",
     "UnknownAction",
     "UnknownActor",
     "UserError",
@@ -91,6 +93,9 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009
     """A message exceeds the server's limit (64 KiB by default)."""
     INTERNAL_ERROR = 1011
+    """A fault of the server's, or a connect that failed for a reason that may pass."""
+    TRY_AGAIN_LATER = 1013
+    """The server can take no more sockets."""
 
     CONNECT_REFUSED = 4000
     """The actor refused the connection or cannot be had; the error message before the close says why."""
@@ -109,11 +114,13 @@ class CloseCode(IntEnum):
     CONNECT_TIMEOUT = 4501
     """No connect message came in time."""
     SLOW_READER = 4502
-    """The client read too slowly and lost events that the ring no longer holds."""
+    """The client read too slowly: the ring no longer holds events for it, or too many replies wait."""
 
 
 _COME_BACK_RANGE = range(4500, 5000)
-_COME_BACK = frozenset({CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, 1005, 1006, 1012, 1013, 1014})
+_COME_BACK = frozenset(
+    {CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, CloseCode.TRY_AGAIN_LATER, 1005, 1006, 1012, 1014}
+)
 
 
 def may_come_back(code: int | None) -> bool:
@@ -191,6 +198,12 @@ class InternalError(ActionError):
     """The action raised something other than `UserError`. The text stays in the server's log."""
 
     code = "internal_error"
+
+
+class TooManyCalls(ActionError):
+    """Too many calls of this connection run already; this one did not run."""
+
+    code = "too_many_calls"
 
 
 class OutcomeUnknown(ActionError):
@@ -277,6 +290,20 @@ class DefinitionError(RingcastError):
     code = "invalid_definition"
 
 
+# What only a client finds out by itself, or nobody on the wire: an author who chose such a code for a
+# `UserError` must not be taken for the client's own machinery.
+_NEVER_SENT = frozenset(
+    {
+        RingcastError,
+        ProtocolError,
+        ConnectionRefused,
+        OfflineQueueFull,
+        EventsLost,
+        DefinitionError,
+    }
+)
+
+
 def _by_code() -> dict[str, type[RingcastError]]:
     found: dict[str, type[RingcastError]] = {}
     todo: list[type[RingcastError]] = [RingcastError]
@@ -284,7 +311,7 @@ def _by_code() -> dict[str, type[RingcastError]]:
         cls = todo.pop()
         todo.extend(cls.__subclasses__())
         # A base class shares the inherited code "error"; only classes that name their own are looked up.
-        if "code" in vars(cls) and cls is not RingcastError and cls is not ProtocolError:
+        if "code" in vars(cls) and cls not in _NEVER_SENT:
             found[cls.code] = cls
     return found
 
@@ -295,8 +322,9 @@ _CLASSES: dict[str, type[RingcastError]] = _by_code()
 def from_wire(error: Any, default: type[RingcastError] = UserError) -> RingcastError:
     """Build the exception for an error that came over the wire.
 
-    `error` is the object ``{"code", "message", "metadata"?}``. A code that this package does not know becomes
-    `default` with that code. Anything that is no such object becomes an `InternalError`.
+    `error` is the object ``{"code", "message", "metadata"?}``. A code that this package does not know,
+    or that no server sends of itself, becomes `default` with that code. Anything that is no such object
+    becomes an `InternalError`.
     """
     if not isinstance(error, dict) or not isinstance(error.get("code"), str):
         return InternalError("the server sent an error without a code")

@@ -6,18 +6,21 @@ import asyncio
 import inspect
 import logging
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import MASKED, ActionTimeout, DefinitionError, InternalError, RingcastError
 
-__all__ = ["ActorLog", "Hook", "for_client", "is_needed", "was_cancelled"]
+__all__ = ["ActorLog", "Hook", "StoreFault", "for_client", "from_store", "is_needed", "was_cancelled"]
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
 else:
     _Adapter = logging.LoggerAdapter
+
+
+ResultT = TypeVar("ResultT")
 
 
 class ActorLog(_Adapter):
@@ -45,6 +48,20 @@ def for_client(error: BaseException, log: logging.Logger | ActorLog, what: str) 
         return error
     log.error("%s raised %s", what, type(error).__name__, exc_info=error)
     return InternalError(MASKED)
+
+
+class StoreFault(Exception):  # noqa: N818 - as the other errors of this package
+    """The store raised something unexpected, which is its cause; the same may go well a little later."""
+
+
+async def from_store(work: Awaitable[ResultT]) -> ResultT:
+    """Return the result of a store's method. Raises `StoreFault` for anything but an error of ours."""
+    try:
+        return await work
+    except RingcastError:
+        raise
+    except Exception as error:
+        raise StoreFault(f"the store raised {type(error).__name__}") from error
 
 
 @dataclass(slots=True, frozen=True)

@@ -19,7 +19,7 @@ from .context import Context
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorDestroyed, CloseCode, OutcomeUnknown, RingcastError, UnknownAction
 from .event import Emitter
-from .faults import ActorLog, Hook, for_client, was_cancelled
+from .faults import ActorLog, Hook, for_client, from_store, was_cancelled
 from .protocol import Call, Connect
 from .seam import GatewayStream, Node, Respond
 from .state import SavedState
@@ -74,7 +74,7 @@ class ActorInstance:
         self.state.begin(state)
         await _run_hook(hooks.on_create, self.actor, self._context)
         stored = StoredActor(self.actor_id, self.definition.name, self.key, self.state.mark_saved())
-        await self.node.store.create(stored)
+        await from_store(self.node.store.create(stored))
         await self._begin()
 
     async def load(self, stored: StoredActor) -> None:

@@ -7,6 +7,7 @@ array whose first element names its kind. Event frames are built by the core, fr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,7 +17,7 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 import orjson
 from pydantic_core import to_jsonable_python
 
-from .errors import CloseCode, ProtocolError
+from .errors import MASKED, CloseCode, InternalError, ProtocolError, RingcastError
 
 __all__ = [
     "MAX_KEY_PARTS",
@@ -39,7 +40,10 @@ __all__ = [
     "parse_address",
     "parse_client_message",
     "parse_server_message",
+    "writable",
 ]
+
+_log: Final = logging.getLogger("ringcast.protocol")
 
 MAX_NAME_CHARS: Final = 128
 """Longest name of an actor, an action or an event, and longest part of a key, in characters."""
@@ -253,6 +257,30 @@ class Error(NamedTuple):
 
     def to_wire(self) -> list[Any]:
         return ["error", self.id, self.error]
+
+
+def writable(encoding: Encoding, error: RingcastError) -> dict[str, Any]:
+    """Return the object for `error` that `encoding` can write, inside any message; never raises.
+
+    Authors give a `UserError` what they like. What cannot be written goes to the log: metadata is left out,
+    and characters that are not Unicode (lone surrogates) become question marks.
+    """
+    try:
+        wire = error.to_wire()
+        # Wrapped: nesting is bounded, and a message adds to it.
+        encoding.encode([[[[wire]]]])
+    except Exception:
+        _log.exception("an error cannot be written as %s", encoding.name)
+    else:
+        return wire
+    try:
+        return {"code": _unicode(error.code), "message": _unicode(error.message)}
+    except Exception:
+        return InternalError(MASKED).to_wire()
+
+
+def _unicode(text: Any) -> str:
+    return str(text).encode("utf-8", "replace").decode()
 
 
 ServerMessage = Connected | Event | Reply | Error | Gap

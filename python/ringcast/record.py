@@ -36,6 +36,11 @@ class RequestRecord:
         self._order: deque[int] = deque()
         self._bytes = 0
 
+    @property
+    def running(self) -> int:
+        """How many requests run."""
+        return len(self._running)
+
     def begin(self, id: int) -> Standing | bytes:
         """Take a request that arrived: its reply if it has one, otherwise where it stands (NEW: run it)."""
         # A client counts up by one, and one socket keeps order: all ids up to the newest have been here.

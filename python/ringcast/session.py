@@ -23,6 +23,7 @@ from .errors import (
     ProtocolError,
     RingcastError,
     SubscriptionRefused,
+    TooManyCalls,
 )
 from .event import check_event_name
 from .protocol import (
@@ -37,6 +38,7 @@ from .protocol import (
     Subscribe,
     Unsubscribe,
     parse_client_message,
+    writable,
 )
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
@@ -164,10 +166,10 @@ class Link:
         self.send(encode_error(self.encoding, None, error))
         self.close(error.close_code, error.message)
 
-    def refuse(self, error: RingcastError) -> None:
-        """The connection is refused for good: the client is told why."""
+    def refuse(self, error: RingcastError, code: CloseCode = CloseCode.CONNECT_REFUSED) -> None:
+        """The connection is refused, for good unless `code` says otherwise: the client is told why."""
         self.send(encode_error(self.encoding, None, error))
-        self.close(CloseCode.CONNECT_REFUSED, error.code)
+        self.close(code, str(error.code))
 
     def hold_for(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` before any further message is handled."""
@@ -326,6 +328,10 @@ class Session:
         standing = self._record.begin(request.id)
         if standing is Standing.NEW:
             if isinstance(request, Call):
+                most = self.gateway.config.max_calls_in_flight
+                if self._record.running > most:  # this one is among them
+                    self.respond(request.id, None, TooManyCalls(f"{most} calls run already"))
+                    return None
                 self.actor.call(self.member, request, self.respond)
                 return None
             if isinstance(request, Subscribe):
@@ -424,13 +430,8 @@ def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
 
 
 def encode_error(encoding: Encoding, id: int | None, error: RingcastError) -> bytes:
-    """Return an error message; without the metadata when that cannot be written."""
-    try:
-        return encoding.encode(Error(id, error.to_wire()).to_wire())
-    except Exception:
-        _log.exception("the metadata of an error cannot be written as %s", encoding.name)
-        plain = {"code": error.code, "message": str(error.message)}
-        return encoding.encode(Error(id, plain).to_wire())
+    """Return an error message; never raises."""
+    return encoding.encode(Error(id, writable(encoding, error)).to_wire())
 
 
 def _fitting(reason: str) -> str:

@@ -97,6 +97,8 @@ class Room(Actor[Log, Member]):
             return object()
         if kind == "metadata":
             raise UserError("no", metadata=object())
+        if kind == "surrogate":
+            raise UserError("no \ud800", code="n\udfff", metadata="\ud800")
         raise RuntimeError("a secret")
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringcast.errors import ProtocolError
+from ringcast.errors import ActorNotFound, NotConnected, OutcomeUnknown, ProtocolError, UserError, from_wire
 from ringcast.protocol import (
     MAX_KEY_PARTS,
     MAX_NAME_CHARS,
@@ -175,3 +175,20 @@ def test_bad_address_of_a_request_is_refused(body: dict[str, Any]) -> None:
 def test_encodings_have_the_numbers_of_the_core() -> None:
     assert {encoding.name: encoding.index for encoding in Encoding} == {"JSON": 0, "MSGPACK": 1}
     assert len({encoding.subprotocol for encoding in Encoding}) == len(Encoding)
+
+
+@pytest.mark.parametrize(
+    ("code", "cls"),
+    [
+        ("actor_not_found", ActorNotFound),
+        ("outcome_unknown", OutcomeUnknown),
+        ("offline_queue_full", UserError),
+        ("not_connected", NotConnected),
+        ("events_lost", UserError),
+        ("too_late", UserError),
+    ],
+)
+def test_an_error_becomes_the_class_that_a_server_sends(code: str, cls: type[Exception]) -> None:
+    error = from_wire({"code": code, "message": "no"})
+    assert type(error) is cls
+    assert error.code == code

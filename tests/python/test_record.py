@@ -54,3 +54,13 @@ def test_replies_are_bounded_by_bytes_but_the_newest_is_kept() -> None:
     record.finish(3, b"0" * 100)
     assert record.begin(2) is Standing.FORGOTTEN
     assert record.begin(3) == b"0" * 100
+
+
+def test_running_counts_what_has_no_reply() -> None:
+    record = RequestRecord(10, 1000)
+    record.begin(1)
+    record.begin(2)
+    record.begin(2)
+    assert record.running == 2
+    record.finish(1, b"x")
+    assert record.running == 1

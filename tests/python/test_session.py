@@ -10,8 +10,8 @@ import pytest
 from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, running
 from room import Log, Room, actor_of
 
-from ringcast import Actor, Context, action
-from ringcast.errors import MASKED, CloseCode
+from ringcast import Actor, Context, MemoryStore, action
+from ringcast.errors import MASKED, CloseCode, TooManyCalls, UserError, from_wire
 from ringcast.protocol import (
     Call,
     Connect,
@@ -24,6 +24,7 @@ from ringcast.protocol import (
     Subscribe,
     Unsubscribe,
 )
+from ringcast.store import StoredActor
 
 
 @pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])
@@ -247,8 +248,47 @@ async def test_a_hook_that_takes_too_long_refuses(hold: Callable[[str], Awaitabl
         await entered
         error = (await client.receive(Error)).error
         assert error == {"code": "action_timeout", "message": "on_connect took longer than 0.01 s"}
-        await client.closed_with(CloseCode.CONNECT_REFUSED)
+        await client.closed_with(CloseCode.INTERNAL_ERROR)
         assert len(next(iter(router._directory)).conns) == 0
+
+
+class Unreadable(MemoryStore):
+    """Fails as a store does whose disk is gone for a moment."""
+
+    async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
+        raise OSError("the disk is gone")
+
+
+async def test_a_store_that_fails_does_not_refuse_for_good(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(Room, store=Unreadable()) as router, LinkedSocket(router) as client:
+        client.send(Connect("room", ("a",)))
+        assert await client.receive(Error) == (None, {"code": "internal_error", "message": MASKED})
+        await client.closed_with(CloseCode.INTERNAL_ERROR)
+        assert "the disk is gone" in caplog.text
+
+
+class Picky(Actor[None, None]):
+    """Refuses with what no encoding can write."""
+
+    def on_before_connect(self, c: Context[None, None], params: Any) -> None:
+        if params == "out":
+            raise UserError("out \ud800", metadata=object())
+
+    def can_subscribe(self, c: Context[None, None], event: str) -> bool:
+        raise UserError(f"not {event} \ud800")
+
+
+async def test_refusals_that_cannot_be_written_arrive_all_the_same(encoding: Encoding) -> None:
+    async with (
+        running(Picky) as router,
+        LinkedSocket(router, encoding) as refused,
+        LinkedSocket(router, encoding) as taken,
+    ):
+        refused.send(Connect("picky", params="out"))
+        assert await refused.receive(Error) == (None, {"code": "user_error", "message": "out ?"})
+        await refused.closed_with(CloseCode.CONNECT_REFUSED)
+        connected = await taken.connect("picky", events=("news",))
+        assert connected.refused_subscriptions == {"news": {"code": "user_error", "message": "not news ?"}}
 
 
 # --- requests -----------------------------------------------------------------------------------------------
@@ -289,6 +329,7 @@ async def test_replies_are_flushed_when_the_rest_of_a_read_never_comes() -> None
         ("fail", ["other"], {"code": "internal_error", "message": MASKED}),
         ("fail", ["result"], {"code": "internal_error", "message": MASKED}),
         ("fail", ["metadata"], {"code": "user_error", "message": "no"}),
+        ("fail", ["surrogate"], {"code": "n?", "message": "no ?"}),
         ("missing", [], {"code": "unknown_action", "message": "Room has no action 'missing'"}),
     ],
 )
@@ -306,6 +347,23 @@ async def test_errors_of_requests(
         assert await client.receive(Error) == (1, error)
         client.send(Call(2, "say", []))
         assert await client.receive(Reply) == (2, 1)
+
+
+async def test_calls_past_the_limit_do_not_run(encoding: Encoding) -> None:
+    async with running(Room, max_calls_in_flight=2) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("room", "a")
+        await client.receive(Event)
+        client.send(*(Call(id, "wait", [id]) for id in (1, 2, 3)))
+        refused = await client.receive(Error)
+        assert refused.id == 3
+        assert isinstance(from_wire(refused.error), TooManyCalls)
+        client.send(Call(3, "wait", [3]))
+        assert await client.receive(Error) == refused
+        await call(router, "room", "a", "let_go")
+        assert {await client.receive(Reply), await client.receive(Reply)} == {(1, 1), (2, 2)}
+        assert actor_of(router).runs == 2
+        client.send(Call(4, "say", []))
+        assert await client.receive(Reply) == (4, 3)
 
 
 async def test_subscribing_takes_effect_at_once_and_unsubscribing_ends_it(encoding: Encoding) -> None:

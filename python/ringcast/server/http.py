@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from ..config import ServerConfig
 from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
-from ..protocol import Connect, Encoding, parse_address
+from ..protocol import Connect, Encoding, parse_address, writable
 from ..router import Router
 from .handshake import PATH
 
@@ -35,20 +35,34 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "actor_destroyed": HTTPStatus.GONE,
     "actor_not_found": HTTPStatus.NOT_FOUND,
     "action_timeout": HTTPStatus.GATEWAY_TIMEOUT,
+    "connection_closed": HTTPStatus.SERVICE_UNAVAILABLE,  # the server shuts down
+    "connection_gone": HTTPStatus.INTERNAL_SERVER_ERROR,
     "connection_refused": HTTPStatus.FORBIDDEN,
+    "event_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "events_lost": HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "invalid_definition": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_message": HTTPStatus.BAD_REQUEST,
     "message_too_big": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "not_connected": HTTPStatus.BAD_REQUEST,  # the action asks who is calling
     "not_found": HTTPStatus.NOT_FOUND,
+    "offline_queue_full": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "outcome_unknown": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503, which proxies and clients repeat
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
+    "reserved_name": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "subscription_refused": HTTPStatus.FORBIDDEN,
+    "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
     "unknown_action": HTTPStatus.NOT_FOUND,
     "unknown_actor": HTTPStatus.NOT_FOUND,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "validation_error": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
-"""The status of every error that the server itself makes."""
+"""The status of every error but an author's own.
+
+An action may let out any error of this package, also one that it got as a client of another actor.
+"""
 
 
 class _RequestError(RingcastError):
@@ -78,7 +92,7 @@ def _error_response(error: RingcastError, headers: dict[str, str] | None = None)
     # caller's doing.
     own = STATUS_BY_CODE.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     status = HTTPStatus.BAD_REQUEST if isinstance(error, UserError) else own
-    return _json({"error": error.to_wire()}, status, headers)
+    return _json({"error": writable(Encoding.JSON, error)}, status, headers)
 
 
 async def _answer(work: Awaitable[Any]) -> Response:

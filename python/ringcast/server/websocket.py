@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import logging
 import socket
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
 
-from .._core import Sink
 from ..config import ServerConfig
 from ..errors import CloseCode, RingcastError
 from ..protocol import Encoding
@@ -24,6 +24,9 @@ from ..router import Link, Peer, Router
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines
 from .handshake import Refusal, accepted, choose_encoding
+
+if TYPE_CHECKING:
+    from .._core import Sink
 
 __all__ = ["WebSocketEndpoint", "accept_socket", "is_valid_close_code"]
 
@@ -41,7 +44,10 @@ _LONGEST_LOOK_S: Final = 1.0
 # Codes with a meaning that may stand in a frame (RFC 6455, section 7.4.1, and IANA's registry): not 1004,
 # which is reserved, nor 1005, 1006 and 1015, which only name what happened.
 _REGISTERED_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
-_TRY_AGAIN_LATER: Final = 1013
+_PROBES: Final = 3
+"""Of TCP, unanswered, before a silent peer counts as dead."""
+# macOS has another name for it.
+_KEEPIDLE: Final = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
 _WARN_EVERY_S: Final = 10.0
 
 
@@ -68,6 +74,7 @@ class WebSocketEndpoint:
         self.max_message_bytes = config.max_message_bytes
         self.connect_timeout_s = config.connect_timeout_s
         self.close_timeout_s = config.close_timeout_s
+        self.dead_peer_timeout_s = config.dead_peer_timeout_s
         self.deadlines = Deadlines(min(config.connect_timeout_s, config.close_timeout_s))
         self._next_warning = 0.0
 
@@ -242,11 +249,13 @@ class WebSocket(FrameListener):
         peer, self._peer = self._peer, None
         assert peer is not None  # a socket connects once
         router, encoding = self._endpoint.router, self._encoding
+        sock = gate.transport.get_extra_info("socket")
+        _probe_when_silent(sock, self._endpoint.dead_peer_timeout_s)
         try:
-            self._sink = router.open_sink(gate.transport.get_extra_info("socket").fileno(), encoding)
+            self._sink = router.open_sink(sock.fileno(), encoding)
         except OSError as error:
             self._endpoint.warn_of_turning_away(error)
-            self._turn_away(gate, _TRY_AGAIN_LATER)
+            self._turn_away(gate, CloseCode.TRY_AGAIN_LATER)
             return
         except RingcastError:  # the router is not running
             self._turn_away(gate, CloseCode.SERVER_RESTART)
@@ -371,6 +380,24 @@ class WebSocket(FrameListener):
             self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
         else:
             gate.transport.resume_reading()
+
+
+def _probe_when_silent(sock: socket.socket, timeout_s: float) -> None:
+    """Have the system give up a peer that has gone without a word, `timeout_s` after its last sign of life.
+
+    Half of the time passes before the first probe. Bytes that wait for the peer's acknowledgement are sent
+    again instead, for as long as the system does that.
+    """
+    options = [
+        (_KEEPIDLE, timeout_s / 2),
+        (getattr(socket, "TCP_KEEPINTVL", None), timeout_s / 2 / _PROBES),
+        (getattr(socket, "TCP_KEEPCNT", None), _PROBES),
+    ]
+    with contextlib.suppress(OSError):  # a socket that is closed by now, or no TCP
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in options:
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, max(1, round(value)))
 
 
 def _check_utf8(payload: bytes) -> None:

@@ -52,6 +52,11 @@ class Counter(Actor[Total, None]):
         await asyncio.Event().wait()
 
     @action
+    def blurt(self, c: Context[Total, None]) -> None:
+        """Fail with what JSON cannot write."""
+        raise UserError("no \ud800", metadata=object())
+
+    @action
     def unwritable(self, c: Context[Total, None]) -> Any:
         """Return what no encoding can write."""
         return object()
@@ -196,17 +201,19 @@ async def test_route_that_is_not_there(
     assert fault(await client.request(method, path)) == (status, code)
 
 
-def test_every_error_that_the_server_makes_has_a_status() -> None:
-    """Those that only a client raises, or that go out over a WebSocket, are the rest."""
-    elsewhere = {
-        "error", "user_error", "connection_closed", "connection_gone", "not_connected", "offline_queue_full",
-        "outcome_unknown", "reserved_name", "event_too_large", "subscription_refused", "invalid_definition",
-        "events_lost",
-    }  # fmt: skip
+async def test_error_that_cannot_be_written(client: httpx.AsyncClient) -> None:
+    response = await call(client, "blurt")
+    assert response.json() == {"error": {"code": "user_error", "message": "no ?"}}
+    assert response.status_code == 400
+    assert (await call(client, "add", 1)).json() == {"value": 1}
+
+
+def test_every_error_that_an_action_can_raise_has_a_status() -> None:
     codes = {
         cls.code
         for name in errors.__all__
         if isinstance(cls := getattr(errors, name), type) and issubclass(cls, RingcastError)
     }
-    assert codes - elsewhere - set(STATUS_BY_CODE) == set()
+    # The root's own code stands for nothing, and a `UserError` has its status whatever its code.
+    assert codes - {"error", "user_error"} - set(STATUS_BY_CODE) == set()
     assert all(status >= HTTPStatus.BAD_REQUEST for status in STATUS_BY_CODE.values())
