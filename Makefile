@@ -84,7 +84,8 @@ test-python: setup ## the Python and integration tests (ARGS='-k replay')
 lint: lint-rust lint-python ## formatting, linters and types of both languages
 
 .PHONY: lint-rust
-lint-rust:
+# The bindings are checked against the interpreter of .venv.
+lint-rust: | $(BIN)/python
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --workspace --all-targets --features python --quiet -- -D warnings
