@@ -98,6 +98,8 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
     names = _names_in_scope(cls)
     state_type, conn_state_type = _type_parameters(cls, names)
     hooks = _hooks(cls)
+    if state_type is None and hooks.create_state is not None:
+        state_type = _returned_type(name, hooks.create_state, names)
     state = StateType(state_type, f"{name} state")
     if hooks.create_state is None:
         _require_constructible(name, state)
@@ -153,6 +155,16 @@ def _resolved(argument: Any, cls: type, names: Mapping[str, Any]) -> Any:
         except Exception as error:  # evaluating an annotation can raise anything
             raise DefinitionError(f"{cls.__name__}: the type {text!r} cannot be resolved: {error}") from error
     return argument
+
+
+def _returned_type(name: str, create_state: Hook, names: Mapping[str, Any]) -> Any:
+    """Return the type of a state that only its hook tells: what has none could not be read back."""
+    hints = resolve_hints(create_state.function, ["return"], names)
+    if "return" not in hints:
+        raise DefinitionError(
+            f"{name}: create_state has to say what it returns, or the class: class {name}(Actor[State])"
+        )
+    return hints["return"]
 
 
 def _require_constructible(name: str, state: StateType) -> None:

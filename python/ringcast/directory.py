@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorAlreadyExists, ActorNotFound, CloseCode, ConnectionClosed
-from .faults import from_store
+from .faults import contained, from_store
 from .instance import ActorInstance
 from .protocol import Connect
 from .seam import Node
@@ -64,11 +64,13 @@ class Directory:
             instance = self._by_place.get(place)
             if instance is not None:
                 return _existing(instance, request)
-            if place not in self._starting:
+            starting = self._starting.get(place)
+            # One that is done and still here has failed: nothing is waited for any more.
+            if starting is None or starting.done():
                 return await self._start(definition, place, request)
             try:
                 # Shielded: that one of those who wait gives up must not end the start for the others.
-                return _existing(await asyncio.shield(self._starting[place]), request)
+                return _existing(await asyncio.shield(starting), request)
             except ActorNotFound:
                 # The start that was waited for was not allowed to create; this request may be.
                 if request.lookup in ("get", "id"):
@@ -111,7 +113,8 @@ class Directory:
         return await asyncio.shield(task)
 
     def _started(self, place: _Place, task: asyncio.Task[ActorInstance]) -> None:
-        del self._starting[place]
+        if self._starting.get(place) is task:
+            del self._starting[place]
         # Read here as well, in case that nobody waits for it any more.
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.info("%s did not start: %s", place[0], type(error).__name__)
@@ -122,6 +125,8 @@ class Directory:
         stored = await from_store(self._node.store.find(*place))
         if stored is not None and request.lookup == "create":
             raise _already_exists(definition.name, place[1])
+        if stored is not None and request.lookup == "id" and stored.actor_id != request.actor_id:
+            raise _no_such_id(definition.name, request)
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
         actor_id = secrets.token_hex(12) if stored is None else stored.actor_id
@@ -139,7 +144,8 @@ class Directory:
         timeout_s = self._node.config.start_timeout_s
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                await (instance.create(input) if stored is None else instance.load(stored))
+                work = instance.create(input) if stored is None else instance.load(stored)
+                await contained(work, "starting the actor")
         except TimeoutError:
             if limit.expired():
                 instance.log.error("the actor did not start within %g s", timeout_s)
@@ -162,7 +168,14 @@ class Directory:
 def _existing(instance: ActorInstance, request: Connect) -> ActorInstance:
     if request.lookup == "create":
         raise _already_exists(instance.definition.name, instance.key)
+    if request.lookup == "id" and instance.actor_id != request.actor_id:
+        # The one that was asked for has been destroyed, and its key is another one's by now.
+        raise _no_such_id(instance.definition.name, request)
     return instance
+
+
+def _no_such_id(name: str, request: Connect) -> ActorNotFound:
+    return ActorNotFound(f"no {name} has the id {request.actor_id!r}")
 
 
 def _already_exists(name: str, key: tuple[str, ...]) -> ActorAlreadyExists:

@@ -51,8 +51,9 @@ class SweepWaiter:
         for stream, offset, future in self._waiting:
             if future.done():
                 continue
-            if stream.swept >= offset:
-                future.set_result(None)
-            else:
+            # Asked again each time: a stream remembers only the lowest offset that somebody waits for.
+            if stream.notify_when_swept(offset):
                 still_waiting.append((stream, offset, future))
+            else:
+                future.set_result(None)
         self._waiting = still_waiting

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import MASKED, ActionTimeout, DefinitionError, InternalError, RingcastError
 
-__all__ = ["ActorLog", "Hook", "StoreFault", "for_client", "from_store", "is_needed", "was_cancelled"]
+__all__ = [
+    "USER_FAULTS",
+    "ActorLog",
+    "Hook",
+    "StoreFault",
+    "contained",
+    "for_client",
+    "from_store",
+    "is_needed",
+    "was_cancelled",
+]
+
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
@@ -21,6 +32,12 @@ else:
 
 
 ResultT = TypeVar("ResultT")
+
+USER_FAULTS = (Exception, asyncio.CancelledError, SystemExit)
+"""What user code may raise without harm to anybody else.
+
+`sys.exit()` in an action, or an argument parser's, ends that action and not the server.
+"""
 
 
 class ActorLog(_Adapter):
@@ -62,6 +79,14 @@ async def from_store(work: Awaitable[ResultT]) -> ResultT:
         raise
     except Exception as error:
         raise StoreFault(f"the store raised {type(error).__name__}") from error
+
+
+async def contained(work: Awaitable[ResultT], what: str) -> ResultT:
+    """Return the result of `work`. Raises `RuntimeError` for a `SystemExit`, which would end the loop."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise RuntimeError(f"{what} raised SystemExit") from error
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,6 +132,8 @@ class Hook:
                 raise
             # As any other error: let through, it would look as if the one who waits had been cancelled.
             raise RuntimeError(f"{self.name} raised CancelledError") from error
+        except SystemExit as error:
+            raise RuntimeError(f"{self.name} raised SystemExit") from error
 
 
 def was_cancelled() -> bool:

@@ -19,7 +19,7 @@ from .context import Context
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorDestroyed, CloseCode, OutcomeUnknown, RingcastError, UnknownAction
 from .event import Emitter
-from .faults import ActorLog, Hook, for_client, from_store, was_cancelled
+from .faults import USER_FAULTS, ActorLog, Hook, contained, for_client, from_store, was_cancelled
 from .protocol import Call, Connect
 from .seam import GatewayStream, Node, Respond
 from .state import SavedState
@@ -88,7 +88,7 @@ class ActorInstance:
         self.status = Status.RUNNING
         if self.definition.hooks.on_state_change is not None:
             self.state.settle()
-        self.state.start_saving()
+        self.state.start_saving(lambda: bool(self._tasks or self._background))
 
     async def abandon(self) -> None:
         """Let go of an actor whose start failed."""
@@ -120,7 +120,7 @@ class ActorInstance:
         else:
             await self._guarded(self.state.save())
         # The last events go out before the close frames.
-        await self._guarded(self.drain())
+        await self._guarded(asyncio.wait_for(self.drain(), timeout_s))
         self.status = Status.STOPPED
         self.emitter.close()
         for connection in leaving:
@@ -169,7 +169,7 @@ class ActorInstance:
             return self._ask(hook, context, name)
         try:
             return bool(hook.start(self.actor, context, name))
-        except (Exception, asyncio.CancelledError) as error:
+        except USER_FAULTS as error:
             raise for_client(error, self.log, hook.name) from None
 
     async def _ask(self, hook: Hook, context: Context[Any, Any], name: str) -> bool:
@@ -200,7 +200,7 @@ class ActorInstance:
             return
         try:
             hook.start(self.actor, context)
-        except (Exception, asyncio.CancelledError):
+        except USER_FAULTS:
             self.log.exception("on_disconnect raised")
         self._settle()
 
@@ -224,7 +224,7 @@ class ActorInstance:
                 later = type(outcome) is CoroutineType
                 if before_response is not None and not later:
                     outcome = before_response.start(self.actor, context, spec.name, arguments, outcome)
-        except (Exception, asyncio.CancelledError) as error:
+        except USER_FAULTS as error:
             fault = for_client(error, self.log, f"action {request.action}")
             self._settle()
             respond(request.id, None, fault)
@@ -267,7 +267,7 @@ class ActorInstance:
                 fault = ActionTimeout(f"{spec.name} took longer than {timeout_s:g} s")
             else:
                 fault = for_client(error, self.log, f"action {spec.name}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             fault = for_client(error, self.log, f"action {spec.name}")
         self._settle()
         respond(id, result, fault)
@@ -279,7 +279,7 @@ class ActorInstance:
         if self.status is Status.STOPPED:
             coroutine.close()
             raise ActorDestroyed(f"{self.definition.name} {self.actor_id} has stopped")
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        task = asyncio.get_running_loop().create_task(contained(coroutine, "it"), name=name)
         self._background.add(task)
         task.add_done_callback(self._background_done)
         return task
@@ -330,10 +330,11 @@ class ActorInstance:
                 return
             # What the hook itself changed is no news to it.
             self.state.settle()
-        except (Exception, asyncio.CancelledError):
+        except USER_FAULTS:
             self.log.exception("on_state_change raised, or the state cannot be written as JSON")
 
     async def _settle_later(self, hook: Awaitable[Any]) -> None:
+        hook = contained(hook, "on_state_change")
         await self._guarded(asyncio.wait_for(hook, self.node.config.hook_timeout_s))
         try:
             self.state.settle()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import pydantic
@@ -67,13 +68,14 @@ class StateType:
         return b"null" if self._adapter is None else self._adapter.dump_json(state)
 
     def load(self, stored: bytes) -> Any:
-        """Return the state that `dump` wrote. Raises `ValidationError` when it no longer fits the type."""
+        """Return the state that `dump` wrote. Raises `ValueError` when it no longer fits the type."""
         if self._adapter is None:
             return None
         try:
             return self._adapter.validate_json(stored)
         except pydantic.ValidationError as error:
-            raise invalid(self._where, "stored state", error) from None
+            # No fault of the client that happens to wake the actor: this is for the log alone.
+            raise ValueError(invalid(self._where, "stored state", error).message) from None
 
 
 class SavedState:
@@ -86,6 +88,7 @@ class SavedState:
     __slots__ = (
         "_actor_id",
         "_interval_s",
+        "_is_busy",
         "_lock",
         "_log",
         "_saved",
@@ -111,6 +114,7 @@ class SavedState:
         # None: no check is due. True: the actor has stopped, and none will be.
         self._timer: asyncio.TimerHandle | bool | None = True
         self._lock = asyncio.Lock()
+        self._is_busy: Callable[[], bool] = bool
 
     @property
     def value(self) -> Any:
@@ -128,7 +132,7 @@ class SavedState:
         self._value = value
 
     def load(self, stored: bytes) -> None:
-        """Take what the store has. Raises `ValidationError` when it no longer fits the type."""
+        """Take what the store has. Raises `ValueError` when it no longer fits the type."""
         self._value = self._type.load(stored)
         self._saved = stored
 
@@ -137,8 +141,13 @@ class SavedState:
         self._saved = self._type.dump(self._value)
         return self._saved
 
-    def start_saving(self) -> None:
-        """Save by itself from now on, beginning with what has changed since `mark_saved` or `load`."""
+    def start_saving(self, is_busy: Callable[[], bool]) -> None:
+        """Save by itself from now on, beginning with what has changed since `mark_saved` or `load`.
+
+        `is_busy` tells whether user code is running that may hold a reference to the state: while it is, the
+        state is looked at each interval, accessed or not.
+        """
+        self._is_busy = is_busy
         self._timer = None
         self.touch()
 
@@ -183,6 +192,8 @@ class SavedState:
             await self.save()
         except Exception:
             self._log.exception("saving the state failed; it is tried again in %g s", self._interval_s)
+            self.touch()
+        if self._is_busy():
             self.touch()
 
 

@@ -125,7 +125,6 @@ impl Writer {
                 self.unblock(&mut ready, Some(Duration::ZERO));
                 // Here too: under load the inbox may never be empty.
                 self.expire_closes();
-                self.expire_closes();
             }
             // Whoever hands something over from here on sees `false` and notifies; what came before is seen here.
             self.awake.store(false, Ordering::SeqCst);

@@ -52,7 +52,7 @@ def test_every_example_is_listed() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_runs(name: str, url: str) -> None:
-    ended = programs.finish(programs.start(sys.executable, f"examples/{name}", url, "20"))
+    ended = programs.start(sys.executable, f"examples/{name}", url, "20").finish()
     assert (ended.code, ended.err) == (0, [])
     said = "\n".join(ended.out)
     for text in SHOWS[name]:

@@ -35,7 +35,7 @@ def test_the_programs_run(tmp_path: Path) -> None:
         watch = tmp_path / "watch.py"
         watch.write_text(watch.read_text().replace("http://127.0.0.1:8080", server.url))
         for number in (2, 4):
-            ended = programs.finish(programs.start(sys.executable, "watch.py", cwd=tmp_path))
+            ended = programs.start(sys.executable, "watch.py", cwd=tmp_path).finish()
             assert (ended.code, ended.out, ended.err) == (0, [f"event: {number}", f"reply: {number}"], [])
 
 

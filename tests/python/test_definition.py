@@ -329,3 +329,20 @@ def test_a_type_parameter_that_cannot_be_resolved_is_refused() -> None:
 
     with pytest.raises(DefinitionError, match="'Nowhere' cannot be resolved"):
         define(Broken)
+
+
+def test_a_state_may_be_told_by_its_hook_alone() -> None:
+    class Told(Actor):
+        def create_state(self, c: Context) -> dict[str, int]:
+            return {"n": 1}
+
+    assert define(Told).state.load(define(Told).state.dump({"n": 2})) == {"n": 2}
+
+
+def test_a_state_that_nobody_tells_is_refused() -> None:
+    class Untold(Actor):
+        def create_state(self, c: Context):  # type: ignore[no-untyped-def]
+            return {"n": 1}
+
+    with pytest.raises(DefinitionError, match="create_state has to say what it returns"):
+        define(Untold)

@@ -16,6 +16,7 @@ from ringcast.errors import (
     ActorNotFound,
     ConnectionClosed,
     InternalError,
+    OutcomeUnknown,
     UnknownActor,
 )
 from ringcast.protocol import Connect
@@ -276,3 +277,83 @@ async def test_a_store_that_fails_refuses_and_is_masked(caplog: pytest.LogCaptur
         with pytest.raises(InternalError, match=MASKED):
             await call(router, "counter", "a", "add")
         assert "the disk is gone" in caplog.text
+
+
+class Reluctant(Actor[Count]):
+    """Takes its time to go."""
+
+    leaving: asyncio.Event
+    may_go: asyncio.Event
+
+    async def on_stop(self, c: Context[Count]) -> None:
+        Reluctant.leaving.set()
+        await Reluctant.may_go.wait()
+
+    @action
+    def end(self, c: Context[Count]) -> None:
+        c.destroy()
+
+
+async def test_an_id_never_finds_the_successor_of_its_actor() -> None:
+    Reluctant.leaving, Reluctant.may_go = asyncio.Event(), asyncio.Event()
+    async with running(Reluctant) as router:
+        old, _ = await router.resolve(Connect("reluctant", ("k",)))
+        await call(router, "reluctant", "k", "end")
+        await Reluctant.leaving.wait()
+        by_id = asyncio.ensure_future(router.resolve(Connect("reluctant", lookup="id", actor_id=old)))
+        by_key = asyncio.ensure_future(router.resolve(Connect("reluctant", ("k",))))
+        await asyncio.sleep(0)
+        Reluctant.may_go.set()
+        new, _ = await by_key
+        assert new != old
+        with pytest.raises(ActorNotFound):
+            await by_id
+
+
+class Absorbed(Actor[Count]):
+    """Keeps a reference to its state, and changes it without asking for it again."""
+
+    @action
+    async def count(self, c: Context[Count]) -> None:
+        state = c.state
+        while True:
+            state.value += 1
+            await asyncio.sleep(0)
+
+
+async def test_a_state_that_a_running_action_holds_on_to_is_saved() -> None:
+    store = MemoryStore()
+    async with running(Absorbed, store=store, save_interval_s=0.01, shutdown_timeout_s=0.01) as router:
+        running_call = asyncio.ensure_future(call(router, "absorbed", "k", "count"))
+        saved = set()
+
+        async def note() -> int:
+            found = await store.find("Absorbed", ("k",))
+            if found is not None:
+                saved.add(found.state)
+            return len(saved)
+
+        async with asyncio.timeout(10):
+            while await note() < 5:  # noqa: ASYNC110  # what the store has, which nothing announces
+                await asyncio.sleep(0)
+        assert not running_call.done()
+    with pytest.raises(OutcomeUnknown):
+        await running_call
+
+
+async def test_a_request_that_comes_as_a_start_fails_makes_its_own() -> None:
+    """It meets a start that has failed and is not cleared away yet; waiting for that one would never end."""
+    late: list[asyncio.Task[tuple[str, tuple[str, ...]]]] = []
+
+    class Store(MemoryStore):
+        async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
+            if not late:
+                # In the turn after this one, when the start has just failed.
+                late.append(asyncio.create_task(router.resolve(Connect("counter", ("a",)))))
+            return await super().find(name, key)
+
+    async with asyncio.timeout(TIMEOUT_S), running(Counter, store=Store()) as router:
+        with pytest.raises(ActorNotFound):
+            await router.resolve(Connect("counter", ("a",), lookup="get"))
+        _, key = await late[0]
+        assert key == ("a",)

@@ -21,10 +21,10 @@ def printed(said: str, command: str) -> str:
 def test_the_printed_lines_work_as_printed() -> None:
     with programs.demo("--speed", "100") as server:
         listen = programs.start("sh", "-c", f"exec {printed(server.said, 'listen')} --count 3")
-        ended = programs.finish(listen)
+        ended = listen.finish()
         assert ended.code == 0
         assert [json.loads(line)["name"] for line in ended.out] == ["price"] * 3
-        call = programs.finish(programs.start("sh", "-c", printed(server.said, "call")))
+        call = programs.start("sh", "-c", printed(server.said, "call")).finish()
         assert call.code == 0
         assert json.loads(call.out[0])["symbol"] == "MSFT"
 
@@ -34,7 +34,7 @@ def test_the_hint_about_cutting_the_network_works() -> None:
         options = re.search(r"--cut-every 5 --cut-for 3", server.said)
         assert options is not None
         line = f"exec {printed(server.said, 'listen')} {options[0]} --count 3"
-        ended = programs.finish(programs.start("sh", "-c", line))
+        ended = programs.start("sh", "-c", line).finish()
         assert ended.code == 0
         assert len(ended.out) == 3
 
@@ -64,4 +64,4 @@ def test_started_as_a_module_the_printed_lines_do_the_same() -> None:
     with programs.demo(program=(sys.executable, "-m", "ringcast")) as server:
         line = printed(server.said, "call")
         assert line.startswith(shlex.join([sys.executable, "-m", "ringcast", "call"]))
-        assert programs.finish(programs.start("sh", "-c", line)).code == 0
+        assert programs.start("sh", "-c", line).finish().code == 0

@@ -51,10 +51,8 @@ def test_an_actor_that_refuses_the_connection_is_one_line(url: str) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_in_order(url: str, number: signal.Signals, code: int) -> None:
     process = programs.start(programs.RINGCAST, "listen", url, "ticker", "stocks", "--event", "price")
-    assert process.stdout is not None
-    assert process.stdout.readline() != ""
-    process.send_signal(number)
-    ended = programs.finish(process)
+    assert process.out.line() != ""
+    ended = process.finish(number)
     assert ended.code == code
     assert ended.err[1:] == ["disconnected"]
 
@@ -62,7 +60,7 @@ def test_a_signal_ends_it_in_order(url: str, number: signal.Signals, code: int) 
 def test_a_reader_that_goes_away_ends_it_without_a_word(url: str) -> None:
     process = programs.start("sh", "-c", f"{programs.RINGCAST} listen {url} ticker stocks --event price "
                                          "| head -n 1; echo done")  # fmt: skip
-    ended = programs.finish(process)
+    ended = process.finish()
     assert len(ended.out) == 2 and ended.out[1] == "done"
     assert ended.err[1:] == ["disconnected"]
 
@@ -73,19 +71,16 @@ def test_the_server_may_end_it(url: str) -> None:
             programs.RINGCAST, "listen", other.url, "gameRoom", "a", "--event", "gameStarted",
             "--params", '{"player_id": "ann"}',
         )  # fmt: skip
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("connected")
+        assert process.err.line().startswith("connected")
         started = programs.run(
             "call", other.url, "gameRoom", "a", "start", "--params", '{"player_id": "bob"}'
         )
         assert started.out == ["true"]
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["name"] == "gameStarted"
+        assert json.loads(process.out.line())["name"] == "gameStarted"
     # The server has stopped, with the code that says to come back: the listener tries to.
-    assert process.stderr.readline().startswith("disconnected: ")
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert programs.finish(process).code == 130
+    assert process.err.line().startswith("disconnected: ")
+    assert process.process.poll() is None
+    assert process.finish(signal.SIGINT).code == 130
 
 
 def test_an_event_that_may_not_be_listened_for_is_one_line(tmp_path: Path) -> None:

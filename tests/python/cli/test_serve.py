@@ -45,11 +45,8 @@ def test_the_session_window_can_be_set(module: Path) -> None:
             programs.RINGCAST, "listen", server.url, "counter", "visits", "--event", "increased",
             "--cut-every", "0.05", "--cut-for", "0.05",
         )  # fmt: skip
-        assert listening.stderr is not None
-        said = iter(listening.stderr.readline, "")
-        assert any(line == "gap: session_expired\n" for line in said)
-        listening.send_signal(signal.SIGINT)
-        assert programs.finish(listening).code == 130
+        listening.err.until("gap: session_expired")
+        assert listening.finish(signal.SIGINT).code == 130
 
 
 @pytest.mark.parametrize(
