@@ -52,7 +52,7 @@ class ActorInstance:
         self.stream: GatewayStream = node.open_stream(secrets.token_urlsafe(9), definition)
         self.emitter = Emitter(self.stream, f"{definition.name} {actor_id}")
         self.conns: Connections[Any] = Connections(self.emitter)
-        self.state = SavedState(definition.state, node.store, actor_id, node.config.save_interval_s, self.log)
+        self.state = SavedState(definition.state, node, actor_id, self.log)
         # Actions and hooks that are waited for at stop, and background tasks that are cancelled.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()

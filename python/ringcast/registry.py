@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .actor import Actor
+from .clock import Clock, SystemClock
 from .config import ServerConfig
 from .definition import ActorDefinition, define
 from .errors import DefinitionError, UnknownActor
@@ -38,9 +39,11 @@ class Registry:
         *actor_classes: type[Actor[Any, Any]],
         store: Store | None = None,
         config: ServerConfig | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.config = config or ServerConfig()
         self.store = store or SqliteStore(self.config.store_path)
+        self.clock: Clock = clock or SystemClock()
         self.definitions: tuple[ActorDefinition, ...] = tuple(define(cls) for cls in actor_classes)
         self._by_wire_name: dict[str, ActorDefinition] = {}
         for definition in self.definitions:

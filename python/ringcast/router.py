@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _core
 from .admission import connect
+from .clock import Clock
 from .config import ServerConfig
 from .definition import ActorDefinition
 from .directory import Directory
@@ -42,6 +43,7 @@ class Router:
         self.registry = registry
         self.config: ServerConfig = registry.config
         self.store: Store = registry.store
+        self.clock: Clock = registry.clock
         self._directory = Directory(self)
         self._core: _core.Core | None = None
         self._gateway: Gateway | None = None
@@ -68,7 +70,7 @@ class Router:
                 writer_threads=self.config.writer_threads, close_timeout_s=self.config.close_timeout_s
             )
             self._sweep = SweepWaiter(self._core, loop)
-            self._gateway = Gateway(self.config, loop, self._find, connect)
+            self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
 
     async def stop(self) -> None:
         """Stop in order; a router is not started again.

@@ -15,6 +15,7 @@ from .errors import CloseCode, RingcastError
 from .protocol import Call, Connect
 
 if TYPE_CHECKING:
+    from .clock import Clock
     from .config import ServerConfig
     from .store import Store
 
@@ -115,6 +116,8 @@ class Node(Protocol):
     def config(self) -> ServerConfig: ...
     @property
     def store(self) -> Store: ...
+    @property
+    def clock(self) -> Clock: ...
     def open_stream(self, epoch: str, definition: Any) -> GatewayStream: ...
     async def drain(self, stream: Any) -> None:
         """Wait until the sweep has offered everything published so far to every ready connection."""

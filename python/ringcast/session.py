@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from .clock import Clock, Timer
 from .config import ServerConfig
 from .errors import (
     MASKED,
@@ -69,6 +70,7 @@ class Gateway:
 
     config: ServerConfig
     loop: asyncio.AbstractEventLoop
+    clock: Clock
     find_actor: Callable[[Connect], Awaitable[ActorPort]]
     admit: Callable[[Gateway, Link, Connect], Coroutine[Any, Any, None]]
     """Answers a connect message: `admission.connect`."""
@@ -255,7 +257,7 @@ class Session:
         self.ended = False
         # Made with the first request: most connections only listen.
         self._record: RequestRecord | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     # --- attached and not ---------------------------------------------------------------------------------
 
@@ -291,7 +293,7 @@ class Session:
         window_s = self.gateway.config.session_window_s
         if not self.ended and self.link is None:
             self.hold()
-            self._timer = self.gateway.loop.call_later(window_s, self.end, None)
+            self._timer = self.gateway.clock.call_later(window_s, self.end, None)
 
     def hold(self) -> None:
         """Do not end for want of a client; `wait` or `attach` has to follow."""

@@ -13,9 +13,10 @@ from typing import Any
 import pydantic
 
 from .arguments import invalid
+from .clock import Clock, Timer
 from .errors import DefinitionError
 from .faults import ActorLog
-from .store import Store
+from .seam import Node
 
 __all__ = ["SavedState", "StateType"]
 
@@ -87,6 +88,7 @@ class SavedState:
 
     __slots__ = (
         "_actor_id",
+        "_clock",
         "_interval_s",
         "_is_busy",
         "_lock",
@@ -99,20 +101,19 @@ class SavedState:
         "_value",
     )
 
-    def __init__(
-        self, state_type: StateType, store: Store, actor_id: str, interval_s: float, log: ActorLog
-    ) -> None:
+    def __init__(self, state_type: StateType, node: Node, actor_id: str, log: ActorLog) -> None:
         self._type = state_type
-        self._store = store
+        self._store = node.store
+        self._clock: Clock = node.clock
+        self._interval_s = node.config.save_interval_s
         self._actor_id = actor_id
-        self._interval_s = interval_s
         self._log = log
         self._value: Any = None
         # What the store has, and what `on_state_change` was last told of.
         self._saved = b"null"
         self._seen = b"null"
         # None: no check is due. True: the actor has stopped, and none will be.
-        self._timer: asyncio.TimerHandle | bool | None = True
+        self._timer: Timer | bool | None = True
         self._lock = asyncio.Lock()
         self._is_busy: Callable[[], bool] = bool
 
@@ -154,7 +155,7 @@ class SavedState:
     def touch(self) -> None:
         """The state may have changed: look at it an interval from now."""
         if self._timer is None and self._type.annotation is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._due)
+            self._timer = self._clock.call_later(self._interval_s, self._due)
 
     def changed(self) -> bool:
         """Tell whether the state differs from when this was last asked, or `settle` was called."""
@@ -177,7 +178,7 @@ class SavedState:
                 self._saved = now
 
     def stop_saving(self) -> None:
-        if isinstance(self._timer, asyncio.TimerHandle):
+        if not isinstance(self._timer, bool | None):
             self._timer.cancel()
         self._timer = True
 
