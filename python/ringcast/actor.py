@@ -58,6 +58,8 @@ class Actor(ActorScope[StateT, ConnStateT]):
     - ``on_connect(self, c)`` once per session, with `c.conn`; ``on_disconnect(self, c)`` when the session
       ends.
     - ``can_subscribe(self, c, event)`` returns whether `c.conn` may listen for an event.
+    - ``snapshot(self, c)`` returns all that `c.conn` needs to know now (not async). A client gets it when it
+      connects, with the position that belongs to it, and when events that it missed are lost; None is none.
     - ``on_state_change(self, c)`` after an action or a hook has changed the state.
     - ``on_before_action_response(self, c, name, args, result)`` returns what the caller gets instead of
       `result`.

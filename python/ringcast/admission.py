@@ -62,6 +62,11 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
         refused = await _subscribe(session, request.subscriptions)
         if link.lost:
             return
+        # Every name is listened for now, and no hook that sends anything has run: what the snapshot does not
+        # tell of will be delivered.
+        snapshot = _snapshot(session)
+        if snapshot is not None:
+            offset = stream.head
         await actor.join(member)
         joined = True
     finally:
@@ -77,7 +82,7 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
     session.token = secrets.token_urlsafe(_TOKEN_BYTES)
     gateway.sessions[session.token] = session
     gap = Gap(_gap_reason(reason, request.resume, stream.epoch)) if request.resume is not None else None
-    session.attach(link, _answer(session, offset, None, gap, refused))
+    session.attach(link, _answer(session, offset, None, gap, refused, snapshot))
 
 
 async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
@@ -116,11 +121,24 @@ def _take_up(
         raise ProtocolError("resume.offset is ahead of the stream")
     session.keep_subscriptions(request.subscriptions)
     replayed, lost_first, lost_last = stream.resume(session.number, offset)
-    gap = None
+    gap = snapshot = None
     if lost_first:
         gap = Gap("ring_overflow", lost_first, lost_last)
         offset = lost_last
-    session.attach(link, _answer(session, offset, replayed, gap, refused))
+        snapshot = _snapshot(session)
+    if snapshot is not None:
+        # It stands for what is retained as well: that would be applied a second time.
+        answer = _answer(session, stream.head, None, gap, refused, snapshot)
+    else:
+        answer = _answer(session, offset, replayed, gap, refused)
+    session.attach(link, answer)
+
+
+def _snapshot(session: Session) -> Any:
+    """Return a copy of the actor's snapshot, or None. Raises what the hook raised, or the encoder raises."""
+    value = session.actor.snapshot(session.member)
+    # Encoded now: what the hook returned may be the state itself, which goes on changing.
+    return None if value is None else session.encoding.decode(session.encoding.encode(value))
 
 
 async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -145,7 +163,12 @@ async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict
 
 
 def _answer(
-    session: Session, offset: int, replayed: int | None, gap: Gap | None, refused: dict[str, dict[str, Any]]
+    session: Session,
+    offset: int,
+    replayed: int | None,
+    gap: Gap | None,
+    refused: dict[str, dict[str, Any]],
+    snapshot: Any = None,
 ) -> Connected:
     stream = session.actor.stream
     return Connected(
@@ -158,6 +181,7 @@ def _answer(
         window_s=session.gateway.config.session_window_s,
         replayed=replayed,
         gap=gap,
+        snapshot=snapshot,
         refused_subscriptions=refused,
     )
 

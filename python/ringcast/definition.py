@@ -43,6 +43,7 @@ class Hooks:
     on_state_change: Hook | None
     on_before_action_response: Hook | None
     can_subscribe: Hook | None
+    snapshot: Hook | None
 
 
 # How many arguments after self each hook is offered. Those with a value from outside have it second.
@@ -209,6 +210,11 @@ def _hooks(cls: type[Actor[Any, Any]]) -> Hooks:
         if function is not None and not inspect.isfunction(function):
             raise DefinitionError(f"{cls.__name__}.{field.name} is a hook and has to be a plain method")
         found[field.name] = function and Hook.of(field.name, function, _OFFERED.get(field.name, 1))
+    snapshot = found["snapshot"]
+    if snapshot is not None and snapshot.is_async:
+        raise DefinitionError(
+            f"{cls.__name__}.snapshot cannot be async: while it waited, events would change what it tells of"
+        )
     return Hooks(**found)
 
 

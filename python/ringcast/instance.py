@@ -178,6 +178,16 @@ class ActorInstance:
         except Exception as error:
             raise for_client(error, self.log, hook.name) from None
 
+    def snapshot(self, connection: Connection[Any]) -> Any:
+        """Return what `snapshot` gives for a connection, if there is one. Raises what a client may see."""
+        hook = self.definition.hooks.snapshot
+        if hook is None:
+            return None
+        try:
+            return hook.start(self.actor, Context(self, connection))
+        except USER_FAULTS as error:
+            raise for_client(error, self.log, hook.name) from None
+
     async def join(self, connection: Connection[Any]) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
         hooks = self.definition.hooks

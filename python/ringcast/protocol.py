@@ -195,8 +195,9 @@ class Connected:
     """The answer to a connect message.
 
     `offset` is the position that the connection starts from: the client stores it before it handles events.
-    `replayed` counts the events that follow because they were missed; it is None on a first connect and
-    with a gap that replaces the session. `gap` is set when events were lost.
+    `replayed` counts the events that follow because they were missed; it is None on a first connect, with a
+    snapshot, and with a gap that replaces the session. `gap` is set when events were lost. `snapshot` is what
+    the actor's `snapshot()` returned at `offset`: it stands for every event up to there.
     """
 
     stream: int
@@ -208,6 +209,7 @@ class Connected:
     window_s: float
     replayed: int | None = None
     gap: Gap | None = None
+    snapshot: Any = None
     refused_subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_wire(self) -> list[Any]:
@@ -224,6 +226,8 @@ class Connected:
             body["replayed"] = self.replayed
         if self.gap is not None:
             body["gap"] = self.gap.to_wire()
+        if self.snapshot is not None:
+            body["snapshot"] = self.snapshot
         if self.refused_subscriptions:
             body["refused_subscriptions"] = self.refused_subscriptions
         return ["connected", body]
@@ -445,6 +449,7 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
                 window_s=window_s,
                 replayed=body.get("replayed"),
                 gap=None if gap is None else _parse_gap(gap),
+                snapshot=body.get("snapshot"),
                 refused_subscriptions=refused,
             )
     raise ProtocolError("connected lacks a field, or one has a wrong type")

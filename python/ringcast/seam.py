@@ -77,6 +77,9 @@ class ActorPort(Protocol):
     async def admit(self, params: Any) -> Any:
         """Run the hooks before a connection; return its `Member`. Raises what refuses it."""
 
+    def snapshot(self, member: Any) -> Any:
+        """Return what stands for every event so far; None if there is no such thing. Raises what refuses."""
+
     def may_subscribe(self, member: Any, name: str) -> bool | Awaitable[bool]: ...
     async def join(self, member: Any) -> None:
         """Run `on_connect`, then let the actor see the connection. Raises what refuses it."""

@@ -15,7 +15,7 @@ from ..errors import ActionTimeout, RingcastError
 from ..naming import RESERVED_EVENTS
 from ..protocol import MAX_NAME_CHARS, Call
 from .lifecycle import ConnectionOptions, Lifecycle, Status
-from .listeners import END, Handler
+from .listeners import END, LOST, Handler
 from .requests import Request
 from .stream import EventBuffer, EventStream
 
@@ -34,9 +34,10 @@ class Connection:
     handler may make calls; functions that handle events from before the result have run.
 
     Lifecycle events come through the same queue: `connected`, `disconnected`, `reconnected` (no arguments),
-    `replayed` (how many missed events follow), `gap` (a `protocol.Gap`: events are lost), `resynced` (a
-    snapshot) and `error` (an exception: of a handler, of a refused subscription, of the parameter function,
-    or the end for good). A `gap` or an `error` that nobody listens for goes to the log.
+    `replayed` (how many missed events follow), `gap` (a `protocol.Gap`: events are lost), `resynced` (the
+    actor's snapshot, on the first connect and in place of a gap: only events after it follow) and `error` (an
+    exception: of a handler, of a refused subscription, of the parameter function, or the end for good). A
+    `gap` or an `error` that nobody listens for goes to the log.
     """
 
     def __init__(self, options: ConnectionOptions) -> None:
@@ -78,7 +79,7 @@ class Connection:
         listeners = lifecycle.listeners
         added = [
             listeners.add(name, buffer.put, internal=True),
-            listeners.add("gap", buffer.put_gap, internal=True),
+            listeners.add(LOST, buffer.put_gap, internal=True),
             listeners.add(END, buffer.end, internal=True),
         ]
 
@@ -142,6 +143,11 @@ class Connection:
         """The actor's id; None before the first connect."""
         answer = self._lifecycle.session.answer
         return None if answer is None else answer.actor_id
+
+    @property
+    def snapshot(self) -> Any:
+        """The latest snapshot that the actor gave; None if it gives none."""
+        return self._lifecycle.session.snapshot
 
     @property
     def position(self) -> tuple[str | None, int]:

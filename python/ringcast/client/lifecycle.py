@@ -42,7 +42,7 @@ from .config import ClientConfig
 from .dispatch import Backlog, Dispatch
 from .endpoint import Endpoint
 from .link import Link, Loss
-from .listeners import END, Listeners
+from .listeners import END, LOST, Listeners
 from .requests import Request
 from .session import Session
 
@@ -256,7 +256,11 @@ class Lifecycle:
         self._update_reading()
         self._ready.set_result(None)
         self.dispatch.deliver("connected" if arrival.first else "reconnected", ())
-        if arrival.gap is not None:
+        if answer.snapshot is not None and self.listeners.has("resynced"):
+            if arrival.gap is not None:
+                self.dispatch.deliver(LOST, (arrival.gap,))
+            self.dispatch.deliver("resynced", (answer.snapshot,))
+        elif arrival.gap is not None:
             self._emit_gap(arrival.gap)
         if arrival.replayed is not None:
             self.dispatch.deliver("replayed", (arrival.replayed,))
@@ -308,9 +312,10 @@ class Lifecycle:
     # Telling.
 
     def _emit_gap(self, gap: Gap) -> None:
+        self.dispatch.deliver(LOST, (gap,))
         if self.listeners.has("gap"):
             self.dispatch.deliver("gap", (gap,))
-        else:
+        elif not self.listeners.has(LOST):
             _log.warning("events are missing (%s), and no listener for 'gap' was told", gap.reason)
 
     def _report(self, error: BaseException) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..naming import RESERVED_EVENTS
 from ..protocol import MAX_NAME_CHARS, MAX_SUBSCRIPTIONS
 
-__all__ = ["END", "Handler", "Listener", "Listeners"]
+__all__ = ["END", "LOST", "Handler", "Listener", "Listeners"]
 
 Handler = Callable[..., Any]
 """A function or a coroutine function; it gets the arguments of the broadcast."""
@@ -21,7 +21,10 @@ Handler = Callable[..., Any]
 END: Final = ""
 """The end of a connection, for its streams: no event can have this name."""
 
-_UNSUBSCRIBED: Final = RESERVED_EVENTS | {END}
+LOST: Final = "lost".ljust(MAX_NAME_CHARS + 1)
+"""Events are lost, whether or not a snapshot makes up for them; for streams. Too long for an event's name."""
+
+_UNSUBSCRIBED: Final = RESERVED_EVENTS | {END, LOST}
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +59,8 @@ class Listeners:
         """
         if not callable(handler):
             raise TypeError(f"the handler of {name!r} must be a function, but is {handler!r}")
-        if not isinstance(name, str) or not (0 < len(name) <= MAX_NAME_CHARS or (internal and name == END)):
+        named = isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS
+        if not named and not (internal and name in (END, LOST)):
             raise ValueError(f"an event name has 1 to {MAX_NAME_CHARS} characters, unlike {name!r}")
         if name not in self._by_name and len(self.event_names()) >= MAX_SUBSCRIPTIONS:
             raise ValueError(f"a connection listens for at most {MAX_SUBSCRIPTIONS} event names")

@@ -7,7 +7,7 @@ listeners and waiting belong to `connection.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ..protocol import Connected, Encoding, Gap, Resume
 from .position import Position
@@ -39,6 +39,8 @@ class Session:
         self.requests = Requests(encoding, max_offline_calls)
         self.answer: Connected | None = None
         """The latest connect answer."""
+        self.snapshot: Any = None
+        """The latest snapshot in one."""
 
     def resume(self) -> Resume | None:
         """Return what to resume from; None before the first connect answer."""
@@ -52,6 +54,8 @@ class Session:
         Calls that only the old session could answer reject with `OutcomeUnknown`.
         """
         previous, self.answer = self.answer, answer
+        if answer.snapshot is not None:
+            self.snapshot = answer.snapshot
         self.position.start(answer)
         if previous is None:
             return Arrival(True, answer.gap, answer.replayed, [])
