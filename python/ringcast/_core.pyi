@@ -36,7 +36,15 @@ class Core:
         max_events: int = 8192,
         max_bytes: int = 8_388_608,
         slow_reader: Literal["disconnect", "skip"] = "disconnect",
-    ) -> Stream: ...
+        base: int = 0,
+    ) -> Stream:
+        """Open a stream without events.
+
+        With `base`, at most 2**62, it goes on with what is kept of the same epoch: its first event gets the
+        offset `base + 1`. Open the connections, change their subscriptions and publish the kept events again,
+        in the order in which all that happened. Whatever lies at or below `base` is unknown: whoever is at a
+        position below it has lost events. Raises `ValueError` for a value out of range.
+        """
     def open_sink(self, fd: int, encoding: int) -> Sink:
         """Take an own duplicate of the socket `fd`. `encoding`: 0 JSON (text frames), 1 MessagePack (binary).
 
@@ -62,7 +70,7 @@ class Stream:
     def epoch(self) -> str: ...
     @property
     def head(self) -> int:
-        """Offset of the newest event; 0 before the first. Offsets count from 1."""
+        """Offset of the newest event; the base of the stream before the first, else offsets count from 1."""
     @property
     def first(self) -> int:
         """Offset of the oldest event that is retained; `head + 1` when none is."""
@@ -115,8 +123,8 @@ class Stream:
 
         `replayed` counts the retained events after `offset` that the connection is entitled to.
         `lost_first` is 0 when nothing is lost; otherwise offsets `lost_first` to `lost_last` are no longer
-        retained and at least one of them was for this connection. Raises `ringcast.errors.ConnectionGone`;
-        `ValueError` if `offset > head`.
+        retained and at least one of them was for this connection, or lies at or below the stream's base, so
+        that nobody can tell. Raises `ringcast.errors.ConnectionGone`; `ValueError` if `offset > head`.
         """
     def subscribe(self, connection: int, name: str) -> bool:
         """Entitle the connection to events `name` from now on. False if it already was."""

@@ -36,6 +36,9 @@ const MAX_WRITER_THREADS: usize = 64;
 /// Smallest ring: one event of the largest size that clients may send, and room beside it.
 const MIN_RING_BYTES: usize = 1024;
 
+/// Highest offset that a stream may go on after. On the wire offsets are below 2^63: as many again are left to count on.
+const MAX_BASE: u64 = 1 << 62;
+
 /// A pipe whose reading end turns readable when somebody has to look at `swept`.
 #[derive(Debug)]
 struct WakePipe {
@@ -95,13 +98,16 @@ impl PyCore {
         })
     }
 
-    #[pyo3(signature = (epoch, *, max_events = 8192, max_bytes = 8_388_608, slow_reader = "disconnect"))]
+    #[pyo3(signature = (
+        epoch, *, max_events = 8192, max_bytes = 8_388_608, slow_reader = "disconnect", base = 0
+    ))]
     fn open_stream(
         &self,
         epoch: String,
         max_events: usize,
         max_bytes: usize,
         slow_reader: &str,
+        base: u64,
     ) -> PyResult<PyStream> {
         let slow_reader = match slow_reader {
             "disconnect" => SlowReader::Disconnect,
@@ -113,12 +119,16 @@ impl PyCore {
                 "a ring holds at least one event and {MIN_RING_BYTES} bytes"
             )));
         }
+        if base > MAX_BASE {
+            return Err(PyValueError::new_err(format!("base is above {MAX_BASE}")));
+        }
         let config = StreamConfig {
             id: self.next_stream.fetch_add(1, Ordering::Relaxed),
             epoch,
             limits: Limits { max_events, max_bytes },
             slow_reader,
             max_unswept_bytes: self.max_unswept_bytes,
+            base,
         };
         Ok(PyStream(Stream::new(config, self.writer(), Arc::clone(&self.wake) as Arc<dyn Notify>)))
     }

@@ -152,14 +152,16 @@ impl Evicted {
     }
 }
 
-/// The events of one stream. Offsets count from 1 and have no holes.
+/// The events of one stream. Offsets count up from its base and have no holes.
 #[derive(Debug)]
 pub struct Ring {
     /// The stream's number in event frames.
     stream: u32,
     /// When to let events go.
     limits: Limits,
-    /// Offset of the newest event ever published; 0 before the first.
+    /// The stream goes on after this offset. Of what lies at or below it nothing is known, not even whom it was for.
+    base: u64,
+    /// Offset of the newest event ever published; `base` before the first.
     head: u64,
     /// The retained events, up to `head`.
     entries: VecDeque<Entry>,
@@ -183,13 +185,14 @@ pub struct EventTooLarge {
 }
 
 impl Ring {
-    /// An empty ring.
+    /// An empty ring, whose first event gets the offset `base + 1`.
     #[must_use]
-    pub fn new(stream: u32, limits: Limits) -> Self {
+    pub fn new(stream: u32, limits: Limits, base: u64) -> Self {
         Self {
             stream,
             limits,
-            head: 0,
+            base,
+            head: base,
             entries: VecDeque::new(),
             bookkeeping_bytes: 0,
             bookkeeping_end: 0,
@@ -198,7 +201,7 @@ impl Ring {
         }
     }
 
-    /// Offset of the newest event; 0 before the first.
+    /// Offset of the newest event; the base before the first.
     #[must_use]
     pub fn head(&self) -> u64 {
         self.head
@@ -336,11 +339,14 @@ impl Ring {
         Batch::new(from, published_bytes, events, lanes)
     }
 
-    /// Whether the ring has let go an event after `position` that this connection was entitled to.
+    /// Whether the ring has let go an event after `position` that this connection was entitled to, or cannot tell.
     #[must_use]
     pub fn has_lost(&self, position: u64, id: ConnectionId, subscriptions: &Subscriptions) -> bool {
         if position + 1 >= self.first() {
             return false;
+        }
+        if position < self.base {
+            return true;
         }
         let only = self.evicted.by_connection.get(&id).map_or(0, |own| own.only);
         only > position || subscriptions.lost_after(position, |name| self.evicted.newest_for(id, name))

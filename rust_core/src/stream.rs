@@ -47,6 +47,8 @@ pub struct StreamConfig {
     pub slow_reader: SlowReader,
     /// How far publishing may run ahead of the sweep, in bytes of frames.
     pub max_unswept_bytes: usize,
+    /// Where it goes on: its first event gets the next offset. 0 for a stream that begins.
+    pub base: u64,
 }
 
 /// Why nothing was published.
@@ -115,11 +117,12 @@ pub trait Notify: Send + Sync + std::fmt::Debug {
 }
 
 impl Stream {
-    /// An empty stream.
+    /// A stream without events, which begins or goes on after `base`.
     #[must_use]
     pub fn new(config: StreamConfig, writer: Arc<Writer>, on_swept: Arc<dyn Notify>) -> Arc<Self> {
+        let base = config.base;
         let inner = Inner {
-            ring: Ring::new(config.id, config.limits),
+            ring: Ring::new(config.id, config.limits, base),
             table: ConnectionTable::default(),
             names: Names::default(),
             swept_bytes: 0,
@@ -129,10 +132,10 @@ impl Stream {
             config,
             writer,
             inner: Mutex::new(inner),
-            head: AtomicU64::new(0),
-            first: AtomicU64::new(1),
-            swept: AtomicU64::new(0),
-            offered: AtomicU64::new(0),
+            head: AtomicU64::new(base),
+            first: AtomicU64::new(base + 1),
+            swept: AtomicU64::new(base),
+            offered: AtomicU64::new(base),
             attached: AtomicUsize::new(0),
             scheduled: AtomicBool::new(false),
             progress: Condvar::new(),
@@ -153,7 +156,7 @@ impl Stream {
         self.config.slow_reader
     }
 
-    /// Offset of the newest event; 0 before the first.
+    /// Offset of the newest event; the base before the first.
     #[must_use]
     pub fn head(&self) -> u64 {
         self.head.load(Ordering::Acquire)

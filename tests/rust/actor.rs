@@ -41,6 +41,8 @@ pub struct Setup {
     pub slow_reader: SlowReader,
     pub max_unswept_bytes: usize,
     pub close_timeout: Duration,
+    /// The stream goes on after this offset.
+    pub base: u64,
 }
 
 impl Default for Setup {
@@ -50,6 +52,7 @@ impl Default for Setup {
             slow_reader: SlowReader::Disconnect,
             max_unswept_bytes: 256 << 10,
             close_timeout: Duration::from_secs(60),
+            base: 0,
         }
     }
 }
@@ -73,6 +76,7 @@ impl Actor {
             limits: setup.limits,
             slow_reader: setup.slow_reader,
             max_unswept_bytes: setup.max_unswept_bytes,
+            base: setup.base,
         };
         let notify = Arc::clone(&swept) as Arc<dyn Notify>;
         Self { stream: Stream::new(config, Arc::clone(&writer), notify), writer, swept, thread: None }

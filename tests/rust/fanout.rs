@@ -11,7 +11,7 @@ fn a_share_is_the_events_that_it_may_see_in_runs_that_do_not_touch() {
     let (mut names, mut own) = (Names::default(), Subscriptions::default());
     own.add(&mut names, "a", 0);
     let id = ConnectionTable::<()>::default().open(Encoding::Json, Subscriptions::default()).id;
-    let mut ring = Ring::new(1, Limits { max_events: 10, max_bytes: 1 << 20 });
+    let mut ring = Ring::new(1, Limits { max_events: 10, max_bytes: 1 << 20 }, 0);
     for (name, audience) in [
         ("a", Audience::Subscribers),
         ("a", Audience::Subscribers),
@@ -47,7 +47,7 @@ fn a_share_is_the_events_that_it_may_see_in_runs_that_do_not_touch() {
 #[test]
 fn a_batch_of_targeted_events_knows_whom_to_visit() {
     let mut names = Names::default();
-    let mut ring = Ring::new(1, Limits { max_events: 10, max_bytes: 1 << 20 });
+    let mut ring = Ring::new(1, Limits { max_events: 10, max_bytes: 1 << 20 }, 0);
     let name = names.intern("a");
     let ids = [1, 2, 3].map(ConnectionId::from_bits);
     for audience in [vec![ids[2], ids[0]], vec![ids[0], ids[1]]] {

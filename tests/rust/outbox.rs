@@ -77,7 +77,7 @@ fn socket(encoding: Encoding, max_batch_bytes: usize) -> Socket {
     let (mut names, mut subscriptions) = (Names::default(), Subscriptions::default());
     subscriptions.add(&mut names, "own", 0);
     Socket {
-        ring: Ring::new(1, Limits { max_events: 1 << 20, max_bytes: 1 << 30 }),
+        ring: Ring::new(1, Limits { max_events: 1 << 20, max_bytes: 1 << 30 }, 0),
         names,
         viewer: ConnectionTable::default().open(encoding, subscriptions),
         outbox: Outbox::default(),

@@ -69,3 +69,52 @@ fn an_event_it_was_excluded_from_is_no_loss_after_it_unsubscribed() {
     assert_eq!(actor.stream.resume(id, 1).unwrap().lost, None);
     assert_eq!(actor.stream.resume(id, 0).unwrap().lost, Some((1, 2)));
 }
+
+/// A stream whose earlier life is kept from offset 101 on.
+fn goes_on(max_events: usize) -> Actor {
+    let limits = Limits { max_events, max_bytes: 1 << 20 };
+    Actor::by_hand(Setup { limits, base: 100, ..Setup::default() })
+}
+
+#[test]
+fn a_stream_that_goes_on_counts_from_its_base() {
+    let actor = goes_on(3);
+    assert_eq!((actor.stream.head(), actor.stream.first(), actor.stream.swept()), (100, 101, 100));
+    let offsets: Vec<_> = (0..5).map(|_| actor.publish("a", "")).collect();
+    assert_eq!(offsets, [101, 102, 103, 104, 105]);
+    assert_eq!((actor.stream.head(), actor.stream.first()), (105, 103));
+}
+
+#[test]
+fn nobody_can_tell_what_was_lost_below_the_base() {
+    let actor = goes_on(1000);
+    let listener = actor.open(Encoding::Json, &["a"]);
+    let other = actor.open(Encoding::Json, &[]);
+    let missed = |id, position| {
+        let missed = actor.stream.resume(id, position).unwrap();
+        (missed.replayed, missed.lost)
+    };
+    for id in [listener, other] {
+        assert_eq!(missed(id, 100), (0, None), "nothing was published since");
+        assert_eq!(missed(id, 99), (0, Some((100, 100))));
+        assert_eq!(missed(id, 0), (0, Some((1, 100))));
+    }
+    actor.publish("a", "");
+    actor.publish("b", "");
+    assert_eq!([missed(listener, 100), missed(listener, 101)], [(1, None), (0, None)]);
+    assert_eq!([missed(other, 100), missed(other, 99)], [(0, None), (0, Some((100, 100)))]);
+    assert_eq!(missed(listener, 7), (1, Some((8, 100))));
+}
+
+#[test]
+fn what_is_let_go_above_the_base_is_known() {
+    let actor = goes_on(1);
+    let listener = actor.open(Encoding::Json, &["a"]);
+    let other = actor.open(Encoding::Json, &["b"]);
+    actor.publish("a", "");
+    actor.publish("c", "");
+    actor.publish("c", "");
+    let lost = |id, position| actor.stream.resume(id, position).unwrap().lost;
+    assert_eq!([100, 101].map(|position| lost(listener, position)), [Some((101, 102)), None]);
+    assert_eq!([100, 99].map(|position| lost(other, position)), [None, Some((100, 102))]);
+}

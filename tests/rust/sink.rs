@@ -410,3 +410,25 @@ fn hammer(actor: &Actor, number: u64) {
         }
     }
 }
+
+#[test]
+fn a_reader_from_below_the_base_of_a_stream_is_told_of_the_gap() {
+    let setup = |slow_reader| Setup { base: 100, ..small(slow_reader) };
+    let actor = Actor::running(setup(SlowReader::Skip));
+    let id = actor.open(JSON, &["a"]);
+    // Whether there are events by then or not.
+    let (mut early, _early_sink) = actor.attach(id, 42);
+    assert_eq!(early.message(), Message::Reply(0));
+    assert_eq!(early.message(), Message::Gap { first: 43, last: 100 });
+    actor.publish("a", "x");
+    assert_eq!(early.message().offset(), Some(101));
+    let (mut late, _late_sink) = actor.attach(id, 99);
+    assert_eq!(late.message(), Message::Reply(0));
+    assert_eq!(late.message(), Message::Gap { first: 100, last: 100 });
+    assert_eq!(late.message().offset(), Some(101));
+
+    let actor = Actor::running(setup(SlowReader::Disconnect));
+    let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 99);
+    assert_eq!(client.rest(), [Message::Reply(0), close_message(4502, "slow_reader")]);
+    assert_eq!(sink.end_reason(), Some(EndReason::SlowReader));
+}
