@@ -17,6 +17,7 @@ from .clock import Clock, Timer
 from .errors import DefinitionError
 from .faults import ActorLog
 from .seam import Node
+from .store import StateChanged
 
 __all__ = ["SavedState", "StateType"]
 
@@ -174,7 +175,7 @@ class SavedState:
         async with self._lock:
             now = self._type.dump(self._value)
             if now != self._saved:
-                await self._store.save(self._actor_id, now)
+                await self._store.commit(self._actor_id, [StateChanged(now)])
                 self._saved = now
 
     def stop_saving(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ringcast.errors import (
 )
 from ringcast.protocol import Connect
 from ringcast.router import Router
-from ringcast.store import StoredActor
+from ringcast.store import Change, StoredActor
 
 
 @dataclass
@@ -217,9 +218,9 @@ async def test_state_is_saved_by_itself_and_only_when_it_differs() -> None:
     class Watching(MemoryStore):
         saves = 0
 
-        async def save(self, actor_id: str, state: bytes) -> None:
+        async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
             self.saves += 1
-            await super().save(actor_id, state)
+            await super().commit(actor_id, changes)
 
     store = Watching()
     async with running(Counter, store=store, save_interval_s=0) as router:
@@ -247,11 +248,11 @@ async def test_a_failed_save_is_logged_and_tried_again(caplog: pytest.LogCapture
     class Failing(MemoryStore):
         failures = 2
 
-        async def save(self, actor_id: str, state: bytes) -> None:
+        async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
             if self.failures:
                 self.failures -= 1
                 raise OSError("the disk is full")
-            await super().save(actor_id, state)
+            await super().commit(actor_id, changes)
 
     store = Failing()
     async with running(Counter, store=store, save_interval_s=0) as router:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ringcast.errors import ActorAlreadyExists, ActorNotFound
-from ringcast.store import MemoryStore, SqliteStore, Store, StoredActor
+from ringcast.store import MemoryStore, SqliteStore, StateChanged, Store, StoredActor
 
 ANN = StoredActor("id-1", "Room", ("a", "b"), b'{"x":1}')
 
@@ -64,14 +64,14 @@ async def test_any_strings_make_a_key(store: Store, key: tuple[str, ...]) -> Non
 
 async def test_a_state_is_replaced(store: Store) -> None:
     await store.create(ANN)
-    await store.save("id-1", b"\x00new")
+    await store.commit("id-1", [StateChanged(b"\x00new")])
     found = await store.find("Room", ("a", "b"))
     assert found is not None and found.state == b"\x00new"
 
 
 async def test_saving_what_is_not_there_is_an_error(store: Store) -> None:
     with pytest.raises(ActorNotFound, match="id-1"):
-        await store.save("id-1", b"")
+        await store.commit("id-1", [StateChanged(b"")])
 
 
 async def test_a_deleted_actor_is_gone_and_its_key_is_free(store: Store) -> None:

@@ -1,12 +1,62 @@
 """Where actors are kept while they do not run: the interface, the in-memory store and the SQLite store.
 
-What a state means is the actor's business: a store keeps bytes.
+What a state or an event means is the actor's business: a store keeps bytes.
 """
 
 from __future__ import annotations
 
-from .interface import Store, StoredActor
+from .interface import JournalCorrupt, StateCorrupt, Store
 from .memory import MemoryStore
+from .records import (
+    REPLIES_KEPT,
+    Change,
+    ConnStateChanged,
+    EventAppended,
+    Replied,
+    RequestBegun,
+    Scheduled,
+    ScheduledCall,
+    SessionEnded,
+    SessionOpened,
+    StateChanged,
+    StoredActor,
+    StoredEvent,
+    StoredSession,
+    StoredStream,
+    StreamBegun,
+    Subscribed,
+    Subscription,
+    Trimmed,
+    Unscheduled,
+    Unsubscribed,
+)
 from .sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore", "Store", "StoredActor"]
+__all__ = [
+    "REPLIES_KEPT",
+    "Change",
+    "ConnStateChanged",
+    "EventAppended",
+    "JournalCorrupt",
+    "MemoryStore",
+    "Replied",
+    "RequestBegun",
+    "Scheduled",
+    "ScheduledCall",
+    "SessionEnded",
+    "SessionOpened",
+    "SqliteStore",
+    "StateChanged",
+    "StateCorrupt",
+    "Store",
+    "StoredActor",
+    "StoredEvent",
+    "StoredSession",
+    "StoredStream",
+    "StreamBegun",
+    "Subscribed",
+    "Subscription",
+    "Trimmed",
+    "Unscheduled",
+    "Unsubscribed",
+]

@@ -1,28 +1,32 @@
-"""The interface of a store."""
+"""The interface of a store. What it keeps is described in `records.py`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-__all__ = ["Store", "StoredActor"]
+from .records import Change, ScheduledCall, StoredActor, StoredStream
+
+__all__ = ["JournalCorrupt", "StateCorrupt", "Store"]
 
 
-@dataclass(slots=True, frozen=True)
-class StoredActor:
-    """One actor as it is kept: `name` is its class's, `state` is serialised."""
+class JournalCorrupt(Exception):  # noqa: N818 - as the other errors of this package
+    """What the store has of an actor's stream is not what was committed; the message says what is wrong.
 
-    actor_id: str
-    name: str
-    key: tuple[str, ...]
-    state: bytes
+    It will not get better: begin a new stream.
+    """
+
+
+class StateCorrupt(Exception):  # noqa: N818 - as the other errors of this package
+    """What the store has of an actor's state is not what was committed."""
 
 
 class Store(ABC):
-    """Keep actors. Within a store an id is unique, and so is a name with a key.
+    """Keep actors, their streams and their schedules.
 
-    A store is opened before its first use and may be opened again after `close`. Calls come from one event
-    loop, and may overlap.
+    Within a store an actor's id is unique, and so is a name with a key. A store is opened before its first
+    use and may be opened again after `close`. Calls come from one event loop, and may overlap: they take
+    effect in the order in which they were made. A call that is cancelled may take effect all the same.
     """
 
     @abstractmethod
@@ -35,19 +39,39 @@ class Store(ABC):
 
     @abstractmethod
     async def load(self, actor_id: str) -> StoredActor | None:
-        """Return the actor with this id."""
+        """Return the actor with this id. Raises `StateCorrupt`."""
 
     @abstractmethod
     async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
-        """Return the actor with this name and key."""
+        """Return the actor with this name and key. Raises `StateCorrupt`."""
 
     @abstractmethod
-    async def save(self, actor_id: str, state: bytes) -> None:
-        """Replace the state; it outlives the process when this returns. Raises `ActorNotFound`."""
+    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
+        """Keep all of `changes`, applied in this order, or none of them.
+
+        They outlive the process when this returns, and a power cut if the store says so. Commits that are
+        asked for while one is being written are written together; one that fails does no harm to the others.
+
+        Raises `ActorNotFound` when there is no such actor, and `ValueError` for changes that do not fit what
+        is there: an event out of turn, a stream that has not begun, a subscription in the future, a call of
+        another actor.
+        """
+
+    @abstractmethod
+    async def load_stream(self, actor_id: str) -> StoredStream | None:
+        """Return the stream of a durable actor; None when none has begun.
+
+        Raises `JournalCorrupt` for anything but exactly what was committed, such as a bad checksum, a missing
+        or doubled offset, or a head without its event.
+        """
+
+    @abstractmethod
+    async def schedule(self) -> list[ScheduledCall]:
+        """Return the scheduled calls of all actors: the earliest first, else as they were made."""
 
     @abstractmethod
     async def delete(self, actor_id: str) -> None:
-        """Forget an actor. Nothing happens when there is none."""
+        """Forget an actor with its stream and its schedule. Nothing happens when there is none."""
 
     @abstractmethod
     async def close(self) -> None:

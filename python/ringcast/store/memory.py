@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from ..errors import ActorAlreadyExists, ActorNotFound
-from .interface import Store, StoredActor
+from .interface import Store
+from .records import (
+    ActorChange,
+    Change,
+    ConnStateChanged,
+    EventAppended,
+    Replied,
+    RequestBegun,
+    Scheduled,
+    ScheduledCall,
+    SessionChange,
+    SessionEnded,
+    SessionOpened,
+    StateChanged,
+    StoredActor,
+    StoredEvent,
+    StoredSession,
+    StoredStream,
+    StreamBegun,
+    StreamChange,
+    Subscribed,
+    Subscription,
+    Trimmed,
+    Unscheduled,
+    Unsubscribed,
+)
+from .rules import check
 
 __all__ = ["MemoryStore"]
 
@@ -16,6 +44,9 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._by_id: dict[str, StoredActor] = {}
         self._ids: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._streams: dict[str, _Stream] = {}
+        # By actor and id, in the order in which they were made.
+        self._calls: dict[tuple[str, str], ScheduledCall] = {}
 
     async def open(self) -> None:
         pass
@@ -34,15 +65,129 @@ class MemoryStore(Store):
     async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
         return self._by_id.get(self._ids.get((name, key), ""))
 
-    async def save(self, actor_id: str, state: bytes) -> None:
+    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
         if actor_id not in self._by_id:
             raise ActorNotFound(f"the store has no actor with the id {actor_id!r}")
-        self._by_id[actor_id] = replace(self._by_id[actor_id], state=state)
+        stream = self._streams.get(actor_id)
+        if stream is None:
+            check(actor_id, changes, None, lambda connection_id: False)
+        else:
+            check(actor_id, changes, stream.head, stream.sessions.__contains__)
+        # Nothing fails from here on.
+        for change in changes:
+            if isinstance(change, StreamBegun):
+                self._streams[actor_id] = _Stream(change.epoch)
+            elif isinstance(change, ActorChange):
+                self._change_actor(actor_id, change)
+            elif (stream := self._streams.get(actor_id)) is not None:
+                stream.apply(change)
+
+    async def load_stream(self, actor_id: str) -> StoredStream | None:
+        stream = self._streams.get(actor_id)
+        return None if stream is None else stream.stored()
+
+    async def schedule(self) -> list[ScheduledCall]:
+        return sorted(self._calls.values(), key=lambda call: call.due)
 
     async def delete(self, actor_id: str) -> None:
         actor = self._by_id.pop(actor_id, None)
         if actor is not None:
             del self._ids[actor.name, actor.key]
+            self._streams.pop(actor_id, None)
+            self._calls = {place: call for place, call in self._calls.items() if place[0] != actor_id}
 
     async def close(self) -> None:
         pass
+
+    def _change_actor(self, actor_id: str, change: ActorChange) -> None:
+        match change:
+            case StateChanged(state=state):
+                self._by_id[actor_id] = replace(self._by_id[actor_id], state=state)
+            case Scheduled(call=call):
+                self._calls.pop((actor_id, call.id), None)
+                self._calls[actor_id, call.id] = call
+            case Unscheduled(id=id):
+                self._calls.pop((actor_id, id), None)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The stream of one durable actor."""
+
+    epoch: str
+    first: int = 1
+    head: int = 0
+    events: deque[StoredEvent] = field(default_factory=deque)
+    sessions: dict[str, StoredSession] = field(default_factory=dict)
+
+    def stored(self) -> StoredStream:
+        sessions = (
+            replace(session, subscriptions=_in_order(self._wanted(session)))
+            for session in self.sessions.values()
+        )
+        return StoredStream(self.epoch, self.head, tuple(self.events), tuple(sessions))
+
+    def apply(self, change: StreamChange) -> None:
+        match change:
+            case EventAppended(event=event):
+                self.events.append(event)
+                self.head = event.offset
+            case Trimmed(first=first):
+                self.first = max(self.first, min(first, self.head + 1))
+                while self.events and self.events[0].offset < self.first:
+                    self.events.popleft()
+            case SessionOpened(session=session):
+                self.sessions[session.connection_id] = session
+            case SessionEnded(connection_id=connection_id):
+                self.sessions.pop(connection_id, None)
+            case StreamBegun():
+                raise AssertionError("a stream does not begin twice")
+            case _:
+                if (session_now := self.sessions.get(change.connection_id)) is not None:
+                    self.sessions[change.connection_id] = self._changed(session_now, change)
+
+    def _changed(self, session: StoredSession, change: SessionChange) -> StoredSession:
+        match change:
+            case Subscribed(name=name, offset=offset):
+                return replace(session, subscriptions=self._listening(session, name, offset))
+            case Unsubscribed(name=name, offset=offset):
+                intervals = (
+                    replace(interval, until=offset)
+                    if interval.name == name and interval.until is None
+                    else interval
+                    for interval in session.subscriptions
+                )
+                return replace(session, subscriptions=tuple(intervals))
+            case ConnStateChanged(state=state):
+                return replace(session, state=state)
+            case RequestBegun(id=id):
+                return replace(session, newest_request=max(session.newest_request, id))
+            case Replied(id=id, reply=reply, keep=keep):
+                replies = (*session.replies, (id, reply))[-keep:]
+                return replace(session, newest_request=max(session.newest_request, id), replies=replies)
+
+    def _listening(self, session: StoredSession, name: str, offset: int) -> tuple[Subscription, ...]:
+        intervals = self._wanted(session)
+        newest = max((interval for interval in intervals if interval.name == name), key=_since, default=None)
+        if newest is None or (newest.until is not None and newest.until < offset):
+            return (*intervals, Subscription(name, offset))
+        # It listens already, or again from where it left off.
+        return tuple(
+            replace(interval, until=None) if interval is newest else interval for interval in intervals
+        )
+
+    def _wanted(self, session: StoredSession) -> tuple[Subscription, ...]:
+        """Return the intervals with an offset in them that is kept or to come."""
+        return tuple(
+            interval
+            for interval in session.subscriptions
+            if interval.until is None or interval.until >= max(interval.since + 1, self.first)
+        )
+
+
+def _since(interval: Subscription) -> int:
+    return interval.since
+
+
+def _in_order(intervals: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+    return tuple(sorted(intervals, key=lambda interval: (interval.name, interval.since)))

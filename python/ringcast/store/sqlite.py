@@ -5,143 +5,123 @@ A database file belongs to one server at a time; nothing here arbitrates between
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, get_args
 
 import orjson
 
-from ..errors import ActorAlreadyExists, ActorNotFound
-from .interface import Store, StoredActor
+from ..errors import ActorAlreadyExists
+from .interface import Store
+from .journal import commit, delete
+from .records import Change, ScheduledCall, StoredActor, StoredStream
+from .recovery import find_actor, load_actor, load_schedule, load_stream
+from .schema import checksum, prepare
+from .transactions import DatabaseThread
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "Synchronous"]
 
-SCHEMA_VERSION: Final = 1
+Synchronous = Literal["full", "normal"]
 
-_SCHEMA: Final = """
-create table if not exists ringcast_schema (version integer not null);
-create table if not exists actor (
-    actor_id text primary key,
-    name text not null,
-    key text not null,
-    state blob not null,
-    unique (name, key)
-) without rowid;
-"""
 _BUSY_TIMEOUT_S: Final = 5.0
-
-ResultT = TypeVar("ResultT")
 
 
 class SqliteStore(Store):
     """Keep actors in the SQLite file at `path`, which is made when it does not exist.
 
-    Raises `OSError` or `sqlite3.Error` from `open` when the file cannot be used, and `RuntimeError` when it
-    was written by a newer version of this package.
+    With `synchronous="full"` what is committed outlives a power cut. With `"normal"` it outlives the process
+    alone: a power cut may take the last commits, though it harms none before them. Clients may then have seen
+    events that the stream no longer has. Raises `ValueError` for anything else.
+
+    `open` raises `OSError` or `sqlite3.Error` when the file cannot be used, and `RuntimeError` when it was
+    written by a newer version of this package.
     """
 
-    def __init__(self, path: str | os.PathLike[str] = "ringcast.db") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] = "ringcast.db", *, synchronous: Synchronous = "full"
+    ) -> None:
+        if synchronous not in get_args(Synchronous):
+            raise ValueError(f"synchronous is 'full' or 'normal', not {synchronous!r}")
         self.path = Path(path)
-        self._thread: ThreadPoolExecutor | None = None
-        # Made, used and closed on the thread alone.
-        self._database: sqlite3.Connection | None = None
+        self.synchronous: Synchronous = synchronous
+        self._thread: DatabaseThread | None = None
 
     async def open(self) -> None:
         if self._thread is not None:
             return
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringcast-sqlite")
+        self._thread = DatabaseThread(self._connect)
         try:
-            await self._run(self._open)
+            await self._thread.open()
         except BaseException:
             await self.close()
             raise
 
     async def create(self, actor: StoredActor) -> None:
-        row = actor.actor_id, actor.name, _key_text(actor.key), actor.state
+        row = (actor.actor_id, actor.name, _key_text(actor.key), actor.state)
+        crc = checksum(actor.actor_id, actor.state)
 
         def insert(database: sqlite3.Connection) -> None:
             try:
-                database.execute("insert into actor (actor_id, name, key, state) values (?, ?, ?, ?)", row)
+                database.execute(
+                    "insert into actor (actor_id, name, key, state, crc) values (?, ?, ?, ?, ?)", (*row, crc)
+                )
             except sqlite3.IntegrityError:
                 raise ActorAlreadyExists(
                     f"a {actor.name} with the key {list(actor.key)!r} or this id exists already"
                 ) from None
 
-        await self._run(insert)
+        await self._opened.write(insert)
 
     async def load(self, actor_id: str) -> StoredActor | None:
-        return await self._one("actor_id = ?", (actor_id,))
+        return await self._opened.read(lambda database: load_actor(database, actor_id))
 
     async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
-        return await self._one("name = ? and key = ?", (name, _key_text(key)))
+        key_text = _key_text(key)
+        return await self._opened.read(lambda database: find_actor(database, name, key_text))
 
-    async def save(self, actor_id: str, state: bytes) -> None:
-        def update(database: sqlite3.Connection) -> int:
-            return database.execute(
-                "update actor set state = ? where actor_id = ?", (state, actor_id)
-            ).rowcount
+    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
+        # A copy: it is read on the thread, some time later.
+        taken = tuple(changes)
+        await self._opened.write(lambda database: commit(database, actor_id, taken))
 
-        if await self._run(update) == 0:
-            raise ActorNotFound(f"the store has no actor with the id {actor_id!r}")
+    async def load_stream(self, actor_id: str) -> StoredStream | None:
+        return await self._opened.read(lambda database: load_stream(database, actor_id))
+
+    async def schedule(self) -> list[ScheduledCall]:
+        return await self._opened.read(load_schedule)
 
     async def delete(self, actor_id: str) -> None:
-        def remove(database: sqlite3.Connection) -> None:
-            database.execute("delete from actor where actor_id = ?", (actor_id,))
-
-        await self._run(remove)
+        await self._opened.write(lambda database: delete(database, actor_id))
 
     async def close(self) -> None:
         thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        # The single thread runs in order: what was begun before is done when this is.
-        await asyncio.get_running_loop().run_in_executor(thread, self._close)
-        thread.shutdown(wait=True)
+        if thread is not None:
+            await thread.close()
 
-    async def _one(self, where: str, values: tuple[str, ...]) -> StoredActor | None:
-        def select(database: sqlite3.Connection) -> tuple[str, str, str, bytes] | None:
-            found = database.execute(f"select actor_id, name, key, state from actor where {where}", values)
-            row: tuple[str, str, str, bytes] | None = found.fetchone()
-            return row
-
-        row = await self._run(select)
-        return (
-            None if row is None else StoredActor(row[0], row[1], tuple(orjson.loads(row[2])), bytes(row[3]))
-        )
-
-    async def _run(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+    @property
+    def _opened(self) -> DatabaseThread:
         if self._thread is None:
             raise RuntimeError(f"the store {self.path} is not open")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._on_thread, work)
+        return self._thread
 
-    def _on_thread(self, work: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
-        if self._database is None:
-            # Autocommit: each statement is a transaction of its own.
-            self._database = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        return work(self._database)
-
-    def _open(self, database: sqlite3.Connection) -> None:
-        database.execute("pragma journal_mode = wal")
-        # Durable over a crash of the process; a power cut may take the last transactions, and harms none
-        # before.
-        database.execute("pragma synchronous = normal")
-        database.executescript(_SCHEMA)
-        row = database.execute("select version from ringcast_schema").fetchone()
-        if row is None:
-            database.execute("insert into ringcast_schema (version) values (?)", (SCHEMA_VERSION,))
-        elif row[0] != SCHEMA_VERSION:
-            raise RuntimeError(
-                f"{self.path} has schema version {row[0]}; this Ringcast reads version {SCHEMA_VERSION}"
-            )
-
-    def _close(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+    def _connect(self) -> sqlite3.Connection:
+        # Autocommit: transactions begin and end where this package says so.
+        database = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            database.execute("pragma journal_mode = wal")
+            database.execute(f"pragma synchronous = {self.synchronous}")
+            # On macOS, a disk keeps what it was told to sync in its cache unless asked this way; elsewhere it
+            # changes nothing.
+            database.execute(f"pragma fullfsync = {self.synchronous == 'full':d}")
+            # A damaged page is noticed when it is read, and not by what comes of it.
+            database.execute("pragma cell_size_check = on")
+            prepare(database, self.path)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
 
 def _key_text(key: tuple[str, ...]) -> str:

@@ -1,0 +1,227 @@
+"""What a store keeps, and the changes that a commit is made of: pure data.
+
+What the bytes in it mean is for those who gave them. Which changes fit together is in `rules.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+__all__ = [
+    "REPLIES_KEPT",
+    "Change",
+    "ConnStateChanged",
+    "EventAppended",
+    "Replied",
+    "RequestBegun",
+    "Scheduled",
+    "ScheduledCall",
+    "SessionEnded",
+    "SessionOpened",
+    "StateChanged",
+    "StoredActor",
+    "StoredEvent",
+    "StoredSession",
+    "StoredStream",
+    "StreamBegun",
+    "Subscribed",
+    "Subscription",
+    "Trimmed",
+    "Unscheduled",
+    "Unsubscribed",
+]
+
+REPLIES_KEPT: Final = 256
+"""How many replies of a session are kept where a change does not say."""
+
+
+@dataclass(slots=True, frozen=True)
+class StoredActor:
+    """One actor as it is kept: `name` is its class's, `state` is serialised."""
+
+    actor_id: str
+    name: str
+    key: tuple[str, ...]
+    state: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class StoredEvent:
+    """One event of a durable actor, encoded as it went out. An encoding that nobody used is None."""
+
+    offset: int
+    name: str
+    json: bytes | None
+    msgpack: bytes | None
+    only: tuple[str, ...] | None = None
+    """Ids of the connections that it is for; None for all that are subscribed."""
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Subscription:
+    """From when to when a session listened for a name: for events after `since`, and up to `until`."""
+
+    name: str
+    since: int
+    until: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class StoredSession:
+    """One client's session with a durable actor."""
+
+    connection_id: str
+    token: str
+    encoding: str
+    """The name of a `protocol.Encoding`."""
+    params: bytes
+    state: bytes
+    """The connection's, as `StateType.dump` writes it."""
+    offset: int
+    """The stream's newest offset when the session was opened."""
+    subscriptions: tuple[Subscription, ...] = ()
+    """By name, and of one name the oldest first. What ended before the oldest event that is kept is gone."""
+    newest_request: int = 0
+    """The highest id of a request that has begun."""
+    replies: tuple[tuple[int, bytes], ...] = ()
+    """Ids of answered requests with their replies, in the order in which they were answered."""
+
+
+@dataclass(slots=True, frozen=True)
+class StoredStream:
+    """What is left of a durable actor's stream: consecutive events up to `head`, and the open sessions."""
+
+    epoch: str
+    head: int
+    events: tuple[StoredEvent, ...]
+    sessions: tuple[StoredSession, ...]
+    """In the order in which they were opened."""
+
+
+@dataclass(slots=True, frozen=True)
+class ScheduledCall:
+    """An action that an actor will run."""
+
+    id: str
+    """Unique within the actor."""
+    actor_id: str
+    due: float
+    """Seconds since 1970, UTC."""
+    action: str
+    args: bytes
+    """A JSON array."""
+
+
+@dataclass(slots=True, frozen=True)
+class StateChanged:
+    """The actor's state is another one."""
+
+    state: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class StreamBegun:
+    """A new epoch begins with offset 1: forget every event and session that the actor's stream had."""
+
+    epoch: str
+
+
+@dataclass(slots=True, frozen=True)
+class EventAppended:
+    """The stream has a new event; its offset is the head's plus one."""
+
+    event: StoredEvent
+
+
+@dataclass(slots=True, frozen=True)
+class Trimmed:
+    """Events below `first` are wanted no more, nor are subscriptions that ended before it."""
+
+    first: int
+
+
+@dataclass(slots=True, frozen=True)
+class SessionOpened:
+    """A new session, which comes without subscriptions and replies. Its connection's id is not in use."""
+
+    session: StoredSession
+
+
+@dataclass(slots=True, frozen=True)
+class SessionEnded:
+    """The session is over: everything that was kept for it goes.
+
+    Nothing happens when it is not there, neither here nor with the changes below: a session may end while a
+    request of it runs.
+    """
+
+    connection_id: str
+
+
+@dataclass(slots=True, frozen=True)
+class Subscribed:
+    """The session listens for what comes after `offset`. One that listens already goes on."""
+
+    connection_id: str
+    name: str
+    offset: int
+
+
+@dataclass(slots=True, frozen=True)
+class Unsubscribed:
+    """The session listens no more for what comes after `offset`."""
+
+    connection_id: str
+    name: str
+    offset: int
+
+
+@dataclass(slots=True, frozen=True)
+class ConnStateChanged:
+    """The state of the session's connection is another one."""
+
+    connection_id: str
+    state: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class RequestBegun:
+    """A request has been taken up. Whatever becomes of it, it must not run a second time."""
+
+    connection_id: str
+    id: int
+
+
+@dataclass(slots=True, frozen=True)
+class Replied:
+    """A request has been answered, and so it has begun. Older replies go until the session has `keep`."""
+
+    connection_id: str
+    id: int
+    reply: bytes
+    keep: int = REPLIES_KEPT
+
+
+@dataclass(slots=True, frozen=True)
+class Scheduled:
+    """An action of the committing actor is to run. A call with the same id is replaced."""
+
+    call: ScheduledCall
+
+
+@dataclass(slots=True, frozen=True)
+class Unscheduled:
+    """The call has run or is cancelled. Nothing happens when there is none."""
+
+    id: str
+
+
+ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled
+"""What any actor can commit."""
+SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | RequestBegun | Replied
+StreamChange: TypeAlias = StreamBegun | EventAppended | Trimmed | SessionOpened | SessionEnded | SessionChange
+"""What only an actor with a stream can commit."""
+Change: TypeAlias = ActorChange | StreamChange
+"""One part of a commit."""

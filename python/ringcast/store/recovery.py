@@ -1,0 +1,163 @@
+"""Rows of a SQLite store read back, and nothing given out that is not exactly what was committed.
+
+Writing them is the business of `journal.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from .interface import JournalCorrupt, StateCorrupt
+from .records import ScheduledCall, StoredActor, StoredEvent, StoredSession, StoredStream, Subscription
+from .schema import checksum
+from .stream_row import StreamRow
+
+__all__ = ["find_actor", "load_actor", "load_schedule", "load_stream"]
+
+_log = logging.getLogger("ringcast.store")
+
+_PRIMARY_CODE: Final = 0xFF
+
+
+def load_actor(database: sqlite3.Connection, actor_id: str) -> StoredActor | None:
+    """Return the actor with this id. Raises `StateCorrupt`."""
+    return _actor(database, "actor_id = ?", actor_id)
+
+
+def find_actor(database: sqlite3.Connection, name: str, key: str) -> StoredActor | None:
+    """Return the actor with this name and key as it is stored. Raises `StateCorrupt`."""
+    return _actor(database, "name = ? and key = ?", name, key)
+
+
+def load_schedule(database: sqlite3.Connection) -> list[ScheduledCall]:
+    """Return all scheduled calls. One that is damaged is logged and left out: it must not run."""
+    calls = []
+    for *row, crc in database.execute(
+        "select actor_id, id, due, action, args, crc from scheduled_call order by due, number"
+    ):
+        actor_id, id, due, action, args = row
+        if checksum(*row) == crc:
+            calls.append(ScheduledCall(id, actor_id, due, action, args))
+        else:
+            _log.error("the scheduled call %r of %r has a bad checksum and is not run", id, actor_id)
+    return calls
+
+
+def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | None:
+    """Return the stream of an actor. Raises `JournalCorrupt`, also where the file is damaged there."""
+    try:
+        stream = StreamRow.read(database, actor_id)
+        if stream is None:
+            return None
+        events = tuple(_events(database, stream))
+        sessions = _Sessions(database, stream).read()
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+        raise JournalCorrupt(f"the stream of {actor_id} cannot be read: {error}") from error
+    return StoredStream(stream.epoch, stream.head, events, sessions)
+
+
+def _actor(database: sqlite3.Connection, where: str, *values: str) -> StoredActor | None:
+    found = database.execute(f"select actor_id, name, key, state, crc from actor where {where}", values)
+    row = found.fetchone()
+    if row is None:
+        return None
+    actor_id, name, key, state, crc = row
+    if checksum(actor_id, state) != crc:
+        raise StateCorrupt(f"the state of {actor_id} has a bad checksum")
+    return StoredActor(actor_id, name, tuple(orjson.loads(key)), state)
+
+
+def _events(database: sqlite3.Connection, stream: StreamRow) -> Iterator[StoredEvent]:
+    due = stream.first
+    for *row, crc in database.execute(
+        "select stream, offset, name, json, msgpack, only, exclude, crc from event"
+        " where stream = ? order by offset",
+        (stream.number,),
+    ):
+        offset = row[1]
+        if checksum(stream.epoch, *row) != crc:
+            raise _corrupt(stream, f"the event at {due} has a bad checksum")
+        if offset != due:
+            raise _corrupt(stream, f"there is the event {offset} where {due} should be")
+        if offset > stream.head:
+            raise _corrupt(stream, f"there is the event {offset}, and the head is {stream.head}")
+        _, _, name, json, msgpack, only, exclude = row
+        yield StoredEvent(offset, name, json, msgpack, _names(only), _names(exclude) or ())
+        due += 1
+    if due != stream.head + 1:
+        raise _corrupt(stream, f"the event {due} is missing, and the head is {stream.head}")
+
+
+class _Sessions:
+    """Reads the sessions of one stream from four tables, and adds up their checksums."""
+
+    def __init__(self, database: sqlite3.Connection, stream: StreamRow) -> None:
+        self._database = database
+        self._stream = stream
+        # Counts again what the stream counts in its digest.
+        self._sum = StreamRow.new(stream.actor_id, stream.epoch)
+
+    def read(self) -> tuple[StoredSession, ...]:
+        subscriptions: defaultdict[int, list[Subscription]] = defaultdict(list)
+        for session, name, since, until in self._rows(
+            "subscription", "session, name, since, until", "session, name, since"
+        ):
+            subscriptions[session].append(Subscription(name, since, until))
+        replies: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
+        for session, _, request, reply in self._rows(
+            "reply", "session, number, request, reply", "session, number"
+        ):
+            replies[session].append((request, reply))
+        newest_requests = dict(self._rows("record", "session, newest_request", "session"))
+        states = dict(self._rows("session", "number, state", "number", crc="state_crc"))
+        sessions = tuple(
+            StoredSession(
+                *(connection_id, token, encoding, params, states[number], offset),
+                subscriptions=tuple(subscriptions[number]),
+                newest_request=newest_requests.get(number, 0),
+                replies=tuple(replies[number]),
+            )
+            for number, connection_id, token, encoding, offset, params in self._rows(
+                "session", "number, connection_id, token, encoding, offset, params", "number"
+            )
+        )
+        if self._sum.digest != self._stream.digest:
+            raise _corrupt(self._stream, "rows about its sessions are missing, or older than its head")
+        return sessions
+
+    def _rows(self, table: str, columns: str, order: str, crc: str = "crc") -> list[Any]:
+        rows = []
+        for stream, *row, found in self._database.execute(
+            f"select stream, {columns}, {crc} from {table} where stream = ? order by {order}",
+            (self._stream.number,),
+        ):
+            if checksum(stream, *row) != found:
+                raise _corrupt(self._stream, f"a row of the table {table} has a bad checksum")
+            self._sum.add(found)
+            rows.append(row)
+        return rows
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Tell whether the file is damaged, and not merely out of reach for the moment."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        # Python's own: a text that is not UTF-8.
+        return isinstance(error, sqlite3.OperationalError)
+    return code & _PRIMARY_CODE in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(orjson.loads(text))
+
+
+def _corrupt(stream: StreamRow, what: str) -> JournalCorrupt:
+    return JournalCorrupt(f"the stream of {stream.actor_id} in epoch {stream.epoch}: {what}")

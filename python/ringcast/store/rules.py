@@ -1,0 +1,89 @@
+"""Which changes may be committed, so that all stores refuse the same: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .records import (
+    Change,
+    EventAppended,
+    Replied,
+    Scheduled,
+    SessionEnded,
+    SessionOpened,
+    StoredSession,
+    StreamBegun,
+    Subscribed,
+    Trimmed,
+    Unsubscribed,
+)
+
+__all__ = ["check"]
+
+
+def check(actor_id: str, changes: Sequence[Change], head: int | None, is_open: Callable[[str], bool]) -> None:
+    """Raise `ValueError` if these changes, in this order, do not fit the actor's stream.
+
+    `head` is the stream's newest offset, None where none has begun; `is_open` tells of a connection's id
+    whether it has a session now.
+    """
+    stream = _Stream(head, is_open)
+    for change in changes:
+        if isinstance(change, Scheduled):
+            if change.call.actor_id != actor_id:
+                raise ValueError(f"{actor_id!r} commits a scheduled call of {change.call.actor_id!r}")
+        else:
+            stream.check(change)
+
+
+class _Stream:
+    """A stream as it would be after the changes so far."""
+
+    def __init__(self, head: int | None, is_open: Callable[[str], bool]) -> None:
+        self._head = head
+        self._was_open = is_open
+        # The sessions that one of the changes has opened or ended.
+        self._changed: dict[str, bool] = {}
+
+    def check(self, change: Change) -> None:
+        match change:
+            case StreamBegun():
+                self._head, self._was_open = 0, _never
+                self._changed.clear()
+            case EventAppended(event=event):
+                if event.offset != self._begun() + 1:
+                    raise ValueError(f"the event has the offset {event.offset}, the head is {self._head}")
+                self._head = event.offset
+            case Trimmed():
+                self._begun()
+            case SessionOpened(session=session):
+                self._check_new(session)
+                self._changed[session.connection_id] = True
+            case SessionEnded(connection_id=connection_id):
+                self._changed[connection_id] = False
+            case Subscribed(offset=offset) | Unsubscribed(offset=offset):
+                if self._head is not None and not 0 <= offset <= self._head:
+                    raise ValueError(f"a subscription changes at {offset}, the head is {self._head}")
+            case Replied(keep=keep) if keep < 1:
+                raise ValueError("the newest reply is always kept")
+            case _:
+                pass
+
+    def _check_new(self, session: StoredSession) -> None:
+        if not 0 <= session.offset <= self._begun():
+            raise ValueError(f"a session is opened at {session.offset}, the head is {self._head}")
+        if session.subscriptions or session.replies:
+            raise ValueError("a session is opened with subscriptions or replies")
+        if self._changed.get(session.connection_id) or (
+            session.connection_id not in self._changed and self._was_open(session.connection_id)
+        ):
+            raise ValueError(f"the connection {session.connection_id!r} has a session already")
+
+    def _begun(self) -> int:
+        if self._head is None:
+            raise ValueError("the actor has no stream yet")
+        return self._head
+
+
+def _never(connection_id: str) -> bool:
+    return False

@@ -1,0 +1,167 @@
+"""The tables of a SQLite store, made new or brought up to date from those of an earlier version.
+
+What is in the rows is the business of `journal.py` and `recovery.py`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import msgpack  # type: ignore[import-untyped]
+
+__all__ = ["SCHEMA_VERSION", "STREAM_TABLES", "checksum", "prepare"]
+
+SCHEMA_VERSION: Final = 2
+
+STREAM_TABLES: Final = ("event", "session", "subscription", "record", "reply")
+"""The tables that have a column `stream`: all that belongs to one, but the stream itself."""
+
+_ACTOR: Final = """
+create table actor (
+    actor_id text primary key,
+    name text not null,
+    key text not null,
+    state blob not null,
+    unique (name, key)
+) without rowid
+"""
+
+# One row for each part of what is kept, so that a commit writes what it changes and nothing else. Each row
+# has the checksum of its other columns. Streams are named by a number that is never given again: a new epoch
+# begins beside what may be left of a damaged one.
+_VERSION_2: Final = (
+    "alter table actor add column crc integer not null default 0",
+    "update actor set crc = checksum(actor_id, state)",
+    """
+    create table stream (
+        actor_id text primary key,
+        number integer not null,
+        epoch text not null,
+        first integer not null, -- the oldest offset that is kept
+        head integer not null, -- the newest
+        opened integer not null, -- how many sessions it ever had
+        digest integer not null, -- over the checksums of all rows about sessions
+        crc integer not null
+    ) without rowid
+    """,
+    """
+    create table event (
+        stream integer not null,
+        offset integer not null,
+        name text not null,
+        json blob,
+        msgpack blob,
+        only text,
+        exclude text,
+        crc integer not null,
+        primary key (stream, offset)
+    ) without rowid
+    """,
+    """
+    create table session (
+        stream integer not null,
+        number integer not null, -- in the order in which they were opened
+        connection_id text not null,
+        token text not null,
+        encoding text not null,
+        offset integer not null,
+        params blob not null,
+        crc integer not null,
+        state blob not null,
+        state_crc integer not null,
+        primary key (stream, number),
+        unique (stream, connection_id)
+    ) without rowid
+    """,
+    """
+    create table subscription (
+        stream integer not null,
+        session integer not null,
+        name text not null,
+        since integer not null,
+        until integer,
+        crc integer not null,
+        primary key (stream, session, name, since)
+    ) without rowid
+    """,
+    "create index subscription_ended on subscription (stream, until) where until is not null",
+    # Apart from the session, because it changes with every request.
+    """
+    create table record (
+        stream integer not null,
+        session integer not null,
+        newest_request integer not null,
+        crc integer not null,
+        primary key (stream, session)
+    ) without rowid
+    """,
+    """
+    create table reply (
+        stream integer not null,
+        session integer not null,
+        number integer not null, -- in the order in which they were given
+        request integer not null,
+        reply blob not null,
+        crc integer not null,
+        primary key (stream, session, number)
+    ) without rowid
+    """,
+    """
+    create table scheduled_call (
+        number integer primary key, -- in the order in which they were made
+        actor_id text not null,
+        id text not null,
+        due real not null,
+        action text not null,
+        args blob not null,
+        crc integer not null,
+        unique (actor_id, id)
+    )
+    """,
+)
+
+
+def checksum(*columns: str | bytes | int | float | None) -> int:
+    """Return the CRC-32 of a row's columns, each with its type and length."""
+    packed: bytes = msgpack.packb(columns)
+    return crc32(packed)
+
+
+def prepare(database: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or bring them up to date. Raises `RuntimeError` if a newer version made them."""
+    database.create_function("checksum", -1, checksum, deterministic=True)
+    database.execute("begin immediate")
+    try:
+        _bring_up_to_date(database, path)
+        database.execute("commit")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("rollback")
+        raise
+
+
+def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
+    version = _version(database)
+    if version > SCHEMA_VERSION:
+        raise RuntimeError(f"{path} has schema version {version}; this Ringcast reads up to {SCHEMA_VERSION}")
+    if version < 1:
+        database.execute(_ACTOR)
+    if version < 2:
+        for statement in _VERSION_2:
+            database.execute(statement)
+    if version < SCHEMA_VERSION:
+        database.execute("delete from ringcast_schema")
+        database.execute("insert into ringcast_schema (version) values (?)", (SCHEMA_VERSION,))
+
+
+def _version(database: sqlite3.Connection) -> int:
+    database.execute("create table if not exists ringcast_schema (version integer not null)")
+    row: tuple[Any] | None = database.execute("select version from ringcast_schema").fetchone()
+    if row is not None:
+        return int(row[0])
+    # The first version wrote its number last: without one, it may have been killed before.
+    made = database.execute("select 1 from sqlite_master where type = 'table' and name = 'actor'").fetchone()
+    return 0 if made is None else 1
