@@ -74,6 +74,14 @@ class Actor(ActorScope[StateT, ConnStateT]):
     (`skip`).
     """
 
+    durable: ClassVar[bool] = False
+    """Set it to True in a class whose events and sessions shall outlive the server.
+
+    An event is then fanned out once the store has it, together with the state and the replies of its action;
+    after a crash the stream goes on where it was, and clients resume without a gap. Actions and hooks of a
+    durable actor take turns, async ones too: each runs from start to end before the next begins.
+    """
+
     __ringcast_stream__: ClassVar[StreamOptions] = StreamOptions()
     __ringcast_scope__: ClassVar[dict[str, Any]] = {}
 

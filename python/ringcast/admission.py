@@ -42,10 +42,7 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
 
 async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | None) -> None:
     """Make a new session; `reason` says why it stands in place of an earlier one."""
-    if request.resume is not None and request.lookup == "create":
-        # It was created by the connection that is resumed here.
-        request = replace(request, lookup="get_or_create")
-    actor = await gateway.find_actor(request)
+    actor = await gateway.find_actor(_not_creating(request))
     if link.lost:
         return
     member = await actor.admit(request.params)
@@ -53,6 +50,9 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
         return
     session = Session(gateway, actor, member, link.encoding)
     stream = actor.stream
+    await actor.prepare(link.encoding)
+    if link.lost:
+        return
     # Read before `open`, so that an event between the two is before the position and not lost after it.
     offset = stream.head
     session.number = stream.open(link.encoding.index)
@@ -64,30 +64,44 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
             return
         # Every name is listened for now, and no hook that sends anything has run: what the snapshot does not
         # tell of will be delivered.
-        snapshot = _snapshot(session)
+        snapshot, position = await actor.snapshot(member, session.encoding)
         if snapshot is not None:
-            offset = stream.head
+            offset = position
         await actor.join(member)
         joined = True
+        session.token = secrets.token_urlsafe(_TOKEN_BYTES)
+        actor.keep(member, session.token, session.encoding)
     finally:
         # A connection that never was: the actor has not seen it and is told nothing.
         if not joined:
             session.ended = True
             stream.close(session.number)
+    if actor.durable:
+        await actor.settled()
     if link.lost or session.ended:
         # No client knows the token of this session, so that none can come back to it.
         session.end(None)
         actor.leave(member)
         return
-    session.token = secrets.token_urlsafe(_TOKEN_BYTES)
     gateway.sessions[session.token] = session
     gap = Gap(_gap_reason(reason, request.resume, stream.epoch)) if request.resume is not None else None
     session.attach(link, _answer(session, offset, None, gap, refused, snapshot))
 
 
+def _not_creating(request: Connect) -> Connect:
+    if request.resume is not None and request.lookup == "create":
+        # It was created by the connection that is resumed here.
+        return replace(request, lookup="get_or_create")
+    return request
+
+
 async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
     """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
     session = gateway.sessions.get(resume.session)
+    if session is None:
+        # A durable actor that does not run has kept its sessions: they are there once it does.
+        await gateway.find_actor(_not_creating(request))
+        session = gateway.sessions.get(resume.session)
     # The look-up is by hash; comparing again in constant time costs nothing and leaks nothing.
     if session is None or not hmac.compare_digest(session.token.encode(), resume.session.encode()):
         return "session_expired"
@@ -104,41 +118,41 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     session.hold()
     try:
         refused = await _subscribe(session, request.subscriptions)
+        if session.ended:
+            return "session_expired"
+        if not link.lost:
+            await _take_up(session, link, request, resume.offset, refused)
     finally:
         session.wait()
-    if session.ended:
-        return "session_expired"
-    if not link.lost:
-        _take_up(session, link, request, resume.offset, refused)
     return None
 
 
-def _take_up(
+async def _take_up(
     session: Session, link: Link, request: Connect, offset: int, refused: dict[str, dict[str, Any]]
 ) -> None:
-    stream = session.actor.stream
+    actor, stream = session.actor, session.actor.stream
     if offset > stream.head:
         raise ProtocolError("resume.offset is ahead of the stream")
     session.keep_subscriptions(request.subscriptions)
+    if actor.durable:
+        await actor.settled()
+        if link.lost or session.ended:
+            return
     replayed, lost_first, lost_last = stream.resume(session.number, offset)
     gap = snapshot = None
     if lost_first:
         gap = Gap("ring_overflow", lost_first, lost_last)
         offset = lost_last
-        snapshot = _snapshot(session)
+        snapshot, position = await actor.snapshot(session.member, session.encoding)
     if snapshot is not None:
         # It stands for what is retained as well: that would be applied a second time.
-        answer = _answer(session, stream.head, None, gap, refused, snapshot)
+        answer = _answer(session, position, None, gap, refused, snapshot)
+        await actor.settled()
+        if link.lost or session.ended:
+            return
     else:
         answer = _answer(session, offset, replayed, gap, refused)
     session.attach(link, answer)
-
-
-def _snapshot(session: Session) -> Any:
-    """Return a copy of the actor's snapshot, or None. Raises what the hook raised, or the encoder raises."""
-    value = session.actor.snapshot(session.member)
-    # Encoded now: what the hook returned may be the state itself, which goes on changing.
-    return None if value is None else session.encoding.decode(session.encoding.encode(value))
 
 
 async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -14,10 +14,11 @@ from .event import check_event_name
 from .typevars import ConnStateT
 
 if TYPE_CHECKING:
+    from .durable import DurableStream
     from .event import Emitter
     from .seam import Attachment
 
-__all__ = ["Connection", "Connections", "Phase", "Selection", "numbers_of"]
+__all__ = ["Connection", "Connections", "KeptConnection", "Phase", "Selection", "numbers_of"]
 
 
 class Phase(Enum):
@@ -85,9 +86,43 @@ class Connection(Generic[ConnStateT]):
         if self._attachment is not None:
             self._attachment.end(code)
 
+    def suspend(self, code: CloseCode) -> None:
+        """Let go of the client until the actor runs again. For the actor's instance only."""
+        if self._attachment is not None:
+            self._attachment.suspend(code)
+
     def __repr__(self) -> str:
         # Without params and state, which may hold secrets: this goes to logs.
         return f"<Connection {self.id} {self._phase.name.lower()}>"
+
+
+class KeptConnection(Connection[ConnStateT]):
+    """A connection of a durable actor: its state is kept with its session."""
+
+    __slots__ = ("_state", "_stream", "kept_state")
+
+    def __init__(
+        self, id: str, params: Any, state: ConnStateT, emitter: Emitter, stream: DurableStream
+    ) -> None:
+        self._stream = stream
+        self.kept_state = b""
+        """What the store has of its state."""
+        super().__init__(id, params, state, emitter)
+
+    @property
+    def state(self) -> ConnStateT:
+        # Whoever reads it may change it.
+        self._stream.touched.add(self)
+        return self._state
+
+    @state.setter
+    def state(self, state: ConnStateT) -> None:
+        self._stream.touched.add(self)
+        self._state = state
+
+    def bind(self, attachment: Attachment, number: int) -> None:
+        super().bind(attachment, number)
+        self._stream.introduce(number, self.id)
 
 
 def numbers_of(connections: Connection[Any] | Iterable[Connection[Any]] | None) -> tuple[int, ...]:

@@ -73,6 +73,7 @@ class ActorDefinition:
     """By hook: the name of the parameter that takes a value from outside, and its check."""
     events: frozenset[str]
     stream: StreamOptions
+    durable: bool
 
     def checked(self, hook: str, what: str, value: Any) -> Any:
         """Return `value` as `hook` annotates it. Raises `ValidationError` that begins with `what`."""
@@ -115,6 +116,7 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         hook_values=_hook_values(name, hooks, names),
         events=_events(cls),
         stream=cls.__ringcast_stream__,
+        durable=_durable(cls),
     )
 
 
@@ -201,6 +203,12 @@ def _actions(cls: type[Actor[Any, Any]], names: Mapping[str, Any]) -> dict[str, 
                     f"{cls.__name__}: the actions {other.name} and {name} both answer to {wire_name!r}"
                 )
     return actions
+
+
+def _durable(cls: type[Actor[Any, Any]]) -> bool:
+    if not isinstance(cls.durable, bool):
+        raise DefinitionError(f"{cls.__name__}.durable is True or False, not {cls.durable!r}")
+    return cls.durable
 
 
 def _hooks(cls: type[Actor[Any, Any]]) -> Hooks:

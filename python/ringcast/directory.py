@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorAlreadyExists, ActorNotFound, CloseCode, ConnectionClosed
-from .faults import contained, from_store
+from .faults import StoreFault, contained, from_store
 from .instance import ActorInstance
 from .protocol import Connect
 from .seam import Node
-from .store import StoredActor
+from .store import JournalCorrupt, StoredActor, StoredStream
 
 __all__ = ["Directory"]
 
@@ -130,7 +130,8 @@ class Directory:
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
         actor_id = secrets.token_hex(12) if stored is None else stored.actor_id
-        instance = ActorInstance(definition, actor_id, place[1], self._node)
+        kept = None if stored is None else await self._kept_stream(definition, actor_id)
+        instance = ActorInstance(definition, actor_id, place[1], self._node, kept)
         try:
             await self._run_start(instance, stored, request.input)
         except BaseException:
@@ -139,6 +140,21 @@ class Directory:
         self._by_place[place] = instance
         self._by_id[actor_id] = instance
         return instance
+
+    async def _kept_stream(self, definition: ActorDefinition, actor_id: str) -> StoredStream | None:
+        if not definition.durable:
+            return None
+        try:
+            return await self._node.store.load_stream(actor_id)
+        except JournalCorrupt as error:
+            # Whoever resumes gets a gap that says so: the stream begins anew.
+            _log.error(
+                "the journal of %s %s is damaged, its events and sessions are lost: %s",
+                definition.name, actor_id, error,
+            )  # fmt: skip
+            return None
+        except Exception as error:
+            raise StoreFault(f"the store raised {type(error).__name__}") from error
 
     async def _run_start(self, instance: ActorInstance, stored: StoredActor | None, input: Any) -> None:
         timeout_s = self._node.config.start_timeout_s

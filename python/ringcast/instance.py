@@ -7,23 +7,26 @@ run, and that each runs once, is the work of `directory.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from enum import Enum
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .action import ActionSpec
-from .connection import Connection, Connections
+from .connection import Connection, Connections, KeptConnection
 from .context import Context
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorDestroyed, CloseCode, OutcomeUnknown, RingcastError, UnknownAction
 from .event import Emitter
 from .faults import USER_FAULTS, ActorLog, Hook, contained, for_client, from_store, was_cancelled
-from .protocol import Call, Connect
+from .keeping import Keeping
+from .protocol import Call, Connect, Encoding
 from .seam import GatewayStream, Node, Respond
 from .state import SavedState
-from .store import StoredActor
+from .store import StoredActor, StoredStream
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -42,18 +45,34 @@ class Status(Enum):
 class ActorInstance:
     """A running actor. Made by the directory, which starts it once and stops it once."""
 
-    def __init__(self, definition: ActorDefinition, actor_id: str, key: tuple[str, ...], node: Node) -> None:
+    def __init__(
+        self,
+        definition: ActorDefinition,
+        actor_id: str,
+        key: tuple[str, ...],
+        node: Node,
+        kept: StoredStream | None = None,
+    ) -> None:
+        """`kept` is what the store has of a durable actor's stream."""
         self.definition = definition
         self.actor_id = actor_id
         self.key = key
         self.node = node
         self.status = Status.STARTING
         self.log = ActorLog(definition.name, actor_id, key)
-        self.stream: GatewayStream = node.open_stream(secrets.token_urlsafe(9), definition)
+        self._keeping = Keeping(self, kept) if definition.durable else None
+        self.stream: GatewayStream = (
+            node.open_stream(secrets.token_urlsafe(9), definition)
+            if self._keeping is None
+            else self._keeping.stream
+        )
         self.emitter = Emitter(self.stream, f"{definition.name} {actor_id}")
         self.conns: Connections[Any] = Connections(self.emitter)
         self.state = SavedState(definition.state, node, actor_id, self.log)
+        if self._keeping is not None:
+            self.state.journal = self._keeping.journal
         # Actions and hooks that are waited for at stop, and background tasks that are cancelled.
+        self._destroyed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self.actor: Actor[Any, Any] = definition.cls.__new__(definition.cls)
@@ -81,6 +100,8 @@ class ActorInstance:
         """Start an actor that the store has."""
         self.actor.__init__()  # type: ignore[misc]
         self.state.load(stored.state)
+        if self._keeping is not None:
+            self._keeping.restore()
         await self._begin()
 
     async def _begin(self) -> None:
@@ -89,12 +110,16 @@ class ActorInstance:
         if self.definition.hooks.on_state_change is not None:
             self.state.settle()
         self.state.start_saving(lambda: bool(self._tasks or self._background))
+        if self._keeping is not None:
+            self._keeping.journal.open()
 
     async def abandon(self) -> None:
         """Let go of an actor whose start failed."""
         self.status = Status.STOPPED
         await _finish(self._background, 0)
         self.emitter.close()
+        if self._keeping is not None:
+            self._keeping.journal.abandon()
         self.stream.shut()
 
     async def stop(self, code: CloseCode, *, destroy: bool = False) -> None:
@@ -107,13 +132,17 @@ class ActorInstance:
         hooks = self.definition.hooks
         timeout_s = self.node.config.shutdown_timeout_s
         await _finish(self._tasks, timeout_s)
-        leaving = [connection for connection in self.conns if self.conns.release(connection)]
+        # A durable actor's connections outlive this process.
+        staying = [] if destroy or self._keeping is None else [*self.conns]
+        leaving = [] if staying else [each for each in self.conns if self.conns.release(each)]
         if hooks.on_disconnect is not None:
             await self._guarded(*(self._hook(hooks.on_disconnect, Context(self, c)) for c in leaving))
         await _finish(self._background, 0)
         # The connections are still open in the stream: a broadcast of `on_stop` reaches their clients.
         await self._guarded(_run_hook(hooks.on_stop, self.actor, self._context, timeout_s=timeout_s))
         self.state.stop_saving()
+        if self._keeping is not None:
+            await self._guarded(self._keeping.journal.close())
         if destroy:
             await self._guarded(self.node.store.delete(self.actor_id))
             await self._guarded(_run_hook(hooks.on_destroy, self.actor, self._context, timeout_s=timeout_s))
@@ -125,12 +154,15 @@ class ActorInstance:
         self.emitter.close()
         for connection in leaving:
             connection.end(code)
+        for connection in staying:
+            connection.suspend(code)
         self.stream.shut()
 
     def destroy(self) -> None:
         """Begin to end this actor for good; the running action may return first."""
         if self.status is Status.RUNNING:
             self.status = Status.STOPPING
+            self._destroyed = True
             self.node.retire(self)
 
     # --- connections ------------------------------------------------------------------------------------
@@ -143,6 +175,10 @@ class ActorInstance:
 
     async def admit(self, params: Any) -> Connection[Any]:
         """Run `on_before_connect` and `create_conn_state`. Raises what refuses the connection."""
+        async with self._turn():
+            return await self._admit(params)
+
+    async def _admit(self, params: Any) -> Connection[Any]:
         definition = self.definition
         what = f"{definition.name} params"
         hooks = definition.hooks
@@ -157,7 +193,10 @@ class ActorInstance:
             state = definition.conn_state.validated_or_constructed(params, "params")
         self._settle()
         self._require_running()
-        return Connection(secrets.token_hex(8), params, state, self.emitter)
+        id = secrets.token_hex(8)
+        if self._keeping is not None:
+            return KeptConnection(id, params, state, self.emitter, self._keeping.stream)
+        return Connection(id, params, state, self.emitter)
 
     def may_subscribe(self, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
         """Ask `can_subscribe`. A hook that raises anything but an error of this package refuses."""
@@ -178,18 +217,29 @@ class ActorInstance:
         except Exception as error:
             raise for_client(error, self.log, hook.name) from None
 
-    def snapshot(self, connection: Connection[Any]) -> Any:
-        """Return what `snapshot` gives for a connection, if there is one. Raises what a client may see."""
+    async def snapshot(self, connection: Connection[Any], encoding: Encoding) -> tuple[Any, int]:
+        """Return what `snapshot` gives for a connection, or None, and the position that belongs to it.
+
+        It is a copy: what the hook returned may be the state itself, which goes on changing. Raises what a
+        client may see.
+        """
         hook = self.definition.hooks.snapshot
         if hook is None:
-            return None
-        try:
-            return hook.start(self.actor, Context(self, connection))
-        except USER_FAULTS as error:
-            raise for_client(error, self.log, hook.name) from None
+            return None, 0
+        async with self._turn():
+            try:
+                value = hook.start(self.actor, Context(self, connection))
+                copy = None if value is None else encoding.decode(encoding.encode(value))
+            except USER_FAULTS as error:
+                raise for_client(error, self.log, hook.name) from None
+            return copy, self.position
 
     async def join(self, connection: Connection[Any]) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
+        async with self._turn():
+            await self._join(connection)
+
+    async def _join(self, connection: Connection[Any]) -> None:
         hooks = self.definition.hooks
         context = Context(self, connection)
         await self._hook(hooks.on_connect, context)
@@ -202,22 +252,46 @@ class ActorInstance:
     def leave(self, connection: Connection[Any]) -> None:
         """The session has ended: run `on_disconnect`, if `on_connect` had passed. Idempotent."""
         hook = self.definition.hooks.on_disconnect
+        if self._keeping is not None:
+            self._keeping.stream.end(connection._number)
         if not self.conns.release(connection) or hook is None:
             return
+        if self._keeping is not None:
+            self._keeping.journal.turns.run(partial(self._leave, hook, connection))
+        else:
+            self._leave(hook, connection)
+
+    def _leave(self, hook: Hook, connection: Connection[Any]) -> asyncio.Task[Any] | None:
         context = Context(self, connection)
         if hook.is_async:
-            self._start(self._guarded(self._hook(hook, context), settle=True))
-            return
+            return self._start(self._guarded(self._hook(hook, context), settle=True))
         try:
             hook.start(self.actor, context)
         except USER_FAULTS:
             self.log.exception("on_disconnect raised")
         self._settle()
+        return None
 
     # --- calls ------------------------------------------------------------------------------------------
 
     def call(self, connection: Connection[Any] | None, request: Call, respond: Respond) -> None:
         """Run an action. `respond` gets its result or error, before this returns where the action is sync."""
+        if self._keeping is None:
+            self._call(connection, request, respond)
+        else:
+            self._keeping.journal.turns.run(partial(self._call_in_turn, connection, request, respond))
+
+    def _call_in_turn(
+        self, connection: Connection[Any] | None, request: Call, respond: Respond
+    ) -> asyncio.Task[Any] | None:
+        if self.status is not Status.RUNNING and not self._destroyed and connection is not None:
+            # It has not begun: its client asks again, whoever answers then.
+            return None
+        return self._call(connection, request, respond)
+
+    def _call(
+        self, connection: Connection[Any] | None, request: Call, respond: Respond
+    ) -> asyncio.Task[Any] | None:
         before_response = self.definition.hooks.on_before_action_response
         outcome: Any = None
         try:
@@ -238,12 +312,12 @@ class ActorInstance:
             fault = for_client(error, self.log, f"action {request.action}")
             self._settle()
             respond(request.id, None, fault)
-            return
+            return None
         if later:
-            self._start(self._run(spec, context, arguments, outcome, (request.id, respond)))
-        else:
-            self._settle()
-            respond(request.id, outcome, None)
+            return self._start(self._run(spec, context, arguments, outcome, (request.id, respond)))
+        self._settle()
+        respond(request.id, outcome, None)
+        return None
 
     async def _run(
         self,
@@ -300,7 +374,40 @@ class ActorInstance:
             self.log.error("background task %s raised", task.get_name(), exc_info=error)
 
     async def drain(self) -> None:
-        await self.node.drain(self.stream)
+        await self.node.drain(self.stream if self._keeping is None else self._keeping.core)
+
+    # --- what is kept (`keeping.py`) ----------------------------------------------------------------------
+
+    @property
+    def durable(self) -> bool:
+        return self._keeping is not None
+
+    @property
+    def position(self) -> int:
+        """Offset of the newest event, whether or not it has been fanned out."""
+        return self.stream.head if self._keeping is None else self._keeping.stream.appended
+
+    async def prepare(self, encoding: Encoding) -> None:
+        if self._keeping is not None:
+            await self._keeping.stream.prepare(encoding.index)
+
+    def keep(self, connection: Any, token: str, encoding: Encoding) -> None:
+        if self._keeping is not None:
+            self._keeping.stream.keep(connection, token, encoding)
+
+    def keep_reply(self, connection: Connection[Any], id: int, reply: bytes) -> None:
+        if self._keeping is not None:
+            self._keeping.keep_reply(connection, id, reply)
+
+    def after(self, effect: Callable[[], object]) -> None:
+        if self._keeping is None:
+            effect()
+        else:
+            self._keeping.journal.then(effect)
+
+    async def settled(self) -> None:
+        if self._keeping is not None:
+            await self._keeping.journal.committed()
 
     # --- inner ------------------------------------------------------------------------------------------
 
@@ -312,10 +419,14 @@ class ActorInstance:
         """Run a hook of a connection."""
         return await _run_hook(hook, self.actor, *arguments, timeout_s=self.node.config.hook_timeout_s)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext() if self._keeping is None else self._keeping.journal.turns
 
     async def _guarded(self, *work: Awaitable[Any], settle: bool = False) -> None:
         """Wait for all of `work`; log what it raises."""
@@ -336,7 +447,10 @@ class ActorInstance:
                 return
             outcome = hook.start(self.actor, self._context)
             if type(outcome) is CoroutineType:
-                self._start(self._settle_later(outcome))
+                if self._keeping is None:
+                    self._start(self._settle_later(outcome))
+                else:
+                    self._keeping.journal.turns.run(partial(self._start, self._settle_later(outcome)))
                 return
             # What the hook itself changed is no news to it.
             self.state.settle()

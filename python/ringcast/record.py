@@ -6,6 +6,7 @@ Requests carry ids that count up. A client sends those without an answer again a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 
 __all__ = ["RequestRecord", "Standing"]
@@ -44,13 +45,24 @@ class RequestRecord:
     def begin(self, id: int) -> Standing | bytes:
         """Take a request that arrived: its reply if it has one, otherwise where it stands (NEW: run it)."""
         # A client counts up by one, and one socket keeps order: all ids up to the newest have been here.
-        if id > self._newest:
+        if id > self._newest and id not in self._replies:
             self._newest = id
             self._running.add(id)
             return Standing.NEW
         if id in self._running:
             return Standing.RUNNING
         return self._replies.get(id, Standing.FORGOTTEN)
+
+    def restore(self, replies: Sequence[tuple[int, bytes]]) -> None:
+        """Begin with the latest replies of an earlier process, the oldest first.
+
+        A request without a reply had done nothing that was kept: it is new. Except where older replies may
+        have been forgotten, of which nothing can be told.
+        """
+        for id, reply in replies:
+            self.finish(id, reply)
+        if len(replies) >= self._max_replies or len(self._order) < len(replies):
+            self._newest = min(self._order) - 1
 
     def finish(self, id: int, reply: bytes) -> None:
         """Keep the reply of a request that ran; forget the oldest ones beyond the bounds."""

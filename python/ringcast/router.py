@@ -20,11 +20,12 @@ from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
 from .protocol import Call, Connect, Encoding
-from .session import Gateway, Link, Peer
-from .store import Store
+from .session import Gateway, Link, Peer, Session
+from .store import Store, StoredSession
 
 if TYPE_CHECKING:
     from .client import Client
+    from .connection import Connection
     from .registry import Registry
 
 __all__ = ["Link", "Peer", "Router"]
@@ -140,7 +141,10 @@ class Router:
                 future.set_exception(error)
 
         actor.call(None, Call(0, action, args), respond)
-        return await future
+        try:
+            return await future
+        finally:
+            await actor.settled()
 
     async def resolve(self, request: Connect) -> tuple[str, tuple[str, ...]]:
         """Return the id and key of the actor that `request` asks for. Raises as `call`."""
@@ -159,13 +163,30 @@ class Router:
 
     # --- what actors ask (`seam.Node`) ----------------------------------------------------------------------
 
-    def open_stream(self, epoch: str, definition: ActorDefinition) -> _core.Stream:
-        """Open the ring of an actor that starts."""
+    def open_stream(self, epoch: str, definition: ActorDefinition, base: int = 0) -> _core.Stream:
+        """Open the ring of an actor that starts, behind the offset `base`."""
         assert self._core is not None
         options = definition.stream
         return self._core.open_stream(
-            epoch, max_events=options.max_events, max_bytes=options.max_bytes, slow_reader=options.slow_reader
+            epoch,
+            max_events=options.max_events,
+            max_bytes=options.max_bytes,
+            slow_reader=options.slow_reader,
+            base=base,
         )
+
+    def restore(
+        self, actor: ActorInstance, kept: StoredSession, connection: Connection[Any], number: int
+    ) -> None:
+        """Make a kept session one that waits for its client."""
+        assert self._gateway is not None
+        session = Session(self._gateway, actor, connection, Encoding[kept.encoding])
+        session.token, session.number = kept.token, number
+        session.subscriptions = tuple(each.name for each in kept.subscriptions if each.until is None)
+        session.restore(kept.replies)
+        connection.bind(session, number)
+        self._gateway.sessions[kept.token] = session
+        session.wait()
 
     async def drain(self, stream: _core.Stream) -> None:
         """Wait for the sweep of an actor's stream."""

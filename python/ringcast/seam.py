@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import CloseCode, RingcastError
-from .protocol import Call, Connect
+from .protocol import Call, Connect, Encoding
 
 if TYPE_CHECKING:
     from .clock import Clock
     from .config import ServerConfig
-    from .store import Store
+    from .store import Store, StoredSession
 
 __all__ = ["ActorPort", "Attachment", "EventStream", "GatewayStream", "Node", "Respond"]
 
@@ -54,6 +54,9 @@ class Attachment(Protocol):
     def end(self, code: CloseCode | None, reason: str = "") -> None:
         """End the session now."""
 
+    def suspend(self, code: CloseCode) -> None:
+        """Let go of the client, who may come back to this session when the actor runs again."""
+
 
 class Member(Protocol):
     """One connection, as the gateway sees it: a handle to give back to its actor."""
@@ -77,8 +80,11 @@ class ActorPort(Protocol):
     async def admit(self, params: Any) -> Any:
         """Run the hooks before a connection; return its `Member`. Raises what refuses it."""
 
-    def snapshot(self, member: Any) -> Any:
-        """Return what stands for every event so far; None if there is no such thing. Raises what refuses."""
+    async def snapshot(self, member: Any, encoding: Encoding) -> tuple[Any, int]:
+        """Return what stands for every event up to an offset; None if there is no such thing.
+
+        Raises what refuses the connection.
+        """
 
     def may_subscribe(self, member: Any, name: str) -> bool | Awaitable[bool]: ...
     async def join(self, member: Any) -> None:
@@ -88,7 +94,33 @@ class ActorPort(Protocol):
         """The session has ended: run `on_disconnect` if the connection had joined. Idempotent."""
 
     def call(self, member: Any, request: Call, respond: Respond) -> None:
-        """Run an action. `respond` is called exactly once, before this returns where the action is sync."""
+        """Run an action. `respond` is called exactly once, before this returns where the action is sync.
+
+        Not at all where the action has not begun when a durable actor stops: its client asks again.
+        """
+
+    # What a durable actor keeps of its clients. Of the others nothing is kept, and nothing is waited for.
+
+    @property
+    def durable(self) -> bool: ...
+    @property
+    def position(self) -> int:
+        """Offset of the newest event, whether or not it has been fanned out."""
+
+    async def prepare(self, encoding: Encoding) -> None:
+        """Get ready for a connection that uses `encoding`."""
+
+    def keep(self, member: Any, token: str, encoding: Encoding) -> None:
+        """Keep the session of a connection that has joined, over a restart."""
+
+    def keep_reply(self, member: Any, id: int, reply: bytes) -> None:
+        """Keep the answer to a request together with what the request has done."""
+
+    def after(self, effect: Callable[[], object]) -> None:
+        """Call `effect` once everything so far is certain: what a client is told will not be taken back."""
+
+    async def settled(self) -> None:
+        """Wait for the same."""
 
 
 class GatewayStream(EventStream, Protocol):
@@ -121,7 +153,10 @@ class Node(Protocol):
     def store(self) -> Store: ...
     @property
     def clock(self) -> Clock: ...
-    def open_stream(self, epoch: str, definition: Any) -> GatewayStream: ...
+    def open_stream(self, epoch: str, definition: Any, base: int = 0) -> GatewayStream: ...
+    def restore(self, actor: Any, session: StoredSession, member: Any, number: int) -> None:
+        """Make a kept session one that waits for its client."""
+
     async def drain(self, stream: Any) -> None:
         """Wait until the sweep has offered everything published so far to every ready connection."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .clock import Clock, Timer
@@ -231,6 +232,7 @@ class Session:
     """The half of a connection that outlives a lost network: token, place in the stream, replies."""
 
     __slots__ = (
+        "_durable",
         "_record",
         "_timer",
         "actor",
@@ -249,6 +251,7 @@ class Session:
         self.actor = actor
         self.member = member
         self.encoding = encoding
+        self._durable = actor.durable
         self.token = ""
         self.number = 0
         """The connection's number in the stream."""
@@ -308,14 +311,29 @@ class Session:
         self.ended = True
         self.hold()
         self.gateway.sessions.pop(self.token, None)
-        link, self.link = self.link, None
-        if link is None:
+        if self.link is None:
             self.actor.stream.close(self.number)
         else:
             # The stream delivers up to the close frame: it lets the connection go with the socket
             # (`link_lost`).
-            link.close(CloseCode.NORMAL if code is None else code, reason)
+            self.actor.after(partial(self._let_go, CloseCode.NORMAL if code is None else code, reason))
         self.actor.leave(self.member)
+
+    def _let_go(self, code: CloseCode, reason: str = "") -> None:
+        link, self.link = self.link, None
+        if link is not None:
+            link.close(code, reason)
+
+    def suspend(self, code: CloseCode) -> None:
+        """Let go of the client; the session itself goes on in the store."""
+        self.ended = True
+        self.hold()
+        self.gateway.sessions.pop(self.token, None)
+        link, self.link = self.link, None
+        if link is not None:
+            # What comes after is nothing to the session: the store goes on without it.
+            link.session = None
+            link.close(code)
 
     def end_soon(self, code: CloseCode, reason: str) -> None:
         self.gateway.loop.call_soon(self.end, code, reason)
@@ -341,7 +359,8 @@ class Session:
             self._unsubscribe(request.name)
             self.respond(request.id, None, None)
         elif isinstance(standing, bytes):
-            self._send(standing)
+            # Perhaps what it tells of is not certain yet.
+            self.actor.after(partial(self._send, standing))
         elif standing is Standing.FORGOTTEN:
             fault = OutcomeUnknown(f"request {request.id} was answered, and its reply is no longer kept")
             self._send(encode_error(self.encoding, request.id, fault))
@@ -358,7 +377,17 @@ class Session:
         )
         assert self._record is not None
         self._record.finish(id, message)
-        self._send(message)
+        if self._durable:
+            self.actor.keep_reply(self.member, id, message)
+            self.actor.after(partial(self._send, message))
+        else:
+            self._send(message)
+
+    def restore(self, replies: Sequence[tuple[int, bytes]]) -> None:
+        """Take the record of an earlier process."""
+        config = self.gateway.config
+        self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
+        self._record.restore(replies)
 
     def _send(self, message: bytes) -> None:
         if self.link is not None:

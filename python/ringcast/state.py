@@ -16,6 +16,7 @@ from .arguments import invalid
 from .clock import Clock, Timer
 from .errors import DefinitionError
 from .faults import ActorLog
+from .journal import Journal
 from .seam import Node
 from .store import StateChanged
 
@@ -100,6 +101,7 @@ class SavedState:
         "_timer",
         "_type",
         "_value",
+        "journal",
     )
 
     def __init__(self, state_type: StateType, node: Node, actor_id: str, log: ActorLog) -> None:
@@ -117,6 +119,8 @@ class SavedState:
         self._timer: Timer | bool | None = True
         self._lock = asyncio.Lock()
         self._is_busy: Callable[[], bool] = bool
+        self.journal: Journal | None = None
+        """Commits the state of a durable actor, together with what else it has done."""
 
     @property
     def value(self) -> Any:
@@ -172,11 +176,22 @@ class SavedState:
 
     async def save(self) -> None:
         """Write the state to the store now, if it differs from what is there. Raises what that raises."""
+        if self.journal is not None:
+            await self.journal.committed(now=True)
+            return
         async with self._lock:
             now = self._type.dump(self._value)
             if now != self._saved:
                 await self._store.commit(self._actor_id, [StateChanged(now)])
                 self._saved = now
+
+    def take_change(self) -> bytes | None:
+        """Return the state if it has changed since it was last stored; the caller stores it."""
+        now = self._type.dump(self._value)
+        if now == self._saved:
+            return None
+        self._saved = now
+        return now
 
     def stop_saving(self) -> None:
         if not isinstance(self._timer, bool | None):
@@ -185,6 +200,11 @@ class SavedState:
 
     def _due(self) -> None:
         self._timer = None
+        if self.journal is not None:
+            self.journal.request()
+            if self._is_busy():
+                self.touch()
+            return
         task = asyncio.get_running_loop().create_task(self._save_by_itself(), name=f"save {self._actor_id}")
         _saving.add(task)
         task.add_done_callback(_saving.discard)

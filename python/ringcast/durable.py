@@ -1,0 +1,266 @@
+"""The stream of a durable actor: events are numbered at once, and fanned out when the journal has them.
+
+It stands in front of the gateway's stream with the same interface. What is kept, and in which commit, is the
+work of `journal.py`; how it comes back after a restart is in `restore.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from .connection import KeptConnection
+from .definition import ActorDefinition
+from .errors import EventTooLarge
+from .journal import Journal
+from .protocol import Encoding
+from .seam import GatewayStream
+from .store import (
+    Change,
+    ConnStateChanged,
+    EventAppended,
+    SessionEnded,
+    SessionOpened,
+    StoredEvent,
+    StoredSession,
+    Subscribed,
+    Trimmed,
+    Unsubscribed,
+)
+
+__all__ = ["DurableStream"]
+
+_EVENT_OVERHEAD_BYTES: Final = 256
+"""More than the ring takes for one event besides its arguments, its name and its list of connections."""
+
+_TRIM_PART: Final = 8
+"""The store is asked to forget once this part of what the ring retains is there in excess."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """One open connection."""
+
+    id: str = ""
+    kept: bool = False
+    """Whether the store has its session."""
+    names: dict[str, int] = field(default_factory=dict)
+    """What it listens for, with the offset after which that began."""
+
+
+class DurableStream:
+    """A stream whose events reach nobody before they are committed."""
+
+    def __init__(self, stream: GatewayStream, journal: Journal, definition: ActorDefinition) -> None:
+        self._stream = stream
+        self._journal = journal
+        self._max_bytes = definition.stream.max_bytes
+        self._conn_state = definition.conn_state
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._members: dict[int, _Member] = {}
+        self._trimmed = stream.first
+        # Encodings that events are written in although nobody may use them, and those of them that every
+        # event that is still to be fanned out has.
+        self._prepared = stream.encodings
+        self._usable = self._prepared
+        self.touched: set[KeptConnection[Any]] = set()
+        """Connections whose state may have changed since the last commit."""
+        self.appended = stream.head
+        """Offset of the newest event, fanned out or not."""
+
+    # --- what has been fanned out -----------------------------------------------------------------------
+
+    @property
+    def core(self) -> Any:
+        """The stream behind this one."""
+        return self._stream
+
+    @property
+    def id(self) -> int:
+        return self._stream.id
+
+    @property
+    def epoch(self) -> str:
+        return self._stream.epoch
+
+    @property
+    def head(self) -> int:
+        return self._stream.head
+
+    @property
+    def first(self) -> int:
+        return self._stream.first
+
+    @property
+    def encodings(self) -> int:
+        return self._stream.encodings | self._prepared
+
+    def attach(self, connection: int, sink: Any, offset: int, message: bytes) -> None:
+        self._stream.attach(connection, sink, offset, message)
+
+    def detach(self, connection: int, sink: Any) -> bool:
+        return self._stream.detach(connection, sink)
+
+    def resume(self, connection: int, offset: int) -> tuple[int, int, int]:
+        return self._stream.resume(connection, offset)
+
+    def shut(self) -> None:
+        self._stream.shut()
+
+    # --- what waits for a commit ------------------------------------------------------------------------
+
+    def publish(
+        self,
+        name: str,
+        json: bytes | None,
+        msgpack: bytes | None,
+        *,
+        only: Sequence[int] | None = None,
+        exclude: Sequence[int] | None = None,
+    ) -> int:
+        """Number an event; it is fanned out after its commit. Raises `EventTooLarge`.
+
+        From another thread than the loop's it is handed over, and gets its number there.
+        """
+        targets = len(only or ()) + len(exclude or ())
+        size = len(json or b"") + len(msgpack or b"") + 4 * len(name.encode()) + 8 * targets
+        if size + _EVENT_OVERHEAD_BYTES > self._max_bytes:
+            raise EventTooLarge(f"the event takes about {size} bytes, the ring holds {self._max_bytes}")
+        append = partial(self._append, name, json, msgpack, only, exclude)
+        if threading.get_ident() == self._thread:
+            append()
+            return self.appended
+        self._loop.call_soon_threadsafe(append)
+        return 1
+
+    async def prepare(self, encoding: int) -> None:
+        """Wait until every event that is still to be fanned out has `encoding`; do so before `open`."""
+        bit = 1 << encoding
+        if not self._usable & bit:
+            self._prepared |= bit
+            await self._journal.committed()
+            self._usable |= bit
+
+    def open(self, encoding: int, subscriptions: Sequence[str] = ()) -> int:
+        number = self._stream.open(encoding)
+        self._members[number] = _Member()
+        for name in subscriptions:
+            self.subscribe(number, name)
+        return number
+
+    def subscribe(self, connection: int, name: str) -> bool:
+        """Listen for what is emitted from now on; False if it listened already."""
+        member = self._members[connection]
+        if name in member.names:
+            return False
+        member.names[name] = self.appended
+        if member.kept:
+            self._journal.add(Subscribed(member.id, name, self.appended))
+        self._journal.then(partial(self._stream.subscribe, connection, name))
+        return True
+
+    def unsubscribe(self, connection: int, name: str) -> bool:
+        """Listen no more for what is emitted from now on; False if it did not listen."""
+        member = self._members[connection]
+        if member.names.pop(name, None) is None:
+            return False
+        if member.kept:
+            self._journal.add(Unsubscribed(member.id, name, self.appended))
+        self._journal.then(partial(self._stream.unsubscribe, connection, name))
+        return True
+
+    def close(self, connection: int) -> bool:
+        """Let go of the connection, after what was emitted for it so far."""
+        self.end(connection)
+        if self._members.pop(connection, None) is None:
+            return False
+        self._journal.then(partial(self._stream.close, connection))
+        return True
+
+    # --- sessions -----------------------------------------------------------------------------------------
+
+    def introduce(self, connection: int, id: str) -> None:
+        """Learn the id that the store knows an open connection by."""
+        self._members[connection].id = id
+
+    def keep(self, connection: KeptConnection[Any], token: str, encoding: Encoding) -> None:
+        """Have the store keep the session of an open connection, with what it listens for."""
+        member = self._members[connection._number]
+        member.kept = True
+        connection.kept_state = self._conn_state.dump(connection.state)
+        session = StoredSession(
+            connection.id,
+            token,
+            encoding.name,
+            Encoding.MSGPACK.encode(connection.params),
+            connection.kept_state,
+            self.appended,
+        )
+        self._journal.add(SessionOpened(session))
+        for name, since in member.names.items():
+            self._journal.add(Subscribed(member.id, name, since))
+
+    def taken_up(self, connection: int, id: str, names: Sequence[str]) -> None:
+        """Learn of a connection that `restore.py` has opened in the stream behind this one."""
+        self._members[connection] = _Member(id, True, dict.fromkeys(names, self.appended))
+        self._prepared = self._usable = self._stream.encodings
+
+    def end(self, connection: int) -> None:
+        """Have the store forget the session, which is over; its connection may still be open."""
+        member = self._members.get(connection)
+        if member is not None and member.kept:
+            member.kept = False
+            self._journal.add(SessionEnded(member.id))
+
+    def changed_states(self) -> list[Change]:
+        """Return the changes of the kept connections' states since this was last asked."""
+        changes: list[Change] = []
+        for connection in self.touched:
+            member = self._members.get(connection._number)
+            if member is not None and member.kept:
+                state = self._conn_state.dump(connection._state)
+                if state != connection.kept_state:
+                    connection.kept_state = state
+                    changes.append(ConnStateChanged(connection.id, state))
+        self.touched.clear()
+        return changes
+
+    def trim(self) -> list[Change]:
+        """Return what makes the store forget what the ring has forgotten, once that is worth a change."""
+        first = self._stream.first
+        retained = self._stream.head + 1 - first
+        if first - self._trimmed <= retained // _TRIM_PART:
+            return []
+        self._trimmed = first
+        return [Trimmed(first)]
+
+    # --- inner ------------------------------------------------------------------------------------------
+
+    def _append(
+        self,
+        name: str,
+        json: bytes | None,
+        msgpack: bytes | None,
+        only: Sequence[int] | None,
+        exclude: Sequence[int] | None,
+    ) -> None:
+        self.appended += 1
+        event = StoredEvent(
+            self.appended,
+            name,
+            json,
+            msgpack,
+            None if only is None else self._ids(only),
+            self._ids(exclude or ()),
+        )
+        fan_out = partial(self._stream.publish, name, json, msgpack, only=only, exclude=exclude)
+        self._journal.add(EventAppended(event), fan_out)
+
+    def _ids(self, connections: Sequence[int]) -> tuple[str, ...]:
+        found = (self._members.get(connection) for connection in connections)
+        return tuple(member.id for member in found if member is not None)

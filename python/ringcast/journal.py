@@ -1,0 +1,203 @@
+"""The journal of a durable actor: what it has done and not committed yet, and what waits for that.
+
+Events, replies, subscriptions and the state of one action are committed together, and those of many actions
+in one go. Only then are events fanned out and replies sent (`durable.py`, `session.py`). How they are kept is
+the store's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from .errors import OutcomeUnknown
+from .faults import ActorLog
+from .seam import Node
+from .store import Change
+from .turns import Turns
+
+__all__ = ["Journal"]
+
+_RETRY_S: Final = 1.0
+"""How long after a failed commit the next attempt is made."""
+
+Effect = Callable[[], object]
+"""What happens once everything before it has been committed."""
+
+
+class Journal:
+    """The uncommitted end of one actor's history. Lives on one event loop.
+
+    `collect` gives what has changed without being added here, the state above all; it is called at the moment
+    of a commit.
+    """
+
+    def __init__(self, node: Node, actor_id: str, log: ActorLog, collect: Callable[[], list[Change]]) -> None:
+        self.turns = Turns(self._turn_over)
+        self._store = node.store
+        self._clock = node.clock
+        self._actor_id = actor_id
+        self._log = log
+        self._collect = collect
+        self._batch = _Batch()
+        # No commit before `open`: the store may not have the actor yet.
+        self._opened = False
+        self._closing = False
+        self._closed = False
+        # Whether a commit failed for good: nothing can follow it.
+        self._failed = False
+        # `_look` is on its way.
+        self._requested = False
+        # Something is to be committed as soon as the turn, or the write, is over.
+        self._due = False
+        # Somebody waits for a commit in the middle of a turn.
+        self._forced = False
+        self._writing: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+
+    def open(self) -> None:
+        """Begin to commit, with what was added so far."""
+        self._opened = True
+        self.request()
+
+    def add(self, change: Change, effect: Effect | None = None) -> None:
+        """Commit `change` with the next commit, and let `effect` happen after it."""
+        self._batch.changes.append(change)
+        if effect is not None:
+            self._batch.effects.append(effect)
+        self.request()
+
+    def then(self, effect: Effect) -> None:
+        """Let `effect` happen once everything that was added before has been committed."""
+        if self._closed:
+            effect()
+            return
+        self._batch.effects.append(effect)
+        self.request()
+
+    async def committed(self, *, now: bool = False) -> None:
+        """Wait until everything so far has been committed and its effects have happened.
+
+        `now` commits what a running action has done so far, instead of waiting for its end; before `open` it
+        does nothing. Raises `OutcomeUnknown` when the actor stops and its last commit fails.
+        """
+        if now and not self._opened:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._batch.waiters.append(waiter)
+        if now:
+            self._forced = True
+            self._commit()
+        else:
+            self.request()
+        await waiter
+
+    def request(self) -> None:
+        """See to it that there is a commit soon: what comes in the same turn of the loop goes with it."""
+        if self._writing is not None:
+            self._due = True
+        elif self._opened and not self._closed and not self._requested:
+            self._requested = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    async def close(self) -> None:
+        """Commit what is left and let its effects happen; a commit that fails is not tried again."""
+        self._closing = True
+        self._woken.set()
+        self._commit()
+        while self._writing is not None:
+            await asyncio.wait({self._writing})
+            # Effects may have added something, a reply for example.
+            self._commit()
+        self._closed = True
+
+    def abandon(self) -> None:
+        """Forget everything: the actor never was."""
+        self._opened = False
+        self._batch.lose()
+        self._batch = _Batch()
+
+    # --- inner ------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._requested = False
+        if self.turns.busy and not self._forced:
+            self._due = True
+        else:
+            self._commit()
+
+    def _turn_over(self) -> None:
+        if self._due and self._writing is None:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._writing is not None:
+            self._due = True
+            return
+        self._due = self._forced = False
+        batch, self._batch = self._batch, _Batch()
+        batch.changes += self._collect()
+        if not batch.empty:
+            self._writing = asyncio.get_running_loop().create_task(self._write(batch), name="commit")
+
+    async def _write(self, batch: _Batch) -> None:
+        while batch.changes and not self._failed:
+            try:
+                await self._store.commit(self._actor_id, batch.changes)
+                break
+            except Exception:
+                if self._closing:
+                    self._failed = True
+                    self._log.exception(
+                        "the journal could not be committed: %d changes are lost, of which nobody was told",
+                        len(batch.changes),
+                    )
+                else:
+                    self._log.exception(
+                        "the journal could not be committed; it is tried again in %g s", _RETRY_S
+                    )
+                    await self._pause()
+        if self._failed:
+            batch.lose()
+        else:
+            batch.happen(self._log)
+        self._writing = None
+        if self._due or not self._batch.empty:
+            self.request()
+
+    async def _pause(self) -> None:
+        self._woken.clear()
+        timer = self._clock.call_later(_RETRY_S, self._woken.set)
+        if not self._closing:
+            await self._woken.wait()
+        timer.cancel()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is committed together, and what waits for it."""
+
+    changes: list[Change] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.changes or self.effects or self.waiters)
+
+    def happen(self, log: ActorLog) -> None:
+        for effect in self.effects:
+            try:
+                effect()
+            except Exception:
+                log.exception("something that followed a commit failed")
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def lose(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(OutcomeUnknown("what was done could not be committed"))

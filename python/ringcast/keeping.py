@@ -1,0 +1,76 @@
+"""What makes an actor durable, in one place: its journal, its stream, and how both come back.
+
+An instance without it (`instance.py`) keeps its state alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from .connection import Connection, KeptConnection
+from .durable import DurableStream
+from .journal import Journal
+from .protocol import Encoding
+from .restore import base_of, replay
+from .store import Change, Replied, StateChanged, StoredStream, StreamBegun
+
+if TYPE_CHECKING:
+    from .instance import ActorInstance
+
+__all__ = ["Keeping"]
+
+
+class Keeping:
+    """The durable half of one running actor. `kept` is what the store has of its stream."""
+
+    def __init__(self, instance: ActorInstance, kept: StoredStream | None) -> None:
+        self._instance = instance
+        self._kept = kept
+        node, definition = instance.node, instance.definition
+        self.journal = Journal(node, instance.actor_id, instance.log, self._collect)
+        if kept is None:
+            epoch = secrets.token_urlsafe(9)
+            self.core = node.open_stream(epoch, definition)
+            self.journal.add(StreamBegun(epoch))
+        else:
+            self.core = node.open_stream(kept.epoch, definition, base_of(kept))
+        self.stream = DurableStream(self.core, self.journal, definition)
+
+    def restore(self) -> None:
+        """Give the core the kept events again, and the actor its connections."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return
+        numbers = replay(kept, self.core)
+        self.stream.appended = kept.head
+        definition, instance = self._instance.definition, self._instance
+        for session in kept.sessions:
+            number = numbers[session.connection_id]
+            names = [interval.name for interval in session.subscriptions if interval.until is None]
+            self.stream.taken_up(number, session.connection_id, names)
+            connection: KeptConnection[Any] = KeptConnection(
+                session.connection_id,
+                Encoding.MSGPACK.decode(session.params),
+                definition.conn_state.load(session.state),
+                instance.emitter,
+                self.stream,
+            )
+            connection.kept_state = session.state
+            instance.node.restore(instance, session, connection, number)
+            instance.conns.admit(connection)
+
+    def keep_reply(self, connection: Connection[Any], id: int, reply: bytes) -> None:
+        """Keep the answer to a request together with what the request has done."""
+        self.journal.add(Replied(connection.id, id, reply, self._instance.node.config.max_calls_recorded))
+
+    def _collect(self) -> list[Change]:
+        changes: list[Change] = []
+        try:
+            state = self._instance.state.take_change()
+            if state is not None:
+                changes.append(StateChanged(state))
+            changes += self.stream.changed_states()
+        except Exception:
+            self._instance.log.exception("the state cannot be written as JSON, and is not kept")
+        return [*changes, *self.stream.trim()]

@@ -1,0 +1,77 @@
+"""A durable actor's stream given to the core again: sessions, subscriptions and events, in their order.
+
+What the store has kept is in `store/records.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from .protocol import Encoding
+from .seam import GatewayStream
+from .store import StoredSession, StoredStream
+
+__all__ = ["base_of", "replay"]
+
+
+def base_of(kept: StoredStream) -> int:
+    """Return the offset before the oldest event that is kept."""
+    return kept.head - len(kept.events)
+
+
+def replay(kept: StoredStream, stream: GatewayStream) -> dict[str, int]:
+    """Do in `stream`, opened at the base, what was done before; return the connections' numbers by id.
+
+    An event finds the subscriptions that there were when it was emitted.
+    """
+    numbers: dict[str, int] = {}
+    changes = sorted(_changes(kept.sessions, base_of(kept), stream, numbers), key=lambda change: change[0])
+    position = 0
+    for event in kept.events:
+        while position < len(changes) and changes[position][0] < event.offset:
+            changes[position][1]()
+            position += 1
+        stream.publish(
+            event.name,
+            event.json,
+            event.msgpack,
+            only=None if event.only is None else _open(event.only, numbers),
+            exclude=_open(event.exclude, numbers),
+        )
+    for _, change in changes[position:]:
+        change()
+    return numbers
+
+
+def _changes(
+    sessions: Sequence[StoredSession], base: int, stream: GatewayStream, numbers: dict[str, int]
+) -> list[tuple[int, Callable[[], object]]]:
+    """Return what happened to the sessions, each with the newest offset at that time."""
+    changes: list[tuple[int, Callable[[], object]]] = []
+    for session in sessions:
+        encoding = Encoding[session.encoding]
+
+        def open_it(id: str = session.connection_id, index: int = encoding.index) -> None:
+            numbers[id] = stream.open(index)
+
+        # At the base at the latest: an event may be for a connection before its session is complete.
+        changes.append((base, open_it))
+        for interval in session.subscriptions:
+            listen = partial(_listen, stream.subscribe, numbers, session.connection_id, interval.name)
+            changes.append((max(interval.since, base), listen))
+            if interval.until is not None:
+                leave = partial(_listen, stream.unsubscribe, numbers, session.connection_id, interval.name)
+                changes.append((interval.until, leave))
+    return changes
+
+
+def _listen(
+    change: Callable[[int, str], object], numbers: dict[str, int], connection_id: str, name: str
+) -> None:
+    change(numbers[connection_id], name)
+
+
+def _open(ids: Sequence[str], numbers: dict[str, int]) -> list[int]:
+    """Return the numbers of those whose session goes on."""
+    return [numbers[id] for id in ids if id in numbers]
