@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .errors import ActionTimeout, CloseCode, ProtocolError, RingcastError
@@ -49,24 +49,56 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
     if link.lost:
         return
     session = Session(gateway, actor, member, link.encoding)
-    stream = actor.stream
     await actor.prepare(link.encoding)
     if link.lost:
         return
+    opening = await _join(session, link, request)
+    if opening is None:
+        return
+    if actor.durable:
+        await actor.settled()
+    if not (link.lost or session.ended):
+        await _catch_up(session, opening)
+    if link.lost or session.ended:
+        # No client knows the token of this session, so that none can come back to it.
+        session.end(None)
+        actor.leave(member)
+        return
+    gateway.sessions[session.token] = session
+    gap = opening.gap
+    if request.resume is not None:
+        gap = Gap(_gap_reason(reason, request.resume, actor.stream.epoch))
+    answer = _answer(session, opening.offset, None, gap, opening.refused, opening.snapshot)
+    session.attach(link, answer)
+
+
+@dataclass(slots=True)
+class _Opening:
+    """What the answer to a first connect will say."""
+
+    offset: int
+    refused: dict[str, dict[str, Any]]
+    snapshot: Any = None
+    gap: Gap | None = None
+
+
+async def _join(session: Session, link: Link, request: Connect) -> _Opening | None:
+    """Open the connection in the stream and bring it to the actor; None if the client has gone meanwhile."""
+    actor, stream, member = session.actor, session.actor.stream, session.member
     # Read before `open`, so that an event between the two is before the position and not lost after it.
     offset = stream.head
     session.number = stream.open(link.encoding.index)
     joined = False
     try:
         member.bind(session, session.number)
-        refused = await _subscribe(session, request.subscriptions)
+        opening = _Opening(offset, await _subscribe(session, request.subscriptions))
         if link.lost:
-            return
+            return None
         # Every name is listened for now, and no hook that sends anything has run: what the snapshot does not
         # tell of will be delivered.
-        snapshot, position = await actor.snapshot(member, session.encoding)
-        if snapshot is not None:
-            offset = position
+        opening.snapshot, position = await actor.snapshot(member, session.encoding)
+        if opening.snapshot is not None:
+            opening.offset = position
         await actor.join(member)
         joined = True
         session.token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -76,16 +108,25 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
         if not joined:
             session.ended = True
             stream.close(session.number)
-    if actor.durable:
+    return opening
+
+
+async def _catch_up(session: Session, opening: _Opening) -> None:
+    """Make good, or say, what the ring has let go of while `on_connect` ran."""
+    actor, stream = session.actor, session.actor.stream
+    while True:
+        _, first, last = stream.resume(session.number, opening.offset)
+        if not first:
+            return
+        if opening.snapshot is None:
+            opening.gap, opening.offset = Gap("ring_overflow", first, last), last
+            return
+        opening.snapshot, position = await actor.snapshot(session.member, session.encoding)
         await actor.settled()
-    if link.lost or session.ended:
-        # No client knows the token of this session, so that none can come back to it.
-        session.end(None)
-        actor.leave(member)
-        return
-    gateway.sessions[session.token] = session
-    gap = Gap(_gap_reason(reason, request.resume, stream.epoch)) if request.resume is not None else None
-    session.attach(link, _answer(session, offset, None, gap, refused, snapshot))
+        if session.ended:
+            return
+        if opening.snapshot is not None:
+            opening.offset = position
 
 
 def _not_creating(request: Connect) -> Connect:
@@ -97,17 +138,14 @@ def _not_creating(request: Connect) -> Connect:
 
 async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
     """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
-    session = gateway.sessions.get(resume.session)
-    if session is None:
-        # A durable actor that does not run has kept its sessions: they are there once it does.
-        await gateway.find_actor(_not_creating(request))
-        session = gateway.sessions.get(resume.session)
-    # The look-up is by hash; comparing again in constant time costs nothing and leaks nothing.
-    if session is None or not hmac.compare_digest(session.token.encode(), resume.session.encode()):
+    if resume.session in gateway.farewells:
+        # The actor ended it while its client was away, who is told now.
+        link.close(*gateway.farewells[resume.session])
+        return None
+    session = await _find_session(gateway, request, resume)
+    if session is None or not session.actor.is_at(request):
         return "session_expired"
     actor = session.actor
-    if not actor.is_at(request):
-        return "session_expired"
     if session.encoding is not link.encoding:
         # Its client is here, and gets a new session: nobody else will come for the old one.
         session.end(CloseCode.SESSION_REPLACED)
@@ -125,6 +163,18 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     finally:
         session.wait()
     return None
+
+
+async def _find_session(gateway: Gateway, request: Connect, resume: Resume) -> Session | None:
+    session = gateway.sessions.get(resume.session)
+    if session is None:
+        # A durable actor that does not run has kept its sessions: they are there once it does.
+        await gateway.find_actor(_not_creating(request))
+        session = gateway.sessions.get(resume.session)
+    # The look-up is by hash; comparing again in constant time costs nothing and leaks nothing.
+    if session is None or not hmac.compare_digest(session.token.encode(), resume.session.encode()):
+        return None
+    return session
 
 
 async def _take_up(

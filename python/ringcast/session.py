@@ -52,6 +52,9 @@ __all__ = ["Gateway", "Link", "Peer", "Session"]
 
 _log: Final = logging.getLogger("ringcast.session")
 
+_FAREWELLS: Final = (CloseCode.DISCONNECTED, CloseCode.ACTOR_DESTROYED)
+"""What a client that is away when its session ends is told when it comes back."""
+
 _MAX_REASON_BYTES: Final = 123
 """What a close frame has room for (RFC 6455, section 5.5)."""
 
@@ -78,6 +81,8 @@ class Gateway:
     links: set[Link] = field(default_factory=set)
     sessions: dict[str, Session] = field(default_factory=dict)
     """By token."""
+    farewells: dict[str, tuple[CloseCode, str]] = field(default_factory=dict)
+    """By token: the close codes and reasons of sessions that the actor has ended, for one window."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     stopping: bool = False
 
@@ -311,6 +316,8 @@ class Session:
         self.ended = True
         self.hold()
         self.gateway.sessions.pop(self.token, None)
+        if code in _FAREWELLS and self.token:
+            self._keep_farewell(code, reason)
         if self.link is None:
             self.actor.stream.close(self.number)
         else:
@@ -318,6 +325,12 @@ class Session:
             # (`link_lost`).
             self.actor.after(partial(self._let_go, CloseCode.NORMAL if code is None else code, reason))
         self.actor.leave(self.member)
+
+    def _keep_farewell(self, code: CloseCode, reason: str) -> None:
+        farewells, token = self.gateway.farewells, self.token
+        farewells[token] = code, reason
+        window_s = self.gateway.config.session_window_s
+        self.gateway.clock.call_later(window_s, farewells.pop, token, None)
 
     def _let_go(self, code: CloseCode, reason: str = "") -> None:
         link, self.link = self.link, None

@@ -378,7 +378,7 @@ async def test_a_kept_session_ends_when_its_client_does_not_come_within_the_wind
     async with ledger(store) as router, LinkedSocket(router) as client:
         await join(client)
         crashed = copy.deepcopy(store)
-    async with ledger(crashed, session_window_s=0.01) as router:
+    async with ledger(crashed, session_window_s=0.5) as router:
         assert await call(router, "ledger", "a", "names") == ["ann"]
         await eventually(lambda: router.connections == 0)
         assert await call(router, "ledger", "a", "sums") == [0, 1]

@@ -455,3 +455,24 @@ async def test_a_reason_that_does_not_fit_is_cut_between_characters() -> None:
         await client.receive(Event)
         next(iter(actor_of(router).conns)).disconnect("ä" * 100)
         assert await client.closed() == (CloseCode.DISCONNECTED, "ä" * 61)
+
+
+@pytest.mark.parametrize("code", [CloseCode.DISCONNECTED, CloseCode.ACTOR_DESTROYED])
+async def test_a_client_that_was_sent_away_while_it_was_lost_is_told_when_it_comes_back(
+    code: CloseCode,
+) -> None:
+    async with running(Room) as router:
+        async with LinkedSocket(router) as first:
+            connected = await first.connect("room", "a")
+            await first.receive(Event)
+        (conn,) = actor_of(router).conns
+        if code is CloseCode.DISCONNECTED:
+            conn.disconnect("go away")
+        else:
+            actor_of(router).destroy()
+        await eventually(lambda: router.connections == 0)
+        async with LinkedSocket(router) as second:
+            second.send(Connect("room", ("a",), resume=resume_from(connected)))
+            closed = await second.closed()
+            assert closed.code == code
+            assert closed.reason == ("go away" if code is CloseCode.DISCONNECTED else "")
