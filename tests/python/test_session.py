@@ -19,7 +19,6 @@ from ringcast.protocol import (
     Encoding,
     Error,
     Event,
-    Gap,
     Reply,
     Subscribe,
     Unsubscribe,
