@@ -1,16 +1,17 @@
-"""Commits written to SQLite as rows, each with its checksum.
+"""Commits written to SQLite as rows, each with its checksum; those of one transaction together.
 
 Reading them back is `recovery.py`'s; when a transaction begins and ends is `transactions.py`'s.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-import orjson
-
-from ..errors import ActorNotFound
+from ..errors import ActorAlreadyExists, ActorNotFound
 from .interface import JournalCorrupt
 from .records import (
     ActorChange,
@@ -20,141 +21,237 @@ from .records import (
     SessionEnded,
     SessionOpened,
     StateChanged,
+    StoredActor,
     StoredEvent,
     StreamBegun,
     StreamChange,
     Trimmed,
     Unscheduled,
 )
+from .recovery import is_damage
+from .rows import WaitingRows, checksum, insert_all, text_of
 from .rules import check
-from .schema import checksum
 from .session_rows import SessionRows
-from .stream_row import StreamRow, forget_rows
+from .stream import Stream
 
-__all__ = ["commit", "delete"]
+__all__ = ["Journal"]
 
-
-def commit(database: sqlite3.Connection, actor_id: str, changes: Sequence[Change]) -> None:
-    """Write the changes of one actor. What was written when this raises is the caller's to undo.
-
-    Raises what `Store.commit` does, and `JournalCorrupt` when the stream that they change is damaged.
-    """
-    if database.execute("select 1 from actor where actor_id = ?", (actor_id,)).fetchone() is None:
-        raise ActorNotFound(f"the store has no actor with the id {actor_id!r}")
-    writer = _Writer(database, actor_id, _stream_before(database, actor_id, changes))
-    check(actor_id, changes, writer.head, writer.is_open)
-    for change in changes:
-        writer.apply(change)
-    writer.finish()
+_ACTORS_KNOWN: Final = 10_000
+"""How many actors are remembered, so that a commit need not look them up."""
 
 
-def delete(database: sqlite3.Connection, actor_id: str) -> None:
-    """Delete an actor with all that belongs to it, as far as the file is in order."""
-    try:
-        stream = StreamRow.read(database, actor_id)
-    except JournalCorrupt:
-        stream = None
-    if stream is not None:
-        forget_rows(database, stream)
-    for table in ("stream", "scheduled_call", "actor"):
-        database.execute(f"delete from {table} where actor_id = ?", (actor_id,))
+@dataclass(slots=True, eq=False)
+class _Actor:
+    """What is known of an actor that has committed something."""
 
-
-def _stream_before(
-    database: sqlite3.Connection, actor_id: str, changes: Sequence[Change]
-) -> StreamRow | None:
-    """Return the stream that the changes are about, if they are about one."""
-    first = next((change for change in changes if isinstance(change, StreamChange)), None)
-    if first is None:
-        return None
-    try:
-        return StreamRow.read(database, actor_id)
-    except JournalCorrupt:
-        if isinstance(first, StreamBegun):
-            return None
-        raise
-
-
-class _Writer:
-    """Writes one commit; its changes have passed `check`."""
-
-    def __init__(self, database: sqlite3.Connection, actor_id: str, stream: StreamRow | None) -> None:
-        self._database = database
-        self._actor_id = actor_id
-        self._stream = stream
-        self._sessions = None if stream is None else SessionRows(database, stream)
+    actor_id: str
+    stream: Stream | None = None
+    sessions: SessionRows | None = None
+    """Of the stream, if there is one."""
+    is_stream_read: bool = False
+    state: bytes | None = None
+    """What waits to be written."""
+    is_trimmed: bool = False
+    """Whether events wait to be deleted."""
 
     @property
     def head(self) -> int | None:
-        return None if self._stream is None else self._stream.head
+        return None if self.stream is None else self.stream.head
 
     def is_open(self, connection_id: str) -> bool:
-        return self._sessions is not None and self._sessions.number(connection_id) is not None
+        return self.sessions is not None and self.sessions.is_open(connection_id)
 
-    def apply(self, change: Change) -> None:
-        if isinstance(change, ActorChange):
-            self._change_actor(change)
-        elif isinstance(change, StreamBegun):
-            if self._stream is not None:
-                forget_rows(self._database, self._stream)
-            self._stream = StreamRow.new(self._actor_id, change.epoch)
-            self._sessions = SessionRows(self._database, self._stream)
-        elif self._stream is not None and self._sessions is not None:
-            self._change_stream(self._stream, self._sessions, change)
 
-    def finish(self) -> None:
-        if self._stream is not None:
-            self._stream.write(self._database)
+class Journal:
+    """Writes to one database, on one thread, in transactions of many commits.
 
-    def _change_actor(self, change: ActorChange) -> None:
+    What changes again and again (states, heads) is written once, at the end; what is new waits to be written
+    with other rows of its kind. So before anything is read, `flush`.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+        self.is_torn = False
+        """Whether a change has failed half-way: only `rollback` helps."""
+        # Those used last are last.
+        self._actors: dict[str, _Actor] = {}
+        self._changed: dict[str, _Actor] = {}
+        self._waiting = WaitingRows(database)
+
+    # --- transactions -------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.database.execute("begin immediate")
+
+    def flush(self) -> None:
+        """Write what waits."""
+        changed, self._changed = list(self._changed.values()), {}
+        streams = [actor for actor in changed if actor.stream is not None]
+        with _told_as_corrupt():
+            self._waiting.write()
+            for actor in streams:
+                self._trim(actor)
+            rows = [actor.stream.row() for actor in streams if actor.stream is not None]
+            insert_all(self.database, "stream", rows, replace=True)
+        states = [
+            (actor.state, checksum(actor.actor_id, actor.state), actor.actor_id)
+            for actor in changed
+            if actor.state is not None
+        ]
+        self.database.executemany("update actor set state = ?, crc = ? where actor_id = ?", states)
+        for actor in changed:
+            actor.state = None
+
+    def commit(self) -> None:
+        """End the transaction: what is in it is on the disk when this returns."""
+        self.flush()
+        self.database.execute("commit")
+        while len(self._actors) > _ACTORS_KNOWN:
+            del self._actors[next(iter(self._actors))]
+
+    def rollback(self) -> None:
+        """Undo the transaction, as far as SQLite has not done so already."""
+        self._actors, self._changed = {}, {}
+        self._waiting.clear()
+        self.is_torn = False
+        if self.database.in_transaction:
+            self.database.execute("rollback")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.database.close()
+
+    # --- in a transaction ---------------------------------------------------------------------------------
+
+    def create(self, actor: StoredActor) -> None:
+        """Insert an actor. Raises `ActorAlreadyExists`."""
+        row = (actor.actor_id, actor.name, text_of(actor.key), actor.state)
+        try:
+            insert_all(self.database, "actor", [(*row, checksum(actor.actor_id, actor.state))])
+        except sqlite3.IntegrityError:
+            raise ActorAlreadyExists(
+                f"a {actor.name} with the key {list(actor.key)!r} or this id exists already"
+            ) from None
+
+    def change(self, actor_id: str, changes: Sequence[Change]) -> None:
+        """Make the changes of one actor, or none of them unless `is_torn`. Raises what `Store.commit` does.
+
+        Raises `JournalCorrupt` when the stream is damaged, but for one that begins anew.
+        """
+        actor = self._find(actor_id)
+        of_stream = [change for change in changes if isinstance(change, StreamChange)]
+        with _told_as_corrupt():
+            if of_stream and not actor.is_stream_read:
+                self._read_stream(actor, is_dispensable=isinstance(of_stream[0], StreamBegun))
+            check(actor_id, changes, actor.head, actor.is_open)
+            self.is_torn = True
+            self._changed[actor_id] = actor
+            for stream_change in of_stream:
+                self._change_stream(actor, stream_change)
+        for change in changes:
+            if isinstance(change, ActorChange):
+                self._change_actor(actor, change)
+        self.is_torn = False
+
+    def delete(self, actor_id: str) -> None:
+        """Delete an actor with all that belongs to it, as far as the file is in order."""
+        self.is_torn = True
+        self.flush()
+        self._actors.pop(actor_id, None)
+        with contextlib.suppress(JournalCorrupt):
+            stream = Stream.read(self.database, actor_id)
+            if stream is not None:
+                stream.forget_rows(self.database)
+        for table in ("stream", "scheduled_call", "actor"):
+            self.database.execute(f"delete from {table} where actor_id = ?", (actor_id,))
+        self.is_torn = False
+
+    def _find(self, actor_id: str) -> _Actor:
+        actor = self._actors.pop(actor_id, None)
+        if actor is None:
+            if (
+                self.database.execute("select 1 from actor where actor_id = ?", (actor_id,)).fetchone()
+                is None
+            ):
+                raise ActorNotFound(f"the store has no actor with the id {actor_id!r}")
+            actor = _Actor(actor_id)
+        self._actors[actor_id] = actor
+        return actor
+
+    def _read_stream(self, actor: _Actor, *, is_dispensable: bool) -> None:
+        try:
+            stream = Stream.read(self.database, actor.actor_id)
+        except JournalCorrupt:
+            if not is_dispensable:
+                raise
+            return
+        self._set_stream(actor, stream)
+        actor.is_stream_read = True
+
+    def _set_stream(self, actor: _Actor, stream: Stream | None) -> None:
+        actor.stream = stream
+        actor.sessions = None if stream is None else SessionRows(self.database, stream, self._waiting)
+
+    def _change_actor(self, actor: _Actor, change: ActorChange) -> None:
         match change:
             case StateChanged(state=state):
-                self._database.execute(
-                    "update actor set state = ?, crc = ? where actor_id = ?",
-                    (state, checksum(self._actor_id, state), self._actor_id),
-                )
+                actor.state = state
             case Scheduled(call=call):
                 row = (call.actor_id, call.id, float(call.due), call.action, call.args)
-                self._database.execute(
-                    "insert or replace into scheduled_call (actor_id, id, due, action, args, crc)"
-                    " values (?, ?, ?, ?, ?, ?)",
-                    (*row, checksum(*row)),
-                )
+                insert_all(self.database, "scheduled_call", [(None, *row, checksum(*row))], replace=True)
             case Unscheduled(id=id):
-                self._database.execute(
-                    "delete from scheduled_call where actor_id = ? and id = ?", (self._actor_id, id)
+                self.database.execute(
+                    "delete from scheduled_call where actor_id = ? and id = ?", (actor.actor_id, id)
                 )
 
-    def _change_stream(self, stream: StreamRow, sessions: SessionRows, change: StreamChange) -> None:
+    def _change_stream(self, actor: _Actor, change: StreamChange) -> None:
+        stream, sessions = actor.stream, actor.sessions
+        if isinstance(change, StreamBegun):
+            if stream is not None:
+                self._waiting.write()
+                stream.forget_rows(self.database)
+            self._set_stream(actor, Stream.new(actor.actor_id, change.epoch))
+            actor.is_stream_read = True
+            return
+        if stream is None or sessions is None:
+            # What is left is about sessions, and there are none.
+            return
         match change:
             case EventAppended(event=event):
                 self._append(stream, event)
             case Trimmed(first=first):
                 first = min(first, stream.head + 1)
                 if first > stream.first:
-                    stream.first = first
-                    place = (stream.number, first)
-                    self._database.execute("delete from event where stream = ? and offset < ?", place)
-                    sessions.trim(first)
+                    stream.first, actor.is_trimmed = first, True
+                    sessions.trim()
             case SessionOpened(session=session):
                 sessions.open(session)
             case SessionEnded(connection_id=connection_id):
                 sessions.end(connection_id)
-            case StreamBegun():
-                raise AssertionError("a stream does not begin twice")
             case _:
                 sessions.change(change)
 
-    def _append(self, stream: StreamRow, event: StoredEvent) -> None:
-        audience = _names_text(event.only), _names_text(event.exclude or None)
-        row = (stream.number, event.offset, event.name, event.json, event.msgpack, *audience)
-        self._database.execute(
-            "insert into event (stream, offset, name, json, msgpack, only, exclude, crc)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, checksum(stream.epoch, *row)),
-        )
+    def _append(self, stream: Stream, event: StoredEvent) -> None:
+        only = None if event.only is None else text_of(event.only)
+        exclude = text_of(event.exclude) if event.exclude else None
+        row = (stream.number, event.offset, event.name, event.json, event.msgpack, only, exclude)
+        self._waiting.add("event", (*row, checksum(stream.epoch, *row)))
         stream.head = event.offset
 
+    def _trim(self, actor: _Actor) -> None:
+        if actor.is_trimmed and actor.stream is not None:
+            place = (actor.stream.number, actor.stream.first)
+            self.database.execute("delete from event where stream = ? and offset < ?", place)
+            actor.is_trimmed = False
 
-def _names_text(names: tuple[str, ...] | None) -> str | None:
-    return None if names is None else orjson.dumps(names).decode()
+
+@contextlib.contextmanager
+def _told_as_corrupt() -> Iterator[None]:
+    """Raise `JournalCorrupt` where SQLite finds that the file is damaged."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        raise JournalCorrupt(f"the journal cannot be written: {error}") from error

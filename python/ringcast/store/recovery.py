@@ -11,14 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
-
 from .interface import JournalCorrupt, StateCorrupt
 from .records import ScheduledCall, StoredActor, StoredEvent, StoredSession, StoredStream, Subscription
-from .schema import checksum
-from .stream_row import StreamRow
+from .rows import checksum, strings_in, text_of
+from .stream import Stream
 
-__all__ = ["find_actor", "load_actor", "load_schedule", "load_stream"]
+__all__ = ["find_actor", "is_damage", "load_actor", "load_schedule", "load_stream"]
 
 _log = logging.getLogger("ringcast.store")
 
@@ -30,9 +28,9 @@ def load_actor(database: sqlite3.Connection, actor_id: str) -> StoredActor | Non
     return _actor(database, "actor_id = ?", actor_id)
 
 
-def find_actor(database: sqlite3.Connection, name: str, key: str) -> StoredActor | None:
-    """Return the actor with this name and key as it is stored. Raises `StateCorrupt`."""
-    return _actor(database, "name = ? and key = ?", name, key)
+def find_actor(database: sqlite3.Connection, name: str, key: tuple[str, ...]) -> StoredActor | None:
+    """Return the actor with this name and key. Raises `StateCorrupt`."""
+    return _actor(database, "name = ? and key = ?", name, text_of(key))
 
 
 def load_schedule(database: sqlite3.Connection) -> list[ScheduledCall]:
@@ -52,13 +50,13 @@ def load_schedule(database: sqlite3.Connection) -> list[ScheduledCall]:
 def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | None:
     """Return the stream of an actor. Raises `JournalCorrupt`, also where the file is damaged there."""
     try:
-        stream = StreamRow.read(database, actor_id)
+        stream = Stream.read(database, actor_id)
         if stream is None:
             return None
         events = tuple(_events(database, stream))
         sessions = _Sessions(database, stream).read()
     except sqlite3.DatabaseError as error:
-        if not _is_damage(error):
+        if not is_damage(error):
             raise
         raise JournalCorrupt(f"the stream of {actor_id} cannot be read: {error}") from error
     return StoredStream(stream.epoch, stream.head, events, sessions)
@@ -72,10 +70,10 @@ def _actor(database: sqlite3.Connection, where: str, *values: str) -> StoredActo
     actor_id, name, key, state, crc = row
     if checksum(actor_id, state) != crc:
         raise StateCorrupt(f"the state of {actor_id} has a bad checksum")
-    return StoredActor(actor_id, name, tuple(orjson.loads(key)), state)
+    return StoredActor(actor_id, name, strings_in(key), state)
 
 
-def _events(database: sqlite3.Connection, stream: StreamRow) -> Iterator[StoredEvent]:
+def _events(database: sqlite3.Connection, stream: Stream) -> Iterator[StoredEvent]:
     due = stream.first
     for *row, crc in database.execute(
         "select stream, offset, name, json, msgpack, only, exclude, crc from event"
@@ -99,11 +97,11 @@ def _events(database: sqlite3.Connection, stream: StreamRow) -> Iterator[StoredE
 class _Sessions:
     """Reads the sessions of one stream from four tables, and adds up their checksums."""
 
-    def __init__(self, database: sqlite3.Connection, stream: StreamRow) -> None:
+    def __init__(self, database: sqlite3.Connection, stream: Stream) -> None:
         self._database = database
         self._stream = stream
         # Counts again what the stream counts in its digest.
-        self._sum = StreamRow.new(stream.actor_id, stream.epoch)
+        self._sum = Stream.new(stream.actor_id, stream.epoch)
 
     def read(self) -> tuple[StoredSession, ...]:
         subscriptions: defaultdict[int, list[Subscription]] = defaultdict(list)
@@ -112,18 +110,22 @@ class _Sessions:
         ):
             subscriptions[session].append(Subscription(name, since, until))
         replies: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
-        for session, _, request, reply in self._rows(
-            "reply", "session, number, request, reply", "session, number"
+        newest_requests = dict(self._rows("request", "session, newest", "session"))
+        firsts: dict[int, int] = {}
+        # The newest reply knows best which of the others are wanted, so it comes first.
+        for session, number, request, newest, first, reply in self._rows(
+            "reply", "session, number, request, newest, first, reply", "session, number desc"
         ):
-            replies[session].append((request, reply))
-        newest_requests = dict(self._rows("record", "session, newest_request", "session"))
+            if number >= firsts.setdefault(session, first):
+                replies[session].append((request, reply))
+            newest_requests[session] = max(newest_requests.get(session, 0), newest)
         states = dict(self._rows("session", "number, state", "number", crc="state_crc"))
         sessions = tuple(
             StoredSession(
                 *(connection_id, token, encoding, params, states[number], offset),
                 subscriptions=tuple(subscriptions[number]),
                 newest_request=newest_requests.get(number, 0),
-                replies=tuple(replies[number]),
+                replies=tuple(reversed(replies[number])),
             )
             for number, connection_id, token, encoding, offset, params in self._rows(
                 "session", "number, connection_id, token, encoding, offset, params", "number"
@@ -146,7 +148,7 @@ class _Sessions:
         return rows
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Tell whether the file is damaged, and not merely out of reach for the moment."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
@@ -156,8 +158,8 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(orjson.loads(text))
+    return None if text is None else strings_in(text)
 
 
-def _corrupt(stream: StreamRow, what: str) -> JournalCorrupt:
+def _corrupt(stream: Stream, what: str) -> JournalCorrupt:
     return JournalCorrupt(f"the stream of {stream.actor_id} in epoch {stream.epoch}: {what}")

@@ -8,15 +8,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
-from zlib import crc32
 
-import msgpack  # type: ignore[import-untyped]
+from .rows import checksum
 
-__all__ = ["SCHEMA_VERSION", "STREAM_TABLES", "checksum", "prepare"]
+__all__ = ["SCHEMA_VERSION", "STREAM_TABLES", "prepare"]
 
 SCHEMA_VERSION: Final = 2
 
-STREAM_TABLES: Final = ("event", "session", "subscription", "record", "reply")
+STREAM_TABLES: Final = ("event", "session", "subscription", "request", "reply")
 """The tables that have a column `stream`: all that belongs to one, but the stream itself."""
 
 _ACTOR: Final = """
@@ -43,7 +42,7 @@ _VERSION_2: Final = (
         first integer not null, -- the oldest offset that is kept
         head integer not null, -- the newest
         opened integer not null, -- how many sessions it ever had
-        digest integer not null, -- over the checksums of all rows about sessions
+        digest integer not null, -- of the checksums of all rows about sessions
         crc integer not null
     ) without rowid
     """,
@@ -88,12 +87,12 @@ _VERSION_2: Final = (
     ) without rowid
     """,
     "create index subscription_ended on subscription (stream, until) where until is not null",
-    # Apart from the session, because it changes with every request.
+    # Of requests that have begun without an answer so far; replies say it for themselves.
     """
-    create table record (
+    create table request (
         stream integer not null,
         session integer not null,
-        newest_request integer not null,
+        newest integer not null,
         crc integer not null,
         primary key (stream, session)
     ) without rowid
@@ -104,6 +103,8 @@ _VERSION_2: Final = (
         session integer not null,
         number integer not null, -- in the order in which they were given
         request integer not null,
+        newest integer not null, -- the highest request that had begun by then
+        first integer not null, -- the oldest reply that was to be kept from then on
         reply blob not null,
         crc integer not null,
         primary key (stream, session, number)
@@ -122,12 +123,6 @@ _VERSION_2: Final = (
     )
     """,
 )
-
-
-def checksum(*columns: str | bytes | int | float | None) -> int:
-    """Return the CRC-32 of a row's columns, each with its type and length."""
-    packed: bytes = msgpack.packb(columns)
-    return crc32(packed)
 
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:

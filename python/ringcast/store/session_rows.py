@@ -1,12 +1,13 @@
-"""What is written about the sessions of a stream: a row for each subscription, request record and reply.
+"""What is written about the sessions of a stream: a row for each session, subscription and reply.
 
-Each row that is written or goes is counted in the stream's digest.
+Each row that is written or deleted is counted in the stream's digest.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from .records import (
     ConnStateChanged,
@@ -17,107 +18,135 @@ from .records import (
     Subscribed,
     Unsubscribed,
 )
-from .schema import checksum
-from .stream_row import StreamRow
+from .rows import WaitingRows, checksum, insert_all
+from .stream import Stream
 
 __all__ = ["SessionRows"]
 
+_STALE_REPLIES: Final = 32
+"""How many replies that are wanted no more may stay for a while, to be deleted together."""
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """What has to be known of a session to write the next change of it."""
+
+    number: int
+    state_crc: int
+    newest_request: int = 0
+    request_crc: int | None = None
+    """Of the row that tells of a request which had no reply; None if there is no such row."""
+    first_reply: int = 1
+    """The number of the oldest reply that is wanted."""
+    oldest_reply: int = 1
+    """The number of the oldest reply that is there."""
+    next_reply: int = 1
+
 
 class SessionRows:
-    """Writes about the sessions of one stream, within one transaction."""
+    """Writes about the sessions of one stream; new replies wait with other rows."""
 
-    def __init__(self, database: sqlite3.Connection, stream: StreamRow) -> None:
+    def __init__(self, database: sqlite3.Connection, stream: Stream, waiting: WaitingRows) -> None:
         self._database = database
         self._stream = stream
+        self._waiting = waiting
         # By connection id; None for one that has no session.
-        self._numbers: dict[str, int | None] = {}
+        self._known: dict[str, _Session | None] = {}
 
-    def number(self, connection_id: str) -> int | None:
-        """Return which session a connection has."""
-        if connection_id not in self._numbers:
-            row = self._one(
-                "select number from session where stream = ? and connection_id = ?", connection_id
-            )
-            self._numbers[connection_id] = None if row is None else row[0]
-        return self._numbers[connection_id]
+    def is_open(self, connection_id: str) -> bool:
+        """Tell whether a connection has a session."""
+        return self._find(connection_id) is not None
 
     def open(self, session: StoredSession) -> None:
         """Write a new session."""
         stream = self._stream
         stream.opened += 1
-        number = self._numbers[session.connection_id] = stream.opened
         fixed = (session.connection_id, session.token, session.encoding, session.offset, session.params)
-        row = (stream.number, number, *fixed)
-        crcs = checksum(*row), checksum(stream.number, number, session.state)
-        self._database.execute(
-            "insert into session"
-            " (stream, number, connection_id, token, encoding, offset, params, crc, state, state_crc)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, crcs[0], session.state, crcs[1]),
-        )
+        row = (stream.number, stream.opened, *fixed)
+        crcs = checksum(*row), checksum(stream.number, stream.opened, session.state)
+        insert_all(self._database, "session", [(*row, crcs[0], session.state, crcs[1])])
         stream.add(*crcs)
-        if session.newest_request:
-            self._begin(number, session.newest_request)
+        opened = self._known[session.connection_id] = _Session(stream.opened, crcs[1])
+        self._begin(opened, session.newest_request)
 
     def end(self, connection_id: str) -> None:
         """Delete a session, if it is there, with what belongs to it."""
-        number = self.number(connection_id)
-        if number is None:
+        session = self._find(connection_id)
+        if session is None:
             return
-        for table in ("reply", "record", "subscription"):
-            self._delete(table, "session = ?", number)
-        row = self._one("select crc, state_crc from session where stream = ? and number = ?", number)
-        self._stream.remove(*_there(row))
-        self._write("delete from session where stream = ? and number = ?", number)
-        self._numbers[connection_id] = None
+        self._waiting.write()
+        for table in ("reply", "request", "subscription"):
+            self._delete(table, "session = ?", session.number)
+        self._delete("session", "number = ?", session.number)
+        self._stream.remove(session.state_crc)
+        del self._known[connection_id]
 
     def change(self, change: SessionChange) -> None:
         """Write what has changed of a session, if it is there."""
-        number = self.number(change.connection_id)
-        if number is None:
+        session = self._find(change.connection_id)
+        if session is None:
             return
         match change:
             case Subscribed(name=name, offset=offset):
-                self._subscribe(number, name, offset)
+                self._subscribe(session.number, name, offset)
             case Unsubscribed(name=name, offset=offset):
-                self._unsubscribe(number, name, offset)
+                self._unsubscribe(session.number, name, offset)
             case ConnStateChanged(state=state):
-                self._set_state(number, state)
+                self._set_state(session, state)
             case RequestBegun(id=id):
-                self._begin(number, id)
-            case Replied(id=id, reply=reply, keep=keep):
-                self._begin(number, id)
-                self._reply(number, id, reply, keep)
+                self._begin(session, id)
+            case Replied():
+                self._reply(session, change)
 
-    def trim(self, first: int) -> None:
-        """Delete the subscriptions that ended before the offset `first`."""
-        self._delete("subscription", "until < ?", first)
+    def trim(self) -> None:
+        """Delete the subscriptions that ended before the stream's first offset."""
+        self._delete("subscription", "until < ?", self._stream.first)
+
+    def _find(self, connection_id: str) -> _Session | None:
+        if connection_id not in self._known:
+            self._known[connection_id] = self._read(connection_id)
+        return self._known[connection_id]
+
+    def _read(self, connection_id: str) -> _Session | None:
+        row = self._one(
+            "select number, state_crc from session where stream = ? and connection_id = ?", connection_id
+        )
+        if row is None:
+            return None
+        session = _Session(*row)
+        request = self._one(
+            "select newest, crc from request where stream = ? and session = ?", session.number
+        )
+        if request is not None:
+            session.newest_request, session.request_crc = request
+        replies = "from reply where stream = ? and session = ? order by number"
+        last = self._one(f"select newest, first, number {replies} desc limit 1", session.number)
+        if last is not None:
+            session.newest_request = max(session.newest_request, last[0])
+            session.first_reply, session.next_reply = last[1], last[2] + 1
+            (session.oldest_reply,) = self._one(f"select number {replies} limit 1", session.number)
+        return session
 
     def _subscribe(self, session: int, name: str, offset: int) -> None:
-        newest = self._newest_interval(session, name)
-        if newest is None or (newest[1] is not None and newest[1] < offset):
-            crc = checksum(self._stream.number, session, name, offset, None)
-            self._write(
-                "insert into subscription (stream, session, name, since, until, crc)"
-                " values (?, ?, ?, ?, null, ?)",
-                session,
-                name,
-                offset,
-                crc,
-            )
-            self._stream.add(crc)
-        elif newest[1] is not None:
+        interval = self._newest_interval(session, name)
+        if interval is None or (interval[1] is not None and interval[1] < offset):
+            self._set_interval(session, name, offset, None)
+        elif interval[1] is not None:
             # Again from where it left off.
-            self._set_until(session, name, newest, None)
+            since, _, crc = interval
+            self._stream.remove(crc)
+            self._set_interval(session, name, since, None)
 
     def _unsubscribe(self, session: int, name: str, offset: int) -> None:
-        newest = self._newest_interval(session, name)
-        if newest is None or newest[1] is not None:
+        interval = self._newest_interval(session, name)
+        if interval is None or interval[1] is not None:
             return
-        if offset > newest[0] and offset >= self._stream.first:
-            self._set_until(session, name, newest, offset)
+        since, _, crc = interval
+        if offset > since and offset >= self._stream.first:
+            self._stream.remove(crc)
+            self._set_interval(session, name, since, offset)
         else:
-            self._delete("subscription", "session = ? and name = ? and since = ?", session, name, newest[0])
+            self._delete("subscription", "session = ? and name = ? and since = ?", session, name, since)
 
     def _newest_interval(self, session: int, name: str) -> tuple[int, int | None, int] | None:
         row: tuple[int, int | None, int] | None = self._one(
@@ -128,60 +157,49 @@ class SessionRows:
         )
         return row
 
-    def _set_until(
-        self, session: int, name: str, interval: tuple[int, int | None, int], until: int | None
-    ) -> None:
-        since, _, old_crc = interval
-        crc = checksum(self._stream.number, session, name, since, until)
-        self._database.execute(
-            "update subscription set until = ?, crc = ?"
-            " where stream = ? and session = ? and name = ? and since = ?",
-            (until, crc, self._stream.number, session, name, since),
-        )
-        self._stream.remove(old_crc)
+    def _set_interval(self, session: int, name: str, since: int, until: int | None) -> None:
+        row = (self._stream.number, session, name, since, until)
+        crc = checksum(*row)
+        insert_all(self._database, "subscription", [(*row, crc)], replace=True)
         self._stream.add(crc)
 
-    def _set_state(self, session: int, state: bytes) -> None:
-        row = self._one("select state_crc from session where stream = ? and number = ?", session)
-        crc = checksum(self._stream.number, session, state)
+    def _set_state(self, session: _Session, state: bytes) -> None:
+        crc = checksum(self._stream.number, session.number, state)
         self._database.execute(
             "update session set state = ?, state_crc = ? where stream = ? and number = ?",
-            (state, crc, self._stream.number, session),
+            (state, crc, self._stream.number, session.number),
         )
-        self._stream.remove(*_there(row))
+        self._stream.remove(session.state_crc)
         self._stream.add(crc)
+        session.state_crc = crc
 
-    def _begin(self, session: int, id: int) -> None:
-        row = self._one("select newest_request, crc from record where stream = ? and session = ?", session)
-        if row is not None:
-            if id <= row[0]:
-                return
-            self._stream.remove(row[1])
-        crc = checksum(self._stream.number, session, id)
-        self._write(
-            "insert or replace into record (stream, session, newest_request, crc) values (?, ?, ?, ?)",
-            session,
-            id,
-            crc,
-        )
+    def _begin(self, session: _Session, request: int) -> None:
+        if request <= session.newest_request:
+            return
+        row = (self._stream.number, session.number, request)
+        crc = checksum(*row)
+        insert_all(self._database, "request", [(*row, crc)], replace=True)
+        if session.request_crc is not None:
+            self._stream.remove(session.request_crc)
         self._stream.add(crc)
+        session.newest_request, session.request_crc = request, crc
 
-    def _reply(self, session: int, id: int, reply: bytes, keep: int) -> None:
-        last = self._one(
-            "select number from reply where stream = ? and session = ? order by number desc limit 1", session
+    def _reply(self, session: _Session, change: Replied) -> None:
+        number = session.next_reply
+        session.next_reply += 1
+        session.newest_request = max(session.newest_request, change.id)
+        session.first_reply = max(session.first_reply, session.next_reply - change.keep)
+        row = (
+            *(self._stream.number, session.number, number),
+            *(change.id, session.newest_request, session.first_reply, change.reply),
         )
-        number = 1 if last is None else last[0] + 1
-        crc = checksum(self._stream.number, session, number, id, reply)
-        self._write(
-            "insert into reply (stream, session, number, request, reply, crc) values (?, ?, ?, ?, ?, ?)",
-            session,
-            number,
-            id,
-            reply,
-            crc,
-        )
+        crc = checksum(*row)
+        self._waiting.add("reply", (*row, crc))
         self._stream.add(crc)
-        self._delete("reply", "session = ? and number <= ?", session, number - keep)
+        if session.first_reply - session.oldest_reply >= _STALE_REPLIES:
+            self._waiting.write()
+            self._delete("reply", "session = ? and number < ?", session.number, session.first_reply)
+            session.oldest_reply = session.first_reply
 
     def _delete(self, table: str, condition: str, *values: object) -> None:
         where = f"where stream = ? and {condition}"
@@ -191,14 +209,5 @@ class SessionRows:
             self._database.execute(f"delete from {table} {where}", row)
             self._stream.remove(*crcs)
 
-    def _write(self, statement: str, *values: object) -> None:
-        self._database.execute(statement, (self._stream.number, *values))
-
     def _one(self, query: str, *values: object) -> Any:
         return self._database.execute(query, (self._stream.number, *values)).fetchone()
-
-
-def _there(row: tuple[int, ...] | None) -> tuple[int, ...]:
-    if row is None:
-        raise sqlite3.DatabaseError("a row that an index has is not in its table")
-    return row

@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-import orjson
-
-from ..errors import ActorAlreadyExists
 from .interface import Store
-from .journal import commit, delete
+from .journal import Journal
 from .records import Change, ScheduledCall, StoredActor, StoredStream
 from .recovery import find_actor, load_actor, load_schedule, load_stream
-from .schema import checksum, prepare
-from .transactions import DatabaseThread
+from .schema import prepare
+from .transactions import JournalThread
 
 __all__ = ["SqliteStore", "Synchronous"]
 
 Synchronous = Literal["full", "normal"]
 
 _BUSY_TIMEOUT_S: Final = 5.0
+_CACHE_KIB: Final = 16 * 1024
+"""The ends of many streams are written in turn: their pages should be at hand."""
 
 
 class SqliteStore(Store):
@@ -46,12 +45,12 @@ class SqliteStore(Store):
             raise ValueError(f"synchronous is 'full' or 'normal', not {synchronous!r}")
         self.path = Path(path)
         self.synchronous: Synchronous = synchronous
-        self._thread: DatabaseThread | None = None
+        self._thread: JournalThread | None = None
 
     async def open(self) -> None:
         if self._thread is not None:
             return
-        self._thread = DatabaseThread(self._connect)
+        self._thread = JournalThread(self._connect)
         try:
             await self._thread.open()
         except BaseException:
@@ -59,41 +58,27 @@ class SqliteStore(Store):
             raise
 
     async def create(self, actor: StoredActor) -> None:
-        row = (actor.actor_id, actor.name, _key_text(actor.key), actor.state)
-        crc = checksum(actor.actor_id, actor.state)
-
-        def insert(database: sqlite3.Connection) -> None:
-            try:
-                database.execute(
-                    "insert into actor (actor_id, name, key, state, crc) values (?, ?, ?, ?, ?)", (*row, crc)
-                )
-            except sqlite3.IntegrityError:
-                raise ActorAlreadyExists(
-                    f"a {actor.name} with the key {list(actor.key)!r} or this id exists already"
-                ) from None
-
-        await self._opened.write(insert)
+        await self._opened.write(lambda journal: journal.create(actor))
 
     async def load(self, actor_id: str) -> StoredActor | None:
-        return await self._opened.read(lambda database: load_actor(database, actor_id))
+        return await self._opened.read(lambda journal: load_actor(journal.database, actor_id))
 
     async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
-        key_text = _key_text(key)
-        return await self._opened.read(lambda database: find_actor(database, name, key_text))
+        return await self._opened.read(lambda journal: find_actor(journal.database, name, key))
 
     async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
         # A copy: it is read on the thread, some time later.
         taken = tuple(changes)
-        await self._opened.write(lambda database: commit(database, actor_id, taken))
+        await self._opened.write(lambda journal: journal.change(actor_id, taken))
 
     async def load_stream(self, actor_id: str) -> StoredStream | None:
-        return await self._opened.read(lambda database: load_stream(database, actor_id))
+        return await self._opened.read(lambda journal: load_stream(journal.database, actor_id))
 
     async def schedule(self) -> list[ScheduledCall]:
-        return await self._opened.read(load_schedule)
+        return await self._opened.read(lambda journal: load_schedule(journal.database))
 
     async def delete(self, actor_id: str) -> None:
-        await self._opened.write(lambda database: delete(database, actor_id))
+        await self._opened.write(lambda journal: journal.delete(actor_id))
 
     async def close(self) -> None:
         thread, self._thread = self._thread, None
@@ -101,12 +86,12 @@ class SqliteStore(Store):
             await thread.close()
 
     @property
-    def _opened(self) -> DatabaseThread:
+    def _opened(self) -> JournalThread:
         if self._thread is None:
             raise RuntimeError(f"the store {self.path} is not open")
         return self._thread
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Journal:
         # Autocommit: transactions begin and end where this package says so.
         database = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -117,12 +102,9 @@ class SqliteStore(Store):
             database.execute(f"pragma fullfsync = {self.synchronous == 'full':d}")
             # A damaged page is noticed when it is read, and not by what comes of it.
             database.execute("pragma cell_size_check = on")
+            database.execute(f"pragma cache_size = -{_CACHE_KIB}")
             prepare(database, self.path)
         except BaseException:
             database.close()
             raise
-        return database
-
-
-def _key_text(key: tuple[str, ...]) -> str:
-    return orjson.dumps(key).decode()
+        return Journal(database)

@@ -1,0 +1,89 @@
+"""A stream as the journal writes it: the row that stands for it, and what the rows of others add up to."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from secrets import randbits
+from typing import Final
+
+from .interface import JournalCorrupt
+from .rows import Row, checksum
+from .schema import STREAM_TABLES
+
+__all__ = ["Stream"]
+
+_log = logging.getLogger("ringcast.store")
+
+_DIGEST_MASK: Final = (1 << 63) - 1
+_PRIMARY_CODE: Final = 0xFF
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """The columns of a stream's row."""
+
+    actor_id: str
+    number: int
+    """Names the stream in the other tables; never given again."""
+    epoch: str
+    first: int
+    """The oldest offset that is kept; the head's plus one if none is."""
+    head: int
+    opened: int
+    """How many sessions it ever had."""
+    digest: int
+    """Of the checksums of all rows about sessions, so that one that is missing or of yesterday shows."""
+
+    @classmethod
+    def new(cls, actor_id: str, epoch: str) -> Stream:
+        """Return a stream without events and sessions."""
+        # The number is drawn, so that no damaged counter can give out that of another stream.
+        return cls(actor_id, randbits(62), epoch, first=1, head=0, opened=0, digest=0)
+
+    @classmethod
+    def read(cls, database: sqlite3.Connection, actor_id: str) -> Stream | None:
+        """Return the actor's stream. Raises `JournalCorrupt`."""
+        found = database.execute("select * from stream where actor_id = ?", (actor_id,)).fetchone()
+        if found is None:
+            return None
+        *columns, crc = found
+        if columns[0] != actor_id or checksum(*columns) != crc:
+            raise JournalCorrupt(f"the row of the stream of {actor_id} has a bad checksum")
+        return cls(*columns)
+
+    def row(self) -> Row:
+        """Return the row as it is to be written."""
+        columns = (self.actor_id, self.number, self.epoch, self.first, self.head, self.opened, self.digest)
+        return (*columns, checksum(*columns))
+
+    def add(self, *crcs: int) -> None:
+        """Count rows about sessions that are written."""
+        self.digest = (self.digest + sum(map(_weight, crcs))) & _DIGEST_MASK
+
+    def remove(self, *crcs: int) -> None:
+        """Count rows about sessions that are gone."""
+        self.digest = (self.digest - sum(map(_weight, crcs))) & _DIGEST_MASK
+
+    def forget_rows(self, database: sqlite3.Connection) -> None:
+        """Delete all rows of the stream but its own.
+
+        What is on a damaged page stays, which harms nobody: the number is never given again.
+        """
+        for table in STREAM_TABLES:
+            database.execute("savepoint forgetting")
+            try:
+                database.execute(f"delete from {table} where stream = ?", (self.number,))
+            except sqlite3.DatabaseError as error:
+                if not database.in_transaction:
+                    raise
+                database.execute("rollback to forgetting")
+                _log.warning("rows of %s stay in the table %s: %s", self.actor_id, table, error)
+            database.execute("release forgetting")
+
+
+def _weight(crc: int) -> int:
+    # Squared, because checksums by themselves are linear: two rows that are both of yesterday, and differ
+    # from today's in the same place, could make up for each other.
+    return crc * crc
