@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .interface import JournalCorrupt, StateCorrupt
 from .records import ScheduledCall, StoredActor, StoredEvent, StoredSession, StoredStream, Subscription
-from .rows import checksum, strings_in, text_of
+from .rows import checksum, strings_in, text_of, verified
 from .stream import Stream
 
 __all__ = ["find_actor", "is_damage", "load_actor", "load_schedule", "load_stream"]
@@ -54,12 +54,13 @@ def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | N
         if stream is None:
             return None
         events = tuple(_events(database, stream))
-        sessions = _Sessions(database, stream).read()
+        return StoredStream(stream.epoch, stream.head, events, _Sessions(database, stream).read())
+    except JournalCorrupt as error:
+        raise JournalCorrupt(f"the stream of {actor_id}: {error}") from error
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         raise JournalCorrupt(f"the stream of {actor_id} cannot be read: {error}") from error
-    return StoredStream(stream.epoch, stream.head, events, sessions)
 
 
 def _actor(database: sqlite3.Connection, where: str, *values: str) -> StoredActor | None:
@@ -75,23 +76,16 @@ def _actor(database: sqlite3.Connection, where: str, *values: str) -> StoredActo
 
 def _events(database: sqlite3.Connection, stream: Stream) -> Iterator[StoredEvent]:
     due = stream.first
-    for *row, crc in database.execute(
-        "select stream, offset, name, json, msgpack, only, exclude, crc from event"
-        " where stream = ? order by offset",
-        (stream.number,),
-    ):
-        offset = row[1]
-        if checksum(stream.epoch, *row) != crc:
-            raise _corrupt(stream, f"the event at {due} has a bad checksum")
+    for row in database.execute("select * from event where stream = ? order by offset", (stream.number,)):
+        _, offset, name, json, msgpack, only, exclude = verified(row, "event", stream.epoch)
         if offset != due:
-            raise _corrupt(stream, f"there is the event {offset} where {due} should be")
+            raise JournalCorrupt(f"there is the event {offset} where {due} should be")
         if offset > stream.head:
-            raise _corrupt(stream, f"there is the event {offset}, and the head is {stream.head}")
-        _, _, name, json, msgpack, only, exclude = row
+            raise JournalCorrupt(f"there is the event {offset}, and the head is {stream.head}")
         yield StoredEvent(offset, name, json, msgpack, _names(only), _names(exclude) or ())
         due += 1
     if due != stream.head + 1:
-        raise _corrupt(stream, f"the event {due} is missing, and the head is {stream.head}")
+        raise JournalCorrupt(f"the event {due} is missing, and the head is {stream.head}")
 
 
 class _Sessions:
@@ -132,19 +126,17 @@ class _Sessions:
             )
         )
         if self._sum.digest != self._stream.digest:
-            raise _corrupt(self._stream, "rows about its sessions are missing, or older than its head")
+            raise JournalCorrupt("rows about its sessions are missing, or older than the others")
         return sessions
 
     def _rows(self, table: str, columns: str, order: str, crc: str = "crc") -> list[Any]:
         rows = []
-        for stream, *row, found in self._database.execute(
+        for row in self._database.execute(
             f"select stream, {columns}, {crc} from {table} where stream = ? order by {order}",
             (self._stream.number,),
         ):
-            if checksum(stream, *row) != found:
-                raise _corrupt(self._stream, f"a row of the table {table} has a bad checksum")
-            self._sum.add(found)
-            rows.append(row)
+            rows.append(verified(row, table)[1:])
+            self._sum.add(row[-1])
         return rows
 
 
@@ -159,7 +151,3 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else strings_in(text)
-
-
-def _corrupt(stream: Stream, what: str) -> JournalCorrupt:
-    return JournalCorrupt(f"the stream of {stream.actor_id} in epoch {stream.epoch}: {what}")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 import orjson
 
-__all__ = ["Row", "WaitingRows", "checksum", "insert_all", "strings_in", "text_of"]
+from .interface import JournalCorrupt
+
+__all__ = ["Row", "WaitingRows", "checksum", "insert_all", "strings_in", "text_of", "verified"]
 
 Row: TypeAlias = tuple[str | bytes | int | float | None, ...]
 
@@ -25,6 +27,17 @@ def checksum(*columns: str | bytes | int | float | None) -> int:
     """Return the CRC-32 of a row's columns, each with its type and length."""
     packed: bytes = msgpack.packb(columns)
     return crc32(packed)
+
+
+def verified(row: Sequence[Any], table: str, *prefix: str) -> Sequence[Any]:
+    """Return a row without its checksum, which is its last column. Raises `JournalCorrupt` if it is wrong.
+
+    `prefix` is what the checksum is over besides.
+    """
+    columns = row[:-1]
+    if checksum(*prefix, *columns) != row[-1]:
+        raise JournalCorrupt(f"a row of the table {table!r} has a bad checksum")
+    return columns
 
 
 def text_of(strings: Sequence[str]) -> str:

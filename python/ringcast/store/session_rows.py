@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from .interface import JournalCorrupt
 from .records import (
     ConnStateChanged,
     Replied,
@@ -18,7 +19,7 @@ from .records import (
     Subscribed,
     Unsubscribed,
 )
-from .rows import WaitingRows, checksum, insert_all
+from .rows import WaitingRows, checksum, insert_all, verified
 from .stream import Stream
 
 __all__ = ["SessionRows"]
@@ -43,6 +44,14 @@ class _Session:
     next_reply: int = 1
 
 
+class _Interval(NamedTuple):
+    """From when to when a session listened for a name, as one row has it."""
+
+    since: int
+    until: int | None
+    crc: int
+
+
 class SessionRows:
     """Writes about the sessions of one stream; new replies wait with other rows."""
 
@@ -50,8 +59,8 @@ class SessionRows:
         self._database = database
         self._stream = stream
         self._waiting = waiting
-        # By connection id; None for one that has no session.
-        self._known: dict[str, _Session | None] = {}
+        # By connection id.
+        self._known: dict[str, _Session] = {}
 
     def is_open(self, connection_id: str) -> bool:
         """Tell whether a connection has a session."""
@@ -103,59 +112,54 @@ class SessionRows:
         self._delete("subscription", "until < ?", self._stream.first)
 
     def _find(self, connection_id: str) -> _Session | None:
-        if connection_id not in self._known:
-            self._known[connection_id] = self._read(connection_id)
-        return self._known[connection_id]
+        session = self._known.get(connection_id)
+        if session is None and (session := self._read(connection_id)) is not None:
+            self._known[connection_id] = session
+        return session
 
     def _read(self, connection_id: str) -> _Session | None:
-        row = self._one(
-            "select number, state_crc from session where stream = ? and connection_id = ?", connection_id
-        )
+        row = self._one("session", "connection_id = ?", connection_id)
         if row is None:
             return None
-        session = _Session(*row)
-        request = self._one(
-            "select newest, crc from request where stream = ? and session = ?", session.number
-        )
+        _, number, found_id, *_, state_crc = row
+        if found_id != connection_id:
+            raise JournalCorrupt(f"the session of {found_id!r} is taken for that of {connection_id!r}")
+        session = _Session(number, state_crc)
+        request = self._one("request", "session = ?", number)
         if request is not None:
-            session.newest_request, session.request_crc = request
-        replies = "from reply where stream = ? and session = ? order by number"
-        last = self._one(f"select newest, first, number {replies} desc limit 1", session.number)
+            *_, session.newest_request, session.request_crc = request
+        last = self._one("reply", "session = ? order by number desc limit 1", number)
         if last is not None:
-            session.newest_request = max(session.newest_request, last[0])
-            session.first_reply, session.next_reply = last[1], last[2] + 1
-            (session.oldest_reply,) = self._one(f"select number {replies} limit 1", session.number)
+            _, _, last_number, _, newest, session.first_reply, _, _ = last
+            session.newest_request = max(session.newest_request, newest)
+            session.next_reply = last_number + 1
+            first = self._one("reply", "session = ? order by number limit 1", number)
+            session.oldest_reply = last_number if first is None else first[2]
         return session
 
     def _subscribe(self, session: int, name: str, offset: int) -> None:
         interval = self._newest_interval(session, name)
-        if interval is None or (interval[1] is not None and interval[1] < offset):
+        if interval is None or (interval.until is not None and interval.until < offset):
             self._set_interval(session, name, offset, None)
-        elif interval[1] is not None:
+        elif interval.until is not None:
             # Again from where it left off.
-            since, _, crc = interval
-            self._stream.remove(crc)
-            self._set_interval(session, name, since, None)
+            self._stream.remove(interval.crc)
+            self._set_interval(session, name, interval.since, None)
 
     def _unsubscribe(self, session: int, name: str, offset: int) -> None:
         interval = self._newest_interval(session, name)
-        if interval is None or interval[1] is not None:
+        if interval is None or interval.until is not None:
             return
-        since, _, crc = interval
+        since = interval.since
         if offset > since and offset >= self._stream.first:
-            self._stream.remove(crc)
+            self._stream.remove(interval.crc)
             self._set_interval(session, name, since, offset)
         else:
             self._delete("subscription", "session = ? and name = ? and since = ?", session, name, since)
 
-    def _newest_interval(self, session: int, name: str) -> tuple[int, int | None, int] | None:
-        row: tuple[int, int | None, int] | None = self._one(
-            "select since, until, crc from subscription"
-            " where stream = ? and session = ? and name = ? order by since desc limit 1",
-            session,
-            name,
-        )
-        return row
+    def _newest_interval(self, session: int, name: str) -> _Interval | None:
+        row = self._one("subscription", "session = ? and name = ? order by since desc limit 1", session, name)
+        return None if row is None else _Interval(*row[-3:])
 
     def _set_interval(self, session: int, name: str, since: int, until: int | None) -> None:
         row = (self._stream.number, session, name, since, until)
@@ -209,5 +213,10 @@ class SessionRows:
             self._database.execute(f"delete from {table} {where}", row)
             self._stream.remove(*crcs)
 
-    def _one(self, query: str, *values: object) -> Any:
-        return self._database.execute(query, (self._stream.number, *values)).fetchone()
+    def _one(self, table: str, condition: str, *values: object) -> Any:
+        row = self._database.execute(
+            f"select * from {table} where stream = ? and {condition}", (self._stream.number, *values)
+        ).fetchone()
+        if row is not None:
+            verified(row[:-2] if table == "session" else row, table)
+        return row

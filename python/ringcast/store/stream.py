@@ -9,7 +9,7 @@ from secrets import randbits
 from typing import Final
 
 from .interface import JournalCorrupt
-from .rows import Row, checksum
+from .rows import Row, checksum, verified
 from .schema import STREAM_TABLES
 
 __all__ = ["Stream"]
@@ -48,10 +48,10 @@ class Stream:
         found = database.execute("select * from stream where actor_id = ?", (actor_id,)).fetchone()
         if found is None:
             return None
-        *columns, crc = found
-        if columns[0] != actor_id or checksum(*columns) != crc:
-            raise JournalCorrupt(f"the row of the stream of {actor_id} has a bad checksum")
-        return cls(*columns)
+        stream = cls(*verified(found, "stream"))
+        if stream.actor_id != actor_id:
+            raise JournalCorrupt(f"the stream of {stream.actor_id!r} is taken for that of {actor_id!r}")
+        return stream
 
     def row(self) -> Row:
         """Return the row as it is to be written."""
