@@ -122,8 +122,11 @@ class Client:
         connect = Connect(actor_name(actor), _checked_key(key), lookup, input=input)
         return ActorHandle(self, self._endpoint, connect)
 
-    def _connect(self, address: Address, params: Params) -> Connection:
-        """Start a connection that `close` closes. Raises `ConnectionClosed` after that."""
+    def _connect(self, address: Address, params: Params, endpoint: Endpoint | None = None) -> Connection:
+        """Start a connection that `close` closes, over an endpoint of its own if one is given.
+
+        Raises `ConnectionClosed` once the client is closed.
+        """
         if self._closed:
             raise ConnectionClosed("the client is closed")
         if not callable(params):
@@ -131,7 +134,7 @@ class Client:
             self._encoding.encode(params)
         connection = Connection(
             ConnectionOptions(
-                self._endpoint,
+                endpoint or self._endpoint,
                 address,
                 params,
                 self._encoding,

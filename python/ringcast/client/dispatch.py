@@ -74,6 +74,11 @@ class Dispatch:
         self._backlog.remove(len(self._waiting))
         self._waiting.clear()
 
+    async def idle(self) -> None:
+        """Wait until everything that has arrived has been handled; not from a handler."""
+        while self._task is not None:
+            await asyncio.wait({self._task})
+
     async def stop(self, timeout_s: float) -> None:
         """Wait until the running handler has ended; cancel it after `timeout_s`.
 

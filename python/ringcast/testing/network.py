@@ -32,16 +32,22 @@ class NetworkProxy:
             ...
             network.restore()
 
+    `buffer_bytes` bounds what may wait here on its way from the server; the system's own buffers hold
+    megabytes, which a client that does not read (`stop_reading`) would have to leave unread first.
+
     All methods belong to the event loop that started the proxy.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, buffer_bytes: int | None = None) -> None:
         self._target = (host, port)
+        self._buffer_bytes = buffer_bytes
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._forwarding: set[asyncio.Task[None]] = set()
-        self._delivering = asyncio.Event()
-        self._delivering.set()
+        self._to_server = asyncio.Event()
+        self._to_client = asyncio.Event()
+        """Whether bytes are delivered in each direction."""
+        self._deliver()
         self._is_cut = False
         self.listen_host = "127.0.0.1"
         self.listen_port = 0
@@ -70,7 +76,7 @@ class NetworkProxy:
             return
         self._server.close()
         self.cut()
-        self._delivering.set()
+        self._deliver()
         await asyncio.gather(*self._forwarding, return_exceptions=True)
         await self._server.wait_closed()
         self._server = None
@@ -89,12 +95,25 @@ class NetworkProxy:
 
         Neither side is told. Bytes sent meanwhile arrive after `restore`, as TCP would send them again.
         """
-        self._delivering.clear()
+        self._to_server.clear()
+        self._to_client.clear()
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the server, until `restore`; what the client sends still arrives.
+
+        To the server every client looks like one that has stopped reading: when the buffers on the way are
+        full, its socket takes no more.
+        """
+        self._to_client.clear()
 
     def restore(self) -> None:
-        """End a `cut` or a `partition`."""
+        """End a `cut`, a `partition` or a `stop_reading`."""
         self._is_cut = False
-        self._delivering.set()
+        self._deliver()
+
+    def _deliver(self) -> None:
+        self._to_server.set()
+        self._to_client.set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -121,9 +140,9 @@ class NetworkProxy:
             await self._close(writer)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._delivering.wait()
+        await self._to_server.wait()
         try:
-            server_reader, server_writer = await asyncio.open_connection(*self._target)
+            server_reader, server_writer = await self._open()
         except OSError:
             _reset(writer)  # no server there: what a client would see without the proxy, a moment later
             return
@@ -132,22 +151,41 @@ class NetworkProxy:
             _reset(server_writer)
         try:
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._copy(reader, server_writer))
-                directions.create_task(self._copy(server_reader, writer))
+                directions.create_task(self._copy(reader, server_writer, self._to_server))
+                directions.create_task(self._copy(server_reader, writer, self._to_client))
         except* OSError:  # one side was reset: so is the other
             _reset(writer)
             _reset(server_writer)
         finally:
             await self._close(server_writer)
 
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the server. Raises `OSError`."""
+        if self._buffer_bytes is None:
+            return await asyncio.open_connection(*self._target)
+        host, port = self._target
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            # Before connecting: the size of the window is agreed on then.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer_bytes)
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, (host, port))
+            return await asyncio.open_connection(sock=connection, limit=self._buffer_bytes)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _copy(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, delivering: asyncio.Event
+    ) -> None:
         while data := await source.read(_READ_BYTES):
-            await self._delivering.wait()
+            await delivering.wait()
             if sink.is_closing():
                 return
             sink.write(data)
             await sink.drain()
-        await self._delivering.wait()
+        await delivering.wait()
         if not sink.is_closing():
             sink.write_eof()
 

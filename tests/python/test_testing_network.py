@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -117,6 +118,42 @@ async def test_partition_holds_bytes_back_until_restored(network: NetworkProxy) 
     assert network.accepted == 2
     for each in (caller, newcomer):
         each.writer.close()
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[NetworkProxy]:
+    """Give the network, which holds little, of a server that sends without end once it is greeted."""
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            greeting = await reader.readexactly(2)
+            writer.write(greeting)
+            while True:
+                writer.write(bytes(1024))
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the proxy resets sockets on purpose
+        finally:
+            writer.close()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+    server = await asyncio.start_server(send, sock=listener)
+    async with server, NetworkProxy("127.0.0.1", listener.getsockname()[1], buffer_bytes=2048) as proxy:
+        yield proxy
+
+
+async def test_stop_reading_holds_the_server_back_and_not_the_client(narrow: NetworkProxy) -> None:
+    caller = await _Caller.connect(narrow)
+    narrow.stop_reading()
+    caller.send(b"go")  # it arrives: otherwise nothing would ever be sent
+    arrival = asyncio.ensure_future(caller.receive(2 + 1_000_000))
+    # As above: that no byte comes is the point.
+    arrived, _ = await asyncio.wait([arrival], timeout=0.05)
+    assert not arrived
+    narrow.restore()
+    assert (await arrival)[:2] == b"go"
+    caller.writer.close()
 
 
 async def test_cut_ends_a_partition_of_the_sockets_it_drops(network: NetworkProxy) -> None:

@@ -1,0 +1,80 @@
+"""Clients of a server under test: ordinary ones, each of whose connections has a network of its own.
+
+Whose network is lost, and when, is said at the server (`server.py`).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from ..client import Client, ClientConfig, Connection, HttpEndpoint
+from ..client.handle import Address
+from ..client.lifecycle import Params
+from ..client.socket import Receiver, Socket
+from ..protocol import Connect, Encoding
+from .network import NetworkProxy
+
+__all__ = ["IMPATIENT", "LocalClient", "Wire"]
+
+IMPATIENT: Final = ClientConfig(
+    reconnect_first_s=0.01,
+    reconnect_base_s=0.01,
+    reconnect_max_s=0.05,
+    close_timeout_s=1.0,
+    # There is no TLS; without this, the system's certificates are read for every client.
+    ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+)
+"""A client that comes back at once. Change fields with `dataclasses.replace`."""
+
+
+class Wire:
+    """One connection's way to the server: an endpoint whose sockets go through a network proxy."""
+
+    def __init__(self, server: HttpEndpoint, network: NetworkProxy) -> None:
+        self._server = server
+        self._is_started = False
+        self.network = network
+
+    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
+        return await self._server.call(address, action, args)
+
+    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
+        return await self._server.resolve(address)
+
+    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
+        if not self._is_started:
+            # A connection makes one attempt at a time.
+            self._is_started = True
+            await self.network.start()
+        return await HttpEndpoint(self.network.url, config).open_socket(receiver, encoding, config)
+
+    async def close(self) -> None:
+        await self.network.stop()
+
+
+class LocalClient(Client):
+    """A client whose connections each have a `Wire`; its calls without a connection need none.
+
+    `add` is told of each connection and its wire.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        encoding: Literal["json", "msgpack"],
+        config: ClientConfig,
+        add: Callable[[Connection, Wire], None],
+        network: Callable[[], NetworkProxy],
+    ) -> None:
+        self._server = HttpEndpoint(url, config)
+        super().__init__(endpoint=self._server, encoding=encoding, config=config)
+        self._add = add
+        self._network = network
+
+    def _connect(self, address: Address, params: Params, endpoint: Any = None) -> Connection:
+        wire = Wire(self._server, self._network())
+        connection = super()._connect(address, params, wire)
+        self._add(connection, wire)
+        return connection
