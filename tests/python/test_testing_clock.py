@@ -45,15 +45,19 @@ async def test_calls_come_in_the_order_of_time_and_then_of_making(clock: ManualC
 
 async def test_a_cancelled_call_does_not_come(clock: ManualClock) -> None:
     called: list[str] = []
-    timers: list[Timer] = [clock.call_later(1, called.append, "first")]
-    timers.append(clock.call_later(2, lambda: timers[2].cancel()))
-    timers.append(clock.call_later(2, called.append, "cancelled by the one before"))
-    timers[0].cancel()
-    timers[0].cancel()
+    first: Timer = clock.call_later(1, called.append, "first")
+
+    def cancel_victim() -> None:
+        victim.cancel()
+
+    killer = clock.call_later(2, cancel_victim)
+    victim = clock.call_later(2, called.append, "cancelled by the one before")
+    first.cancel()
+    first.cancel()
     assert clock.waiting == 2
     await clock.advance(10)
     assert called == []
-    timers[1].cancel()  # called already
+    killer.cancel()  # called already
 
 
 async def test_nested_calls_come_within_the_same_advance(clock: ManualClock) -> None:
@@ -158,7 +162,7 @@ async def test_what_the_test_has_started_runs_before_the_first_call(clock: Manua
 
 async def test_a_task_that_never_rests_does_not_hold_time_up(clock: ManualClock) -> None:
     async def spin() -> None:
-        while True:
+        while True:  # noqa: ASYNC110  # not waiting for anything is the point
             await asyncio.sleep(0)
 
     spinning = asyncio.create_task(spin())

@@ -85,7 +85,7 @@ async def assert_no_event(
             await _fence(recorder.connection)
     except TimeoutError:
         raise AssertionError(
-            f"whether a {_wanted(name, args, where)} is on its way cannot be told: the server did not answer "
+            f"whether an {_wanted(name, args, where)} is on its way cannot be told: no answer came "
             f"within {timeout_s:g} s.\n{recorder.describe()}"
         ) from None
     event = recorder.find(_matcher(name, args, where))

@@ -1,12 +1,12 @@
 """The pytest plugin: fixtures for a server under test and its client. pytest finds it by its entry point.
 
-The only module that needs pytest. Coroutine fixtures belong to pytest-asyncio, in either mode, or to anyio's
-plugin for tests that run on that one; what they give is `server.py`'s.
+It works with pytest-asyncio, in either mode, and with anyio's plugin: who runs a test sets its server up as
+well. What the fixtures give is `server.py`'s. This module and `plugin_asyncio.py` alone need pytest.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -28,11 +28,17 @@ __all__ = [
     "ringcast_store",
 ]
 
-_asyncio_fixture: Callable[..., Any]
-try:
-    from pytest_asyncio import fixture as _asyncio_fixture
-except ImportError:  # then anyio's plugin runs the tests, and this one is for nobody
-    _asyncio_fixture = pytest.fixture
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the fixture that is pytest-asyncio's to set up, if that is there.
+
+    Not before: pytest wants to be the first to import a plugin.
+    """
+    try:
+        from . import plugin_asyncio  # noqa: PLC0415
+    except ImportError:
+        return
+    config.pluginmanager.register(plugin_asyncio, "ringcast-asyncio")
 
 
 @pytest.fixture
@@ -66,10 +72,13 @@ def ringcast_config() -> ServerConfig | None:
 @pytest.fixture
 def ringcast_server(request: pytest.FixtureRequest) -> LocalServer:
     """Serve `ringcast_registry` in the test's event loop until the test is over; see `LocalServer`."""
-    on_anyio = "anyio_backend" in request.fixturenames
-    server: LocalServer = request.getfixturevalue(
-        "_ringcast_server_on_anyio" if on_anyio else "_ringcast_server_on_asyncio"
-    )
+    if "anyio_backend" in request.fixturenames:
+        name = "_ringcast_server_on_anyio"
+    elif request.config.pluginmanager.has_plugin("ringcast-asyncio"):
+        name = "_ringcast_server_on_asyncio"
+    else:
+        pytest.fail("ringcast_server needs pytest-asyncio, or a test that anyio's plugin runs", pytrace=False)
+    server: LocalServer = request.getfixturevalue(name)
     return server
 
 
@@ -86,21 +95,11 @@ async def _ringcast_server_on_anyio(
     ringcast_config: ServerConfig | None,
     ringcast_clock: ManualClock,
 ) -> AsyncIterator[LocalServer]:
-    async with _server(ringcast_registry, ringcast_store, ringcast_config, ringcast_clock) as server:
+    async with make_server(ringcast_registry, ringcast_store, ringcast_config, ringcast_clock) as server:
         yield server
 
 
-@_asyncio_fixture
-async def _ringcast_server_on_asyncio(
-    ringcast_registry: Any,
-    ringcast_store: Store,
-    ringcast_config: ServerConfig | None,
-    ringcast_clock: ManualClock,
-) -> AsyncIterator[LocalServer]:
-    async with _server(ringcast_registry, ringcast_store, ringcast_config, ringcast_clock) as server:
-        yield server
-
-
-def _server(served: Any, store: Store, config: ServerConfig | None, clock: ManualClock) -> LocalServer:
+def make_server(served: Any, store: Store, config: ServerConfig | None, clock: ManualClock) -> LocalServer:
+    """Return a server made from what the fixtures give."""
     actors = (served,) if isinstance(served, Registry | type) else tuple(served)
     return LocalServer(*actors, store=store, config=config, clock=clock)

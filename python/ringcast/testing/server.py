@@ -36,8 +36,9 @@ SLOW_CLIENT_BYTES: Final = 65_536
 """Events of more bytes than this in all do not fit between the server and a client that does not read."""
 _BUFFER_BYTES: Final = 2048
 """Of each socket on the way to such a client; the system rounds it up."""
-_LIMITS: Final = ServerConfig(close_timeout_s=1.0, shutdown_timeout_s=1.0)
-"""Where the test gives none: what does not end by itself must not hold up the tests for long."""
+_LIMITS: Final = ServerConfig(close_timeout_s=0.25, shutdown_timeout_s=1.0)
+"""Where the test gives none: what does not end by itself must not hold up the tests for long. Both are real
+time."""
 
 
 class LocalServer:
