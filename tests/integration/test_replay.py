@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from urllib.parse import urlsplit
 
+import actors
 import pytest
 from heard import TIMEOUT_S, Heard
-from served import HERE, IMPATIENT, OPTIONS, Encoding
+from served import IMPATIENT, Encoding
 
-import programs
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import EventsLost, OutcomeUnknown
 from ringcast.protocol import Gap
-from ringcast.testing import NetworkProxy
+from ringcast.testing import LocalServer, NetworkProxy, assert_event, assert_no_event, record
 
 LIFE = ("disconnected", "reconnected", "replayed", "gap", "item", "left")
 
@@ -232,51 +230,30 @@ async def test_a_call_in_progress_is_answered_over_the_next_socket(
         assert await connection.add(0) == 5
 
 
-@pytest.fixture(scope="module")
-def forgetful() -> Iterator[programs.Server]:
-    """Give a server that waits for nobody for long."""
-    with programs.serve("actors:registry", *OPTIONS, "--session-window", "0.1", cwd=HERE) as server:
-        yield server
-
-
-@pytest.fixture
-async def forgetful_network(forgetful: programs.Server) -> AsyncIterator[NetworkProxy]:
-    address = urlsplit(forgetful.url)
-    async with NetworkProxy(address.hostname or "", address.port or 0) as network:
-        yield network
-
-
-async def test_an_expired_session_is_a_gap(
-    forgetful: programs.Server, forgetful_network: NetworkProxy, encoding: Encoding, key: list[str]
-) -> None:
-    network = forgetful_network
-    async with (
-        Client(forgetful.url) as near,
-        Client(network.url, encoding=encoding, config=IMPATIENT) as far,
-    ):
-        feed = near.feed.get_or_create(key)
-        connection = far.feed.get_or_create(key).connect()
-        heard = Heard(connection, *LIFE)
-        async with feed.connect() as watcher, connection:
-            seen = Heard(watcher, "left", "adding")
-            await connection.emit(3)
-            name = connection.id
-            unanswered = asyncio.create_task(connection.add_slowly(1))
-            await seen.until("adding")
-            network.cut()
-            await heard.until("disconnected")
-            waiting = asyncio.create_task(connection.add(10))
-            await feed.emit(5)
-            assert await seen.until("left") == [name]
-            network.restore()
-            assert await heard.until("gap") == [Gap("session_expired")]
-            async with asyncio.timeout(TIMEOUT_S):
-                with pytest.raises(OutcomeUnknown):
-                    await unanswered
-                assert await waiting == 11
-            await connection.emit(1)
-            assert connection.id != name
-            assert await feed.connects_so_far() == 3
-            await feed.release()  # a server that stops waits for its running actions
-    assert heard.of("item") == [1, 2, 3, 9]
-    assert heard.of("replayed") == []
+async def test_an_expired_session_is_a_gap(encoding: Encoding, key: list[str]) -> None:
+    async with LocalServer(actors.registry) as server:
+        feed = server.client().feed.get_or_create(key)
+        connection = await server.connect("feed", key, events=["item"], encoding=encoding)
+        watcher = await server.connect("feed", key, events=["left", "adding"])
+        await connection.emit(3)
+        name = connection.id
+        unanswered = asyncio.create_task(connection.add_slowly(1))
+        await assert_event(watcher, "adding")
+        await server.cut(connection)
+        waiting = asyncio.create_task(connection.add(10))
+        await feed.emit(5)
+        await server.clock.advance(29.9)
+        await assert_no_event(watcher, "left")
+        await server.clock.advance(0.1)
+        await assert_event(watcher, "left", name)
+        server.restore(connection)
+        await assert_event(connection, "gap", Gap("session_expired"))
+        with pytest.raises(OutcomeUnknown):
+            await unanswered
+        assert await waiting == 11
+        await connection.emit(1)
+        assert connection.id != name
+        assert await feed.connects_so_far() == 3
+        assert record(connection).of("item") == [1, 2, 3, 9]
+        await assert_no_event(connection, "replayed")
+        await feed.release()  # a server that stops waits for its running actions

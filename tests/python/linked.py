@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
+from ringcast.clock import Clock
 from ringcast.errors import CloseCode
 from ringcast.protocol import (
     Call,
@@ -143,10 +144,10 @@ class LinkedSocket:
 
 @asynccontextmanager
 async def running(
-    *actors: type[Actor[Any, Any]], store: Store | None = None, **limits: Any
+    *actors: type[Actor[Any, Any]], store: Store | None = None, clock: Clock | None = None, **limits: Any
 ) -> AsyncIterator[Router]:
     """Run actors in this process; `limits` are fields of `ServerConfig`."""
-    registry = Registry(*actors, store=store or MemoryStore(), config=ServerConfig(**limits))
+    registry = Registry(*actors, store=store or MemoryStore(), clock=clock, config=ServerConfig(**limits))
     async with registry:
         yield registry.router
 

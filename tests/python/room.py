@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from linked import eventually
-
 from ringcast import Actor, Context, UserError, action
 from ringcast.router import Router
 
@@ -106,7 +104,3 @@ def actor_of(router: Router) -> Room:
     (instance,) = router._directory
     assert isinstance(instance.actor, Room)
     return instance.actor
-
-
-async def ended(router: Router) -> None:
-    await eventually(lambda: router.connections == 0)

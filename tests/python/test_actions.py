@@ -22,6 +22,7 @@ from ringcast.errors import (
 )
 from ringcast.protocol import Connect, Error
 from ringcast.router import Router
+from ringcast.testing import ManualClock
 
 
 @dataclass
@@ -257,12 +258,15 @@ async def test_a_state_that_cannot_be_written_stops_nothing(caplog: pytest.LogCa
             return kind
 
     store = MemoryStore()
-    async with running(Odd, store=store, save_interval_s=0) as router:
+    clock = ManualClock()
+    async with running(Odd, store=store, clock=clock) as router:
         assert await call(router, "odd", "k", "put", "bad") == "bad"
-        await eventually(lambda: "saving the state failed" in caplog.text)
+        await clock.advance(1)
+        assert "saving the state failed" in caplog.text
         assert await call(router, "odd", "k", "put", "good") == "good"
-        (actor_id,) = store._by_id
-        await eventually(lambda: store._by_id[actor_id].state == b'{"x":"good"}')
+        await clock.advance(1)
+        stored = await store.find("Odd", ("k",))
+        assert stored is not None and stored.state == b'{"x":"good"}'
 
 
 # --- errors that look like something else -------------------------------------------------------------------

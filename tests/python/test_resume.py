@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 from linked import LinkedSocket, call, eventually, resume_from, running
-from room import Room, actor_of, ended
+from room import Room, actor_of
 
 from ringcast.errors import CloseCode
 from ringcast.protocol import (
@@ -25,6 +25,7 @@ from ringcast.protocol import (
     Resume,
 )
 from ringcast.router import Router
+from ringcast.testing import ManualClock
 
 
 @pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])
@@ -157,15 +158,35 @@ async def test_what_cannot_be_resumed_is_a_new_session_with_a_gap(what: str) -> 
 
 
 async def test_a_session_ends_when_its_window_has_passed() -> None:
-    async with running(Room, session_window_s=0.01) as router:
+    clock = ManualClock()
+    async with running(Room, clock=clock) as router:
         async with LinkedSocket(router) as first:
             connected = await first.connect("room", "a", params={"name": "ann"})
-        await ended(router)
+        await clock.advance(connected.window_s - 0.1)
+        assert await call(router, "room", "a", "lines") == ["connect ann 0"]
+        await clock.advance(0.1)
+        assert router.connections == 0
         assert await call(router, "room", "a", "lines") == ["connect ann 0", "disconnect ann"]
         assert len(actor_of(router).conns) == 0
         async with LinkedSocket(router) as second:
             again = await second.connect("room", "a", resume=resume_from(connected))
             assert again.gap == Gap("session_expired")
+
+
+async def test_a_client_that_has_come_back_has_its_whole_window_again() -> None:
+    clock = ManualClock()
+    async with running(Room, clock=clock) as router:
+        async with LinkedSocket(router) as first:
+            connected = await first.connect("room", "a")
+        await clock.advance(connected.window_s - 1)
+        async with LinkedSocket(router) as second:
+            await second.connect("room", "a", resume=resume_from(connected))
+            await clock.advance(connected.window_s * 2)
+            assert router.connections == 1
+        await clock.advance(connected.window_s - 1)
+        assert router.connections == 1
+        await clock.advance(1)
+        assert router.connections == 0
 
 
 async def test_a_client_that_closes_for_good_ends_its_session_at_once() -> None:
@@ -199,11 +220,13 @@ async def test_a_resume_ahead_of_the_stream_breaks_the_protocol() -> None:
 
 
 async def test_a_resume_does_not_create_again() -> None:
-    async with running(Room, session_window_s=0.01) as router:
+    clock = ManualClock()
+    async with running(Room, clock=clock) as router:
         async with LinkedSocket(router) as first:
             first.send(Connect("room", ("a",), lookup="create"))
             connected = await first.receive(Connected)
-        await ended(router)
+        await clock.advance(connected.window_s)
+        assert router.connections == 0
         async with LinkedSocket(router) as second:
             second.send(Connect("room", ("a",), lookup="create", resume=resume_from(connected)))
             again = await second.receive(Connected)
