@@ -1,4 +1,4 @@
-"""A server in the test's own process and event loop: real sockets, with time and networks in hand.
+"""A server in the test's own process and event loop: real sockets, and control of time and networks.
 
 What serves is `ringcast.server`, and its clients are `ringcast.client`'s: what a test sees is what users see.
 Time is `clock.py`'s, losing a network `network.py`'s, assertions about events `assertions.py`'s.
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, Self, TypeVar, overload
 
 from ..actor import Actor
@@ -36,9 +37,10 @@ SLOW_CLIENT_BYTES: Final = 65_536
 """Events of more bytes than this in all do not fit between the server and a client that does not read."""
 _BUFFER_BYTES: Final = 2048
 """Of each socket on the way to such a client; the system rounds it up."""
-_LIMITS: Final = ServerConfig(close_timeout_s=0.25, shutdown_timeout_s=1.0)
-"""Where the test gives none: what does not end by itself must not hold up the tests for long. Both are real
-time."""
+_CLOSE_TIMEOUT_S: Final = 0.25
+_SHUTDOWN_TIMEOUT_S: Final = 1.0
+"""At most, where the test gives no limits. Both are real time, and what does not end by itself must not hold
+the tests up for long."""
 
 
 class LocalServer:
@@ -50,8 +52,9 @@ class LocalServer:
             await assert_event(ann, "said", "ann", "hello")
 
     Give it actor classes, or the registry of your application: its classes and limits are taken, its store is
-    not touched. State is kept in `store`, by default in memory, and stays there over a `restart`. Time stands
-    still until `await server.clock.advance(seconds)`.
+    not touched. Without a `config`, `close_timeout_s` and `shutdown_timeout_s` are shortened: they would only
+    hold tests up. State is kept in `store`, by default in memory, and stays there over a `restart`. Time
+    stands still until `await server.clock.advance(seconds)`.
 
     Every connection made by `connect`, or by a client from `client`, has a network of its own to lose. All
     methods belong to the event loop that started the server.
@@ -270,13 +273,19 @@ def _registry_for_test(
     clock: ManualClock,
 ) -> Registry:
     classes: list[type[Actor[Any, Any]]] = []
+    limits = ServerConfig()
     for each in actors:
         if isinstance(each, Registry):
             classes += [definition.cls for definition in each.definitions]
-            config = config or each.config
+            limits = each.config
         else:
             classes.append(each)
-    return Registry(*classes, store=store or MemoryStore(), config=config or _LIMITS, clock=clock)
+    limits = config or replace(
+        limits,
+        close_timeout_s=min(limits.close_timeout_s, _CLOSE_TIMEOUT_S),
+        shutdown_timeout_s=min(limits.shutdown_timeout_s, _SHUTDOWN_TIMEOUT_S),
+    )
+    return Registry(*classes, store=store or MemoryStore(), config=limits, clock=clock)
 
 
 async def _connect(
