@@ -322,7 +322,7 @@ def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_nothing_is_left_whatever_state_clients_are_in(
     run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..client import Connection
-from ..errors import ConnectionClosed, OutcomeUnknown, RingcastError
+from ..errors import OfflineQueueFull, RingcastError
 from ..naming import RESERVED_EVENTS
 from ..protocol import Encoding
 from .recorder import RecordedEvent, Recorder, recorder_of
@@ -117,15 +117,13 @@ async def eventually(condition: Callable[[], Any], *, timeout_s: float = TIMEOUT
 
 async def _fence(connection: Connection) -> None:
     """Wait until every event that has been sent to this connection has been handled."""
-    while connection.status != "closed":
-        try:
-            await connection.call(_FENCE)
-        except ConnectionClosed:
-            break
-        except OutcomeUnknown:
-            continue  # asked in a session that has ended: ask again in the new one
-        except RingcastError:
-            break
+    try:
+        await connection.call(_FENCE)
+    except OfflineQueueFull:
+        raise
+    except RingcastError:
+        # Answered. Or the session, or the connection, has ended: then of what was sent in it, no more comes.
+        pass
     await connection._lifecycle.dispatch.idle()
 
 
