@@ -23,6 +23,7 @@ from ringcast.errors import (
 from ringcast.protocol import Connect
 from ringcast.router import Router
 from ringcast.store import Change, StoredActor
+from ringcast.testing import ManualClock
 
 
 @dataclass
@@ -222,22 +223,31 @@ async def test_state_is_saved_by_itself_and_only_when_it_differs() -> None:
             self.saves += 1
             await super().commit(actor_id, changes)
 
-    store = Watching()
-    async with running(Counter, store=store, save_interval_s=0) as router:
-        assert await call(router, "counter", "a", "add") == 1
-        await eventually(lambda: [actor.state for actor in store._by_id.values()] == [b'{"value":1}'])
+    store, clock = Watching(), ManualClock()
+    async with running(Counter, store=store, clock=clock, save_interval_s=10) as router:
+        for value in (1, 2, 3):
+            assert await call(router, "counter", "a", "add") == value
+            await clock.advance(3)
+        assert store.saves == 0
+        await clock.advance(1)
         assert store.saves == 1
+        assert [actor.state for actor in store._by_id.values()] == [b'{"value":3}']
         await call(router, "counter", "a", "add", 0)
-        (instance,) = router._directory
-        await eventually(lambda: instance.state._timer is None)
-        await instance.state.save()
-        assert store.saves == 1
+        await clock.advance(100)
+        assert (store.saves, clock.waiting) == (1, 0)
     assert store.saves == 1
+
+
+async def test_an_interval_of_zero_saves_on_the_next_turn_of_the_loop() -> None:
+    store = MemoryStore()
+    async with running(Counter, store=store, save_interval_s=0) as router:
+        await call(router, "counter", "a", "add")
+        await eventually(lambda: [actor.state for actor in store._by_id.values()] == [b'{"value":1}'])
 
 
 async def test_state_is_saved_when_asked() -> None:
     store = MemoryStore()
-    async with running(Counter, store=store, save_interval_s=1000) as router:
+    async with running(Counter, store=store, clock=ManualClock()) as router:
         await call(router, "counter", "a", "add")
         assert [actor.state for actor in store._by_id.values()] == [b'{"value":0}']
         await call(router, "counter", "a", "addAndSave")
@@ -254,10 +264,15 @@ async def test_a_failed_save_is_logged_and_tried_again(caplog: pytest.LogCapture
                 raise OSError("the disk is full")
             await super().commit(actor_id, changes)
 
-    store = Failing()
-    async with running(Counter, store=store, save_interval_s=0) as router:
+    store, clock = Failing(), ManualClock()
+    async with running(Counter, store=store, clock=clock) as router:
         await call(router, "counter", "a", "add")
-        await eventually(lambda: [actor.state for actor in store._by_id.values()] == [b'{"value":1}'])
+        for failures in (1, 2):
+            await clock.advance(1)
+            assert caplog.text.count("saving the state failed") == failures
+            assert [actor.state for actor in store._by_id.values()] == [b'{"value":0}']
+        await clock.advance(1)
+        assert [actor.state for actor in store._by_id.values()] == [b'{"value":1}']
         assert caplog.text.count("saving the state failed") == 2
 
 
@@ -323,20 +338,16 @@ class Absorbed(Actor[Count]):
 
 
 async def test_a_state_that_a_running_action_holds_on_to_is_saved() -> None:
-    store = MemoryStore()
-    async with running(Absorbed, store=store, save_interval_s=0.01, shutdown_timeout_s=0.01) as router:
+    store, clock = MemoryStore(), ManualClock()
+    async with running(Absorbed, store=store, clock=clock, shutdown_timeout_s=0.01) as router:
         running_call = asyncio.ensure_future(call(router, "absorbed", "k", "count"))
         saved = set()
-
-        async def note() -> int:
+        for _ in range(5):
+            await clock.advance(1)
             found = await store.find("Absorbed", ("k",))
-            if found is not None:
-                saved.add(found.state)
-            return len(saved)
-
-        async with asyncio.timeout(10):
-            while await note() < 5:  # noqa: ASYNC110  # what the store has, which nothing announces
-                await asyncio.sleep(0)
+            assert found is not None
+            saved.add(found.state)
+        assert len(saved) == 5
         assert not running_call.done()
     with pytest.raises(OutcomeUnknown):
         await running_call
