@@ -22,6 +22,7 @@ from .errors import MASKED, CloseCode, InternalError, ProtocolError, RingcastErr
 __all__ = [
     "MAX_KEY_PARTS",
     "MAX_NAME_CHARS",
+    "MAX_NESTING",
     "MAX_SUBSCRIPTIONS",
     "Call",
     "ClientMessage",
@@ -48,6 +49,8 @@ _log: Final = logging.getLogger("ringcast.protocol")
 MAX_NAME_CHARS: Final = 128
 """Longest name of an actor, an action or an event, and longest part of a key, in characters."""
 MAX_KEY_PARTS: Final = 16
+MAX_NESTING: Final = 254
+"""Most arrays and objects within one another that are written, in both encodings; orjson sets it."""
 MAX_SUBSCRIPTIONS: Final = 256
 """Most event names that one connection may listen for."""
 
@@ -63,7 +66,19 @@ def _encode_json(value: Any) -> bytes:
 
 
 def _encode_msgpack(value: Any) -> bytes:
+    # MessagePack writes what its readers refuse: deeper nesting than they follow, and keys that are no keys.
+    # One such event would end every connection that gets it. orjson refuses both, in a fraction of the time.
+    orjson.dumps(value, default=_anything, option=_ONLY_STRUCTURE)
     return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+
+
+_ONLY_STRUCTURE: Final = (
+    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
+
+
+def _anything(_value: Any) -> None:
+    """Let pass what is no array or map of Python's own."""
 
 
 def _decode_msgpack(data: bytes) -> Any:

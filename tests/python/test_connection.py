@@ -220,6 +220,19 @@ async def test_data_that_cannot_be_written_is_the_senders_error() -> None:
         assert await p.received("ann") == []
 
 
+@pytest.mark.parametrize("encoding", Encoding)
+async def test_what_no_client_could_read_is_the_senders_error_and_harms_nobody(encoding: Encoding) -> None:
+    deep: list[Any] = []
+    for _ in range(1021):  # as deep as a MessagePack client can send it
+        deep = [deep]
+    async with party("ann", encodings=(encoding,)) as game:
+        for data in (deep, {(1, 2): "x"}):
+            with pytest.raises(TypeError):
+                game.game.broadcast("said", data)
+        game.conn("ann").send("said", "well")
+        assert (await game.clients["ann"].receive(Event)).args == ["well"]
+
+
 async def test_an_event_larger_than_the_ring_is_the_senders_error() -> None:
     class Small(Actor, max_ring_bytes=1024):
         pass

@@ -17,6 +17,7 @@ from ringcast.errors import ActorNotFound, NotConnected, OutcomeUnknown, Protoco
 from ringcast.protocol import (
     MAX_KEY_PARTS,
     MAX_NAME_CHARS,
+    MAX_NESTING,
     MAX_SUBSCRIPTIONS,
     Call,
     Connect,
@@ -192,3 +193,32 @@ def test_an_error_becomes_the_class_that_a_server_sends(code: str, cls: type[Exc
     error = from_wire({"code": code, "message": "no"})
     assert type(error) is cls
     assert error.code == code
+
+
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_nothing_is_written_that_nests_deeper_than_readers_follow(encoding: Encoding) -> None:
+    for value in (nested(MAX_NESTING), {"a": nested(MAX_NESTING - 1)}):
+        # An event's frame is one more level around its arguments.
+        assert encoding.decode(encoding.encode(value)) == value
+    with pytest.raises(TypeError, match="Recursion limit"):
+        encoding.encode(nested(MAX_NESTING + 1))
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("key", [(1, 2), b"x", frozenset()], ids=repr)
+def test_a_map_whose_keys_are_no_json_is_not_written(encoding: Encoding, key: Any) -> None:
+    # MessagePack could write it, and no reader would take it.
+    with pytest.raises(TypeError, match=r"[Kk]ey"):
+        encoding.encode(["x", {"inner": {key: 1}}])
+
+
+def test_what_only_messagepack_carries_is_written_at_any_depth() -> None:
+    value = [{"picture": b"\xff\x00", 1: [b"\xfe"]}]
+    assert Encoding.MSGPACK.decode(Encoding.MSGPACK.encode(value)) == value

@@ -131,7 +131,7 @@ class Client:
             raise ConnectionClosed("the client is closed")
         if not callable(params):
             # What cannot be encoded is the caller's error now, not one of every attempt to come.
-            self._encoding.encode(params)
+            self._encoding.encode(["connect", {"params": params}])
         connection = Connection(
             ConnectionOptions(
                 endpoint or self._endpoint,

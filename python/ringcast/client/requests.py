@@ -85,7 +85,8 @@ class Requests:
         """
         if len(self._queued) >= self._max_queued:
             raise OfflineQueueFull(f"{len(self._queued)} calls wait for the network already; try again later")
-        request.args = self._encoding.decode(self._encoding.encode(request.args or []))
+        # In an array, as the message will have them: what is nested too deep by then is raised now as well.
+        [request.args] = self._encoding.decode(self._encoding.encode([request.args or []]))
         self._queued.append(request)
 
     def abandon(self, request: Request) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ringcast.client.requests import Request, Requests
 from ringcast.errors import ConnectionClosed, OfflineQueueFull, OutcomeUnknown, RingcastError
-from ringcast.protocol import Call, Encoding, Subscribe, Unsubscribe, parse_client_message
+from ringcast.protocol import MAX_NESTING, Call, Encoding, Subscribe, Unsubscribe, parse_client_message
 
 Results = dict[str, Any]
 
@@ -95,6 +95,16 @@ def test_a_new_session_rejects_what_was_sent_and_numbers_anew(
     assert results == {}
     assert requests.resend() == []
     assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(1, "b", [])]
+
+
+def test_what_cannot_be_sent_later_is_not_queued(requests: Requests, call: Any) -> None:
+    deep: list[Any] = []
+    for _ in range(MAX_NESTING - 3):
+        deep = [deep]
+    requests.queue(call("a", deep))
+    assert len(requests.send_queued()) == 1
+    with pytest.raises(TypeError, match="Recursion"):
+        requests.queue(call("b", [deep]))
 
 
 def test_the_queue_is_bounded_and_keeps_what_it_has(requests: Requests, call: Any) -> None:
