@@ -36,7 +36,8 @@ class Connection:
     Lifecycle events come through the same queue: `connected`, `disconnected`, `reconnected` (no arguments),
     `replayed` (how many missed events follow), `gap` (a `protocol.Gap`: events are lost), `resynced` (the
     actor's snapshot, on the first connect and in place of a gap: only events after it follow) and `error` (an
-    exception: of a handler, of a refused subscription, of the parameter function, or the end for good). A
+    exception: of a handler, of a refused subscription, of the parameter function, of what the server sent, or
+    the end for good). A
     `gap` or an `error` that nobody listens for goes to the log.
     """
 

@@ -20,6 +20,7 @@ from ..errors import (
     ConnectionRefused,
     InternalError,
     OutcomeUnknown,
+    ProtocolError,
     RingcastError,
     SubscriptionRefused,
     from_wire,
@@ -177,6 +178,8 @@ class Lifecycle:
             if self._loop.time() - self._connected_at >= self._options.config.stable_after_s:
                 self._backoff.reset()
             self.dispatch.deliver("disconnected", ())
+        if isinstance(loss.error, ProtocolError):
+            self._report(loss.error)
 
     # Connecting.
 

@@ -24,7 +24,7 @@ class Loss:
     """How a socket ended."""
 
     code: int | None
-    """The close code; None when no close frame came."""
+    """The close code of the server; None when none came, or this side gave up on what did come."""
     reason: str
     error: RingcastError | None
     """What the server said before it closed, or what was wrong with what it said."""

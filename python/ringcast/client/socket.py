@@ -31,7 +31,7 @@ class Receiver(Protocol):
         """Take one whole message."""
 
     def on_lost(self, code: int | None, reason: str) -> None:
-        """Learn, once, that the socket is gone. `code` is None if no close frame came."""
+        """Learn, once, that the socket is gone. `code` is the peer's; None if it sent none, or did not close first."""
 
 
 class Socket(WSListener):
@@ -46,7 +46,7 @@ class Socket(WSListener):
         """The parts of a message whose last frame has not come."""
         self._closing = False
         """No more messages are sent or taken."""
-        self._failure: tuple[int, str] | None = None
+        self._failure: str | None = None
         """Why this side gave up on the peer."""
         self._reading = True
         self._gone = asyncio.get_running_loop().create_future()
@@ -66,9 +66,9 @@ class Socket(WSListener):
             self.abort()
 
     def fail(self, code: int, reason: str) -> None:
-        """Give up on a peer that broke the protocol; `on_lost` reports `code`."""
+        """Give up on a peer that broke the protocol: tell it `code`, and `on_lost` only `reason`."""
         if not self._closing:
-            self._failure = (code, reason)
+            self._failure = reason
             self._start_closing(code, reason)
             self._disconnect()
 
@@ -187,16 +187,15 @@ class Socket(WSListener):
 
     def _end(self, transport: WSTransport) -> tuple[int | None, str]:
         if self._failure is not None:
-            return self._failure
+            # As without a close frame: a code of the other side's may be final, a fault of it never is.
+            return None, self._failure
         handshake = transport.close_handshake
         if handshake is None:
             return None, ""
         if handshake.recv is not None:
             return handshake.recv.code.value or _NO_STATUS, handshake.recv.reason or ""
         # picows itself gave up: a malformed or oversized frame, or a ping without an answer.
-        return (
-            (handshake.sent.code.value, handshake.sent.reason) if handshake.sent is not None else (None, "")
-        )
+        return None, (handshake.sent.reason or "") if handshake.sent is not None else ""
 
 
 async def open_socket(

@@ -85,13 +85,14 @@ async def test_a_fragmented_message_with_a_ping_in_between(peer: Peer, connectio
     ids=["continuation alone", "nested", "reserved bit", "wrong type", "unknown opcode", "no text"],
 )
 async def test_frames_that_a_server_must_not_send(
-    peer: Peer, connection: Connection, frames: Any, code: int
+    server: ScriptedServer, peer: Peer, connection: Connection, frames: Any, code: int
 ) -> None:
     # What comes behind the offence in the same read is not handled.
     peer.send_raw(frames(peer) + peer.frame(event(1, "a")))
     assert await peer.closed() == code
-    await until(lambda: connection.status == "closed")
     assert connection.position == ("e1", 0)
+    await (await server.accept()).welcome(replayed=0)
+    await until(lambda: connection.status == "connected")
 
 
 @pytest.mark.parametrize("fragmented", [False, True])
@@ -107,7 +108,8 @@ async def test_a_message_that_is_too_large(
     else:
         peer.send_raw(frame(Opcode.TEXT, b"x" * 1001))
     assert await peer.closed() == CloseCode.MESSAGE_TOO_BIG
-    await until(lambda: connection.status == "closed")
+    await (await server.accept()).welcome(replayed=0)
+    await until(lambda: connection.status == "connected")
 
 
 async def test_large_messages_both_ways(peer: Peer, connection: Connection) -> None:
