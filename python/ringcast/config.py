@@ -5,6 +5,7 @@ What they mean to a client is in `docs/protocol.md`; who enforces each one is sa
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -12,10 +13,13 @@ __all__ = ["ServerConfig"]
 
 _MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s"})
 
+_LONGEST_S: Final = 1e9
+"""Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ServerConfig:
-    """Hold every limit of a server. Raises `ValueError` for a number below its least sensible value."""
+    """Hold every limit of a server. Raises `ValueError` for a number that makes no sense."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -79,3 +83,5 @@ class ServerConfig:
                 continue
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise ValueError(f"{field.name} is {value}, which is too small")
+            if not value <= (_LONGEST_S if field.name.endswith("_s") else sys.maxsize):
+                raise ValueError(f"{field.name} is {value}, which is too much")

@@ -16,7 +16,7 @@ from ..demo.prices import read_prices
 from ..demo.ticker import DEFAULT_SPEED, MAX_SPEED
 from ..registry import Registry
 from ..store import MemoryStore
-from .options import debug_option
+from .options import Number, debug_option
 from .serving import LOG_LEVELS, serve_registry
 
 __all__ = ["demo"]
@@ -35,7 +35,7 @@ _TICKER_KEY: Final = "stocks"
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True, max=MAX_SPEED),
+    type=Number(min_open=True, most=MAX_SPEED),
     default=DEFAULT_SPEED,
     show_default=True,
     metavar="N",

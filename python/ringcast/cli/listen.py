@@ -17,7 +17,7 @@ from ..errors import RingcastError, SubscriptionRefused
 from ..protocol import Gap
 from ..testing import NetworkProxy
 from .lines import put_json, remark
-from .options import KEY_HELP, Target, debug_option, takes_target
+from .options import KEY_HELP, Number, Target, debug_option, takes_target
 from .running import run_client
 
 __all__ = ["listen"]
@@ -42,13 +42,13 @@ class _Outages:
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option(
     "--cut-every",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min_open=True),
     metavar="S",
     help="Really cut the network S seconds after each (re)connect, to watch the replay.",
 )
 @click.option(
     "--cut-for",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min_open=True),
     default=3.0,
     show_default=True,
     metavar="S",

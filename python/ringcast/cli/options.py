@@ -6,6 +6,7 @@ They are checked here, before anything is connected; what to do with them is the
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from ..client import ActorHandle, Client
 __all__ = [
     "DEBUG",
     "KEY_HELP",
+    "Number",
     "Target",
     "debug_option",
     "json_or_text",
@@ -33,6 +35,19 @@ KEY_HELP: Final = (
     "KEY is the actor's key. A key of several parts is written with slashes (eu/room-456), a slash "
     "inside a part as %2F; '' is the key without parts."
 )
+
+
+class Number(click.FloatRange):
+    """A number within a range, and finite: `nan` is within every range, and `inf` in those without an end."""
+
+    def __init__(self, *, min_open: bool = False, most: float = 1e9) -> None:
+        super().__init__(min=0, min_open=min_open, max=most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def _server_url(ctx: click.Context, param: click.Parameter, value: str) -> str:

@@ -13,7 +13,7 @@ import click
 from ..registry import Registry
 from ..store import SqliteStore
 from .lines import remark
-from .options import debug_option
+from .options import Number, debug_option
 from .serving import LOG_LEVELS, serve_registry
 
 __all__ = ["serve"]
@@ -36,7 +36,7 @@ __all__ = ["serve"]
 )
 @click.option(
     "--session-window",
-    type=click.FloatRange(min=0),
+    type=Number(),
     metavar="S",
     help="Seconds that a client may be away and miss nothing.  [default: that of the registry, else 30]",
 )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 __all__ = ["ClientConfig"]
+
+_LONGEST_S: Final = 1e9
 
 
 @dataclass(frozen=True)
@@ -55,5 +59,10 @@ class ClientConfig:
                 raise ValueError(f"{name} must not be negative, but is {value}")
             if name.startswith("max_") and value < 1:
                 raise ValueError(f"{name} must be at least 1, but is {value}")
+            # Written so that not-a-number, which is neither, is refused as well.
+            if name.endswith("_s") and not value <= _LONGEST_S:
+                raise ValueError(f"{name} must be at most {_LONGEST_S:g}, but is {value}")
+            if name.startswith("max_") and not value <= sys.maxsize:
+                raise ValueError(f"{name} must be a number of things, but is {value}")
         if self.ping_reply_s > self.ping_idle_s:
             raise ValueError("ping_reply_s must not exceed ping_idle_s")

@@ -31,7 +31,10 @@ class Receiver(Protocol):
         """Take one whole message."""
 
     def on_lost(self, code: int | None, reason: str) -> None:
-        """Learn, once, that the socket is gone. `code` is the peer's; None if it sent none, or did not close first."""
+        """Learn, once, that the socket is gone.
+
+        `code` is the peer's; None if it sent none, or did not close first.
+        """
 
 
 class Socket(WSListener):

@@ -93,3 +93,20 @@ def test_runs_as_a_module() -> None:
         timeout=30,
     )
     assert ended.stdout.startswith("ringcast 0.")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "counter:registry", "--session-window"],
+        ["demo", "--port", "0", "--speed"],
+        ["listen", NO_SERVER, "a", "k", "--event", "e", "--cut-every"],
+        ["listen", NO_SERVER, "a", "k", "--event", "e", "--cut-every", "1", "--cut-for"],
+    ],
+    ids=lambda arguments: " ".join((arguments[0], arguments[-1])),
+)
+def test_a_number_is_finite(arguments: list[str], value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: Invalid value for '{arguments[-1]}'")
