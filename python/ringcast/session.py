@@ -179,6 +179,18 @@ class Link:
         self.send(encode_error(self.encoding, None, error))
         self.close(code, str(error.code))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that no more should be read: far below the limits, which are a last resort.
+
+        What one read brings, and what came in the same one, still has to fit.
+        """
+        config = self._gateway.config
+        return self._pending is not None and (
+            len(self._pending) * 8 >= config.max_pending_messages
+            or self._pending_bytes * 4 >= config.max_pending_bytes
+        )
+
     def hold_for(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` before any further message is handled."""
         self._pending = deque()

@@ -37,7 +37,7 @@ _NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
 
 MAX_QUEUED_BYTES: Final = 1_048_576
 """How many bytes of replies may wait for a socket before nothing more is read from it."""
-# When to look whether they have gone out, doubling from the first to the longest.
+# When to look whether that is over, doubling from the first to the longest.
 _FIRST_LOOK_S: Final = 0.01
 _LONGEST_LOOK_S: Final = 1.0
 
@@ -363,8 +363,13 @@ class WebSocket(FrameListener):
         self._link.on_message(payload, bool(frame.last_in_buffer))
 
     def _pause_if_behind(self) -> None:
-        """Read no more while replies pile up: who reads slowly shall call slowly, not be cut off."""
-        if self._sink is None or self._gate is None or self._sink.queued_bytes <= MAX_QUEUED_BYTES:
+        """Read no more while replies pile up, or messages that wait for a hook.
+
+        Who reads slowly shall call slowly, and not be cut off.
+        """
+        if self._sink is None or self._gate is None:
+            return
+        if self._sink.queued_bytes <= MAX_QUEUED_BYTES and not (self._link and self._link.is_behind):
             return
         self._gate.transport.pause_reading()
         self._resume_later(_FIRST_LOOK_S)
@@ -376,7 +381,7 @@ class WebSocket(FrameListener):
         gate, sink = self._gate, self._sink
         if gate is None or sink is None or self._phase is _Phase.CLOSING:
             return  # closing has resumed reading
-        if sink.queued_bytes > MAX_QUEUED_BYTES // 2:
+        if sink.queued_bytes > MAX_QUEUED_BYTES // 2 or (self._link and self._link.is_behind):
             self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
         else:
             gate.transport.resume_reading()

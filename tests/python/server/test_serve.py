@@ -14,7 +14,7 @@ import pytest
 from server_process import Server
 from websockets.exceptions import ConnectionClosed
 
-from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.server.serve import run, serving
 
 CLOSE_TIMEOUT_S = 1.0
@@ -125,6 +125,49 @@ def test_store_that_does_not_open_keeps_the_server_from_starting() -> None:
         with pytest.raises(OSError, match="no space"):
             async with serving(Registry(Plain, store=Broken())):
                 raise AssertionError("it started")
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+class Slow(Actor[None, None]):
+    """Takes its time to say who may listen."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.decide = asyncio.Event()
+
+    async def can_subscribe(self, c: Context[None, None], event: str) -> bool:
+        """Allow it, once the test says so."""
+        self.asked.set()
+        await self.decide.wait()
+        return True
+
+    @action
+    def size(self, c: Context[None, None], text: str) -> int:
+        """Return the length."""
+        return len(text)
+
+
+@pytest.mark.parametrize(("calls", "length"), [(3000, 1), (60, 60_000)], ids=["many", "large"])
+def test_client_that_calls_while_a_hook_runs_is_held_up_and_not_closed(calls: int, length: int) -> None:
+    async def scenario() -> None:
+        registry = Registry(Slow, store=MemoryStore())
+        async with serving(registry) as url, Client(url) as client:
+            async with client.slow.get_or_create("k").connect() as connection:
+                connection.on("x", print)
+                (instance,) = registry.router._directory
+                await instance.actor.asked.wait()
+                burst = [asyncio.ensure_future(connection.size("x" * length)) for _ in range(calls)]
+                await asyncio.sleep(0)  # they are sent
+                # As much as comes through has come: then the server has stopped reading.
+                (link,) = registry.router._gateway.links  # type: ignore[union-attr]
+                while not link.is_behind:  # noqa: ASYNC110  # inner state, which nothing announces
+                    await asyncio.sleep(0)
+                for _ in range(200):
+                    await asyncio.sleep(0)
+                instance.actor.decide.set()
+                assert await asyncio.gather(*burst) == [length] * calls
+                assert connection.status == "connected"
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
