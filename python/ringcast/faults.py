@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .errors import MASKED, ActionTimeout, DefinitionError, InternalError, RingcastError
 
 __all__ = [
-    "USER_FAULTS",
     "ActorLog",
     "Hook",
     "StoreFault",
@@ -21,6 +20,7 @@ __all__ = [
     "for_client",
     "from_store",
     "is_needed",
+    "raise_interrupt",
     "was_cancelled",
 ]
 
@@ -33,11 +33,15 @@ else:
 
 ResultT = TypeVar("ResultT")
 
-USER_FAULTS = (Exception, asyncio.CancelledError, SystemExit)
-"""What user code may raise without harm to anybody else.
 
-`sys.exit()` in an action, or an argument parser's, ends that action and not the server.
-"""
+def raise_interrupt(error: BaseException) -> None:
+    """Raise `error` again if it is Ctrl-C; nothing else that user code raises may harm anybody else.
+
+    `sys.exit()` in an action, or an argument parser's, ends that action and not the server. So does what is
+    no `Exception` at all, such as the panic of an extension module.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
 
 
 class ActorLog(_Adapter):
@@ -59,8 +63,9 @@ def for_client(error: BaseException, log: logging.Logger | ActorLog, what: str) 
     """Return the error that the client gets for `error`, raised by `what`.
 
     Errors of this package go as they are: they were made to be read by a client. Anything else goes to the
-    log with its traceback, and to the client without its text.
+    log with its traceback, and to the client without its text. Raises `KeyboardInterrupt` again.
     """
+    raise_interrupt(error)
     if isinstance(error, RingcastError):
         return error
     log.error("%s raised %s", what, type(error).__name__, exc_info=error)
@@ -74,7 +79,7 @@ class StoreFault(Exception):  # noqa: N818 - as the other errors of this package
 async def from_store(work: Awaitable[ResultT]) -> ResultT:
     """Return the result of a store's method. Raises `StoreFault` for anything but an error of ours."""
     try:
-        return await work
+        return await contained(work, "the store")
     except RingcastError:
         raise
     except Exception as error:
@@ -82,11 +87,27 @@ async def from_store(work: Awaitable[ResultT]) -> ResultT:
 
 
 async def contained(work: Awaitable[ResultT], what: str) -> ResultT:
-    """Return the result of `work`. Raises `RuntimeError` for a `SystemExit`, which would end the loop."""
+    """Return the result of `work`. Raises `RuntimeError` for what is no `Exception`.
+
+    Nobody catches that: a `SystemExit` would end the loop, others the task with nobody told. Cancellation and
+    Ctrl-C go through.
+    """
+    task = asyncio.current_task()
     try:
         return await work
-    except SystemExit as error:
-        raise RuntimeError(f"{what} raised SystemExit") from error
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) and not _is_running(task):
+            raise  # thrown into a coroutine that is collected unfinished
+        raise RuntimeError(f"{what} raised {type(error).__name__}") from error
+
+
+def _is_running(task: asyncio.Task[Any] | None) -> bool:
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # no loop runs
+        return False
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,8 +142,7 @@ class Hook:
         """Call the hook and wait for it. Raises `ActionTimeout` when it takes longer than `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                result = self.start(actor, *arguments)
-                return await result if inspect.isawaitable(result) else result
+                return await contained(self._finish(actor, *arguments), self.name)
         except TimeoutError:
             if limit.expired():
                 raise ActionTimeout(f"{self.name} took longer than {timeout_s:g} s") from None
@@ -132,8 +152,10 @@ class Hook:
                 raise
             # As any other error: let through, it would look as if the one who waits had been cancelled.
             raise RuntimeError(f"{self.name} raised CancelledError") from error
-        except SystemExit as error:
-            raise RuntimeError(f"{self.name} raised SystemExit") from error
+
+    async def _finish(self, actor: object, *arguments: Any) -> Any:
+        result = self.start(actor, *arguments)
+        return await result if inspect.isawaitable(result) else result
 
 
 def was_cancelled() -> bool:

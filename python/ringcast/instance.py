@@ -21,7 +21,15 @@ from .context import Context
 from .definition import ActorDefinition
 from .errors import ActionTimeout, ActorDestroyed, CloseCode, OutcomeUnknown, RingcastError, UnknownAction
 from .event import Emitter
-from .faults import USER_FAULTS, ActorLog, Hook, contained, for_client, from_store, was_cancelled
+from .faults import (
+    ActorLog,
+    Hook,
+    contained,
+    for_client,
+    from_store,
+    raise_interrupt,
+    was_cancelled,
+)
 from .keeping import Keeping
 from .protocol import Call, Connect, Encoding
 from .seam import GatewayStream, Node, Respond
@@ -208,7 +216,7 @@ class ActorInstance:
             return self._ask(hook, context, name)
         try:
             return bool(hook.start(self.actor, context, name))
-        except USER_FAULTS as error:
+        except BaseException as error:
             raise for_client(error, self.log, hook.name) from None
 
     async def _ask(self, hook: Hook, context: Context[Any, Any], name: str) -> bool:
@@ -230,7 +238,7 @@ class ActorInstance:
             try:
                 value = hook.start(self.actor, Context(self, connection))
                 copy = None if value is None else encoding.decode(encoding.encode(value))
-            except USER_FAULTS as error:
+            except BaseException as error:
                 raise for_client(error, self.log, hook.name) from None
             return copy, self.position
 
@@ -267,7 +275,8 @@ class ActorInstance:
             return self._start(self._guarded(self._hook(hook, context), settle=True))
         try:
             hook.start(self.actor, context)
-        except USER_FAULTS:
+        except BaseException as error:
+            raise_interrupt(error)
             self.log.exception("on_disconnect raised")
         self._settle()
         return None
@@ -308,7 +317,7 @@ class ActorInstance:
                 later = type(outcome) is CoroutineType
                 if before_response is not None and not later:
                     outcome = before_response.start(self.actor, context, spec.name, arguments, outcome)
-        except USER_FAULTS as error:
+        except BaseException as error:
             fault = for_client(error, self.log, f"action {request.action}")
             self._settle()
             respond(request.id, None, fault)
@@ -333,14 +342,8 @@ class ActorInstance:
         fault: RingcastError | None = None
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                result = spec.function(self.actor, context, *arguments) if started is None else started
-                if type(result) is CoroutineType:
-                    result = await result
-                hook = self.definition.hooks.on_before_action_response
-                if hook is not None:
-                    result = hook.start(self.actor, context, spec.name, arguments, result)
-                    if type(result) is CoroutineType:
-                        result = await result
+                work = self._result_of(spec, context, arguments, started)
+                result = await contained(work, f"action {spec.name}")
         except asyncio.CancelledError as error:
             if was_cancelled():
                 fault = OutcomeUnknown(f"{spec.name} was cancelled: the actor has stopped")
@@ -351,10 +354,23 @@ class ActorInstance:
                 fault = ActionTimeout(f"{spec.name} took longer than {timeout_s:g} s")
             else:
                 fault = for_client(error, self.log, f"action {spec.name}")
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             fault = for_client(error, self.log, f"action {spec.name}")
         self._settle()
         respond(id, result, fault)
+
+    async def _result_of(
+        self, spec: ActionSpec, context: Context[Any, Any], arguments: list[Any], started: Any
+    ) -> Any:
+        result = spec.function(self.actor, context, *arguments) if started is None else started
+        if type(result) is CoroutineType:
+            result = await result
+        hook = self.definition.hooks.on_before_action_response
+        if hook is not None:
+            result = hook.start(self.actor, context, spec.name, arguments, result)
+            if type(result) is CoroutineType:
+                result = await result
+        return result
 
     # --- background -------------------------------------------------------------------------------------
 
@@ -431,7 +447,7 @@ class ActorInstance:
     async def _guarded(self, *work: Awaitable[Any], settle: bool = False) -> None:
         """Wait for all of `work`; log what it raises."""
         for outcome in await asyncio.gather(*work, return_exceptions=True):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
                 self.log.error("a hook or a save failed", exc_info=outcome)
         if settle:
             self._settle()
@@ -454,7 +470,8 @@ class ActorInstance:
                 return
             # What the hook itself changed is no news to it.
             self.state.settle()
-        except USER_FAULTS:
+        except BaseException as error:
+            raise_interrupt(error)
             self.log.exception("on_state_change raised, or the state cannot be written as JSON")
 
     async def _settle_later(self, hook: Awaitable[Any]) -> None:

@@ -28,6 +28,7 @@ from .errors import (
     TooManyCalls,
 )
 from .event import check_event_name
+from .faults import contained, raise_interrupt
 from .protocol import (
     MAX_SUBSCRIPTIONS,
     Call,
@@ -227,7 +228,7 @@ class Link:
 
     async def _then_pending(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await work
+            await contained(work, "connecting")
         except Exception:
             _log.exception("admitting a client failed")
         finally:
@@ -480,7 +481,8 @@ def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
     """Return a reply; an internal error when the value cannot be written."""
     try:
         return encoding.encode(Reply(id, value).to_wire())
-    except Exception:
+    except BaseException as error:  # of the author's own types: they may raise anything
+        raise_interrupt(error)
         _log.exception("the result of a request cannot be written as %s", encoding.name)
         return encoding.encode(Error(id, InternalError(MASKED).to_wire()).to_wire())
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from ..config import ServerConfig
 from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
+from ..faults import contained
 from ..protocol import Connect, Encoding, parse_address, writable
 from ..router import Router
 from .handshake import PATH
@@ -97,7 +98,7 @@ def _error_response(error: RingcastError, headers: dict[str, str] | None = None)
 
 async def _answer(work: Awaitable[Any]) -> Response:
     try:
-        return _json(await work)
+        return await contained(_written(work), "an HTTP request")
     except RingcastError as error:
         return _error_response(error)
     except ClientDisconnect:
@@ -105,6 +106,10 @@ async def _answer(work: Awaitable[Any]) -> Response:
     except Exception:
         _LOG.exception("an HTTP request failed")
         return _error_response(InternalError(MASKED))
+
+
+async def _written(work: Awaitable[Any]) -> Response:
+    return _json(await work)
 
 
 async def _upgrade_required(request: Request) -> Response:

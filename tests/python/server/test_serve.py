@@ -152,22 +152,25 @@ class Slow(Actor[None, None]):
 def test_client_that_calls_while_a_hook_runs_is_held_up_and_not_closed(calls: int, length: int) -> None:
     async def scenario() -> None:
         registry = Registry(Slow, store=MemoryStore())
-        async with serving(registry) as url, Client(url) as client:
-            async with client.slow.get_or_create("k").connect() as connection:
-                connection.on("x", print)
-                (instance,) = registry.router._directory
-                await instance.actor.asked.wait()
-                burst = [asyncio.ensure_future(connection.size("x" * length)) for _ in range(calls)]
-                await asyncio.sleep(0)  # they are sent
-                # As much as comes through has come: then the server has stopped reading.
-                (link,) = registry.router._gateway.links  # type: ignore[union-attr]
-                while not link.is_behind:  # noqa: ASYNC110  # inner state, which nothing announces
-                    await asyncio.sleep(0)
-                for _ in range(200):
-                    await asyncio.sleep(0)
-                instance.actor.decide.set()
-                assert await asyncio.gather(*burst) == [length] * calls
-                assert connection.status == "connected"
+        async with (
+            serving(registry) as url,
+            Client(url) as client,
+            client.slow.get_or_create("k").connect() as connection,
+        ):
+            connection.on("x", print)
+            (instance,) = registry.router._directory
+            await instance.actor.asked.wait()
+            burst = [asyncio.ensure_future(connection.size("x" * length)) for _ in range(calls)]
+            await asyncio.sleep(0)  # they are sent
+            # As much as comes through has come: then the server has stopped reading.
+            (link,) = registry.router._gateway.links  # type: ignore[union-attr]
+            while not link.is_behind:  # noqa: ASYNC110  # inner state, which nothing announces
+                await asyncio.sleep(0)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            instance.actor.decide.set()
+            assert await asyncio.gather(*burst) == [length] * calls
+            assert connection.status == "connected"
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
