@@ -232,7 +232,11 @@ class Lifecycle:
                 params = params()
                 if inspect.isawaitable(params):
                     params = await params
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise
+                # Otherwise the function awaited something that was cancelled: this loop goes on.
                 error.add_note("raised by the function that gives the connection parameters")
                 self._note_failure(error)
                 self._report(error)

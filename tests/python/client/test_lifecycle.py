@@ -392,6 +392,38 @@ class TestParams:
         assert [type(entry[1]) for entry in log if entry[0] == "error"] == [ValueError, ConnectionClosed]
         assert delays == [0.25, 0.5]
 
+    async def test_a_function_whose_own_work_is_cancelled_has_failed_and_is_called_again(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        fetching = asyncio.get_running_loop().create_future()
+        fetching.cancel()
+
+        async def token() -> str:
+            nonlocal fetching
+            cancelled, fetching = fetching, asyncio.get_running_loop().create_future()
+            fetching.set_result("t")
+            result: str = await cancelled
+            return result
+
+        connection = client.room.get_or_create("k").connect(token)
+        log = record(connection)
+        assert (await (await server.accept()).welcome()).params == "t"
+        await connection.ready()
+        assert [type(entry[1]) for entry in log if entry[0] == "error"] == [asyncio.CancelledError]
+
+    async def test_closing_ends_a_function_that_is_waited_for(self, client: Client) -> None:
+        entered = asyncio.Event()
+
+        async def token() -> None:
+            entered.set()
+            await asyncio.Event().wait()
+
+        connection = client.room.get_or_create("k").connect(token)
+        log = record(connection)
+        await entered.wait()
+        await connection.close()
+        assert log == []
+
     async def test_what_cannot_be_encoded_is_the_callers_error(self, client: Client) -> None:
         with pytest.raises((TypeError, ValueError)):
             client.room.get_or_create("k").connect({"socket": object()})
