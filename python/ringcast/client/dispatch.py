@@ -137,7 +137,7 @@ class Dispatch:
                     self._listeners.remove(listener)
                 try:
                     result = listener.handler(*args)
-                except Exception as error:
+                except (Exception, asyncio.CancelledError) as error:  # a function cannot be cancelled itself
                     self._failed(error)
                 else:
                     if result is not None and inspect.isawaitable(result):

@@ -115,6 +115,18 @@ async def test_a_handler_whose_own_work_is_cancelled_has_failed(harness: Harness
     assert harness.log == [asyncio.CancelledError, "b"]
 
 
+async def test_a_function_that_awaits_nothing_and_raises_a_cancellation_has_failed(harness: Harness) -> None:
+    def asks_a_cancelled_future() -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.cancel()
+        future.result()
+
+    harness.listeners.add("a", asks_a_cancelled_future)
+    harness.listeners.add("error", lambda error: harness.log.append(type(error)))
+    harness.dispatch.deliver("a", ())
+    assert harness.log == [asyncio.CancelledError]
+
+
 async def test_the_backlog_fills_and_empties_with_hysteresis(harness: Harness) -> None:
     gate = asyncio.Semaphore(0)
 
