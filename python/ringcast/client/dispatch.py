@@ -13,6 +13,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from .listeners import Listeners
@@ -20,6 +21,10 @@ from .listeners import Listeners
 __all__ = ["Backlog", "Dispatch"]
 
 _log = logging.getLogger("ringcast.client")
+
+
+_handled_by: ContextVar[asyncio.Task[None] | None] = ContextVar("handled_by", default=None)
+"""Inside a handler, and in the tasks that it starts: the task that runs it."""
 
 
 class Backlog:
@@ -82,10 +87,10 @@ class Dispatch:
     async def stop(self, timeout_s: float) -> None:
         """Wait until the running handler has ended; cancel it after `timeout_s`.
 
-        Returns at once when called from that handler.
+        Returns at once when called from that handler, or from a task that it started.
         """
         task = self._task
-        if task is None or task is asyncio.current_task():
+        if task is None or self.in_handler:
             return
         _, late = await asyncio.wait({task}, timeout=timeout_s)
         if late:
@@ -93,6 +98,11 @@ class Dispatch:
             await asyncio.wait({task})
             # What was behind that handler: the end of the connection, which streams wait for.
             self._run()
+
+    @property
+    def in_handler(self) -> bool:
+        """Whether the caller is the handler that runs, or works for it: who waits for it, waits for itself."""
+        return self._task is not None and _handled_by.get() is self._task
 
     def _run(self) -> None:
         self._busy = True
@@ -107,6 +117,7 @@ class Dispatch:
             self._task = asyncio.get_running_loop().create_task(self._finish(pending, steps))
 
     async def _finish(self, pending: Awaitable[Any] | None, steps: Iterator[Awaitable[Any]]) -> None:
+        _handled_by.set(asyncio.current_task())
         try:
             while pending is not None:
                 try:

@@ -227,6 +227,68 @@ class TestClosing:
         await until(lambda: len(got) == 2)
         assert got == [1, -1]
 
+    @pytest.mark.parametrize("how", ["client", "gather", "task", "wait_for"])
+    async def test_close_by_way_of_another_task_from_inside_a_handler(
+        self, server: ScriptedServer, client: Client, how: str
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        got: list[int] = []
+
+        async def handler(number: int) -> None:
+            got.append(number)
+            match how:
+                case "client":
+                    await client.close()
+                case "gather":
+                    await asyncio.gather(connection.close())
+                case "task":
+                    await asyncio.create_task(connection.close())
+                case "wait_for":
+                    await asyncio.wait_for(connection.close(), 100)
+            got.append(-number)
+
+        connection.on("a", handler)
+        peer = await server.accept()
+        await peer.welcome(event(1, "a", 1), event(2, "a", 2))
+        assert await peer.closed() == CloseCode.NORMAL
+        # Waiting for itself, the handler would be cancelled after the close timeout.
+        await until(lambda: len(got) == 2)
+        assert got == [1, -1]
+
+    async def test_close_by_a_task_that_outlived_its_handler_waits_for_the_one_that_runs(
+        self, server: ScriptedServer, client: Client
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        begun, may_close, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        closing: list[asyncio.Task[None]] = []
+        ended: list[int] = []
+
+        async def close() -> None:
+            await may_close.wait()
+            await connection.close()
+            ended.append(0)
+
+        async def handler(number: int) -> None:
+            if number == 1:
+                closing.append(asyncio.create_task(close()))
+            else:
+                begun.set()
+                await release.wait()
+                ended.append(number)
+
+        connection.on("a", handler)
+        peer = await server.accept()
+        await peer.welcome(event(1, "a", 1))
+        await until(lambda: closing)
+        await asyncio.sleep(0)  # the first handler ends before the second event comes
+        peer.send(event(2, "a", 2))
+        await begun.wait()
+        may_close.set()
+        assert await peer.closed() == CloseCode.NORMAL
+        release.set()
+        await closing[0]
+        assert ended == [2, 0]
+
     async def test_close_waits_for_a_running_handler_and_starts_no_other(
         self, server: ScriptedServer, client: Client
     ) -> None:
