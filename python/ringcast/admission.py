@@ -188,6 +188,8 @@ async def _take_up(
         await actor.settled()
         if link.lost or session.ended:
             return
+    if request.resume is not None and request.resume.unanswered is not None:
+        session.keep_answers(request.resume.unanswered)
     replayed, lost_first, lost_last = stream.resume(session.number, offset)
     gap = snapshot = None
     if lost_first:

@@ -62,11 +62,12 @@ class ServerConfig:
     writer_threads: int = 1
     """Threads of the core that write to sockets."""
 
-    max_calls_recorded: int = 256
-    """Replies that a session keeps to answer repeated requests. The oldest are forgotten first."""
+    max_calls_recorded: int = 1024
+    """Replies that a session keeps to answer repeated requests: those that have not been acknowledged, or,
+    of a client that acknowledges none, the latest."""
 
-    max_recorded_bytes: int = 1_048_576
-    """Bytes of replies that a session keeps; the newest reply is kept whatever its size."""
+    max_recorded_bytes: int = 8_388_608
+    """Bytes of those replies; the newest is kept whatever its size."""
 
     max_calls_in_flight: int = 1024
     """Calls of one session that may run at a time; one more is answered with `too_many_calls`."""

@@ -12,6 +12,7 @@ from .connection import Connection, KeptConnection
 from .durable import DurableStream
 from .journal import Journal
 from .protocol import Encoding
+from .record import most_kept
 from .restore import base_of, replay
 from .store import Change, Replied, StateChanged, StoredStream, StreamBegun
 
@@ -62,7 +63,8 @@ class Keeping:
 
     def keep_reply(self, connection: Connection[Any], id: int, reply: bytes) -> None:
         """Keep the answer to a request together with what the request has done."""
-        self.journal.add(Replied(connection.id, id, reply, self._instance.node.config.max_calls_recorded))
+        most = most_kept(self._instance.node.config.max_calls_recorded)
+        self.journal.add(Replied(connection.id, id, reply, most))
 
     def _collect(self) -> list[Change]:
         changes: list[Change] = []

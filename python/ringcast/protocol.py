@@ -33,6 +33,7 @@ __all__ = [
     "Event",
     "Gap",
     "Lookup",
+    "Received",
     "Reply",
     "Resume",
     "ServerMessage",
@@ -110,11 +111,21 @@ class Encoding(Enum):
 @dataclass(slots=True, frozen=True)
 class Resume:
     """Where a client that comes back left off: its session's token, and the position of the last event
-    seen."""
+    seen.
+
+    `unanswered` are the requests whose answers it still wants; None if it does not say.
+    """
 
     session: str
     epoch: str
     offset: int
+    unanswered: tuple[int, ...] | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        wire: dict[str, Any] = {"session": self.session, "epoch": self.epoch, "offset": self.offset}
+        if self.unanswered is not None:
+            wire["unanswered"] = list(self.unanswered)
+        return wire
 
 
 @dataclass(slots=True, frozen=True)
@@ -144,11 +155,7 @@ class Connect:
         if self.subscriptions:
             body["subscriptions"] = list(self.subscriptions)
         if self.resume is not None:
-            body["resume"] = {
-                "session": self.resume.session,
-                "epoch": self.resume.epoch,
-                "offset": self.resume.offset,
-            }
+            body["resume"] = self.resume.to_wire()
         return ["connect", body]
 
 
@@ -181,7 +188,16 @@ class Unsubscribe(NamedTuple):
         return ["unsubscribe", self.id, self.name]
 
 
-ClientMessage = Connect | Call | Subscribe | Unsubscribe
+class Received(NamedTuple):
+    """The answers to these requests have arrived, and the server may forget them. Not answered itself."""
+
+    ids: list[int]
+
+    def to_wire(self) -> list[Any]:
+        return ["received", self.ids]
+
+
+ClientMessage = Connect | Call | Subscribe | Unsubscribe | Received
 
 
 @dataclass(slots=True, frozen=True)
@@ -391,7 +407,25 @@ def _parse_resume(resume: Any) -> Resume | None:
         and _is_int(resume.get("offset")),
         "connect.resume has session, epoch and offset",
     )
-    return Resume(resume["session"], resume["epoch"], resume["offset"])
+    unanswered = resume.get("unanswered")
+    _require(unanswered is None or _are_ids(unanswered), "connect.resume.unanswered is an array of ids")
+    return Resume(
+        resume["session"],
+        resume["epoch"],
+        resume["offset"],
+        None if unanswered is None else tuple(unanswered),
+    )
+
+
+def _are_ids(ids: Any) -> bool:
+    return isinstance(ids, list) and all(_is_int(id, 1) for id in ids)
+
+
+def _parse_received(message: list[Any]) -> Received:
+    match message:
+        case [_, ids] if _are_ids(ids):
+            return Received(ids)
+    raise ProtocolError("received takes an array of ids")
 
 
 def _parse_call(message: list[Any]) -> Call:
@@ -413,6 +447,7 @@ _CLIENT_KINDS: Final[dict[str, Callable[[list[Any]], ClientMessage]]] = {
     "call": _parse_call,
     "subscribe": _parse_subscription,
     "unsubscribe": _parse_subscription,
+    "received": _parse_received,
 }
 
 

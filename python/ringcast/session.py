@@ -37,6 +37,7 @@ from .protocol import (
     Connected,
     Encoding,
     Error,
+    Received,
     Reply,
     Subscribe,
     Unsubscribe,
@@ -366,17 +367,20 @@ class Session:
 
     # --- requests -----------------------------------------------------------------------------------------
 
-    def handle(self, request: Call | Subscribe | Unsubscribe) -> Coroutine[Any, Any, None] | None:
+    def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
         if self._record is None:
             config = self.gateway.config
             self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
+        if isinstance(request, Received):
+            self._record.acknowledge(request.ids)
+            return None
         standing = self._record.begin(request.id)
         if standing is Standing.NEW:
             if isinstance(request, Call):
-                most = self.gateway.config.max_calls_in_flight
-                if self._record.running > most:  # this one is among them
-                    self.respond(request.id, None, TooManyCalls(f"{most} calls run already"))
+                refusal = self._too_many(self._record)
+                if refusal is not None:
+                    self.respond(request.id, None, refusal)
                     return None
                 self.actor.call(self.member, request, self.respond)
                 return None
@@ -391,6 +395,19 @@ class Session:
             fault = OutcomeUnknown(f"request {request.id} was answered, and its reply is no longer kept")
             self._send(encode_error(self.encoding, request.id, fault))
         return None
+
+    def _too_many(self, record: RequestRecord) -> TooManyCalls | None:
+        most = self.gateway.config.max_calls_in_flight
+        if record.running > most:  # the new one is among them
+            return TooManyCalls(f"{most} calls run already")
+        if record.is_full:
+            return TooManyCalls("too many answers have not arrived yet, or too large ones")
+        return None
+
+    def keep_answers(self, ids: tuple[int, ...]) -> None:
+        """Of the answers so far, keep those to `ids`: its client has the others."""
+        if self._record is not None:
+            self._record.keep_only(ids)
 
     def respond(self, id: int, value: Any, error: RingcastError | None) -> None:
         """Send a reply to whoever is attached, and keep it for a client that asks again."""

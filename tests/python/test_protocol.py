@@ -23,6 +23,7 @@ from ringcast.protocol import (
     Connect,
     Encoding,
     Event,
+    Received,
     Resume,
     Subscribe,
     Unsubscribe,
@@ -42,7 +43,13 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-resumes = st.builds(Resume, st.text(), st.text(), st.integers(min_value=0, max_value=2**63 - 1))
+resumes = st.builds(
+    Resume,
+    st.text(),
+    st.text(),
+    st.integers(min_value=0, max_value=2**63 - 1),
+    st.none() | st.lists(ids, max_size=4).map(tuple),
+)
 keys = st.lists(st.text(max_size=MAX_NAME_CHARS), max_size=MAX_KEY_PARTS).map(tuple)
 subscriptions = st.lists(names, max_size=8, unique=True).map(tuple)
 by_key = st.builds(
@@ -64,6 +71,7 @@ client_messages = (
     | st.builds(Call, ids, names, st.lists(plain, max_size=4))
     | st.builds(Subscribe, ids, names)
     | st.builds(Unsubscribe, ids, names)
+    | st.builds(Received, st.lists(ids, max_size=4))
 )
 encodings = st.sampled_from(list(Encoding))
 

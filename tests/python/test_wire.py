@@ -156,7 +156,13 @@ def test_close_codes_are_the_table() -> None:
 
 def test_every_message_kind_has_a_golden_message() -> None:
     content = json.loads((WIRE / "messages.json").read_text())
-    assert {case["value"][0] for case in content["client"]} == {"connect", "call", "subscribe", "unsubscribe"}
+    assert {case["value"][0] for case in content["client"]} == {
+        "connect",
+        "call",
+        "subscribe",
+        "unsubscribe",
+        "received",
+    }
     assert {case["value"][0] for case in content["server"]} == {
         "connected",
         "event",

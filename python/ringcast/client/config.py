@@ -42,6 +42,9 @@ class ClientConfig:
     """Longest wait for the answer to a call without a connection; above the server's limit for one action."""
     max_offline_calls: int = 256
     """Calls that may wait for the network; one more raises `OfflineQueueFull`."""
+    max_unanswered_calls: int = 512
+    """Calls that are sent and not answered; further ones wait here. A server keeps the answers to so many
+    over a lost network (1024, if nothing else is set there)."""
     max_message_bytes: int = 16 * 1024 * 1024
     """Largest message that is taken from the server."""
     max_unhandled_events: int = 1024

@@ -101,7 +101,7 @@ class Dispatch:
 
     @property
     def in_handler(self) -> bool:
-        """Whether the caller is the handler that runs, or works for it: who waits for it, waits for itself."""
+        """Whether the handler that runs calls this, or a task that it started."""
         return self._task is not None and _handled_by.get() is self._task
 
     def _run(self) -> None:

@@ -86,7 +86,7 @@ class Lifecycle:
         """Why the latest attempt or socket failed; None while connected."""
         self.end_error: RingcastError | None = None
         """Why the other side ended the connection for good."""
-        self.session = Session(options.encoding, config.max_offline_calls)
+        self.session = Session(options.encoding, config.max_offline_calls, config.max_unanswered_calls)
         self.listeners = Listeners(self._subscribe, self._unsubscribe)
         self.backlog = Backlog(config.max_unhandled_events, self._update_reading)
         self.dispatch = Dispatch(self.listeners, self.backlog)
@@ -110,17 +110,20 @@ class Lifecycle:
         return self.status == "closed"
 
     def submit(self, request: Request) -> None:
-        """Send a call, or keep it until there is a network.
+        """Send a call, or keep it until there is a network and room for it.
 
         Raises `ConnectionClosed`, `OfflineQueueFull`, and what encoding the arguments raises.
         """
         if self.status == "closed":
             raise self._closed_error()
-        if self.status == "connected" and self._link is not None:
-            self._link.send(self.session.requests.send(request))
+        requests = self.session.requests
+        if self.status != "connected" or self._link is None:
+            requests.queue(request)
+        elif requests.may_send:
+            self._link.send(requests.send(request))
             self._update_reading()
         else:
-            self.session.requests.queue(request)
+            requests.queue(request, offline=False)
 
     def withdraw(self, request: Request) -> None:
         """The caller of a request has gone, or has its answer."""
@@ -148,14 +151,14 @@ class Lifecycle:
 
     # What the link calls.
 
-    def on_server_message(self, message: ServerMessage) -> None:
+    def on_server_message(self, message: ServerMessage, size_bytes: int) -> None:
         match message:
             case Event():
                 self._on_event(message)
             case Reply():
-                self._on_answer(message.id, message.value, None)
+                self._on_answer(message.id, message.value, None, size_bytes)
             case Error() if message.id is not None:
-                self._on_answer(message.id, None, from_wire(message.error))
+                self._on_answer(message.id, None, from_wire(message.error), size_bytes)
             case Connected() if self.status != "connected" and self._link is not None:
                 self._on_connected(self._link, message)
             case Gap():
@@ -285,8 +288,15 @@ class Lifecycle:
         if self.session.position.advance(event.offset) and self.listeners.wants(event.name):
             self.dispatch.deliver(event.name, tuple(event.args))
 
-    def _on_answer(self, id: int, value: Any, error: RingcastError | None) -> None:
-        self.session.requests.answer(id, value, error)
+    def _on_answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int) -> None:
+        requests = self.session.requests
+        requests.answer(id, value, error, size_bytes)
+        if self._link is not None:
+            arrived = requests.acknowledgement()
+            if arrived is not None:
+                self._link.send(arrived)
+            for payload in requests.send_queued():
+                self._link.send(payload)
         self._update_reading()
 
     def _subscribe(self, name: str) -> None:

@@ -33,8 +33,8 @@ class Loss:
 class LinkOwner(Protocol):
     """What a link reports to. Neither method may raise."""
 
-    def on_server_message(self, message: ServerMessage) -> None:
-        """Take a message, in the order of arrival."""
+    def on_server_message(self, message: ServerMessage, size_bytes: int) -> None:
+        """Take a message of this size, in the order of arrival."""
 
     def on_link_lost(self, loss: Loss) -> None:
         """Learn, once, that the socket is gone."""
@@ -108,7 +108,7 @@ class Link:
             # A close frame follows, and says whether this was final.
             self._error = from_wire(message.error)
         elif message is not None:
-            self._owner.on_server_message(message)
+            self._owner.on_server_message(message, len(payload))
 
     def on_lost(self, code: int | None, reason: str) -> None:
         if not self._abandoned:

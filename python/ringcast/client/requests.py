@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError
-from ..protocol import Call, Encoding, Subscribe, Unsubscribe
+from ..protocol import Call, Encoding, Received, Subscribe, Unsubscribe
 
 __all__ = ["Request", "Requests", "Settle"]
+
+# The server keeps an answer until it is told that it has arrived: seldom enough to cost little, often enough
+# to keep little there.
+_ACKNOWLEDGE_AT: Final = 32
+_ACKNOWLEDGE_AT_BYTES: Final = 65_536
 
 Settle = Callable[[Any, RingcastError | None], None]
 """Takes the value of a reply, or the error that came instead of one."""
@@ -43,14 +48,22 @@ class Request:
 class Requests:
     """Everything asked of the server that has no answer yet."""
 
-    def __init__(self, encoding: Encoding, max_queued: int) -> None:
+    def __init__(self, encoding: Encoding, max_queued: int, max_unanswered: int = 512) -> None:
         self._encoding = encoding
         self._max_queued = max_queued
+        self._max_unanswered = max_unanswered
         self._last_id = 0
         self._sent: dict[int, Request] = {}
         """By id, and so in the order of sending."""
         self._queued: deque[Request] = deque()
-        """Calls made while there was no network, in order; never sent in any session."""
+        """Calls made while there was no network, or too many were unanswered; never sent in any session."""
+        self._abandoned: set[int] = set()
+        """Sent, and nobody waits any more: each takes a place at the server until its answer comes."""
+        self._told: tuple[int, ...] = ()
+        """What the latest connect message called unanswered."""
+        self._received: list[int] = []
+        """Answers that the server does not know to have arrived."""
+        self._received_bytes = 0
 
     @property
     def unanswered(self) -> int:
@@ -60,6 +73,15 @@ class Requests:
     @property
     def queued(self) -> int:
         return len(self._queued)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether a new call may be sent now; otherwise it is queued."""
+        return not self._queued and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._sent) + len(self._abandoned) < self._max_unanswered
 
     def send(self, request: Request) -> bytes:
         """Number a request and return its payload: send it at once.
@@ -77,13 +99,13 @@ class Requests:
         self._sent[id] = request
         return request.payload
 
-    def queue(self, request: Request) -> None:
-        """Keep a call until there is a network.
+    def queue(self, request: Request, *, offline: bool = True) -> None:
+        """Keep a call until there is a network, or room for it.
 
         Its arguments are encoded now: what the caller does to them later changes nothing, and what cannot be
-        encoded is raised now. Raises `OfflineQueueFull` past the bound.
+        encoded is raised now. Raises `OfflineQueueFull` past the bound on those that wait for the network.
         """
-        if len(self._queued) >= self._max_queued:
+        if offline and len(self._queued) >= self._max_queued:
             raise OfflineQueueFull(f"{len(self._queued)} calls wait for the network already; try again later")
         # In an array, as the message will have them: what is nested too deep by then is raised now as well.
         [request.args] = self._encoding.decode(self._encoding.encode([request.args or []]))
@@ -94,26 +116,47 @@ class Requests:
         # By identity: in a new session another request may have the same id.
         if self._sent.get(request.id) is request:
             del self._sent[request.id]
+            self._abandoned.add(request.id)
         elif not request.id and request in self._queued:
             self._queued.remove(request)
 
-    def answer(self, id: int, value: Any, error: RingcastError | None) -> None:
-        """Settle the request `id`; an id that nobody waits for is ignored."""
+    def answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int = 0) -> None:
+        """Settle the request `id`, whose answer took `size_bytes`; if nobody waits for it, only note it."""
+        self._abandoned.discard(id)
+        self._received.append(id)
+        self._received_bytes += size_bytes
         request = self._sent.pop(id, None)
         if request is not None:
             request.settle(value, error)
+
+    def acknowledgement(self) -> bytes | None:
+        """Return the message that says which answers have arrived, if it is time for one: send it at once."""
+        if len(self._received) < _ACKNOWLEDGE_AT and self._received_bytes < _ACKNOWLEDGE_AT_BYTES:
+            return None
+        ids, self._received, self._received_bytes = self._received, [], 0
+        return self._encoding.encode(Received(ids).to_wire())
 
     def lost(self) -> None:
         """Forget subscriptions that were not answered: the next connect message carries the whole set."""
         self._sent = {id: request for id, request in self._sent.items() if request.is_call}
 
+    def unanswered_ids(self) -> tuple[int, ...]:
+        """Return what the connect message says about the past: all other answers have arrived."""
+        self._told = tuple(self._sent)
+        return self._told
+
     def resend(self) -> list[bytes]:
         """Return the payloads of unanswered calls, to be sent again in a session that was resumed."""
+        self._abandoned.clear()
+        # Those whose callers have gone since the connect message was sent: their answers are not wanted.
+        self._received = [id for id in self._told if id not in self._sent]
+        self._received_bytes = 0
         return [request.payload for request in self._sent.values()]
 
     def replace_session(self) -> None:
         """Start the ids of a new session; calls sent in the old one reject with `OutcomeUnknown`."""
         sent, self._sent, self._last_id = self._sent, {}, 0
+        self._told = ()
         for request in sent.values():
             request.settle(
                 None,
@@ -124,9 +167,14 @@ class Requests:
             )
 
     def send_queued(self) -> list[bytes]:
-        """Number the calls that waited and return their payloads, in order: send them at once."""
-        queued, self._queued = self._queued, deque()
-        return [self.send(request) for request in queued]
+        """Number the calls that waited, as far as there is room, and return their payloads, in order.
+
+        Send them at once.
+        """
+        payloads = []
+        while self._queued and self._has_room:
+            payloads.append(self.send(self._queued.popleft()))
+        return payloads
 
     def reject_all(self, error: RingcastError) -> None:
         """Settle everything with `error`: the connection has ended."""

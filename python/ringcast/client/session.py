@@ -34,9 +34,9 @@ class Arrival:
 class Session:
     """One client's half of a session, over all of its sockets."""
 
-    def __init__(self, encoding: Encoding, max_offline_calls: int) -> None:
+    def __init__(self, encoding: Encoding, max_offline_calls: int, max_unanswered_calls: int = 512) -> None:
         self.position = Position()
-        self.requests = Requests(encoding, max_offline_calls)
+        self.requests = Requests(encoding, max_offline_calls, max_unanswered_calls)
         self.answer: Connected | None = None
         """The latest connect answer."""
         self.snapshot: Any = None
@@ -46,7 +46,8 @@ class Session:
         """Return what to resume from; None before the first connect answer."""
         if self.answer is None or self.position.epoch is None:
             return None
-        return Resume(self.answer.session, self.position.epoch, self.position.offset)
+        unanswered = self.requests.unanswered_ids()
+        return Resume(self.answer.session, self.position.epoch, self.position.offset, unanswered)
 
     def accept(self, answer: Connected) -> Arrival:
         """Take a connect answer in.

@@ -314,6 +314,48 @@ class TestLostNetwork:
         assert await connection.whoami() == "ann"
 
 
+class Bench(Actor):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.gate = asyncio.Event()
+
+    @action
+    async def work(self, c: Context, length: int) -> str:
+        self.begun += 1
+        await self.gate.wait()
+        self.ended += 1
+        return "x" * length
+
+
+@pytest.mark.parametrize(("calls", "length"), [(1500, 1), (100, 30_000)], ids=["many", "large"])
+async def test_no_outcome_is_unknown_after_a_resume_in_time(
+    config: ClientConfig, calls: int, length: int
+) -> None:
+    # Where nothing is acknowledged, a record of so many answers could not be bounded.
+    registry = Registry(Bench, store=MemoryStore())
+    async with (
+        serving(registry) as url,
+        NetworkProxy("127.0.0.1", int(url.rpartition(":")[2])) as proxy,
+        Client(proxy.url, config=config) as client,
+        client.bench.get_or_create("k").connect() as connection,
+    ):
+        (instance,) = registry.router._directory
+        bench = instance.actor
+        assert isinstance(bench, Bench)
+        results = [asyncio.ensure_future(connection.work(length)) for _ in range(calls)]
+        in_flight = min(calls, config.max_unanswered_calls)
+        await until(lambda: bench.begun == in_flight)
+        proxy.cut()
+        await until(lambda: connection.status == "reconnecting")
+        bench.gate.set()
+        await until(lambda: bench.ended == in_flight)
+        proxy.restore()
+        assert [len(result) for result in await asyncio.gather(*results)] == [length] * calls
+        assert bench.begun == calls
+
+
 async def test_a_server_that_restarts(config: ClientConfig, delays: Delays) -> None:
     store = MemoryStore()
     async with serving(Registry(ChatRoom, store=store)) as url:

@@ -76,7 +76,7 @@ async def test_a_lost_network_is_resumed_from_the_last_position(
     second = await peer.welcome(event(9, "a", 9), epoch="e1", offset=7, session="s1", replayed=1)
     await until(lambda: ("a", 9) in log)
     assert first.resume is None
-    assert second.resume == Resume("s1", "e1", 7)
+    assert second.resume == Resume("s1", "e1", 7, ())
     assert second.subscriptions == ("a",)
     assert log[3:] == [("disconnected",), ("reconnected",), ("replayed", 1), ("a", 9)]
 
@@ -141,7 +141,7 @@ async def test_a_new_epoch_takes_its_own_offset(server: ScriptedServer, client: 
     peer.cut()
     peer = await server.accept()
     connect = await peer.welcome(epoch="e2", offset=3, session="s2", replayed=0)
-    assert connect.resume == Resume("s2", "e2", 3)
+    assert connect.resume == Resume("s2", "e2", 3, ())
 
 
 async def test_a_ring_overflow_is_a_gap_and_then_a_replay(server: ScriptedServer, client: Client) -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from ringcast.client.requests import Request, Requests
 from ringcast.errors import ConnectionClosed, OfflineQueueFull, OutcomeUnknown, RingcastError
-from ringcast.protocol import MAX_NESTING, Call, Encoding, Subscribe, Unsubscribe, parse_client_message
+from ringcast.protocol import (
+    MAX_NESTING,
+    Call,
+    Encoding,
+    Received,
+    Subscribe,
+    Unsubscribe,
+    parse_client_message,
+)
 
 Results = dict[str, Any]
 
@@ -105,6 +113,67 @@ def test_what_cannot_be_sent_later_is_not_queued(requests: Requests, call: Any) 
     assert len(requests.send_queued()) == 1
     with pytest.raises(TypeError, match="Recursion"):
         requests.queue(call("b", [deep]))
+
+
+def test_so_many_are_unanswered_and_no_more(encoding: Encoding, results: Results, call: Any) -> None:
+    requests = Requests(encoding, max_queued=0, max_unanswered=2)
+    requests.send(call("a"))
+    requests.send(call("b"))
+    assert not requests.may_send
+    for name in "cd":
+        requests.queue(call(name), offline=False)
+    assert requests.send_queued() == []
+    requests.answer(2, "B", None)
+    assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(3, "c", [])]
+    requests.answer(1, "A", None)
+    assert not requests.may_send  # d was there first
+    assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(4, "d", [])]
+
+
+def test_one_whose_caller_has_gone_takes_its_place_until_it_is_answered(
+    encoding: Encoding, results: Results, call: Any
+) -> None:
+    requests = Requests(encoding, max_queued=0, max_unanswered=1)
+    gone = call("a")
+    requests.send(gone)
+    requests.abandon(gone)
+    assert not requests.may_send
+    requests.answer(1, "A", None)
+    assert requests.may_send
+
+
+def test_answers_are_acknowledged_many_at_a_time_or_when_they_are_large(
+    encoding: Encoding, requests: Requests
+) -> None:
+    for id in range(1, 32):
+        requests.answer(id, None, None, 10)
+        assert requests.acknowledgement() is None
+    requests.answer(32, None, None, 10)
+    message = requests.acknowledgement()
+    assert message is not None
+    assert parse_client_message(encoding, message) == Received([*range(1, 33)])
+    assert requests.acknowledgement() is None
+    requests.answer(33, None, None, 65_536)
+    message = requests.acknowledgement()
+    assert message is not None
+    assert parse_client_message(encoding, message) == Received([33])
+
+
+def test_a_resume_names_what_is_unanswered_and_acknowledges_what_nobody_waits_for_since(
+    encoding: Encoding, requests: Requests, call: Any
+) -> None:
+    gone, stays = call("a"), call("b")
+    requests.send(gone)
+    requests.send(stays)
+    requests.answer(9, None, None)  # the server learns of it from the resume
+    requests.lost()
+    assert requests.unanswered_ids() == (1, 2)
+    requests.abandon(gone)
+    assert len(requests.resend()) == 1
+    requests.answer(3, None, None, 65_536)
+    message = requests.acknowledgement()
+    assert message is not None
+    assert parse_client_message(encoding, message) == Received([1, 3])
 
 
 def test_the_queue_is_bounded_and_keeps_what_it_has(requests: Requests, call: Any) -> None:

@@ -33,12 +33,12 @@ def test_before_the_first_answer_there_is_nothing_to_resume() -> None:
     arrival = session.accept(answer())
     assert arrival.first
     assert arrival.gap is None
-    assert session.resume() == Resume("s1", "e1", 4)
+    assert session.resume() == Resume("s1", "e1", 4, ())
 
 
 def test_it_resumes_from_the_last_event(session: Session) -> None:
     session.position.advance(9)
-    assert session.resume() == Resume("s1", "e1", 9)
+    assert session.resume() == Resume("s1", "e1", 9, ())
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_session_that_could_not_be_resumed(session: Session, reason: str) -> N
     assert arrival.gap == Gap(reason)
     assert arrival.resend == []
     assert isinstance(settled[0], OutcomeUnknown)
-    assert session.resume() == Resume("s2", "e2", 1)
+    assert session.resume() == Resume("s2", "e2", 1, ())
 
 
 def test_a_new_token_is_a_gap_even_if_the_server_does_not_say_so(session: Session) -> None:
