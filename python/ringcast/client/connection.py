@@ -31,7 +31,9 @@ class Connection:
     Handlers are functions or coroutine functions and run one at a time, in the order of arrival: the next
     event waits until an async handler has finished. When many events wait, the socket is no longer read, and
     the server applies its rule for slow readers. A call's result does not wait for async handlers, so that a
-    handler may make calls; functions that handle events from before the result have run.
+    handler may make calls; functions that handle events from before the result have run. For that the socket
+    is read on while a call is unanswered, up to 16 times as many events: then calls made by handlers, and by
+    the readers of streams, raise `OutcomeUnknown`, and others are answered when events have been handled.
 
     Lifecycle events come through the same queue: `connected`, `disconnected`, `reconnected` (no arguments),
     `replayed` (how many missed events follow), `gap` (a `protocol.Gap`: events are lost), `resynced` (the

@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from .listeners import Listeners
 
@@ -27,11 +27,17 @@ _handled_by: ContextVar[asyncio.Task[None] | None] = ContextVar("handled_by", de
 """Inside a handler, and in the tasks that it starts: the task that runs it."""
 
 
+_consumer_of: ContextVar[Backlog | None] = ContextVar("consumer_of", default=None)
+"""In a task that handles events or reads a stream, and in those that it starts: what it makes shorter."""
+
+_OVERFULL: Final = 16
+
+
 class Backlog:
     """Counts events that wait for their handlers and tells when that gets too many, and when it is over.
 
     `on_change` is called when `full` changes: to True at `limit`, to False at half of it, so that reading
-    does not stop and start with every event.
+    does not stop and start with every event. The same holds for `overfull`, at sixteen times as many.
     """
 
     def __init__(self, limit: int, on_change: Callable[[], None]) -> None:
@@ -39,18 +45,34 @@ class Backlog:
         self._on_change = on_change
         self._waiting = 0
         self.full = False
+        self.overfull = False
 
     def add(self) -> None:
         self._waiting += 1
         if not self.full and self._waiting >= self._limit:
             self.full = True
             self._on_change()
+        if not self.overfull and self._waiting >= self._limit * _OVERFULL:
+            self.overfull = True
+            self._on_change()
 
     def remove(self, count: int = 1) -> None:
         self._waiting -= count
+        if self.overfull and self._waiting <= self._limit * _OVERFULL // 2:
+            self.overfull = False
+            self._on_change()
         if self.full and self._waiting <= self._limit // 2:
             self.full = False
             self._on_change()
+
+    def consumed_here(self) -> None:
+        """The caller, and what it starts, is a consumer: while it waits for something, this only grows."""
+        _consumer_of.set(self)
+
+    @property
+    def is_consumer(self) -> bool:
+        """Whether the caller handles these events."""
+        return _consumer_of.get() is self
 
 
 class Dispatch:
@@ -118,6 +140,7 @@ class Dispatch:
 
     async def _finish(self, pending: Awaitable[Any] | None, steps: Iterator[Awaitable[Any]]) -> None:
         _handled_by.set(asyncio.current_task())
+        self._backlog.consumed_here()
         try:
             while pending is not None:
                 try:

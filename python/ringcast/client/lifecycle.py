@@ -117,6 +117,7 @@ class Lifecycle:
         if self.status == "closed":
             raise self._closed_error()
         requests = self.session.requests
+        request.by_consumer = self.backlog.is_consumer
         if self.status != "connected" or self._link is None:
             requests.queue(request)
         elif requests.may_send:
@@ -124,6 +125,7 @@ class Lifecycle:
             self._update_reading()
         else:
             requests.queue(request, offline=False)
+            self._update_reading()
 
     def withdraw(self, request: Request) -> None:
         """The caller of a request has gone, or has its answer."""
@@ -322,9 +324,14 @@ class Lifecycle:
             self._report(refused)
 
     def _update_reading(self) -> None:
-        # A handler may wait for an answer, so while one is due the socket is read however many events wait.
+        # A handler may wait for an answer, so while one is due the socket is read on, up to a second bound:
+        # there those give up who would wait for ever, because they do not handle what is before the answer.
+        requests = self.session.requests
+        if self.backlog.overfull and self._link is not None:
+            requests.give_up_consumers()
         if self._link is not None:
-            self._link.set_reading(not self.backlog.full or self.session.requests.unanswered > 0)
+            due = requests.unanswered > 0 and not self.backlog.overfull
+            self._link.set_reading(due or not self.backlog.full)
 
     # Telling.
 

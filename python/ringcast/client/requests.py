@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError
+from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
 from ..protocol import Call, Encoding, Received, Subscribe, Unsubscribe
 
 __all__ = ["Request", "Requests", "Settle"]
@@ -35,6 +35,8 @@ class Request:
     settle: Settle
     args: list[Any] | None = None
     """The arguments of a call."""
+    by_consumer: bool = False
+    """Whether no event is handled before the answer is there."""
     id: int = 0
     """0 until it is sent in the present session."""
     payload: bytes = b""
@@ -128,6 +130,17 @@ class Requests:
         request = self._sent.pop(id, None)
         if request is not None:
             request.settle(value, error)
+
+    def give_up_consumers(self) -> None:
+        """Reject the calls of those who handle events: so many wait that no answer behind them can be had."""
+        for request in [request for request in self._sent.values() if request.by_consumer]:
+            self.abandon(request)
+            message = f"so many events wait that the answer to {request.name} is not read: it may still run"
+            request.settle(None, OutcomeUnknown(message))
+        for request in [request for request in self._queued if request.by_consumer]:
+            self._queued.remove(request)
+            message = f"so many events wait that {request.name} was not sent: it did not run"
+            request.settle(None, TooManyCalls(message))
 
     def acknowledgement(self) -> bytes | None:
         """Return the message that says which answers have arrived, if it is time for one: send it at once."""

@@ -53,6 +53,7 @@ class EventBuffer:
 
     async def take(self) -> Any:
         """Wait for the next event and return it."""
+        self._backlog.consumed_here()
         while not self._items:
             if self.ended:
                 error, self._error = self._error, None

@@ -20,7 +20,7 @@ from picows import (
 from websockets.frames import Frame, Opcode
 
 from ringcast.client import Client, ClientConfig, Connection
-from ringcast.errors import CloseCode, ConnectionFailure
+from ringcast.errors import CloseCode, ConnectionFailure, OutcomeUnknown, RingcastError
 from ringcast.protocol import Connected, Encoding, Reply
 
 from .conftest import MakeClient
@@ -226,7 +226,7 @@ class TestBackpressure:
     async def test_a_slow_handler_stops_the_reading_and_loses_nothing(
         self, server: ScriptedServer, make_client: MakeClient
     ) -> None:
-        connection = make_client(max_unhandled_events=100).room.get_or_create("k").connect()
+        connection = make_client(max_unhandled_events=2000).room.get_or_create("k").connect()
         got: list[int] = []
         release = asyncio.Event()
 
@@ -238,7 +238,7 @@ class TestBackpressure:
         peer = await server.accept()
         await peer.welcome()
         sent = await self.flood(peer)
-        assert connection.position[1] < 100 + 2000  # the bound, and what one read may bring
+        assert connection.position[1] < 2000 + 2000  # the bound, and what one read may bring
         # A call is answered all the same: reading goes on for it.
         call = asyncio.ensure_future(connection.act())
         await peer.receive_call()
@@ -260,6 +260,64 @@ class TestBackpressure:
         assert await anext(stream) == (1, "x" * 1000)
         stream.close()
         await until(lambda: connection.position[1] == sent)
+
+    @pytest.mark.parametrize("consumer", ["handler", "stream", "gather"])
+    async def test_a_consumer_whose_answer_is_behind_too_many_events_gives_up_and_goes_on(
+        self, server: ScriptedServer, make_client: MakeClient, consumer: str
+    ) -> None:
+        connection = make_client(max_unhandled_events=10).room.get_or_create("k").connect()
+        got: list[Any] = []
+
+        async def handle(number: int, _text: str) -> None:
+            if number == 1:
+                try:
+                    await (asyncio.gather(connection.act()) if consumer == "gather" else connection.act())
+                except RingcastError as error:
+                    got.append(type(error))
+            got.append(number)
+
+        async def read() -> None:
+            async for item in stream:
+                await handle(*item)
+
+        reading = None
+        if consumer == "handler":
+            connection.on("a", handle)
+        else:
+            stream = connection.stream("a")
+            reading = asyncio.ensure_future(read())
+        peer = await server.accept()
+        await peer.welcome(event(1, "a", 1, ""))
+        await peer.receive_call()
+        count = 10 * 16 + 100
+        for offset in range(2, count):
+            peer.send(event(offset, "a", offset, "x" * 5000))
+        await until(lambda: got == [OutcomeUnknown, *range(1, count)])
+        peer.send(Reply(1, "late"))
+        await connection.close()
+        if reading is not None:
+            await reading
+
+    async def test_a_call_by_others_waits_for_room_and_memory_is_bounded(
+        self, server: ScriptedServer, make_client: MakeClient
+    ) -> None:
+        connection = make_client(max_unhandled_events=10).room.get_or_create("k").connect()
+        release = asyncio.Event()
+
+        async def slow(_number: int, _text: str) -> None:
+            await release.wait()
+
+        connection.on("a", slow)
+        peer = await server.accept()
+        await peer.welcome()
+        call = asyncio.ensure_future(connection.act())
+        await peer.receive_call()
+        sent = await self.flood(peer)
+        assert connection.position[1] < 10 * 16 + 2000
+        peer.send(Reply(1, "answer"))
+        release.set()
+        assert await call == "answer"
+        assert connection.position[1] == sent
 
     async def test_closing_while_not_reading(self, server: ScriptedServer, make_client: MakeClient) -> None:
         client = make_client(max_unhandled_events=10, close_timeout_s=60.0)
