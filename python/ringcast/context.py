@@ -77,7 +77,10 @@ class ActorScope(Generic[StateT, ConnStateT]):
         await self._instance.drain()
 
     async def save_state(self) -> None:
-        """Write the state to the store now; returns when it is there. Raises what the store raises."""
+        """Write the state to the store now; returns when it is there. Raises what the store raises.
+
+        While the actor is being created there is nothing to do: it is stored once `on_create` has passed.
+        """
         await self._instance.state.save()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None) -> asyncio.Task[None]:
@@ -88,7 +91,7 @@ class ActorScope(Generic[StateT, ConnStateT]):
         return self._instance.spawn(coroutine, name)
 
     def destroy(self) -> None:
-        """End this actor and delete its state, once the running actions have returned.
+        """End this actor and delete its state, once the running actions, or its start, have returned.
 
         Its connections are closed for good, `on_disconnect`, `on_stop` and `on_destroy` run, and a later
         `get_or_create` of the key makes a new actor.

@@ -83,6 +83,10 @@ class ActorInstance:
         self._destroyed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
+        # How many actions and hooks of connections run, which may have changed the state half-way.
+        self._in_progress = 0
+        # Whether `destroy` was called while it started.
+        self._ends_at_once = False
         self.actor: Actor[Any, Any] = definition.cls.__new__(definition.cls)
         self.actor._instance = self
         self._context: Context[Any, Any] = Context(self, None)
@@ -102,6 +106,7 @@ class ActorInstance:
         await _run_hook(hooks.on_create, self.actor, self._context)
         stored = StoredActor(self.actor_id, self.definition.name, self.key, self.state.mark_saved())
         await from_store(self.node.store.create(stored))
+        self.state.created()
         await self._begin()
 
     async def load(self, stored: StoredActor) -> None:
@@ -120,6 +125,8 @@ class ActorInstance:
         self.state.start_saving(lambda: bool(self._tasks or self._background))
         if self._keeping is not None:
             self._keeping.journal.open()
+        if self._ends_at_once:
+            self.destroy()
 
     async def abandon(self) -> None:
         """Let go of an actor whose start failed."""
@@ -167,8 +174,10 @@ class ActorInstance:
         self.stream.shut()
 
     def destroy(self) -> None:
-        """Begin to end this actor for good; the running action may return first."""
-        if self.status is Status.RUNNING:
+        """Begin to end this actor for good; the running action, or the start, may return first."""
+        if self.status is Status.STARTING:
+            self._ends_at_once = True
+        elif self.status is Status.RUNNING:
             self.status = Status.STOPPING
             self._destroyed = True
             self.node.retire(self)
@@ -340,6 +349,7 @@ class ActorInstance:
         timeout_s = spec.timeout_s or self.node.config.action_timeout_s
         result: Any = None
         fault: RingcastError | None = None
+        self._in_progress += 1
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 work = self._result_of(spec, context, arguments, started)
@@ -356,6 +366,8 @@ class ActorInstance:
                 fault = for_client(error, self.log, f"action {spec.name}")
         except Exception as error:
             fault = for_client(error, self.log, f"action {spec.name}")
+        finally:
+            self._in_progress -= 1
         self._settle()
         respond(id, result, fault)
 
@@ -433,7 +445,11 @@ class ActorInstance:
 
     async def _hook(self, hook: Hook | None, *arguments: Any) -> Any:
         """Run a hook of a connection."""
-        return await _run_hook(hook, self.actor, *arguments, timeout_s=self.node.config.hook_timeout_s)
+        self._in_progress += 1
+        try:
+            return await _run_hook(hook, self.actor, *arguments, timeout_s=self.node.config.hook_timeout_s)
+        finally:
+            self._in_progress -= 1
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -477,6 +493,10 @@ class ActorInstance:
     async def _settle_later(self, hook: Awaitable[Any]) -> None:
         hook = contained(hook, "on_state_change")
         await self._guarded(asyncio.wait_for(hook, self.node.config.hook_timeout_s))
+        if self._in_progress:
+            # Others may have changed the state meanwhile, and have not ended: they will tell. So the hook
+            # hears of its own changes as well, once.
+            return
         try:
             self.state.settle()
         except Exception:

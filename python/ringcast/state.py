@@ -93,6 +93,7 @@ class SavedState:
         "_clock",
         "_interval_s",
         "_is_busy",
+        "_is_stored",
         "_lock",
         "_log",
         "_saved",
@@ -114,6 +115,7 @@ class SavedState:
         self._value: Any = None
         # What the store has, and what `on_state_change` was last told of.
         self._saved = b"null"
+        self._is_stored = False
         self._seen = b"null"
         # None: no check is due. True: the actor has stopped, and none will be.
         self._timer: Timer | bool | None = True
@@ -141,11 +143,16 @@ class SavedState:
         """Take what the store has. Raises `ValueError` when it no longer fits the type."""
         self._value = self._type.load(stored)
         self._saved = stored
+        self._is_stored = True
 
     def mark_saved(self) -> bytes:
         """Return the serialised state for the caller to store."""
         self._saved = self._type.dump(self._value)
         return self._saved
+
+    def created(self) -> None:
+        """The store has the actor now."""
+        self._is_stored = True
 
     def start_saving(self, is_busy: Callable[[], bool]) -> None:
         """Save by itself from now on, beginning with what has changed since `mark_saved` or `load`.
@@ -175,7 +182,12 @@ class SavedState:
         self._seen = self._type.dump(self._value)
 
     async def save(self) -> None:
-        """Write the state to the store now, if it differs from what is there. Raises what that raises."""
+        """Write the state to the store now, if it differs from what is there. Raises what that raises.
+
+        An actor that is being created is not in the store yet: it will be stored as it is then.
+        """
+        if not self._is_stored:
+            return
         if self.journal is not None:
             await self.journal.committed(now=True)
             return

@@ -300,6 +300,115 @@ async def test_calls_to_an_actor_that_is_being_destroyed_are_refused_and_a_new_o
         assert await call(router, "mortal", "k", "use") != connected.actor_id
 
 
+class ShortLived(Actor[Seen]):
+    """Ends as soon as it has begun."""
+
+    gone: list[str] = []
+
+    def on_start(self, c: Context[Seen]) -> None:
+        if "short" in c.key:
+            c.destroy()
+
+    def on_destroy(self, c: Context[Seen]) -> None:
+        self.gone.append(c.actor_id)
+
+    @action
+    def hello(self, c: Context[Seen]) -> str:
+        return "hello"
+
+
+async def test_an_actor_may_be_destroyed_while_it_starts() -> None:
+    store = MemoryStore()
+    ShortLived.gone.clear()
+    async with running(ShortLived, store=store) as router:
+        for _ in range(2):
+            with pytest.raises(ActorDestroyed):
+                await call(router, "shortLived", "short", "hello")
+            await eventually(lambda: len(router._directory) == 0)
+        assert len(ShortLived.gone) == 2
+        assert await store.find("ShortLived", ("short",)) is None
+        assert await call(router, "shortLived", "long", "hello") == "hello"
+
+
+class Hasty(Actor[Seen]):
+    """Saves as soon as it can, and before."""
+
+    async def create_state(self, c: Context[Seen]) -> Seen:
+        await c.save_state()
+        return Seen(["made"])
+
+    async def on_create(self, c: Context[Seen]) -> None:
+        await c.save_state()
+        c.state.events.append("created")
+        await c.save_state()
+
+    async def on_start(self, c: Context[Seen]) -> None:
+        c.state.events.append("started")
+        await c.save_state()
+
+    @action
+    async def read(self, c: Context[Seen]) -> bytes:
+        stored = await store_of(c).find("Hasty", c.key)
+        return b"" if stored is None else stored.state
+
+
+def store_of(c: Context[Seen]) -> Any:
+    return c._instance.node.store
+
+
+async def test_saving_is_harmless_before_there_is_something_to_save() -> None:
+    async with running(Hasty, save_interval_s=1000.0) as router:
+        assert await call(router, "hasty", "k", "read") == b'{"events":["made","created","started"]}'
+
+
+class Watched(Actor[Seen]):
+    """Tells of changes, and takes its time."""
+
+    def __init__(self) -> None:
+        self.told: list[list[str]] = []
+        self.telling = asyncio.Semaphore(0)
+        self.working = asyncio.Event()
+
+    async def on_state_change(self, c: Context[Seen]) -> None:
+        self.told.append(list(c.state.events))
+        await self.telling.acquire()
+
+    async def on_connect(self, c: Context[Seen]) -> None:
+        c.state.events.append("hook")
+        await self.working.wait()
+
+    @action
+    def add(self, c: Context[Seen], text: str) -> None:
+        c.state.events.append(text)
+
+    @action
+    async def work(self, c: Context[Seen]) -> None:
+        c.state.events.append("action")
+        await self.working.wait()
+
+
+@pytest.mark.parametrize("other", ["action", "hook"])
+async def test_what_changes_while_the_hook_for_changes_runs_is_told_as_well(other: str) -> None:
+    async with running(Watched) as router, LinkedSocket(router) as client:
+        assert await call(router, "watched", "k", "add", "first") is None
+        watched = instance_of(router).actor
+        await eventually(lambda: watched.told == [["first"]])
+        if other == "action":
+            working = asyncio.ensure_future(call(router, "watched", "k", "work"))
+        else:
+            working = asyncio.ensure_future(client.connect("watched", "k"))
+        await eventually(lambda: watched.state.events == ["first", other])
+        watched.telling.release()
+        # The hook has ended before what changed the state has: only then is it known to be over.
+        left = 1 if other == "action" else 0
+        await eventually(lambda: len(instance_of(router)._tasks) == left)
+        watched.working.set()
+        await working
+        await eventually(lambda: len(watched.told) == 2)
+        assert watched.told[1] == ["first", other]
+        watched.telling.release()
+
+
 async def test_running_actions_are_waited_for_and_then_cancelled() -> None:
     async with running(Mortal, shutdown_timeout_s=0.01) as router:
         waiting = asyncio.ensure_future(call(router, "mortal", "k", "wait"))
