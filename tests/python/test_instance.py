@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from linked import LinkedSocket, call, eventually, running
@@ -303,7 +303,7 @@ async def test_calls_to_an_actor_that_is_being_destroyed_are_refused_and_a_new_o
 class ShortLived(Actor[Seen]):
     """Ends as soon as it has begun."""
 
-    gone: list[str] = []
+    gone: ClassVar[list[str]] = []
 
     def on_start(self, c: Context[Seen]) -> None:
         if "short" in c.key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -137,8 +138,48 @@ async def test_sqlite_refuses_a_file_of_a_newer_version(tmp_path: Path) -> None:
         await store.load("id-1")
 
 
-async def test_sqlite_says_when_the_file_cannot_be_made(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "nowhere" / "test.db")
-    with pytest.raises(sqlite3.Error):
+async def test_a_file_belongs_to_one_store_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "other-name.db").symlink_to(tmp_path / "test.db")
+    first = SqliteStore(tmp_path / "test.db")
+    await first.open()
+    for path in (tmp_path / "test.db", tmp_path / "other-name.db"):
+        second = SqliteStore(path)
+        with pytest.raises(OSError, match=rf"^the store {path} is in use by another server$"):
+            await second.open()
+        await second.close()
+    await first.create(ANN)
+    await first.close()
+    await second.open()
+    assert await second.load("id-1") == ANN
+    await second.close()
+
+
+async def test_a_file_whose_server_was_killed_can_be_opened(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from ringcast.store import SqliteStore
+
+async def main():
+    await SqliteStore(sys.argv[1]).open()
+    print("open", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+    command = (sys.executable, "-c", program, str(tmp_path / "test.db"))
+    holder = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"open\n"
+    store = SqliteStore(tmp_path / "test.db")
+    with pytest.raises(BlockingIOError):
         await store.open()
+    holder.kill()
+    await holder.communicate()
+    await store.open()
     await store.close()
+
+
+async def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "test.db"
+    with pytest.raises(FileNotFoundError, match=rf"cannot open the store {path}: No such file"):
+        await SqliteStore(path).open()

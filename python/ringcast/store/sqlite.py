@@ -1,6 +1,6 @@
 """The default store: one SQLite file in WAL mode, used from a thread of its own.
 
-A database file belongs to one server at a time; nothing here arbitrates between two.
+A database file belongs to one server at a time: it is locked for as long as the store is open.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, Literal, get_args
 
 from .interface import Store
 from .journal import Journal
+from .lock import FileLock
 from .records import Change, ScheduledCall, StoredActor, StoredStream
 from .recovery import find_actor, load_actor, load_schedule, load_stream
 from .schema import prepare
@@ -34,8 +35,8 @@ class SqliteStore(Store):
     alone: a power cut may take the last commits, though it harms none before them. Clients may then have seen
     events that the stream no longer has. Raises `ValueError` for anything else.
 
-    `open` raises `OSError` or `sqlite3.Error` when the file cannot be used, and `RuntimeError` when it was
-    written by a newer version of this package.
+    `open` raises `OSError` or `sqlite3.Error` when the file cannot be used (`BlockingIOError` when another
+    server uses it), and `RuntimeError` when it was written by a newer version of this package.
     """
 
     def __init__(
@@ -46,10 +47,13 @@ class SqliteStore(Store):
         self.path = Path(path)
         self.synchronous: Synchronous = synchronous
         self._thread: JournalThread | None = None
+        self._lock: FileLock | None = None
 
     async def open(self) -> None:
         if self._thread is not None:
             return
+        if str(self.path) != ":memory:":
+            self._lock = FileLock(self.path)
         self._thread = JournalThread(self._connect)
         try:
             await self._thread.open()
@@ -84,6 +88,9 @@ class SqliteStore(Store):
         thread, self._thread = self._thread, None
         if thread is not None:
             await thread.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     @property
     def _opened(self) -> JournalThread:
