@@ -27,6 +27,10 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
     try:
         reason = None
         if request.resume is not None:
+            if request.resume.session in gateway.farewells:
+                # The actor ended it while its client was away, who is told now.
+                link.close(*gateway.farewells[request.resume.session])
+                return
             reason = await _resume(gateway, link, request, request.resume)
             if reason is None:
                 return
@@ -138,10 +142,6 @@ def _not_creating(request: Connect) -> Connect:
 
 async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
     """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
-    if resume.session in gateway.farewells:
-        # The actor ended it while its client was away, who is told now.
-        link.close(*gateway.farewells[resume.session])
-        return None
     session = await _find_session(gateway, request, resume)
     if session is None or not session.actor.is_at(request):
         return "session_expired"
@@ -153,12 +153,14 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     if resume.epoch != actor.stream.epoch:
         session.end(CloseCode.SESSION_REPLACED)
         return "epoch_changed"
+    if not session.takes(link):
+        return None
     session.hold()
     try:
         refused = await _subscribe(session, request.subscriptions)
         if session.ended:
             return "session_expired"
-        if not link.lost:
+        if session.takes(link):
             await _take_up(session, link, request, resume.offset, refused)
     finally:
         session.wait()
@@ -186,7 +188,7 @@ async def _take_up(
     session.keep_subscriptions(request.subscriptions)
     if actor.durable:
         await actor.settled()
-        if link.lost or session.ended:
+        if not session.takes(link):
             return
     if request.resume is not None and request.resume.unanswered is not None:
         session.keep_answers(request.resume.unanswered)
@@ -200,7 +202,7 @@ async def _take_up(
         # It stands for what is retained as well: that would be applied a second time.
         answer = _answer(session, position, None, gap, refused, snapshot)
         await actor.settled()
-        if link.lost or session.ended:
+        if not session.takes(link):
             return
     else:
         answer = _answer(session, offset, replayed, gap, refused)

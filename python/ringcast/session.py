@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from .clock import Clock, Timer
@@ -87,6 +88,8 @@ class Gateway:
     """By token: the close codes and reasons of sessions that the actor has ended, for one window."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     stopping: bool = False
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    """For links, in the order in which their sockets were opened."""
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task, kept until it is done."""
@@ -103,11 +106,13 @@ class Link:
 
     __slots__ = (
         "_gateway", "_inline", "_pending", "_pending_bytes", "_unflushed",
-        "connected", "encoding", "lost", "session", "sink",
+        "connected", "encoding", "lost", "number", "session", "sink",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, sink: Sink, encoding: Encoding) -> None:
         self._gateway = gateway
+        self.number = next(gateway.numbers)
+        """A client gives up on one socket before it opens the next: of its own, the highest is the latest."""
         self.sink = sink
         self.encoding = encoding
         self.connected = False
@@ -260,6 +265,7 @@ class Session:
         "gateway",
         "link",
         "member",
+        "newest_link",
         "number",
         "subscriptions",
         "token",
@@ -276,6 +282,8 @@ class Session:
         """The connection's number in the stream."""
         self.subscriptions: tuple[str, ...] = ()
         self.link: Link | None = None
+        self.newest_link = 0
+        """The number of the latest link that was attached."""
         self.ended = False
         # Made with the first request: most connections only listen.
         self._record: RequestRecord | None = None
@@ -287,12 +295,23 @@ class Session:
     def attached(self) -> bool:
         return self.link is not None
 
+    def takes(self, link: Link) -> bool:
+        """Tell whether this session can go on over `link`; one that came too late is closed.
+
+        A client gives up on a socket before it opens the next one: an older link's resume was held up on its
+        way, and nobody reads the answer.
+        """
+        if link.number < self.newest_link:
+            link.close(CloseCode.SESSION_REPLACED)
+        return not (link.lost or self.ended)
+
     def attach(self, link: Link, answer: Connected) -> None:
         """Go on over `link`, from the position in `answer`; a link that was attached until now is closed."""
         self.hold()
         message = link.encoding.encode(answer.to_wire())
         self.actor.stream.attach(self.number, link.sink, answer.offset, message)
         before, self.link = self.link, link
+        self.newest_link = link.number
         link.session = self
         if before is not None and before is not link:
             before.session = None

@@ -210,6 +210,10 @@ class Lifecycle:
                     replace(connect, subscriptions=self.listeners.event_names(), resume=self.session.resume())
                 )
         except (OSError, ConnectionFailure, OutcomeUnknown, InternalError) as error:
+            if self.status == "connected":
+                # The answer came in the turn of the loop in which the time for it was up: it counts.
+                await link.wait_lost()
+                return
             self._link = None
             link.abandon()
             self._note_failure(error)
