@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pytest_runs import ASYNCIO, passes
+
 import programs
 from ringcast import testing
 from ringcast.testing import LocalServer, ManualClock, Recorder, plugin
-
-from test_testing_plugin import ASYNCIO, passes  # isort: skip
 
 PAGE = (programs.PROJECT / "docs" / "testing.md").read_text()
 

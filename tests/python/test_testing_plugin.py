@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from pytest_runs import ANYIO, ASYNCIO, passes, run
 
 import programs
-import ringcast
-
-ASYNCIO = ("-p", "pytest_asyncio.plugin", "-o", "asyncio_default_fixture_loop_scope=function")
-ANYIO = ("-p", "anyio.pytest_plugin")
 
 ROOM = """
 from ringcast import Actor, Context, Registry, action
@@ -74,34 +68,6 @@ class TestOverrides:
         assert ringcast_server.store is ringcast_store
         assert ringcast_server.actor(Room, "lobby").state == {"hello": 1}
 """
-
-
-def run(folder: Path, *options: str, autoload: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run the tests in `folder` with these plugins only, or with those that are installed.
-
-    Whatever they warn of is an error.
-    """
-    package = str(Path(ringcast.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, (str(folder), package, os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
-    if not autoload:
-        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        options = ("-p", "ringcast.testing.plugin", *options)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder)]
-    return subprocess.run(
-        [*command, "-W", "error", *options],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def passes(folder: Path, count: int, *options: str, autoload: bool = False) -> None:
-    ended = run(folder, *options, autoload=autoload)
-    assert re.search(rf"^=+ {count} passed in ", ended.stdout, re.MULTILINE), ended.stdout + ended.stderr
 
 
 @pytest.fixture

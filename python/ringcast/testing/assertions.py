@@ -112,7 +112,7 @@ async def eventually(condition: Callable[[], Any], *, timeout_s: float = TIMEOUT
                 # Not longer: what is waited for happens on this loop, or on a thread that does not wait.
                 await asyncio.sleep(0)
     except TimeoutError:
-        raise AssertionError(f"within {timeout_s:g} s it came to be no more than {value!r}") from None
+        raise AssertionError(f"not true within {timeout_s:g} s: the condition is {value!r}") from None
 
 
 async def _fence(connection: Connection) -> None:

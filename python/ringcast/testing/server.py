@@ -93,10 +93,14 @@ class LocalServer:
         for wire in self._wires.values():
             wire.network.restore()
         clients, self._clients = self._clients, []
-        await asyncio.gather(*(client.close() for client in clients))
-        await self._serving.aclose()
         wires, self._wires = self._wires, {}
-        await asyncio.gather(*(wire.close() for wire in wires.values()))
+        try:
+            await asyncio.gather(*(client.close() for client in clients))
+        finally:
+            try:
+                await self._serving.aclose()
+            finally:
+                await asyncio.gather(*(wire.close() for wire in wires.values()))
 
     async def restart(self) -> None:
         """Stop as a server does on SIGTERM, and start again at the same address with the same store.
