@@ -31,8 +31,8 @@ pub struct Batch {
     published_bytes: u64,
     /// The events, in order.
     events: Vec<BatchEvent>,
-    /// Their frames, by encoding.
-    lanes: [SmallVec<[Bytes; 2]>; ENCODINGS],
+    /// Their frames, by encoding, with where each slice ends in its lane.
+    lanes: [SmallVec<[(usize, Bytes); 2]>; ENCODINGS],
     /// The distinct names, if every event is for all subscribers of its name.
     plain: Option<SmallVec<[NameId; 4]>>,
 }
@@ -82,6 +82,14 @@ impl Batch {
         lanes: [SmallVec<[Bytes; 2]>; ENCODINGS],
     ) -> Self {
         let plain = distinct_names(&events);
+        let lanes = lanes.map(|slices| {
+            let mut end = 0;
+            let with_end = |bytes: Bytes| {
+                end += bytes.len();
+                (end, bytes)
+            };
+            slices.into_iter().map(with_end).collect()
+        });
         Self { from, published_bytes, events, lanes, plain }
     }
 
@@ -162,13 +170,11 @@ impl Batch {
 
     /// The bytes of one run, as the slices that hold them.
     pub fn slices(&self, encoding: Encoding, run: (usize, usize)) -> impl Iterator<Item = &[u8]> + '_ {
-        let mut begin = 0;
-        self.lanes[encoding.index()].iter().filter_map(move |bytes| {
-            let end = begin + bytes.len();
-            let (from, to) = (run.0.max(begin), run.1.min(end));
-            let slice = (from < to).then(|| &bytes[from - begin..to - begin]);
-            begin = end;
-            slice
+        let lane = &self.lanes[encoding.index()];
+        let first = lane.partition_point(|(end, _)| *end <= run.0);
+        lane[first..].iter().map_while(move |(end, bytes)| {
+            let begin = end - bytes.len();
+            (begin < run.1).then(|| &bytes[run.0.saturating_sub(begin)..bytes.len().min(run.1 - begin)])
         })
     }
 

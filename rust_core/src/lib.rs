@@ -14,6 +14,7 @@
 //! | [`outbox`] | what waits for one socket, and where a write stopped inside it | yes |
 //! | [`connection`] | connections, and the table of them with generation-checked ids | yes |
 //! | [`sink`] | one client's socket, and who may write to it | no |
+//! | `socket` | its descriptor, and the system calls on it | no |
 //! | [`stream`] | one running actor: its ring, its connections, and the sweep over them | no |
 //! | [`writer`] | the writer threads: which streams to sweep, which sockets are writable again | no |
 //! | [`descriptor`] | what the type system cannot know about descriptors; the only `unsafe` | no |
@@ -33,6 +34,7 @@ pub mod outbox;
 pub mod replay;
 pub mod ring;
 pub mod sink;
+mod socket;
 pub mod stream;
 pub mod subscription;
 pub mod writer;

@@ -41,6 +41,8 @@ pub struct Viewer<'a> {
     pub subscriptions: &'a Subscriptions,
     /// Where it is.
     pub position: u64,
+    /// No event after this offset is for it: a close frame follows there.
+    pub until: u64,
 }
 
 /// One part of a write.
@@ -96,27 +98,32 @@ pub struct Outbox {
     /// The rest of a frame that the socket took in part. It is a copy: holding the ring's block would keep more
     /// memory alive than the frame needs.
     rest: Bytes,
-    /// Frames for this socket alone, in order.
+    /// Frames for this socket alone, in order: those that are due, then the others, which wait for ever later events.
     queue: VecDeque<Queued>,
-    /// Bytes of `queue`.
+    /// Bytes of `queue`, and of what a write has taken out and not settled yet.
     queued_bytes: usize,
 }
 
 impl Outbox {
     /// Queue a frame to go out once the connection's position has reached `after` (0: at the next frame boundary).
     pub fn push(&mut self, frame: Bytes, after: u64) {
-        self.queued_bytes += frame.len();
+        self.queued_bytes += Self::cost(&frame);
         self.queue.push_back(Queued { after, frame });
     }
 
     /// Queue a frame behind those that are due at `position`, and before those that wait for later events.
     pub fn push_due(&mut self, frame: Bytes, position: u64) {
-        self.queued_bytes += frame.len();
-        let due = self.queue.iter().take_while(|queued| queued.after <= position).count();
+        self.queued_bytes += Self::cost(&frame);
+        let due = self.queue.partition_point(|queued| queued.after <= position);
         self.queue.insert(due, Queued { after: 0, frame });
     }
 
-    /// Bytes of queued frames.
+    /// What a queued frame takes in memory: many small ones must not take more than a few large ones.
+    fn cost(frame: &Bytes) -> usize {
+        size_of::<Queued>() + frame.len()
+    }
+
+    /// Bytes of queued frames, and of keeping them in a queue.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
@@ -145,6 +152,7 @@ impl Outbox {
         }
         let mut position = viewer.map_or(u64::MAX, |viewer| viewer.position);
         let mut room = MAX_OWN_FRAMES;
+        let last = batch.zip(viewer).map_or(0, |(batch, viewer)| batch.to().min(viewer.until));
         loop {
             while room > 0 && self.queue.front().is_some_and(|queued| queued.after <= position) {
                 write.pieces.extend(self.queue.pop_front().map(Piece::Own));
@@ -153,7 +161,7 @@ impl Outbox {
             let (Some(batch), Some(viewer)) = (batch, viewer) else {
                 break;
             };
-            let limit = self.queue.front().map_or(batch.to(), |queued| queued.after.min(batch.to()));
+            let limit = self.queue.front().map_or(last, |queued| queued.after.min(last));
             if position >= limit {
                 break;
             }
@@ -168,7 +176,8 @@ impl Outbox {
         write
     }
 
-    /// Take note that the first `written` bytes of `write` went out. Returns whether that was all of it.
+    /// Take note that the first `written` bytes of `write` went out, and move the position. Returns whether that was
+    /// all of it. Without a viewer, the position is `u64::MAX`: nothing waits for events.
     pub fn settle(
         &mut self,
         write: Write,
@@ -186,11 +195,11 @@ impl Outbox {
             match piece {
                 Piece::Rest(_) => self.rest.advance(written.min(length)),
                 Piece::Own(queued) if written == 0 => {
-                    self.put_back(std::iter::once(Piece::Own(queued)).chain(pieces));
+                    self.put_back(std::iter::once(Piece::Own(queued)).chain(pieces), *position);
                     return false;
                 }
                 Piece::Own(queued) => {
-                    self.queued_bytes -= length;
+                    self.queued_bytes -= Self::cost(&queued.frame);
                     self.rest = queued.frame.slice(written.min(length)..);
                 }
                 Piece::Events(_, reached) if whole => *position = reached,
@@ -201,7 +210,7 @@ impl Outbox {
                 }
             }
             if !whole {
-                self.put_back(pieces);
+                self.put_back(pieces, *position);
                 return false;
             }
             written -= length;
@@ -209,11 +218,14 @@ impl Outbox {
         true
     }
 
-    /// Queue again what a write did not come to, in its order, before what was queued meanwhile.
-    fn put_back(&mut self, pieces: impl DoubleEndedIterator<Item = Piece>) {
+    /// Queue again what a write did not come to, in its order, before what was queued meanwhile. What was due only
+    /// behind events that did not go out still waits, and lets pass what is due.
+    fn put_back(&mut self, pieces: impl DoubleEndedIterator<Item = Piece>, position: u64) {
+        let due = self.queue.partition_point(|queued| queued.after <= position);
         for piece in pieces.rev() {
             if let Piece::Own(queued) = piece {
-                self.queue.push_front(queued);
+                let place = if queued.after <= position { 0 } else { due };
+                self.queue.insert(place, queued);
             }
         }
     }

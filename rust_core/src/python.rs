@@ -33,6 +33,9 @@ mod _core {
 /// Most writer threads: more than a machine has cores helps nobody.
 const MAX_WRITER_THREADS: usize = 64;
 
+/// Longest time that a socket may delay a close, in seconds: a day, which is as good as for ever.
+const MAX_CLOSE_TIMEOUT_S: f64 = 86_400.0;
+
 /// Smallest ring: one event of the largest size that clients may send, and room beside it.
 const MIN_RING_BYTES: usize = 1024;
 
@@ -73,29 +76,30 @@ impl PyCore {
         if !(1..=MAX_WRITER_THREADS).contains(&writer_threads) {
             return Err(PyValueError::new_err(format!("writer_threads must be 1 to {MAX_WRITER_THREADS}")));
         }
-        let close_timeout = Duration::try_from_secs_f64(close_timeout_s).map_err(|_| {
-            PyValueError::new_err("close_timeout_s must be a number of seconds, not negative")
-        })?;
+        if !(0.0..=MAX_CLOSE_TIMEOUT_S).contains(&close_timeout_s) {
+            return Err(PyValueError::new_err(format!("close_timeout_s must be 0 to {MAX_CLOSE_TIMEOUT_S}")));
+        }
+        let close_timeout = Duration::from_secs_f64(close_timeout_s);
         let writers = (0..writer_threads)
             .map(|_| Writer::new(close_timeout))
             .collect::<Result<Vec<_>, _>>()
             .map_err(PyOSError::new_err)?;
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|error| PyOSError::new_err(error.to_string()))?;
-        let threads = writers
-            .iter()
-            .enumerate()
-            .map(|(index, writer)| writer.start(format!("ringcast-{index}")))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(PyOSError::new_err)?;
-        Ok(Self {
+        // Before the threads are started: dropping it stops those that run already.
+        let core = Self {
             writers,
-            threads: Mutex::new(threads),
+            threads: Mutex::default(),
             wake: Arc::new(WakePipe { reader, writer }),
             max_unswept_bytes,
             next_stream: AtomicU32::new(1),
             next_writer: AtomicUsize::new(0),
-        })
+        };
+        for (index, writer) in core.writers.iter().enumerate() {
+            let thread = writer.start(format!("ringcast-{index}")).map_err(PyOSError::new_err)?;
+            core.threads.lock().push(thread);
+        }
+        Ok(core)
     }
 
     #[pyo3(signature = (

@@ -175,6 +175,15 @@ pub struct Ring {
     evicted: Evicted,
 }
 
+/// An event was appended.
+#[derive(Debug)]
+pub struct Published {
+    /// Its offset.
+    pub offset: u64,
+    /// The names of the events that were let go for it.
+    pub let_go: SmallVec<[NameId; 2]>,
+}
+
 /// An event exceeds what the ring may hold in all.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EventTooLarge {
@@ -253,7 +262,7 @@ impl Ring {
         self.lanes.iter().map(|lane| lane.end).sum()
     }
 
-    /// Append an event; the oldest go while a bound is exceeded. Returns its offset.
+    /// Append an event; the oldest go while a bound is exceeded.
     ///
     /// `args` are the encoded arguments by encoding, `None` for one that nobody uses. `is_open` tells whether a
     /// connection that an evicted event names still exists.
@@ -267,7 +276,7 @@ impl Ring {
         args: [Option<&[u8]>; ENCODINGS],
         audience: Audience,
         is_open: impl Fn(ConnectionId) -> bool,
-    ) -> Result<u64, EventTooLarge> {
+    ) -> Result<Published, EventTooLarge> {
         let frames = Encoding::ALL.iter().zip(args).filter_map(|(&encoding, args)| Some((encoding, args?)));
         let needed = size_of::<Entry>()
             + audience.list_bytes()
@@ -288,21 +297,32 @@ impl Ring {
         self.bookkeeping_end += entry.bookkeeping_bytes() as u64;
         entry.bookkeeping_end = self.bookkeeping_end;
         self.entries.push_back(entry);
+        let mut let_go = SmallVec::new();
         while self.entries.len() > self.limits.max_events || self.retained_bytes() > self.limits.max_bytes {
-            self.evict_oldest(&is_open);
+            let_go.extend(self.evict_oldest(&is_open));
         }
-        Ok(self.head)
+        Ok(Published { offset: self.head, let_go })
     }
 
-    fn evict_oldest(&mut self, is_open: impl Fn(ConnectionId) -> bool) {
+    fn evict_oldest(&mut self, is_open: impl Fn(ConnectionId) -> bool) -> Option<NameId> {
         let offset = self.first();
-        if let Some(entry) = self.entries.pop_front() {
-            self.bookkeeping_bytes -= entry.bookkeeping_bytes();
-            for (lane, end) in self.lanes.iter_mut().zip(entry.ends) {
-                lane.release_before(end);
-            }
-            self.evicted.note(offset, entry.name, &entry.audience, is_open);
+        let entry = self.entries.pop_front()?;
+        self.bookkeeping_bytes -= entry.bookkeeping_bytes();
+        for (lane, end) in self.lanes.iter_mut().zip(entry.ends) {
+            lane.release_before(end);
         }
+        self.evicted.note(offset, entry.name, &entry.audience, is_open);
+        Some(entry.name)
+    }
+
+    /// Let all events go, when nobody will ask for them again.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bookkeeping_bytes = 0;
+        for lane in &mut self.lanes {
+            *lane = Lane { start: lane.end, end: lane.end, ..Lane::default() };
+        }
+        self.evicted = Evicted::default();
     }
 
     /// Cut the events after `position` out of the ring, at most `max_bytes` of the largest lane but at least one.

@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
 
 use crate::connection::Connection;
 use crate::fanout::Batch;
 use crate::frame::{self, Encoding};
 use crate::outbox::{Outbox, Viewer, Write};
+use crate::socket::Socket;
 use crate::stream::{SlowReader, Stream};
-use crate::writer::{Registration, Writer};
+use crate::writer::{Writer, guarded};
 
 /// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
 pub const CLOSE_SLOW_READER: u16 = 4502;
@@ -61,21 +61,6 @@ impl EndReason {
     }
 }
 
-/// A descriptor and its place in a poller; they end together, in that order.
-#[derive(Debug)]
-struct Socket {
-    /// How the writer thread finds the sink when the descriptor is ready.
-    registration: Registration,
-    /// The core's own duplicate.
-    fd: OwnedFd,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.registration.forget(&self.fd);
-    }
-}
-
 /// How far a sink has moved its connection.
 #[derive(Debug)]
 struct Cursor {
@@ -88,6 +73,8 @@ struct Cursor {
     /// Whether `position` is exact. If not, nothing is owed up to what the stream has swept, if that is further:
     /// a connection that a sweep had nothing for is not visited.
     behind: bool,
+    /// Where a close frame waits: no event after this offset goes out.
+    until: Option<u64>,
 }
 
 /// What is guarded by the sink's lock.
@@ -128,7 +115,7 @@ impl Sink {
     /// A sink for a socket, which must be an own duplicate.
     #[must_use]
     pub fn new(fd: OwnedFd, encoding: Encoding, writer: Arc<Writer>) -> Arc<Self> {
-        let socket = Socket { registration: Writer::registration(&writer), fd };
+        let socket = Socket::new(fd, &writer);
         let state = State {
             socket: Some(Arc::new(socket)),
             outbox: Outbox::default(),
@@ -205,12 +192,19 @@ impl Sink {
             if state.closing.is_some() || state.ended.is_some() {
                 return;
             }
-            let after = state.cursor.as_ref().map_or(0, |cursor| cursor.stream.head());
+            let mut after = 0;
+            if let Some(cursor) = &mut state.cursor {
+                after = cursor.stream.head();
+                cursor.until = Some(after);
+            }
             state.outbox.push(frame::close(code, reason), after);
             state.closing = Some(EndReason::Closed);
         }
-        self.writer.watch_close(self);
+        let watched = self.writer.watch_close(self);
         self.drive(None);
+        if !watched {
+            self.close_timed_out();
+        }
     }
 
     fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
@@ -222,7 +216,9 @@ impl Sink {
         }
         state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
         state.closing = Some(EndReason::SlowReader);
-        self.writer.watch_close(self);
+        if !self.writer.watch_close(self) {
+            shut_down(state, EndReason::SlowReader);
+        }
     }
 
     /// Let go of the socket now.
@@ -261,6 +257,7 @@ impl Sink {
             connection: Arc::clone(connection),
             position,
             behind: true,
+            until: None,
         });
         true
     }
@@ -277,8 +274,19 @@ impl Sink {
     }
 
     /// Write all that is due, as far as the socket takes it. A sweep offers its batch; without one, what is missing
-    /// is cut from the ring.
+    /// is cut from the ring. A panic on the way ends this sink, and nothing else.
     pub fn drive(self: &Arc<Self>, offered: Option<&Batch>) {
+        if !guarded(|| self.take_turn(offered)) {
+            self.fail();
+        }
+    }
+
+    /// End a sink of which nobody knows what its socket got.
+    pub(crate) fn fail(&self) {
+        shut_down(&mut self.state.lock(), EndReason::WriteError);
+    }
+
+    fn take_turn(self: &Arc<Self>, offered: Option<&Batch>) {
         for _ in 0..MAX_ROUNDS {
             let mut state = self.state.lock();
             if !self.claim(&mut state) {
@@ -341,7 +349,8 @@ impl Sink {
     /// Cut a batch of its own for a connection that is behind the one that is offered, or that nothing is offered.
     fn catch_up(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> Option<Batch> {
         let cursor = state.cursor.as_mut()?;
-        if offered.is_some_and(|batch| cursor.position >= batch.from()) {
+        let is_over = cursor.until.is_some_and(|until| cursor.position >= until);
+        if is_over || offered.is_some_and(|batch| cursor.position >= batch.from()) {
             return None;
         }
         let (lost, batch) = cursor.stream.catch_up(cursor.position, &cursor.connection);
@@ -373,7 +382,7 @@ impl Sink {
             Ok(0)
         } else {
             drop(state);
-            let result = send(&socket.fd, &write.buffers(batch));
+            let result = socket.send(&write.buffers(batch));
             state = self.state.lock();
             result
         };
@@ -394,7 +403,7 @@ impl Sink {
         if would_block {
             state.blocked = true;
             self.check_slow_reader(&mut state);
-            if socket.registration.watch(&socket.fd, self).is_err() {
+            if socket.watch(self).is_err() {
                 shut_down(&mut state, EndReason::WriteError);
             }
             return true;
@@ -434,29 +443,16 @@ impl State {
             id: cursor.connection.id,
             subscriptions: &subscriptions,
             position: cursor.position,
+            until: cursor.until.unwrap_or(u64::MAX),
         };
         self.outbox.gather(batch, Some(viewer))
     }
 
     fn settle(&mut self, write: Write, batch: Option<&Batch>, written: usize) -> bool {
         // A connection that was detached during the write has its position from the client when it comes back.
-        let mut unused = 0;
+        let mut unused = u64::MAX;
         let position = self.cursor.as_mut().map_or(&mut unused, |cursor| &mut cursor.position);
         self.outbox.settle(write, batch, written, position)
-    }
-}
-
-fn send(fd: &OwnedFd, buffers: &[io::IoSlice<'_>]) -> io::Result<usize> {
-    // CPython ignores SIGPIPE; other hosts of this crate need not.
-    #[cfg(not(target_vendor = "apple"))]
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    #[cfg(target_vendor = "apple")]
-    let flags = SendFlags::DONTWAIT;
-    loop {
-        match sendmsg(fd, buffers, &mut SendAncillaryBuffer::default(), flags) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return result.map_err(Into::into),
-        }
     }
 }
 
@@ -475,18 +471,16 @@ fn end(state: &mut State, reason: EndReason) {
 
 /// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
 fn finish(state: &mut State, reason: EndReason) {
-    shut_down_with(state, reason, Shutdown::Write);
+    if let Some(socket) = &state.socket {
+        socket.shut_writing();
+    }
+    end(state, reason);
 }
 
 /// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
 fn shut_down(state: &mut State, reason: EndReason) {
-    shut_down_with(state, reason, Shutdown::Both);
-}
-
-fn shut_down_with(state: &mut State, reason: EndReason, how: Shutdown) {
     if let Some(socket) = &state.socket {
-        // An error means that the peer was faster: the socket is not connected any more.
-        let _ = shutdown(&socket.fd, how);
+        socket.shut_both();
     }
     end(state, reason);
 }
@@ -495,6 +489,6 @@ impl Sink {
     /// Borrow the descriptor for as long as the sink holds it; for tests of what the sink owns.
     pub fn with_fd<T>(&self, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
         use std::os::fd::AsFd;
-        self.state.lock().socket.as_ref().map(|socket| look(socket.fd.as_fd()))
+        self.state.lock().socket.as_ref().map(|socket| look(socket.fd().as_fd()))
     }
 }

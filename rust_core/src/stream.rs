@@ -1,25 +1,22 @@
-//! One running actor: its ring, its connections, and the sweep over them; leaves sockets to [`crate::sink`].
+//! One running actor: its ring and its connections; leaves sockets to [`crate::sink`].
+
+mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId, ConnectionTable};
 use crate::fanout::Batch;
 use crate::frame::{ENCODINGS, Encoding};
 use crate::replay::{self, Missed};
-use crate::ring::{EventTooLarge, Limits, Ring};
+use crate::ring::{EventTooLarge, Limits, Published, Ring};
 use crate::sink::Sink;
 use crate::subscription::{Names, Subscriptions};
 use crate::writer::Writer;
-
-/// Most bytes of one batch: about what a socket takes at once.
-const MAX_BATCH_BYTES: usize = 256 << 10;
-
-/// Connections that a sweep takes out of the table at a time.
-const SWEEP_PIECE: usize = 128;
+use sweep::MAX_BATCH_BYTES;
 
 /// An event that takes more than this part of the ring waits for the sweep before it is appended, so that it does
 /// not push out what ready connections are still to get.
@@ -79,6 +76,8 @@ struct Inner {
     swept_bytes: u64,
     /// The actor has stopped.
     shut: bool,
+    /// The writer thread has ended.
+    abandoned: bool,
 }
 
 /// One running actor's stream of events.
@@ -127,6 +126,7 @@ impl Stream {
             names: Names::default(),
             swept_bytes: 0,
             shut: false,
+            abandoned: false,
         };
         Arc::new(Self {
             config,
@@ -187,6 +187,12 @@ impl Stream {
         self.inner.lock().ring.retained_bytes()
     }
 
+    /// Number of event names that it knows: those of retained events, and those that somebody listens to.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.inner.lock().names.len()
+    }
+
     /// Bit set of the encodings of open connections.
     #[must_use]
     pub fn encodings(&self) -> u8 {
@@ -214,7 +220,7 @@ impl Stream {
     ) -> Result<(u64, bool), PublishError> {
         let mut inner = self.inner.lock();
         if self.is_large(args, &audience) {
-            self.wait_until(&mut inner, |stream, inner| stream.swept() == inner.ring.head());
+            self.wait_for_all(&mut inner);
         }
         // After the wait, which others may have used to open a connection or to stop the actor.
         if inner.shut {
@@ -227,10 +233,13 @@ impl Stream {
         let Inner { ring, table, names, .. } = &mut *inner;
         let id = names.intern(name);
         let to_subscribers = !matches!(audience, Audience::Only(_));
-        let offset = ring
-            .publish(id, &names.bytes(id), args, audience, |id| table.get(id).is_some())
-            .map_err(PublishError::TooLarge)?;
+        let published = ring.publish(id, &names.bytes(id), args, audience, |id| table.get(id).is_some());
+        let Published { offset, let_go } = published.map_err(|error| {
+            names.forget_unused(id);
+            PublishError::TooLarge(error)
+        })?;
         names.note_published(id, to_subscribers.then_some(offset));
+        let_go.into_iter().for_each(|id| names.note_let_go(id));
         self.head.store(offset, Ordering::Release);
         self.first.store(ring.first(), Ordering::Release);
         if self.attached.load(Ordering::Acquire) == 0 {
@@ -251,18 +260,6 @@ impl Stream {
         bytes + audience.list_bytes() > self.config.limits.max_bytes / LARGE_EVENT_PART
     }
 
-    /// Wait until the sweep is near enough, or the stream is shut. Blocks the thread, but no lock.
-    pub fn wait_for_sweep(&self) {
-        let mut inner = self.inner.lock();
-        self.wait_until(&mut inner, |stream, inner| !stream.is_far_ahead(inner));
-    }
-
-    fn wait_until(&self, inner: &mut MutexGuard<'_, Inner>, done: impl Fn(&Self, &Inner) -> bool) {
-        while !inner.shut && !done(self, inner) {
-            self.progress.wait(inner);
-        }
-    }
-
     fn is_far_ahead(&self, inner: &Inner) -> bool {
         // Half of the ring at most, however it is bounded: what a ready connection has not been offered yet is never
         // let go. A ring of one event is swept after each.
@@ -270,85 +267,6 @@ impl Stream {
         inner.ring.published_bytes() - inner.swept_bytes > self.config.max_unswept_bytes as u64
             || inner.ring.head() - self.swept() > max_events as u64 / 2
             || inner.ring.bytes_after(self.swept()) > max_bytes / 2
-    }
-
-    fn schedule(self: &Arc<Self>) {
-        if !self.scheduled.swap(true, Ordering::AcqRel) {
-            self.writer.sweep(Arc::clone(self));
-        }
-    }
-
-    // Sweeping.
-
-    /// Offer what has been published since the last sweep to the connections that it may be for.
-    ///
-    /// Only the stream's writer thread calls this, so there is one sweep at a time.
-    pub fn sweep(self: &Arc<Self>) {
-        self.scheduled.store(false, Ordering::Release);
-        let batch = {
-            let mut inner = self.inner.lock();
-            let swept = self.swept();
-            if inner.shut || inner.ring.head() == swept {
-                return;
-            }
-            let batch = inner.ring.batch(swept, MAX_BATCH_BYTES);
-            self.offered.store(batch.to(), Ordering::Release);
-            batch
-        };
-        match batch.targets() {
-            Some(targets) => self.offer_to(&batch, &targets),
-            None => self.offer_to_all(&batch),
-        }
-        let mut inner = self.inner.lock();
-        // Without an attached sink, publishing moves the mark by itself, and may have moved it further meanwhile.
-        if batch.to() > self.swept() {
-            self.note_swept(&mut inner, batch.to(), batch.published_bytes());
-        }
-        if inner.ring.head() > self.swept() {
-            drop(inner);
-            self.schedule();
-        }
-    }
-
-    fn offer_to(&self, batch: &Batch, targets: &[ConnectionId]) {
-        for &id in targets {
-            let connection = self.inner.lock().table.get(id).cloned();
-            if let Some(connection) = connection {
-                offer(batch, &connection);
-            }
-        }
-    }
-
-    fn offer_to_all(&self, batch: &Batch) {
-        let mut connections = Vec::with_capacity(SWEEP_PIECE);
-        let mut from = Some(0);
-        while let Some(slot) = from {
-            from = self.inner.lock().table.piece(slot, SWEEP_PIECE, &mut connections);
-            for connection in connections.drain(..) {
-                offer(batch, &connection);
-            }
-        }
-    }
-
-    fn note_swept(&self, inner: &mut MutexGuard<'_, Inner>, offset: u64, published_bytes: u64) {
-        inner.swept_bytes = published_bytes;
-        self.swept.store(offset, Ordering::Release);
-        self.progress.notify_all();
-        if offset >= self.awaited.load(Ordering::Acquire) {
-            self.awaited.store(u64::MAX, Ordering::Release);
-            self.on_swept.notify();
-        }
-    }
-
-    /// Have the owner notified once everything up to `offset` has been swept. False if that is so already.
-    pub fn notify_when_swept(&self, offset: u64) -> bool {
-        // Under the lock, so that no sweep ends between the look and the request.
-        let _inner = self.inner.lock();
-        if self.swept() >= offset {
-            return false;
-        }
-        self.awaited.fetch_min(offset, Ordering::AcqRel);
-        true
     }
 
     /// For a sink that no sweep can serve as it is: what [`Self::has_lost`] says, and the retained events after the
@@ -459,8 +377,10 @@ impl Stream {
         };
         connections.iter().for_each(|connection| release(connection));
         let mut inner = self.inner.lock();
-        let head = inner.ring.head();
-        let published_bytes = inner.ring.published_bytes();
+        inner.ring.clear();
+        inner.names = Names::default();
+        self.first.store(inner.ring.first(), Ordering::Release);
+        let (head, published_bytes) = (inner.ring.head(), inner.ring.published_bytes());
         self.note_swept(&mut inner, head, published_bytes);
     }
 }
@@ -468,13 +388,6 @@ impl Stream {
 fn lost_range(ring: &Ring, position: u64, connection: &Connection<Sink>) -> Option<(u64, u64)> {
     let subscriptions = connection.subscriptions.lock();
     ring.has_lost(position, connection.id, &subscriptions).then(|| (position + 1, ring.first() - 1))
-}
-
-fn offer(batch: &Batch, connection: &Connection<Sink>) {
-    let sink = connection.sink.lock().clone();
-    if let Some(sink) = sink {
-        sink.drive(Some(batch));
-    }
 }
 
 /// Take the sink from a connection that has ended; it stays open for a last message.

@@ -15,8 +15,11 @@ use crate::frame::NameBytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(u32);
 
-/// The event names that one stream knows. A name that only clients made up is forgotten with its last subscriber,
-/// so that nobody fills the table from outside.
+/// The event names that one stream knows: those of retained events, and those that connections listen to or listened
+/// to as far as it matters. Others are forgotten, so that names that are made up as it goes do not fill the table.
+///
+/// An id may be given again. Whatever still mentions it (the ledger of a ring, a batch on its way) speaks of offsets
+/// below those of the name that has it now, so that no interval of that name covers them.
 #[derive(Debug, Default)]
 pub struct Names {
     /// Every known name.
@@ -34,28 +37,21 @@ struct Name {
     text: Arc<str>,
     /// The name as it stands in event messages; shared with the publisher, which builds frames without the table.
     bytes: Arc<NameBytes>,
-    /// Open subscriptions, over all connections.
-    subscribers: u32,
+    /// What refers to it: retained events, and intervals of connections. Forgotten at 0.
+    uses: usize,
     /// Offset of the newest event of this name that went to subscribers; 0 before the first.
     newest: u64,
-    /// Whether an event of this name was ever published: ring entries refer to the id then, so it stays.
-    published: bool,
 }
 
 impl Names {
-    /// The id of `name`, given now if it is new.
+    /// The id of `name`, given now if it is new. It stays when something uses it; [`Self::forget_unused`] otherwise.
     pub fn intern(&mut self, name: &str) -> NameId {
         if let Some(&id) = self.ids.get(name) {
             return id;
         }
         let text: Arc<str> = name.into();
-        let entry = Name {
-            text: Arc::clone(&text),
-            bytes: Arc::new(NameBytes::new(name)),
-            subscribers: 0,
-            newest: 0,
-            published: false,
-        };
+        let entry =
+            Name { text: Arc::clone(&text), bytes: Arc::new(NameBytes::new(name)), uses: 0, newest: 0 };
         let id = match self.free.pop() {
             Some(id) => {
                 self.known[id.0 as usize] = Some(entry);
@@ -89,7 +85,7 @@ impl Names {
     }
 
     fn get(&self, id: NameId) -> &Name {
-        // A `NameId` is only made by `intern`, and freed when no subscription and no ring entry refers to it.
+        // A `NameId` is only made by `intern`, and freed when no interval and no ring entry refers to it.
         self.known[id.0 as usize].as_ref().expect("a name in use is known")
     }
 
@@ -109,28 +105,37 @@ impl Names {
         self.get(id).newest
     }
 
-    /// Note that an event of this name was published, at `newest` if it went to subscribers.
+    /// Note that an event of this name is retained now, and its offset as `newest` if it went to subscribers.
     pub fn note_published(&mut self, id: NameId, newest: Option<u64>) {
-        let name = self.get_mut(id);
-        name.published = true;
+        self.add_use(id);
         if let Some(offset) = newest {
-            name.newest = offset;
+            self.get_mut(id).newest = offset;
         }
     }
 
-    fn add_subscriber(&mut self, id: NameId) {
-        self.get_mut(id).subscribers += 1;
+    /// Note that an event of this name is not retained any more.
+    pub fn note_let_go(&mut self, id: NameId) {
+        self.remove_use(id);
     }
 
-    fn remove_subscriber(&mut self, id: NameId) {
-        let name = self.get_mut(id);
-        name.subscribers -= 1;
-        if name.subscribers == 0 && !name.published {
+    /// Forget a name that was interned for nothing.
+    pub fn forget_unused(&mut self, id: NameId) {
+        let name = self.get(id);
+        if name.uses == 0 {
             let text = Arc::clone(&name.text);
             self.ids.remove(&text);
             self.known[id.0 as usize] = None;
             self.free.push(id);
         }
+    }
+
+    fn add_use(&mut self, id: NameId) {
+        self.get_mut(id).uses += 1;
+    }
+
+    fn remove_use(&mut self, id: NameId) {
+        self.get_mut(id).uses -= 1;
+        self.forget_unused(id);
     }
 }
 
@@ -170,7 +175,7 @@ impl Subscriptions {
         if self.last_before(end, id).is_some_and(|interval| interval.until == OPEN) {
             return false;
         }
-        names.add_subscriber(id);
+        names.add_use(id);
         self.intervals.insert(end, Interval { name: id, since: head + 1, until: OPEN, newest: 0 });
         true
     }
@@ -202,19 +207,15 @@ impl Subscriptions {
         } else {
             // Nothing in it was for this connection: no replay can ask for it.
             self.intervals.remove(end - 1);
+            names.remove_use(id);
         }
-        names.remove_subscriber(id);
-        self.forget_surplus(first);
+        self.forget_surplus(names, first);
         true
     }
 
     /// Give all names back when the connection ends.
     pub fn clear(&mut self, names: &mut Names) {
-        for interval in self.intervals.drain(..) {
-            if interval.until == OPEN {
-                names.remove_subscriber(interval.name);
-            }
-        }
+        self.intervals.drain(..).for_each(|interval| names.remove_use(interval.name));
     }
 
     /// Names that are subscribed to now.
@@ -266,7 +267,7 @@ impl Subscriptions {
 
     /// A client that subscribes and unsubscribes for ever costs a bounded amount: no more intervals than this, and
     /// than there are events in the ring. Of one that the ring holds nothing of, only its newest event matters.
-    fn forget_surplus(&mut self, first: u64) {
+    fn forget_surplus(&mut self, names: &mut Names, first: u64) {
         if self.intervals.iter().filter(|interval| interval.until != OPEN).count() <= MAX_CLOSED {
             return;
         }
@@ -275,6 +276,7 @@ impl Subscriptions {
             let keep = interval.until == OPEN || interval.newest >= first;
             if !keep {
                 *forgotten = (*forgotten).max(interval.newest);
+                names.remove_use(interval.name);
             }
             keep
         });

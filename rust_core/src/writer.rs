@@ -33,6 +33,8 @@ struct Inbox {
     next_key: usize,
     /// Stop when nothing is left to do.
     stop: bool,
+    /// The thread has ended: nobody looks in here again.
+    over: bool,
 }
 
 /// One writer thread, seen from outside.
@@ -86,28 +88,39 @@ impl Writer {
         Registration { writer: Arc::clone(writer), key: Mutex::new(None) }
     }
 
-    /// Sweep this stream soon.
-    pub fn sweep(&self, stream: Arc<Stream>) {
-        self.inbox.lock().streams.push_back(stream);
-        self.wake();
+    /// Sweep this stream soon. False if the thread has ended and nobody will.
+    #[must_use]
+    pub fn sweep(&self, stream: Arc<Stream>) -> bool {
+        self.hand_over(|inbox| inbox.streams.push_back(stream))
     }
 
-    /// Go on with this sink soon.
+    /// Go on with this sink soon. Once the thread has ended, the next one who writes to it does.
     pub fn resume(&self, sink: Arc<Sink>) {
-        self.inbox.lock().sinks.push_back(sink);
-        self.wake();
+        self.hand_over(|inbox| inbox.sinks.push_back(sink));
     }
 
-    /// Shut this sink down if its close frame is not out in time.
-    pub fn watch_close(&self, sink: &Arc<Sink>) {
-        self.inbox.lock().closes.push_back((Instant::now() + self.close_timeout, Arc::downgrade(sink)));
-        self.wake();
+    /// Shut this sink down if its close frame is not out in time. False if the thread has ended and nobody will.
+    #[must_use]
+    pub fn watch_close(&self, sink: &Arc<Sink>) -> bool {
+        let when = Instant::now() + self.close_timeout;
+        self.hand_over(|inbox| inbox.closes.push_back((when, Arc::downgrade(sink))))
     }
 
     /// Ask the thread to end once its inbox is empty.
     pub fn stop(&self) {
-        self.inbox.lock().stop = true;
+        self.hand_over(|inbox| inbox.stop = true);
+    }
+
+    fn hand_over(&self, put: impl FnOnce(&mut Inbox)) -> bool {
+        {
+            let mut inbox = self.inbox.lock();
+            if inbox.over {
+                return false;
+            }
+            put(&mut inbox);
+        }
         self.wake();
+        true
     }
 
     fn wake(&self) {
@@ -118,6 +131,7 @@ impl Writer {
     }
 
     fn run(&self) {
+        let _ending = Ending(self);
         let mut ready = Events::with_capacity(MAX_READY.try_into().expect("not zero"));
         loop {
             self.awake.store(true, Ordering::SeqCst);
@@ -129,11 +143,12 @@ impl Writer {
             // Whoever hands something over from here on sees `false` and notifies; what came before is seen here.
             self.awake.store(false, Ordering::SeqCst);
             let timeout = {
-                let inbox = self.inbox.lock();
+                let mut inbox = self.inbox.lock();
                 if !inbox.streams.is_empty() || !inbox.sinks.is_empty() {
                     continue;
                 }
                 if inbox.stop {
+                    inbox.over = true;
                     return;
                 }
                 inbox.closes.front().map(|(when, _)| when.saturating_duration_since(Instant::now()))
@@ -190,10 +205,25 @@ impl Writer {
     }
 }
 
-/// Keep the thread alive over a panic: a bug met by one connection must not stop all others. The panic hook has
-/// printed it by then.
-fn guarded(work: impl FnOnce()) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+/// Keep the thread alive over a panic: a bug met by one connection must not stop all others. Returns whether there was
+/// none. The panic hook has printed it by then.
+pub(crate) fn guarded(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok()
+}
+
+/// Lets go of all who would wait for a thread that ends, whatever it ends by.
+struct Ending<'a>(&'a Writer);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let left = {
+            let mut inbox = self.0.inbox.lock();
+            std::mem::replace(&mut *inbox, Inbox { over: true, ..Inbox::default() })
+        };
+        left.streams.iter().for_each(|stream| stream.abandon());
+        let closes = left.closes.iter().filter_map(|(_, sink)| sink.upgrade());
+        closes.for_each(|sink| sink.close_timed_out());
+    }
 }
 
 impl Registration {
@@ -213,9 +243,12 @@ impl Registration {
             inbox.blocked.insert(new, Arc::downgrade(sink));
             new
         };
-        descriptor::watch(&self.writer.poller, fd, new)?;
-        *key = Some(new);
-        Ok(())
+        let watched = descriptor::watch(&self.writer.poller, fd, new);
+        match watched {
+            Ok(()) => *key = Some(new),
+            Err(_) => drop(self.writer.inbox.lock().blocked.remove(&new)),
+        }
+        watched
     }
 
     /// Stop watching; must be called before `fd` is closed.

@@ -29,6 +29,21 @@ impl Calls {
     }
 }
 
+/// Does something when it is called.
+struct Call<F>(F);
+
+impl<F> std::fmt::Debug for Call<F> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Call")
+    }
+}
+
+impl<F: Fn() + Send + Sync> Notify for Call<F> {
+    fn notify(&self) {
+        (self.0)();
+    }
+}
+
 impl Notify for Calls {
     fn notify(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
@@ -57,12 +72,27 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    fn config(&self) -> StreamConfig {
+        StreamConfig {
+            id: 1,
+            epoch: "e".into(),
+            limits: self.limits,
+            slow_reader: self.slow_reader,
+            max_unswept_bytes: self.max_unswept_bytes,
+            base: self.base,
+        }
+    }
+}
+
 /// A stream and its writer.
 pub struct Actor {
     pub stream: Arc<Stream>,
     pub writer: Arc<Writer>,
     pub swept: Arc<Calls>,
     thread: Option<JoinHandle<()>>,
+    /// A publisher waits for the sweep, as there is or was a thread that does it.
+    waits: bool,
 }
 
 impl Actor {
@@ -70,21 +100,28 @@ impl Actor {
     pub fn by_hand(setup: Setup) -> Self {
         let writer = Writer::new(setup.close_timeout).expect("a poller");
         let swept = Arc::new(Calls::default());
-        let config = StreamConfig {
-            id: 1,
-            epoch: "e".into(),
-            limits: setup.limits,
-            slow_reader: setup.slow_reader,
-            max_unswept_bytes: setup.max_unswept_bytes,
-            base: setup.base,
-        };
         let notify = Arc::clone(&swept) as Arc<dyn Notify>;
-        Self { stream: Stream::new(config, Arc::clone(&writer), notify), writer, swept, thread: None }
+        let stream = Stream::new(setup.config(), Arc::clone(&writer), notify);
+        Self { stream, writer, swept, thread: None, waits: false }
+    }
+
+    /// Another stream of the same writer, which tells its owner with `notify`.
+    pub fn sibling(&self, notify: impl Fn() + Send + Sync + 'static) -> Arc<Stream> {
+        Stream::new(Setup::default().config(), Arc::clone(&self.writer), Arc::new(Call(notify)))
+    }
+
+    /// Stop the writer thread before the actor is dropped.
+    pub fn end_writer(&mut self) {
+        self.writer.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("a thread that ends well");
+        }
     }
 
     /// The writer thread runs until the actor is dropped.
     pub fn running(setup: Setup) -> Self {
         let mut actor = Self::by_hand(setup);
+        actor.waits = true;
         actor.thread = Some(actor.writer.start("writer".into()).expect("a thread"));
         actor
     }
@@ -103,27 +140,33 @@ impl Actor {
 
     /// Attach a new sink, as the Python module does; the client's first message is `["reply", 0]`.
     pub fn attach(&self, id: ConnectionId, position: u64) -> (Client, Arc<Sink>) {
-        self.attach_to(pair(), id, position)
+        self.attach_in(&self.stream, id, position)
+    }
+
+    /// Attach to a connection of this or of a sibling stream.
+    pub fn attach_in(&self, stream: &Arc<Stream>, id: ConnectionId, position: u64) -> (Client, Arc<Sink>) {
+        self.attach_to(pair(), stream, id, position)
     }
 
     /// Attach to a socket that a whole test fits into.
     pub fn attach_roomy(&self, id: ConnectionId, position: u64) -> (Client, Arc<Sink>) {
-        self.attach_to(pair_with(ROOMY), id, position)
+        self.attach_to(pair_with(ROOMY), &self.stream, id, position)
     }
 
     fn attach_to(
         &self,
         (client, server): (Client, OwnedFd),
+        stream: &Arc<Stream>,
         id: ConnectionId,
         position: u64,
     ) -> (Client, Arc<Sink>) {
-        let connection = self.stream.get(id).expect("open");
+        let connection = stream.get(id).expect("open");
         let sink = Sink::new(server, connection.encoding, Arc::clone(&self.writer));
         let before = connection.sink.lock().replace(Arc::clone(&sink));
         if let Some(before) = before {
             before.detach();
         }
-        assert!(sink.attach(&self.stream, &connection, position, &reply(connection.encoding, 0)));
+        assert!(sink.attach(stream, &connection, position, &reply(connection.encoding, 0)));
         sink.drive(None);
         (client, sink)
     }
@@ -137,7 +180,7 @@ impl Actor {
     pub fn publish_to(&self, name: &str, text: &str, audience: Audience) -> Result<u64, PublishError> {
         let [json, msgpack] = arguments(text);
         let (offset, must_wait) = self.stream.publish(name, [Some(&json), Some(&msgpack)], audience)?;
-        if must_wait && self.thread.is_some() {
+        if must_wait && self.waits {
             self.stream.wait_for_sweep();
         }
         Ok(offset)

@@ -6,6 +6,7 @@ mod actor;
 mod client;
 
 mod connection;
+mod containment;
 mod fanout;
 mod frame;
 mod model;

@@ -12,7 +12,8 @@ use ringcast_core::stream::PublishError;
 
 use crate::actor::{Actor, Setup};
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The first few are in use all the time; the others come and go, and are forgotten in between.
+const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
 /// Whom to publish to; connections are named by their number among all that were ever opened.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub fn to() -> impl Strategy<Value = To> {
 }
 
 pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
-    let name = || 0..NAMES.len();
+    let name = || prop_oneof![4 => 0..3_usize, 1 => 3..NAMES.len()];
     prop_oneof![
         8 => (name(), 0..max_length, to()).prop_map(|(name, length, to)| Step::Publish { name, length, to }),
         3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Subscribe { who, name }),

@@ -118,3 +118,43 @@ fn what_is_let_go_above_the_base_is_known() {
     assert_eq!([100, 101].map(|position| lost(listener, position)), [Some((101, 102)), None]);
     assert_eq!([100, 99].map(|position| lost(other, position)), [None, Some((100, 102))]);
 }
+
+#[test]
+fn names_are_known_while_an_event_or_a_listener_has_them() {
+    let actor = actor(2, 1 << 20);
+    let listener = actor.open(Encoding::Json, &["kept"]);
+    actor.publish("kept", "");
+    for number in 0..100 {
+        actor.publish(&format!("made up {number}"), "");
+        assert!(actor.stream.names() <= 3);
+    }
+    let refused = actor.publish_to("refused", &"x".repeat(2 << 20), Audience::Subscribers);
+    assert!(matches!(refused, Err(PublishError::TooLarge(_))));
+    assert_eq!(actor.stream.names(), 3);
+    actor.stream.close(listener);
+    assert_eq!(actor.stream.names(), 2);
+}
+
+#[test]
+fn an_actor_that_stops_keeps_no_events() {
+    let actor = actor(1000, 1 << 20);
+    actor.open(Encoding::Json, &["a"]);
+    actor.publish("a", "x");
+    actor.stream.shut();
+    assert_eq!((actor.stream.head(), actor.stream.first(), actor.stream.swept()), (1, 2, 1));
+    assert_eq!((actor.stream.retained_bytes(), actor.stream.names()), (0, 0));
+}
+
+#[test]
+fn a_client_that_listens_to_one_name_after_the_other_costs_a_bounded_amount() {
+    let actor = actor(1, 1 << 20);
+    let id = actor.open(Encoding::Json, &[]);
+    for number in 0..1000 {
+        let name = format!("made up {number}");
+        actor.stream.change_subscription(id, &name, true).unwrap();
+        actor.publish(&name, "");
+        actor.stream.change_subscription(id, &name, false).unwrap();
+        assert!(actor.stream.names() < 100);
+    }
+    assert_eq!(actor.stream.resume(id, 0).unwrap().lost, Some((1, 999)));
+}

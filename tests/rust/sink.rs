@@ -432,3 +432,42 @@ fn a_reader_from_below_the_base_of_a_stream_is_told_of_the_gap() {
     assert_eq!(client.rest(), [Message::Reply(0), close_message(4502, "slow_reader")]);
     assert_eq!(sink.end_reason(), Some(EndReason::SlowReader));
 }
+
+#[test]
+fn nothing_follows_a_close() {
+    let actor = Actor::by_hand(Setup::default());
+    for part in 0..4 {
+        let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), actor.stream.head());
+        sink.push_message(&serde_json::to_vec(&("reply", 1, "x".repeat(100_000))).unwrap());
+        sink.drive(None);
+        // The socket is full. What comes now waits, and so does the close frame behind it.
+        actor.publish("a", "before");
+        // Of different lengths, so that the socket is full again at different places.
+        sink.close(Some(1000), &"y".repeat(30 * part));
+        actor.publish("a", "after");
+        sink.push_control(frame::frame(Opcode::Pong, b"p"));
+        let reader = thread::spawn(move || client.rest());
+        while sink.end_reason().is_none() {
+            sink.writable();
+        }
+        let messages = reader.join().unwrap();
+        assert_eq!(messages.len(), 4);
+        assert!(matches!(&messages[2], Message::Event { text, .. } if text == "before"));
+        assert_eq!(messages[3], close_message(1000, &"y".repeat(30 * part)));
+        assert_eq!(sink.end_reason(), Some(EndReason::Closed));
+        actor.sweep_all();
+    }
+}
+
+#[test]
+fn many_small_frames_count_with_what_it_takes_to_keep_them() {
+    let actor = Actor::by_hand(Setup::default());
+    let (_client, sink) = actor.attach(actor.open(JSON, &[]), 0);
+    let mut count = 0;
+    while sink.end_reason().is_none() {
+        sink.push_control(frame::frame(Opcode::Pong, b""));
+        count += 1;
+        assert!(count < MAX_QUEUED_BYTES / 16);
+    }
+    assert_eq!(sink.end_reason(), Some(EndReason::SlowReader));
+}
