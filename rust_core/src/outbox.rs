@@ -118,6 +118,20 @@ impl Outbox {
         self.queue.insert(due, Queued { after: 0, frame });
     }
 
+    /// Forget the frames that wait for events after `position`, which will not go out; the last frame, a close frame,
+    /// stays.
+    pub fn forget_after(&mut self, position: u64) {
+        let close = self.queue.pop_back();
+        self.queue.retain(|queued| {
+            let due = queued.after <= position;
+            if !due {
+                self.queued_bytes -= Self::cost(&queued.frame);
+            }
+            due
+        });
+        self.queue.extend(close);
+    }
+
     /// What a queued frame takes in memory: many small ones must not take more than a few large ones.
     fn cost(frame: &Bytes) -> usize {
         size_of::<Queued>() + frame.len()

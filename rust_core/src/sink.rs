@@ -88,6 +88,8 @@ struct State {
     cursor: Option<Cursor>,
     /// A connection was attached: there is never a second one, whose position a late write could disturb.
     taken: bool,
+    /// Where the connection was when it turned out to be a slow reader: answers to what came later do not go out here.
+    left_at: Option<u64>,
     /// Somebody is writing; nobody else may.
     claimed: bool,
     /// There came more while somebody was writing.
@@ -121,6 +123,7 @@ impl Sink {
             outbox: Outbox::default(),
             cursor: None,
             taken: false,
+            left_at: None,
             claimed: false,
             again: false,
             blocked: false,
@@ -209,13 +212,19 @@ impl Sink {
 
     fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
         // What the client has lost cannot be made good here: it comes back, and is told of the gap.
+        let position = state.cursor.as_ref().map_or(0, |cursor| cursor.position);
         release_cursor(state);
-        if state.closing.is_some() {
-            // A close frame waits already, and is due now: nothing may follow it.
+        let closes_already = state.closing.is_some();
+        if !closes_already {
+            state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
+            state.closing = Some(EndReason::SlowReader);
+        }
+        // An answer does not overtake the events before it: the client asks for it again. The close frame is due now.
+        state.outbox.forget_after(position);
+        state.left_at = Some(position);
+        if closes_already {
             return;
         }
-        state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
-        state.closing = Some(EndReason::SlowReader);
         if !self.writer.watch_close(self) {
             shut_down(state, EndReason::SlowReader);
         }
@@ -450,9 +459,13 @@ impl State {
 
     fn settle(&mut self, write: Write, batch: Option<&Batch>, written: usize) -> bool {
         // A connection that was detached during the write has its position from the client when it comes back.
-        let mut unused = u64::MAX;
-        let position = self.cursor.as_mut().map_or(&mut unused, |cursor| &mut cursor.position);
-        self.outbox.settle(write, batch, written, position)
+        let mut left_at = self.left_at.unwrap_or(u64::MAX);
+        let position = self.cursor.as_mut().map_or(&mut left_at, |cursor| &mut cursor.position);
+        let whole = self.outbox.settle(write, batch, written, position);
+        if self.left_at.is_some() {
+            self.outbox.forget_after(left_at);
+        }
+        whole
     }
 }
 
