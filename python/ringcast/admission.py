@@ -247,6 +247,7 @@ def _answer(
         session=session.token,
         actor_id=session.actor.actor_id,
         window_s=session.gateway.config.session_window_s,
+        heartbeat_s=session.gateway.config.heartbeat_s,
         replayed=replayed,
         gap=gap,
         snapshot=snapshot,

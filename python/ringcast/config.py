@@ -55,9 +55,13 @@ class ServerConfig:
     save_interval_s: float = 1.0
     """Changed state is saved this long after the change; 0 saves it on the next turn of the loop."""
 
+    heartbeat_s: float = 15.0
+    """How often every client is told its position. Also how long a client may be silent before it is pinged,
+    so that one that only answers pings is heard every other time."""
+
     dead_peer_timeout_s: float = 60.0
-    """How long a WebSocket's peer may be silent at the level of TCP before its socket counts as lost; rounded
-    to whole seconds, 4 at least. Enforced by the system, where it can be told (TCP keepalive)."""
+    """How long nothing at all may come from a client before its socket counts as lost; more than two
+    heartbeats. Enforced where frames are read."""
 
     writer_threads: int = 1
     """Threads of the core that write to sockets."""
@@ -86,3 +90,5 @@ class ServerConfig:
                 raise ValueError(f"{field.name} is {value}, which is too small")
             if not value <= (_LONGEST_S if field.name.endswith("_s") else sys.maxsize):
                 raise ValueError(f"{field.name} is {value}, which is too much")
+        if self.dead_peer_timeout_s <= 2 * self.heartbeat_s:
+            raise ValueError("dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)")

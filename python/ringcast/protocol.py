@@ -1,8 +1,8 @@
-"""The wire messages of both sides, and their two encodings: pure functions, no sockets.
+"""The wire messages of both sides, written and read: pure functions, no sockets.
 
 `docs/protocol.md` is the specification; `tests/wire/` holds golden messages for every kind. A message is an
 array whose first element names its kind. Event frames are built by the core, from the payload that
-`Encoding.encode` gives for the event's arguments; everything else is built here.
+`Encoding.encode` (`encoding.py`) gives for the event's arguments; everything else is built here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, cast
 
-import msgpack  # type: ignore[import-untyped]  # it ships no types
-import orjson
-from pydantic_core import to_jsonable_python
-
+from .encoding import Encoding
 from .errors import MASKED, CloseCode, InternalError, ProtocolError, RingcastError
 
 __all__ = [
@@ -32,6 +28,7 @@ __all__ = [
     "Error",
     "Event",
     "Gap",
+    "Heartbeat",
     "Lookup",
     "Received",
     "Reply",
@@ -58,54 +55,6 @@ MAX_SUBSCRIPTIONS: Final = 256
 Lookup = Literal["get", "get_or_create", "create", "id"]
 _ADDRESS: Final = ("key", "lookup", "actor_id", "input")
 _LOOKUPS: Final = frozenset({"get", "get_or_create", "create", "id"})
-
-
-def _encode_json(value: Any) -> bytes:
-    # OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
-    # OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
-    return orjson.dumps(value, default=to_jsonable_python, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
-
-
-def _encode_msgpack(value: Any) -> bytes:
-    # MessagePack writes what its readers refuse: deeper nesting than they follow, and keys that are no keys.
-    # One such event would end every connection that gets it. orjson refuses both, in a fraction of the time.
-    orjson.dumps(value, default=_anything, option=_ONLY_STRUCTURE)
-    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
-
-
-_ONLY_STRUCTURE: Final = (
-    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-)
-
-
-def _anything(_value: Any) -> None:
-    """Let pass what is no array or map of Python's own."""
-
-
-def _decode_msgpack(data: bytes) -> Any:
-    # strict_map_key off: integer keys are valid MessagePack and lossless there.
-    return msgpack.unpackb(data, strict_map_key=False)
-
-
-class Encoding(Enum):
-    """How messages are written: chosen by the WebSocket subprotocol, fixed for a session."""
-
-    JSON = ("ringcast.v1.json", 0, _encode_json, orjson.loads)
-    MSGPACK = ("ringcast.v1.msgpack", 1, _encode_msgpack, _decode_msgpack)
-
-    def __init__(
-        self, subprotocol: str, index: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
-    ) -> None:
-        self.subprotocol = subprotocol
-        self.index = index
-        """The encoding's number in the core; `1 << index` is its bit in `Stream.encodings`."""
-        self.encode = encode
-        self.decode = decode
-
-    @property
-    def is_text(self) -> bool:
-        """Whether messages travel in text frames."""
-        return self is Encoding.JSON
 
 
 @dataclass(slots=True, frozen=True)
@@ -228,7 +177,8 @@ class Connected:
     `offset` is the position that the connection starts from: the client stores it before it handles events.
     `replayed` counts the events that follow because they were missed; it is None on a first connect, with a
     snapshot, and with a gap that replaces the session. `gap` is set when events were lost. `snapshot` is what
-    the actor's `snapshot()` returned at `offset`: it stands for every event up to there.
+    the actor's `snapshot()` returned at `offset`: it stands for every event up to there. `heartbeat_s` and
+    `reconnect_within_s` are None where the server says nothing about them.
     """
 
     stream: int
@@ -238,6 +188,8 @@ class Connected:
     session: str
     actor_id: str
     window_s: float
+    heartbeat_s: float | None = None
+    reconnect_within_s: float | None = None
     replayed: int | None = None
     gap: Gap | None = None
     snapshot: Any = None
@@ -253,6 +205,10 @@ class Connected:
             "actor_id": self.actor_id,
             "window_s": self.window_s,
         }
+        if self.heartbeat_s is not None:
+            body["heartbeat_s"] = self.heartbeat_s
+        if self.reconnect_within_s is not None:
+            body["reconnect_within_s"] = self.reconnect_within_s
         if self.replayed is not None:
             body["replayed"] = self.replayed
         if self.gap is not None:
@@ -262,6 +218,21 @@ class Connected:
         if self.refused_subscriptions:
             body["refused_subscriptions"] = self.refused_subscriptions
         return ["connected", body]
+
+
+class Heartbeat(NamedTuple):
+    """The server is there, and has handed over everything up to `offset` that is for this connection.
+
+    `reconnect_within_s` is over how many seconds clients spread their first tries if they lose the server.
+    """
+
+    stream: int
+    offset: int
+    reconnect_within_s: float = 0.0
+
+    def to_wire(self) -> list[Any]:
+        body = {"stream": self.stream, "offset": self.offset, "reconnect_within_s": self.reconnect_within_s}
+        return ["heartbeat", body]
 
 
 class Event(NamedTuple):
@@ -318,7 +289,7 @@ def _unicode(text: Any) -> str:
     return str(text).encode("utf-8", "replace").decode()
 
 
-ServerMessage = Connected | Event | Reply | Error | Gap
+ServerMessage = Connected | Event | Reply | Error | Gap | Heartbeat
 
 
 def _require(condition: bool, message: str) -> None:
@@ -475,6 +446,20 @@ def _is_int_or_none(value: Any) -> bool:
     return value is None or _is_int(value)
 
 
+def _is_seconds(value: Any) -> bool:
+    # Neither negative, nor NaN, nor infinite: somebody is going to wait for it.
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+def _parse_heartbeat(body: dict[Any, Any]) -> Heartbeat:
+    stream, offset, within_s = body.get("stream"), body.get("offset"), body.get("reconnect_within_s", 0.0)
+    _require(
+        _is_int(stream) and _is_int(offset) and _is_seconds(within_s),
+        "a heartbeat has a stream, an offset and seconds",
+    )
+    return Heartbeat(cast(int, stream), cast(int, offset), within_s)
+
+
 def _parse_connected(body: dict[Any, Any]) -> Connected:
     match body:
         case {
@@ -487,6 +472,15 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
             "window_s": int() | float() as window_s,
         }:
             gap, refused = body.get("gap"), body.get("refused_subscriptions", {})
+            heartbeat_s, within_s = body.get("heartbeat_s"), body.get("reconnect_within_s")
+            _require(
+                heartbeat_s is None or (_is_seconds(heartbeat_s) and heartbeat_s > 0),
+                "connected.heartbeat_s is a number of seconds",
+            )
+            _require(
+                within_s is None or _is_seconds(within_s),
+                "connected.reconnect_within_s is a number of seconds",
+            )
             _require(_is_int_or_none(body.get("replayed")), "connected.replayed is a count")
             _require(isinstance(refused, dict), "connected.refused_subscriptions is an object")
             return Connected(
@@ -497,12 +491,22 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
                 session=session,
                 actor_id=actor_id,
                 window_s=window_s,
+                heartbeat_s=heartbeat_s,
+                reconnect_within_s=within_s,
                 replayed=body.get("replayed"),
                 gap=None if gap is None else _parse_gap(gap),
                 snapshot=body.get("snapshot"),
                 refused_subscriptions=refused,
             )
     raise ProtocolError("connected lacks a field, or one has a wrong type")
+
+
+_SERVER_OBJECTS: Final[dict[str, Callable[[dict[Any, Any]], ServerMessage]]] = {
+    "connected": _parse_connected,
+    "gap": _parse_gap,
+    "heartbeat": _parse_heartbeat,
+}
+"""Kinds that hold one object."""
 
 
 def parse_server_message(encoding: Encoding, payload: bytes) -> ServerMessage | None:
@@ -519,10 +523,8 @@ def parse_server_message(encoding: Encoding, payload: bytes) -> ServerMessage | 
             return Reply(id, value)
         case ["error", (int() | None) as request, dict(error)]:
             return Error(request, error)
-        case ["connected", dict(body)]:
-            return _parse_connected(body)
-        case ["gap", dict(gap)]:
-            return _parse_gap(gap)
-        case ["event" | "reply" | "error" | "connected" | "gap", *_]:
+        case [str(kind), dict(body)] if kind in _SERVER_OBJECTS:
+            return _SERVER_OBJECTS[kind](body)
+        case ["event" | "reply" | "error" | "connected" | "gap" | "heartbeat", *_]:
             raise ProtocolError(f"malformed {message[0]} message", close_code=CloseCode.INVALID_MESSAGE)
     return None

@@ -30,6 +30,7 @@ from .errors import (
 )
 from .event import check_event_name
 from .faults import contained, raise_interrupt
+from .heartbeat import Beat
 from .protocol import (
     MAX_SUBSCRIPTIONS,
     Call,
@@ -168,6 +169,22 @@ class Link:
         if not self._unflushed:
             self._unflushed = True
             self._gateway.loop.call_soon(self._flush)
+
+    def beat(self, beat: Beat, ping: bool) -> None:
+        """Tell the client that the server is there, and how far it has come; `ping` asks for an answer.
+
+        A client that does not read has no use for a heartbeat behind what waits for it already: there is
+        never more than one of them.
+        """
+        if self.lost:
+            return
+        session = self.session
+        # Of one that has ended the stream may have let go: nothing holds a message behind its events then.
+        if session is not None and not session.ended and not self.sink.queued_bytes:
+            # With a ping, which is written at once, both go out in one system call.
+            self.sink.send(beat.message(session.actor.stream, self.encoding), not ping)
+        if ping:
+            self.sink.ping()
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame behind everything else; nothing is handled after it. Idempotent."""

@@ -37,5 +37,11 @@ class Echo(Actor[None, None]):
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    config = ServerConfig(connect_timeout_s=CONNECT_TIMEOUT_S, close_timeout_s=CLOSE_TIMEOUT_S)
+    config = ServerConfig(
+        connect_timeout_s=CONNECT_TIMEOUT_S,
+        close_timeout_s=CLOSE_TIMEOUT_S,
+        # The cases expect one frame and no other: none of them lasts as long as this.
+        heartbeat_s=3600.0,
+        dead_peer_timeout_s=7500.0,
+    )
     run(Registry(Echo, store=MemoryStore(), config=config), port=0)

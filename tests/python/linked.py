@@ -23,6 +23,7 @@ from ringcast.protocol import (
     Error,
     Event,
     Gap,
+    Heartbeat,
     Reply,
     Resume,
     ServerMessage,
@@ -38,7 +39,7 @@ TIMEOUT_S = 10
 
 _CLOSE = 8
 
-MessageT = TypeVar("MessageT", Connected, Event, Reply, Error, Gap)
+MessageT = TypeVar("MessageT", Connected, Event, Reply, Error, Gap, Heartbeat)
 
 
 class Closed(NamedTuple):

@@ -169,6 +169,7 @@ def test_every_message_kind_has_a_golden_message() -> None:
         "reply",
         "error",
         "gap",
+        "heartbeat",
     }
     parsed = [parse_server_message(Encoding.JSON, payload(case, Encoding.JSON)) for case in content["server"]]
     assert any(isinstance(message, Connected) and message.gap is not None for message in parsed)

@@ -19,6 +19,7 @@ from .socket import Receiver, Socket, open_socket
 if TYPE_CHECKING:
     from ..registry import Registry
     from ..router import Router
+    from ..server.websocket import WebSocketEndpoint
 
 __all__ = ["InProcessEndpoint"]
 
@@ -31,6 +32,8 @@ class InProcessEndpoint:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._served: WebSocketEndpoint | None = None
+        """What the connections over the present router share."""
         self._closed = False
 
     async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
@@ -49,11 +52,13 @@ class InProcessEndpoint:
 
     async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
         # Imported late: the server's packages are not needed by a client alone.
-        from ..server.websocket import accept_socket  # noqa: PLC0415
+        from ..server.websocket import WebSocketEndpoint  # noqa: PLC0415
 
         router = await self._router()
+        if self._served is None or self._served.router is not router:
+            self._served = WebSocketEndpoint(router, router.config)
         near, far = _socket_pair()
-        await accept_socket(router, far)
+        await self._served.accept_socket(far)
         return await open_socket(_URL, receiver, encoding, config, lambda: near)
 
     async def close(self) -> None:

@@ -33,6 +33,7 @@ from ..protocol import (
     Error,
     Event,
     Gap,
+    Heartbeat,
     Reply,
     ServerMessage,
     Subscribe,
@@ -166,6 +167,8 @@ class Lifecycle:
             case Gap():
                 self.session.position.skip(message.last)
                 self._emit_gap(message)
+            case Heartbeat():
+                self._on_heartbeat(message)
 
     def on_link_lost(self, loss: Loss) -> None:
         self._link = None
@@ -256,7 +259,7 @@ class Lifecycle:
         arrival = self.session.accept(answer)
         self.status, self.last_error = "connected", None
         self._connected_at = self._loop.time()
-        link.answered()
+        link.answered(answer.heartbeat_s)
         # In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name
         # that was listened for before it was made.
         for payload in arrival.resend:
@@ -293,6 +296,12 @@ class Lifecycle:
         # again.
         if self.session.position.advance(event.offset) and self.listeners.wants(event.name):
             self.dispatch.deliver(event.name, tuple(event.args))
+
+    def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
+        answer = self.session.answer
+        if answer is not None and heartbeat.stream == answer.stream:
+            # Whatever is for this connection up to there has come before.
+            self.session.position.skip(heartbeat.offset)
 
     def _on_answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int) -> None:
         requests = self.session.requests

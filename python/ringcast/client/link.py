@@ -64,8 +64,10 @@ class Link:
         self.send(self._encoding.encode(connect.to_wire()))
         await self._answered_or_lost.wait()
 
-    def answered(self) -> None:
-        """The connect message was accepted."""
+    def answered(self, heartbeat_s: float | None) -> None:
+        """The connect message was accepted, by a server that sends heartbeats this often (None: none)."""
+        if self._socket is not None:
+            self._socket.watch(heartbeat_s)
         self._answered_or_lost.set()
 
     async def wait_lost(self) -> None:

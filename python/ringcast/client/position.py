@@ -39,6 +39,9 @@ class Position:
         return True
 
     def skip(self, last: int | None) -> None:
-        """Move past events that are lost, up to and including the offset `last`, where it is known."""
+        """Move past events that do not come, up to and including the offset `last`, where it is known.
+
+        They are lost, or were not for this client.
+        """
         if last is not None:
             self.offset = max(self.offset, last)

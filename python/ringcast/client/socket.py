@@ -1,7 +1,8 @@
 """One client WebSocket on picows: whole messages in and out, and one report when it is gone.
 
-picows parses frames. Here fragments are put together, what RFC 6455 forbids is refused, and the close
-handshake is kept. What messages mean, and whether to come back, is decided by the receiver.
+picows parses frames. Here fragments are put together, what RFC 6455 forbids is refused, the close
+handshake is kept, and a server that has gone without a word is given up, when `liveness.py` says so. What
+messages mean, and whether to come back, is decided by the receiver.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import picows
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
@@ -17,6 +18,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from ..errors import CloseCode, ConnectionFailure
 from ..protocol import Encoding
 from .config import ClientConfig
+from .liveness import Liveness, Step
 
 __all__ = ["Receiver", "Socket", "open_socket"]
 
@@ -52,12 +54,29 @@ class Socket(WSListener):
         self._failure: str | None = None
         """Why this side gave up on the peer."""
         self._reading = True
+        self._liveness: Liveness | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # What has happened since its last tick.
+        self._heard = False
+        self._sent = False
+        self._room = 0
+        """Left in picows' read buffer at that tick."""
         self._gone = asyncio.get_running_loop().create_future()
 
     def send(self, payload: bytes) -> None:
         """Send one message. Does nothing once the socket is closing: `on_lost` follows or has come."""
         if self._transport is not None and not self._closing:
+            self._sent = True
             self._transport.send(self._data_type, payload)
+
+    def watch(self, heartbeat_s: float | None) -> None:
+        """Look after the server from now on, which has promised a heartbeat so often (None: none at all).
+
+        Once nothing comes from it any more, `on_lost` reports no code.
+        """
+        if self._liveness is None:
+            self._liveness = Liveness(self._config, heartbeat_s)
+            self._wait_for_tick(self._liveness)
 
     async def close(self) -> None:
         """Close with code 1000 and wait for the server, but not longer than the close timeout."""
@@ -82,16 +101,15 @@ class Socket(WSListener):
             self._transport.disconnect(False)
 
     def set_reading(self, reading: bool) -> None:
-        """Stop or go on reading. While not reading, a silent peer is not taken for dead."""
+        """Stop or go on reading. While not reading, a silent peer is not taken for dead, nor are we by it."""
         if reading is self._reading or self._transport is None or self._closing:
             return
         self._reading = reading
         transport = self._transport.underlying_transport
         if reading:
+            self._heard = True  # perhaps: nobody has looked
             transport.resume_reading()
         else:
-            # A ping may be on its way whose pong will not be read in time.
-            self._transport.notify_user_specific_pong_received()
             transport.pause_reading()
 
     # What picows calls.
@@ -102,6 +120,7 @@ class Socket(WSListener):
             transport.disconnect(False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._heard = True
         if frame.msg_type is WSMsgType.CLOSE:
             self._answer_close(transport, frame)
         elif self._closing:
@@ -115,24 +134,12 @@ class Socket(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._gone.done():
             self._gone.set_result(None)
             self._receiver.on_lost(*self._end(transport))
-
-    def send_user_specific_ping(self, transport: WSTransport) -> None:
-        if self._reading:
-            transport.send_ping()
-        else:
-            # picows expects the answer from the moment this returns; see `set_reading`.
-            asyncio.get_running_loop().call_soon(transport.notify_user_specific_pong_received)
-
-    def is_user_specific_pong(self, frame: WSFrame) -> bool:
-        if frame.msg_type is WSMsgType.PONG:
-            return True
-        # Whatever arrives shows that the peer lives; its pong may be queued behind a long replay.
-        if self._transport is not None:
-            self._transport.notify_user_specific_pong_received()
-        return False
 
     def pause_writing(self) -> None:
         """Nothing: what a client writes is bounded by the calls that its user awaits."""
@@ -141,6 +148,37 @@ class Socket(WSListener):
         """Nothing; see `pause_writing`."""
 
     # Inner parts.
+
+    def _wait_for_tick(self, liveness: Liveness) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + liveness.tick_s
+        self._timer = loop.call_at(due_s, self._tick, liveness, due_s)
+
+    def _tick(self, liveness: Liveness, due_s: float) -> None:
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        self._wait_for_tick(liveness)
+        late = asyncio.get_running_loop().time() - due_s > liveness.lost_after_s
+        step = liveness.tick(heard=self._has_heard(transport), sent=self._sent, late=late)
+        self._sent = False
+        if step is Step.PING:
+            transport.send_ping()
+        elif step is Step.PONG:
+            transport.send_pong()
+        elif step is Step.GIVE_UP:
+            self._start_closing(CloseCode.GOING_AWAY, "nothing comes from the server")
+            self._failure = f"nothing came from the server for {liveness.lost_after_s:g} s"
+            transport.disconnect(False)
+
+    def _has_heard(self, transport: WSTransport) -> bool:
+        """Tell whether anything came since this was last asked, a part of a frame included."""
+        heard, self._heard = self._heard or not self._reading, False
+        # picows reports whole frames only, and a large one may take its time: what is left of the buffer that
+        # it reads into changes with every part.
+        protocol = cast(asyncio.BufferedProtocol, transport.underlying_transport.get_protocol())
+        before, self._room = self._room, memoryview(protocol.get_buffer(-1)).nbytes
+        return heard or self._room != before
 
     def _take_fragment(self, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CONTINUATION:
@@ -197,7 +235,7 @@ class Socket(WSListener):
             return None, ""
         if handshake.recv is not None:
             return handshake.recv.code.value or _NO_STATUS, handshake.recv.reason or ""
-        # picows itself gave up: a malformed or oversized frame, or a ping without an answer.
+        # picows itself gave up: a malformed or oversized frame.
         return None, (handshake.sent.reason or "") if handshake.sent is not None else ""
 
 
@@ -220,9 +258,6 @@ async def open_socket(
             url,
             ssl_context=config.ssl_context,
             websocket_handshake_timeout=config.connect_timeout_s,
-            enable_auto_ping=True,
-            auto_ping_idle_timeout=config.ping_idle_s,
-            auto_ping_reply_timeout=config.ping_reply_s,
             max_frame_size=config.max_message_bytes,
             extra_headers={"Sec-WebSocket-Protocol": encoding.subprotocol},
             **_socket_option(socket_factory),

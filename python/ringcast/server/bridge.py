@@ -52,7 +52,10 @@ _LOG: Final = _QuietLog(logging.getLogger("ringcast.server.picows"))
 class FrameListener(WSListener):
     """picows' listener, and what the bridge reports beyond it. In `on_ws_connected` call `Gate.shut`."""
 
-    __slots__ = ()
+    __slots__ = ("heard",)
+
+    heard: bool
+    """Set to True whenever bytes come from the client, be it a part of a frame only."""
 
     def on_broken_frame(self, code: int, reason: str) -> None:
         """Called when the parser gave up, after every frame before the broken one was delivered."""
@@ -176,6 +179,10 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         super().connection_made(Gate(transport))
 
     def get_buffer(self, size_hint: int) -> memoryview:
+        # Asked for when there is something to read. One call a read less than to override `buffer_updated`.
+        listener: FrameListener | None = self.listener
+        if listener is not None:
+            listener.heard = True
         buffer: memoryview = super().get_buffer(size_hint)
         return buffer[:MAX_READ_BYTES]
 

@@ -7,6 +7,7 @@ happens then, is each socket's own to say.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 __all__ = ["Deadlines", "Watched"]
@@ -31,15 +32,20 @@ class Deadlines:
     """Look after the sockets that were added, until they are removed.
 
     `shortest_timeout_s` is the shortest time that any of them waits for; it is overrun by at most a fifth,
-    or a second.
+    or a second. Everybody is looked at once in each round, and a round takes `interval_s`; `on_round` is
+    called before it. A loop that was held up has had fewer rounds, so who counts rounds does not blame a
+    client for what the loop could not read meanwhile.
     """
 
-    def __init__(self, shortest_timeout_s: float) -> None:
+    def __init__(self, shortest_timeout_s: float, on_round: Callable[[], None] | None = None) -> None:
         self.interval_s = min(shortest_timeout_s / _LOOKS_PER_TIMEOUT, _LONGEST_INTERVAL_S)
+        self._on_round = on_round
         self._watched: set[Watched] = set()
         self._round: list[Watched] = []
         """Those that are still to be looked at in this round."""
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        """When the timer is to fire."""
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -51,7 +57,9 @@ class Deadlines:
         self._watched.add(socket)
         self._empty.clear()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.interval_s, self._look)
+            loop = asyncio.get_running_loop()
+            self._due_s = loop.time() + self.interval_s
+            self._timer = loop.call_at(self._due_s, self._look)
 
     def remove(self, socket: Watched) -> None:
         """Forget `socket`: it is closed."""
@@ -76,12 +84,19 @@ class Deadlines:
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
+        now = loop.time()
         if not self._round:
             self._round = list(self._watched)
-        batches = -(-len(self._watched) // _AT_ONCE)
-        self._timer = loop.call_later(self.interval_s / batches, self._look)
+            if self._on_round is not None:
+                self._on_round()
+        step_s = self.interval_s / -(-len(self._watched) // _AT_ONCE)
+        # Counted from when this look was due, so that rounds do not take longer and longer; but never made
+        # up for: what came while the loop was held up has to be read first.
+        self._due_s += step_s
+        if self._due_s <= now:
+            self._due_s = now + step_s
+        self._timer = loop.call_at(self._due_s, self._look)
         batch, self._round = self._round[:_AT_ONCE], self._round[_AT_ONCE:]
-        now = loop.time()
         for socket in batch:
             if socket in self._watched:
                 socket.check(now)

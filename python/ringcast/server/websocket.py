@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import contextlib
 import logging
+import math
 import socket
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeR
 
 from ..config import ServerConfig
 from ..errors import CloseCode, RingcastError
+from ..heartbeat import Beat
 from ..protocol import Encoding
 from ..router import Link, Peer, Router
 from .bridge import FrameListener, FrameProtocol, Gate
@@ -44,10 +45,6 @@ _LONGEST_LOOK_S: Final = 1.0
 # Codes with a meaning that may stand in a frame (RFC 6455, section 7.4.1, and IANA's registry): not 1004,
 # which is reserved, nor 1005, 1006 and 1015, which only name what happened.
 _REGISTERED_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
-_PROBES: Final = 3
-"""Of TCP, unanswered, before a silent peer counts as dead."""
-# macOS has another name for it.
-_KEEPIDLE: Final = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
 _WARN_EVERY_S: Final = 10.0
 
 
@@ -62,8 +59,7 @@ async def accept_socket(router: Router, sock: socket.socket) -> None:
     The client sends its upgrade request as it would to the server's port. Returns at once; `router` must have
     been started.
     """
-    endpoint = WebSocketEndpoint(router, router.config)
-    await asyncio.get_running_loop().connect_accepted_socket(endpoint.new_protocol, sock)
+    await WebSocketEndpoint(router, router.config).accept_socket(sock)
 
 
 class WebSocketEndpoint:
@@ -74,9 +70,19 @@ class WebSocketEndpoint:
         self.max_message_bytes = config.max_message_bytes
         self.connect_timeout_s = config.connect_timeout_s
         self.close_timeout_s = config.close_timeout_s
-        self.dead_peer_timeout_s = config.dead_peer_timeout_s
-        self.deadlines = Deadlines(min(config.connect_timeout_s, config.close_timeout_s))
+        shortest_s = min(config.connect_timeout_s, config.close_timeout_s, config.heartbeat_s)
+        self.deadlines = Deadlines(shortest_s, self._begin_round)
+        # Rounded down, so that nobody waits longer than the server has said; not for an inexact division.
+        self.rounds_per_beat = int(config.heartbeat_s / self.deadlines.interval_s + 0.01)
+        self.rounds_until_dead = math.ceil(config.dead_peer_timeout_s / self.deadlines.interval_s)
+        self.beat: Beat | None = None
+        """The heartbeat of this round, if it is one in which everybody gets one."""
+        self._rounds = 0
         self._next_warning = 0.0
+
+    async def accept_socket(self, sock: socket.socket) -> None:
+        """Serve the client at the other end of `sock`, a connected TCP socket, which this takes over."""
+        await asyncio.get_running_loop().connect_accepted_socket(self.new_protocol, sock)
 
     def new_protocol(self) -> FrameProtocol:
         """Return a protocol for a socket whose upgrade request is still to be read."""
@@ -94,6 +100,10 @@ class WebSocketEndpoint:
         headers = {name: request.headers[name] for name in _PEER_HEADERS if name in request.headers}
         listener = WebSocket(self, encoding, Peer(host, port, headers))
         return WSUpgradeResponseWithListener(accepted(encoding), listener)
+
+    def _begin_round(self) -> None:
+        self._rounds += 1
+        self.beat = Beat(0.0) if self._rounds % self.rounds_per_beat == 0 else None
 
     def warn_of_turning_away(self, error: OSError) -> None:
         """Say in the log that a client was turned away; most likely descriptors have run out.
@@ -138,6 +148,7 @@ class WebSocket(FrameListener):
         "_peer",
         "_peer_code",
         "_phase",
+        "_quiet_rounds",
         "_since",
         "_sink",
     )
@@ -154,6 +165,10 @@ class WebSocket(FrameListener):
         self._phase = _Phase.CONNECTING
         self._since = 0.0
         """When the phase began; not kept for OPEN."""
+        self.heard = False
+        self._quiet_rounds = 0
+        """While OPEN: how many rounds of `Deadlines` ago something came from the client. Rounds and not a
+        time, because small numbers cost no memory, and for the reason that is given there."""
         self._parts: bytearray | None = None
         """The fragments of an unfinished message so far (RFC 6455, section 5.4)."""
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -237,6 +252,8 @@ class WebSocket(FrameListener):
                 self._phase = _Phase.OPEN
             elif now - self._since > self._endpoint.connect_timeout_s:
                 self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
+        else:
+            self._check_life()
 
     def abort(self) -> None:
         """Let go of the socket at once."""
@@ -245,12 +262,25 @@ class WebSocket(FrameListener):
 
     # Inside.
 
+    def _check_life(self) -> None:
+        """Give up a client that has gone without a word; otherwise tell it where it is, when that is due."""
+        endpoint = self._endpoint
+        if self.heard:
+            self.heard, self._quiet_rounds = False, 0
+        else:
+            self._quiet_rounds += 1
+            if self._quiet_rounds > endpoint.rounds_until_dead:
+                _LOG.debug("nothing comes from a client any more")
+                self.abort()
+                return
+        if endpoint.beat is not None and self._link is not None:
+            self._link.beat(endpoint.beat, ping=self._quiet_rounds >= endpoint.rounds_per_beat)
+
     def _open(self, gate: Gate) -> None:
         peer, self._peer = self._peer, None
         assert peer is not None  # a socket connects once
         router, encoding = self._endpoint.router, self._encoding
         sock = gate.transport.get_extra_info("socket")
-        _probe_when_silent(sock, self._endpoint.dead_peer_timeout_s)
         try:
             self._sink = router.open_sink(sock.fileno(), encoding)
         except OSError as error:
@@ -371,6 +401,7 @@ class WebSocket(FrameListener):
             return
         if self._sink.queued_bytes <= MAX_QUEUED_BYTES and not (self._link and self._link.is_behind):
             return
+        # Nothing is heard from it then: a client that does not take its replies counts as lost after a while.
         self._gate.transport.pause_reading()
         self._resume_later(_FIRST_LOOK_S)
 
@@ -381,28 +412,13 @@ class WebSocket(FrameListener):
         gate, sink = self._gate, self._sink
         if gate is None or sink is None or self._phase is _Phase.CLOSING:
             return  # closing has resumed reading
-        if sink.queued_bytes > MAX_QUEUED_BYTES // 2 or (self._link and self._link.is_behind):
+        held_up = self._link is not None and self._link.is_behind
+        if held_up:
+            self.heard = True  # perhaps: it waits for us
+        if sink.queued_bytes > MAX_QUEUED_BYTES // 2 or held_up:
             self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
         else:
             gate.transport.resume_reading()
-
-
-def _probe_when_silent(sock: socket.socket, timeout_s: float) -> None:
-    """Have the system give up a peer that has gone without a word, `timeout_s` after its last sign of life.
-
-    Half of the time passes before the first probe. Bytes that wait for the peer's acknowledgement are sent
-    again instead, for as long as the system does that.
-    """
-    options = [
-        (_KEEPIDLE, timeout_s / 2),
-        (getattr(socket, "TCP_KEEPINTVL", None), timeout_s / 2 / _PROBES),
-        (getattr(socket, "TCP_KEEPCNT", None), _PROBES),
-    ]
-    with contextlib.suppress(OSError):  # a socket that is closed by now, or no TCP
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in options:
-            if option is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, option, max(1, round(value)))
 
 
 def _check_utf8(payload: bytes) -> None:

@@ -131,7 +131,7 @@ class TestRefusedForGood:
         connection = client.room.get_or_create("k").connect()
         peer = await server.accept()
         await peer.welcome()
-        peer.send(["heartbeat", {"offset": 3}], event(1, "a"))
+        peer.send(["later", {"offset": 3}], event(1, "a"))
         await until(lambda: connection.position == ("e1", 1))
         assert connection.status == "connected"
 

@@ -14,7 +14,7 @@ from ringcast.errors import (
     CloseCode,
     ConnectionClosed,
 )
-from ringcast.protocol import Gap, Resume
+from ringcast.protocol import Gap, Heartbeat, Resume
 
 from .conftest import Delays, MakeClient
 from .scripted import ScriptedServer, event, record, until
@@ -94,6 +94,23 @@ async def test_duplicates_are_dropped_and_counted(server: ScriptedServer, client
     await until(lambda: connection.position == ("e1", 4))
     assert [entry[1] for entry in log if entry[0] == "a"] == [1, 2, 3, 4]
     assert connection.duplicates == 4
+
+
+async def test_a_heartbeat_moves_the_position_past_what_was_for_others(
+    server: ScriptedServer, client: Client
+) -> None:
+    connection = client.room.get_or_create("k").connect()
+    log = record(connection, "a")
+    peer = await server.accept()
+    await peer.welcome(event(3, "a"), Heartbeat(1, 90), Heartbeat(2, 500), Heartbeat(1, 80), event(91, "a"))
+    await until(lambda: connection.position == ("e1", 91))
+    assert log == [("connected",), ("a",), ("a",)]
+    peer.send(Heartbeat(1, 7000))
+    await until(lambda: connection.position == ("e1", 7000))
+    peer.cut()
+    connect = await (await server.accept()).welcome(offset=7000, replayed=0)
+    assert connect.resume == Resume("s1", "e1", 7000, ())
+    assert connection.duplicates == 0
 
 
 async def test_the_position_moves_before_handlers_run(server: ScriptedServer, client: Client) -> None:

@@ -20,11 +20,12 @@ from picows import (
 from websockets.frames import Frame, Opcode
 
 from ringcast.client import Client, ClientConfig, Connection
+from ringcast.client.liveness import Liveness, Step
 from ringcast.errors import CloseCode, ConnectionFailure, OutcomeUnknown, RingcastError
 from ringcast.protocol import Connected, Encoding, Reply
 
 from .conftest import MakeClient
-from .scripted import TIMEOUT_S, Peer, ScriptedServer, event, until
+from .scripted import TIMEOUT_S, Peer, ScriptedServer, event, record, until
 
 
 @pytest.fixture
@@ -147,16 +148,55 @@ class EventForPing(WSListener):
 
 
 class TestLiveness:
-    async def test_a_dead_peer_is_noticed(self, server: ScriptedServer, make_client: MakeClient) -> None:
-        connection = make_client(ping_idle_s=0.05, ping_reply_s=0.05).room.get_or_create("k").connect()
+    @pytest.mark.parametrize(
+        ("settings", "heartbeat_s"),
+        [({"ping_idle_s": 0.05, "ping_reply_s": 0.05}, None), ({}, 0.05)],
+        ids=["no pong", "no heartbeat"],
+    )
+    async def test_a_dead_peer_is_noticed(
+        self,
+        server: ScriptedServer,
+        make_client: MakeClient,
+        settings: dict[str, float],
+        heartbeat_s: float | None,
+    ) -> None:
+        connection = make_client(**settings).room.get_or_create("k").connect()
+        log = record(connection)
         peer = await server.accept()
-        await peer.welcome()
+        await peer.welcome(heartbeat_s=heartbeat_s)
         await connection.ready()
         peer.stop_reading()
         peer = await server.accept()
         assert connection.status == "reconnecting"
+        assert log == [("connected",), ("disconnected",)]
+        assert "nothing came from the server" in str(connection.last_error)
         await peer.welcome(replayed=0)
         await connection.ready()
+
+    async def test_a_part_of_a_message_shows_that_a_peer_lives(
+        self, server: ScriptedServer, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ticks: list[bool] = []
+
+        def tick(self: Liveness, *, heard: bool, sent: bool, late: bool) -> Step:
+            ticks.append(heard)
+            return original(self, heard=heard, sent=sent, late=late)
+
+        original = Liveness.tick
+        monkeypatch.setattr(Liveness, "tick", tick)
+        connection = make_client().room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.welcome(heartbeat_s=0.05)
+        await connection.ready()
+        peer.stop_reading()  # so that no ping is answered
+        frame = peer.frame(event(1, "a", "x" * 10_000))
+        for byte in frame[:30]:
+            before = len(ticks)
+            peer.send_raw(bytes([byte]))
+            await until(lambda before=before: True in ticks[before:])
+        assert (connection.status, server.attempts) == ("connected", 1)
+        await server.accept()
+        assert connection.status == "reconnecting"
 
     async def test_a_peer_that_answers_pings_is_kept(
         self, server: ScriptedServer, make_client: MakeClient
@@ -185,8 +225,9 @@ class TestLiveness:
             await until(lambda: connection.position[1] == 3)
             assert len(listeners) == 1
 
+    @pytest.mark.parametrize("heartbeat_s", [None, 0.05])
     async def test_a_slow_handler_is_not_a_dead_peer(
-        self, server: ScriptedServer, make_client: MakeClient
+        self, server: ScriptedServer, make_client: MakeClient, heartbeat_s: float | None
     ) -> None:
         client = make_client(ping_idle_s=0.1, ping_reply_s=0.1, max_unhandled_events=2)
         connection = client.room.get_or_create("k").connect()
@@ -199,7 +240,7 @@ class TestLiveness:
 
         connection.on("a", slow)
         peer = await server.accept()
-        await peer.welcome(*(event(n, "a", n) for n in range(1, 5)))
+        await peer.welcome(*(event(n, "a", n) for n in range(1, 5)), heartbeat_s=heartbeat_s)
         await until(lambda: connection.position == ("e1", 4))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.35):

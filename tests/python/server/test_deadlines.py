@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -96,6 +97,39 @@ async def test_those_that_do_not_close_are_aborted() -> None:
     await asyncio.wait_for(deadlines.wait_all_closed(0.05), 5)
     assert all(one.aborted for one in sockets)
     assert len(deadlines) == 0
+
+
+async def test_everybody_is_looked_at_once_in_each_round() -> None:
+    looks_by_round: list[int] = []
+    sockets: list[Watched] = []
+
+    def begin() -> None:
+        looks_by_round.append(sum(one.looks for one in sockets))
+
+    deadlines = Deadlines(0.05, begin)
+    sockets += [Watched(deadlines) for _ in range(600)]
+    for one in sockets:
+        while one.looks < 3:
+            one.looked.clear()
+            await asyncio.wait_for(one.looked.wait(), 5)
+    assert looks_by_round[:3] == [0, 600, 1200]
+    for one in sockets:
+        deadlines.remove(one)
+
+
+async def test_rounds_that_a_loop_has_missed_are_not_made_up_for() -> None:
+    rounds: list[float] = []
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(0.05, lambda: rounds.append(loop.time()))
+    only = Watched(deadlines)
+    await asyncio.wait_for(only.looked.wait(), 5)
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop is held up: twenty rounds long
+    while len(rounds) < 4:
+        only.looked.clear()
+        await asyncio.wait_for(only.looked.wait(), 5)
+    # One that is late, and the next ones in their time: what came meanwhile can be read between.
+    assert rounds[3] - rounds[1] >= deadlines.interval_s
+    deadlines.remove(only)
 
 
 @pytest.mark.parametrize(("timeout_s", "at_most"), [(0.5, 0.1), (5.0, 1.0), (60.0, 1.0)])

@@ -108,33 +108,6 @@ def test_socket_in_process_that_never_connects(run: Run) -> None:
     run(scenario())
 
 
-def test_peer_that_is_silent_is_probed(run: Run) -> None:
-    async def scenario() -> None:
-        config = ServerConfig(dead_peer_timeout_s=24)
-        async with Registry(Room, store=MemoryStore(), config=config) as served:
-            ours, theirs = tcp_pair()
-            with theirs.dup() as witness:
-                await accept_socket(served.router, theirs)
-                transport, client = await ws_connect(
-                    Client,
-                    "ws://in-process/connect",
-                    extra_headers={"Sec-WebSocket-Protocol": "ringcast.v1.json"},
-                    socket_factory=lambda _: ours,
-                )
-                assert isinstance(client, Client)
-                body = {"actor": "room", "key": ["a"]}
-                transport.send(WSMsgType.TEXT, orjson.dumps(["connect", body]))
-                assert (await client.next())[0] == "connected"
-                assert witness.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-                for name, value in (("TCP_KEEPIDLE", 12), ("TCP_KEEPINTVL", 4), ("TCP_KEEPCNT", 3)):
-                    if hasattr(socket, name):
-                        assert witness.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
-                transport.disconnect()
-                await asyncio.wait_for(transport.wait_disconnected(), 5)
-
-    run(scenario())
-
-
 def test_socket_in_process_that_says_nothing(run: Run) -> None:
     async def scenario() -> None:
         async with registry() as served:

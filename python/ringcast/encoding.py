@@ -1,0 +1,64 @@
+"""The two encodings of messages: pure functions between values and bytes.
+
+What a message is, `protocol.py` says; frames are the core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, cast
+
+import msgpack  # type: ignore[import-untyped]  # it ships no types
+import orjson
+from pydantic_core import to_jsonable_python
+
+__all__ = ["Encoding"]
+
+
+def _encode_json(value: Any) -> bytes:
+    # OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
+    # OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
+    return orjson.dumps(value, default=to_jsonable_python, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+
+
+def _encode_msgpack(value: Any) -> bytes:
+    # MessagePack writes what its readers refuse: deeper nesting than they follow, and keys that are no keys.
+    # One such event would end every connection that gets it. orjson refuses both, in a fraction of the time.
+    orjson.dumps(value, default=_anything, option=_ONLY_STRUCTURE)
+    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+
+
+_ONLY_STRUCTURE: Final = (
+    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
+
+
+def _anything(_value: Any) -> None:
+    """Let pass what is no array or map of Python's own."""
+
+
+def _decode_msgpack(data: bytes) -> Any:
+    # strict_map_key off: integer keys are valid MessagePack and lossless there.
+    return msgpack.unpackb(data, strict_map_key=False)
+
+
+class Encoding(Enum):
+    """How messages are written: chosen by the WebSocket subprotocol, fixed for a session."""
+
+    JSON = ("ringcast.v1.json", 0, _encode_json, orjson.loads)
+    MSGPACK = ("ringcast.v1.msgpack", 1, _encode_msgpack, _decode_msgpack)
+
+    def __init__(
+        self, subprotocol: str, index: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+    ) -> None:
+        self.subprotocol = subprotocol
+        self.index = index
+        """The encoding's number in the core; `1 << index` is its bit in `Stream.encodings`."""
+        self.encode = encode
+        self.decode = decode
+
+    @property
+    def is_text(self) -> bool:
+        """Whether messages travel in text frames."""
+        return self is Encoding.JSON
