@@ -248,6 +248,7 @@ def _answer(
         actor_id=session.actor.actor_id,
         window_s=session.gateway.config.session_window_s,
         heartbeat_s=session.gateway.config.heartbeat_s,
+        reconnect_within_s=session.gateway.reconnect_within_s,
         replayed=replayed,
         gap=gap,
         snapshot=snapshot,

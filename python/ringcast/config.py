@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = ["ServerConfig"]
 
-_MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s"})
+_MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s", "max_connects_per_s"})
 
 _LONGEST_S: Final = 1e9
 """Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
@@ -62,6 +62,14 @@ class ServerConfig:
     dead_peer_timeout_s: float = 60.0
     """How long nothing at all may come from a client before its socket counts as lost; more than two
     heartbeats. Enforced where frames are read."""
+
+    max_connects_per_s: float = 2000
+    """Connect messages that are let in within a second, and at once; one more is told when to try again.
+    0 is no limit. Clients are told to spread their coming back accordingly."""
+
+    drain_batch: int = 500
+    """WebSockets that are closed at a time when the server stops; the next ones follow when as many clients
+    may have been let in again, or sooner, so that all are closed within `shutdown_timeout_s`."""
 
     writer_threads: int = 1
     """Threads of the core that write to sockets."""

@@ -21,7 +21,8 @@ The tree::
     │   ├── ConnectionClosed           connection_closed
     │   ├── ConnectionGone             connection_gone
     │   ├── NotConnected               not_connected
-    │   └── OfflineQueueFull           offline_queue_full
+    │   ├── OfflineQueueFull           offline_queue_full
+    │   └── TryAgainLater              try_again_later
     ├── ProtocolError                  invalid_message and the close code that goes with it
     ├── EventError
     │   ├── ReservedName               reserved_name
@@ -65,6 +66,7 @@ __all__ = [
     "RingcastError",
     "SubscriptionRefused",
     "TooManyCalls",
+    "TryAgainLater",
     "UnknownAction",
     "UnknownActor",
     "UserError",
@@ -95,7 +97,8 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 1011
     """A fault of the server's, or a connect that failed for a reason that may pass."""
     TRY_AGAIN_LATER = 1013
-    """The server can take no more sockets."""
+    """The server can take no more sockets, or no more connects now; an error message may say when to try
+    again."""
 
     CONNECT_REFUSED = 4000
     """The actor refused the connection or cannot be had; the error message before the close says why."""
@@ -244,6 +247,12 @@ class OfflineQueueFull(ConnectionFailure):
     """Too many calls wait for the network to come back."""
 
     code = "offline_queue_full"
+
+
+class TryAgainLater(ConnectionFailure):
+    """More clients connect than the server lets in; `metadata` has `retry_after_ms`, when to come back."""
+
+    code = "try_again_later"
 
 
 class ProtocolError(RingcastError):

@@ -168,8 +168,10 @@ class ActorInstance:
         self.status = Status.STOPPED
         self.emitter.close()
         for connection in leaving:
+            await self.node.turn_to_close(connection)
             connection.end(code)
         for connection in staying:
+            await self.node.turn_to_close(connection)
             connection.suspend(code)
         self.stream.shut()
 

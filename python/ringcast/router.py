@@ -13,12 +13,14 @@ from . import _core
 from .admission import connect
 from .clock import Clock
 from .config import ServerConfig
+from .connection import Connection
 from .definition import ActorDefinition
 from .directory import Directory
 from .drain import SweepWaiter
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
+from .parting import Parting
 from .protocol import Call, Connect, Encoding
 from .session import Gateway, Link, Peer, Session
 from .store import Store, StoredSession
@@ -52,6 +54,8 @@ class Router:
         # Many may ask for the start at once: the first one does it, the others wait for it.
         self._starting = asyncio.Lock()
         self._stop: asyncio.Task[None] | None = None
+        self._parting: Parting | None = None
+        """While it stops."""
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -83,7 +87,10 @@ class Router:
             return
         if self._stop is None:
             self._gateway.stopping = True
-            self._stop = asyncio.get_running_loop().create_task(self._shut_down(self._gateway), name="stop")
+            loop = self._gateway.loop
+            due_s = loop.time() + self.config.shutdown_timeout_s
+            self._parting = Parting(self.config, due_s, lambda: self.connections, loop.time)
+            self._stop = loop.create_task(self._shut_down(self._gateway), name="stop")
         await asyncio.shield(self._stop)
 
     async def _shut_down(self, gateway: Gateway) -> None:
@@ -157,6 +164,11 @@ class Router:
         return len(self._directory)
 
     @property
+    def reconnect_within_s(self) -> float:
+        """Over how many seconds clients are to spread their first tries, if all of them are lost now."""
+        return 0.0 if self._gateway is None else self._gateway.reconnect_within_s
+
+    @property
     def connections(self) -> int:
         """How many sessions there are, attached or waiting for their client."""
         return 0 if self._gateway is None else len(self._gateway.sessions)
@@ -192,6 +204,11 @@ class Router:
         """Wait for the sweep of an actor's stream."""
         if self._sweep is not None:
             await self._sweep.drain(stream)
+
+    async def turn_to_close(self, connection: Connection[Any]) -> None:
+        """Wait until the socket of a connection may be closed: in batches, while the server stops."""
+        if self._parting is not None and connection.connected:
+            await self._parting.turn()
 
     def client(self) -> Client:
         """Return the registry's client in this process."""

@@ -160,6 +160,9 @@ class Node(Protocol):
     async def drain(self, stream: Any) -> None:
         """Wait until the sweep has offered everything published so far to every ready connection."""
 
+    async def turn_to_close(self, connection: Any) -> None:
+        """Wait until the socket of `connection` may be closed; not all shall be in one instant."""
+
     def client(self) -> Any: ...
     def retire(self, instance: Any) -> None:
         """Destroy an actor, once the running action has returned."""

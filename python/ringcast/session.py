@@ -27,10 +27,12 @@ from .errors import (
     RingcastError,
     SubscriptionRefused,
     TooManyCalls,
+    TryAgainLater,
 )
 from .event import check_event_name
 from .faults import contained, raise_interrupt
 from .heartbeat import Beat
+from .intake import Intake
 from .protocol import (
     MAX_SUBSCRIPTIONS,
     Call,
@@ -91,6 +93,15 @@ class Gateway:
     stopping: bool = False
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     """For links, in the order in which their sockets were opened."""
+    intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.intake = Intake(self.config.max_connects_per_s, self.config.session_window_s)
+
+    @property
+    def reconnect_within_s(self) -> float:
+        """Over how many seconds clients are to spread their first tries, if all of them are lost now."""
+        return self.intake.spread_s(len(self.sessions))
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task, kept until it is done."""
@@ -233,6 +244,13 @@ class Link:
             if work is not None:
                 self.hold_for(work)
         elif isinstance(message, Connect):
+            # Before anything is looked up or made for it: refusing has to be cheap.
+            retry_after_ms = self._gateway.intake.admit(self._gateway.loop.time())
+            if retry_after_ms is not None:
+                metadata = {"retry_after_ms": retry_after_ms}
+                busy = TryAgainLater("too many clients connect at the same time", metadata=metadata)
+                self.refuse(busy, CloseCode.TRY_AGAIN_LATER)
+                return
             self.connected = True
             self.hold_for(self._gateway.admit(self._gateway, self, message))
         else:

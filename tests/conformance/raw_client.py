@@ -244,14 +244,16 @@ class RawClient:
         """Read a message."""
         got = self.read_frame()
         assert got.opcode == self.data_opcode, f"expected a message, got {got}"
-        if self.encoding == "json":
-            return json.loads(got.payload)
-        return msgpack.unpackb(got.payload)
+        return self.decode(got.payload)
 
-    def connect(self, *subscriptions: str, key: str = "conformance") -> Self:
+    def decode(self, payload: bytes) -> Any:
+        """Read a message in this connection's encoding."""
+        return json.loads(payload) if self.encoding == "json" else msgpack.unpackb(payload)
+
+    def connect(self, *subscriptions: str, key: str = "conformance", actor: str = "echo") -> Self:
         """Upgrade, send the connect message and read its answer."""
         assert self.upgrade().status == 101
-        body = {"actor": "echo", "key": [key], "subscriptions": list(subscriptions)}
+        body = {"actor": actor, "key": [key], "subscriptions": list(subscriptions)}
         self.send_message(["connect", body])
         assert self.read_message()[0] == "connected"
         return self

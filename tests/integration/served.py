@@ -15,4 +15,7 @@ OPTIONS: Final = ("--log-level", "warning")
 
 IMPATIENT: Final = ClientConfig(reconnect_first_s=0.02, reconnect_base_s=0.02, reconnect_max_s=0.1)
 
+CROWD_CONNECTS_PER_S: Final = 150
+"""What `crowded.py` lets in."""
+
 Encoding = Literal["json", "msgpack"]

@@ -1,8 +1,8 @@
 """How long to wait before the next attempt to connect: pure, with the random source handed in.
 
 Full jitter: each delay is drawn from zero up to a bound that grows exponentially, so that clients that lost
-the same server at the same moment do not come back at the same moment. Waiting itself is the connection's
-work.
+the same server at the same moment do not come back at the same moment. The server may ask for more room than
+that, and may tell a client that it turns away when to come. Waiting itself is the connection's work.
 """
 
 from __future__ import annotations
@@ -23,21 +23,29 @@ class Backoff:
         self._max_s = max_s
         self._random_source = random_source
         self._attempt = 0
+        self.spread_s = 0.0
+        """Over how many seconds the server wants its clients to come back; no bound is below it."""
 
     @property
     def bound_s(self) -> float:
         """Upper bound of the next delay, in seconds."""
-        if self._attempt == 0:
-            return min(self._first_s, self._max_s)
         # The exponent is capped because a float overflows after a thousand attempts, and this series has no
         # end.
-        return min(self._base_s * 2.0 ** min(self._attempt - 1, 64), self._max_s)
+        grown_s = self._base_s * 2.0 ** min(self._attempt - 1, 64)
+        return min(max(grown_s if self._attempt else self._first_s, self.spread_s), self._max_s)
 
     def next_delay_s(self) -> float:
         """Draw the next delay, in seconds, and move on in the series."""
         delay_s = self._random_source() * self.bound_s
         self._attempt += 1
         return delay_s
+
+    def told_delay_s(self, retry_after_s: float) -> float:
+        """Return the delay of a client that the server has told to wait so long; chance adds a little.
+
+        Not a failure: the series stays where it is.
+        """
+        return retry_after_s + self._random_source() * min(self._first_s, self._max_s)
 
     def reset(self) -> None:
         """Start again with the short first delay: the connection was good."""

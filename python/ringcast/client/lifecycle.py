@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ..errors import (
     ConnectionClosed,
@@ -23,6 +23,7 @@ from ..errors import (
     ProtocolError,
     RingcastError,
     SubscriptionRefused,
+    TryAgainLater,
     from_wire,
     may_come_back,
 )
@@ -51,6 +52,7 @@ from .session import Session
 __all__ = ["Address", "ConnectionOptions", "Lifecycle", "Params", "Status"]
 
 _log = logging.getLogger("ringcast.client")
+_LONGEST_RETRY_MS: Final = 3_600_000
 
 Status = Literal["idle", "connecting", "connected", "reconnecting", "closed"]
 Params: TypeAlias = Any | Callable[[], Any] | Callable[[], Awaitable[Any]]
@@ -98,6 +100,8 @@ class Lifecycle:
         self._link: Link | None = None
         """The present socket, also before it is open and answered; None between sockets."""
         self._connected_at = 0.0
+        self._retry_after_s: float | None = None
+        """When the server that has just turned this client away wants to see it again."""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._waiting_for_ready = 0
@@ -176,6 +180,7 @@ class Lifecycle:
         if not may_come_back(loss.code):
             self._end(_final_error(loss, was_connected))
             return
+        self._retry_after_s = _retry_after_s(loss.error)
         lost = ConnectionFailure(f"the connection was lost ({_describe(loss)})", code="connection_lost")
         lost.__cause__ = loss.error
         self._note_failure(lost)
@@ -197,7 +202,11 @@ class Lifecycle:
             await self._attempt()
             if self.is_closed:
                 return
-            await self._options.config.sleep(self._backoff.next_delay_s())
+            await self._options.config.sleep(self._next_delay_s())
+
+    def _next_delay_s(self) -> float:
+        told_s, self._retry_after_s = self._retry_after_s, None
+        return self._backoff.next_delay_s() if told_s is None else self._backoff.told_delay_s(told_s)
 
     async def _attempt(self) -> None:
         """Connect once and stay until the socket is lost, or until the attempt has failed."""
@@ -259,6 +268,7 @@ class Lifecycle:
         arrival = self.session.accept(answer)
         self.status, self.last_error = "connected", None
         self._connected_at = self._loop.time()
+        self._backoff.spread_s = answer.reconnect_within_s or 0.0
         link.answered(answer.heartbeat_s)
         # In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name
         # that was listened for before it was made.
@@ -302,6 +312,7 @@ class Lifecycle:
         if answer is not None and heartbeat.stream == answer.stream:
             # Whatever is for this connection up to there has come before.
             self.session.position.skip(heartbeat.offset)
+            self._backoff.spread_s = heartbeat.reconnect_within_s
 
     def _on_answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int) -> None:
         requests = self.session.requests
@@ -411,6 +422,15 @@ def _describe(loss: Loss) -> str:
     if loss.error is not None:
         return loss.error.message
     return loss.reason or ("no close frame came" if loss.code is None else f"close code {loss.code}")
+
+
+def _retry_after_s(error: RingcastError | None) -> float | None:
+    """Return how many seconds a server that is busy has asked for, if it has."""
+    if not isinstance(error, TryAgainLater) or not isinstance(error.metadata, dict):
+        return None
+    wait_ms = error.metadata.get("retry_after_ms")
+    # No more than an hour: that would be no busy server but a broken one.
+    return wait_ms / 1000 if type(wait_ms) is int and 0 <= wait_ms <= _LONGEST_RETRY_MS else None
 
 
 def _final_error(loss: Loss, was_connected: bool) -> RingcastError:

@@ -54,6 +54,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "reserved_name": HTTPStatus.INTERNAL_SERVER_ERROR,
     "subscription_refused": HTTPStatus.FORBIDDEN,
     "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
+    "try_again_later": HTTPStatus.SERVICE_UNAVAILABLE,
     "unknown_action": HTTPStatus.NOT_FOUND,
     "unknown_actor": HTTPStatus.NOT_FOUND,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

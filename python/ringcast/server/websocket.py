@@ -103,7 +103,8 @@ class WebSocketEndpoint:
 
     def _begin_round(self) -> None:
         self._rounds += 1
-        self.beat = Beat(0.0) if self._rounds % self.rounds_per_beat == 0 else None
+        due = self._rounds % self.rounds_per_beat == 0
+        self.beat = Beat(self.router.reconnect_within_s) if due else None
 
     def warn_of_turning_away(self, error: OSError) -> None:
         """Say in the log that a client was turned away; most likely descriptors have run out.

@@ -83,6 +83,13 @@ class Peer:
         }  # fmt: skip
         return Connected(**{**usual, **fields})
 
+    async def turn_away(self, metadata: Any) -> None:
+        """Receive the connect message and refuse it for now."""
+        await self.receive()
+        error = {"code": "try_again_later", "message": "busy", "metadata": metadata}
+        self.send(["error", None, error])
+        await self.close(1013)
+
     def cut(self) -> None:
         """Lose the network: no close frame."""
         self._socket.transport.abort()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from random import Random
 
 from ringcast.client.backoff import Backoff
 
@@ -21,7 +21,7 @@ def test_a_reset_starts_again_with_the_short_delay() -> None:
 
 
 def test_full_jitter_draws_from_zero_up_to_the_bound() -> None:
-    source = random.Random(1).random
+    source = Random(1).random
     delays = []
     for _ in range(1000):
         backoff = Backoff(0.5, 1.0, 10.0, source)
@@ -29,6 +29,35 @@ def test_full_jitter_draws_from_zero_up_to_the_bound() -> None:
         delays.append(backoff.next_delay_s())
     assert 0.0 <= min(delays) < 0.05
     assert 0.95 < max(delays) < 1.0
+
+
+def test_no_bound_is_below_what_the_server_asks_for() -> None:
+    backoff = Backoff(0.5, 1.0, 10.0, lambda: 1.0)
+    backoff.spread_s = 3.0
+    assert [backoff.next_delay_s() for _ in range(5)] == [3.0, 3.0, 3.0, 4.0, 8.0]
+    backoff.reset()
+    assert backoff.next_delay_s() == 3.0
+    backoff.spread_s = 60.0
+    assert backoff.bound_s == 10.0  # but the client's own word is the last
+
+
+def test_clients_that_lose_a_server_together_spread_over_what_it_has_asked_for() -> None:
+    source = Random(1).random
+    firsts = []
+    for _ in range(1000):
+        backoff = Backoff(0.5, 1.0, 30.0, source)
+        backoff.spread_s = 10.0
+        firsts.append(backoff.next_delay_s())
+    in_each_second = [sum(int(delay_s) == second for delay_s in firsts) for second in range(10)]
+    assert sum(in_each_second) == 1000
+    assert min(in_each_second) > 60 and max(in_each_second) < 140
+
+
+def test_a_client_that_is_told_to_wait_does_and_its_series_stays_where_it_is() -> None:
+    backoff = Backoff(0.5, 1.0, 10.0, lambda: 0.5)
+    backoff.next_delay_s()
+    assert [backoff.told_delay_s(40.0) for _ in range(3)] == [40.25] * 3
+    assert backoff.next_delay_s() == 0.5
 
 
 def test_no_delay_exceeds_the_cap_and_the_series_has_no_end() -> None:

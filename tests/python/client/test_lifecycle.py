@@ -289,7 +289,60 @@ class TestComingBack:
         await server.accept()
         assert delays == [0.25, 0.5, 1.0]
 
-    @pytest.mark.parametrize("code", [1001, 1011, 1012, 4500, 4501, 4502])
+    async def test_the_first_attempt_too_is_spread_over_what_the_server_asks_for(
+        self, server: ScriptedServer, make_client: MakeClient, delays: Delays
+    ) -> None:
+        make_client(stable_after_s=0.0).room.get_or_create("k").connect()
+        peer = await server.accept()
+        await peer.welcome(reconnect_within_s=8.0)
+        peer.cut()
+        # The newest word counts.
+        peer = await server.accept()
+        await peer.welcome(Heartbeat(1, 0, 12.0), replayed=0)
+        peer.cut()
+        peer = await server.accept()
+        await peer.welcome(Heartbeat(1, 0, 12.0), Heartbeat(1, 0), replayed=0)
+        peer.cut()
+        await server.accept()
+        assert delays == [4.0, 6.0, 0.25]
+
+    async def test_a_server_that_is_busy_says_when_to_come_and_is_no_failure(
+        self, server: ScriptedServer, client: Client, delays: Delays
+    ) -> None:
+        connection = client.room.get_or_create("k").connect()
+        log = record(connection)
+        peer = await server.accept()
+        await peer.welcome()
+        await connection.ready()
+        peer.cut()
+        for retry_after_ms in (7000, 100, 40_000):
+            await (await server.accept()).turn_away({"retry_after_ms": retry_after_ms})
+        await until(lambda: len(delays) == 4)
+        # What it says and half of the first bound, by chance; the series does not go on for it.
+        assert delays == [0.25, 7.25, 0.35, 40.25]
+        assert connection.status == "reconnecting"
+        peer = await server.accept()
+        await peer.welcome(replayed=0)
+        await connection.ready()
+        peer.cut()
+        await server.accept()
+        assert delays[4] == 0.5
+        assert "error" not in [entry[0] for entry in log]
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [None, {}, {"retry_after_ms": -1}, {"retry_after_ms": "1"}, {"retry_after_ms": 10**9}, [1]],
+    )
+    async def test_a_busy_server_that_does_not_say_when_is_one_more_failure(
+        self, server: ScriptedServer, client: Client, delays: Delays, metadata: Any
+    ) -> None:
+        client.room.get_or_create("k").connect()
+        for _ in range(3):
+            await (await server.accept()).turn_away(metadata)
+        await server.accept()
+        assert delays == [0.25, 0.5, 1.0]
+
+    @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 4500, 4501, 4502])
     async def test_close_codes_that_say_come_back(
         self, server: ScriptedServer, client: Client, code: int
     ) -> None:

@@ -8,8 +8,10 @@ import os
 import resource
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -18,7 +20,9 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from server_process import Server
 from websockets.exceptions import ConnectionClosed
 
+from conformance.raw_client import PING, PONG, RawClient, frame
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.server.serve import serving
 from ringcast.server.websocket import accept_socket, is_valid_close_code
 
 
@@ -117,6 +121,31 @@ def test_socket_in_process_that_says_nothing(run: Run) -> None:
             assert await asyncio.wait_for(reader.read(), 5) == b""
             writer.close()
             await writer.wait_closed()
+
+    run(scenario())
+
+
+def test_server_that_stood_still_blames_no_client_for_it(run: Run) -> None:
+    """It could not hear them: they are given as long as ever, from when it can again."""
+
+    def answer_pings(client: RawClient, heartbeats: int) -> None:
+        while heartbeats:
+            got = client.read_frame()
+            if got.opcode == PING:
+                client.send(frame(PONG, got.payload))
+            else:
+                assert client.decode(got.payload)[0] == "heartbeat"
+                heartbeats -= 1
+
+    async def scenario() -> None:
+        config = ServerConfig(heartbeat_s=0.1, dead_peer_timeout_s=0.4)
+        async with serving(Registry(Room, store=MemoryStore(), config=config)) as url:
+            address = urlsplit(url)
+            with RawClient((address.hostname or "", address.port or 0)) as client:
+                await asyncio.to_thread(client.connect, actor="room")
+                await asyncio.to_thread(answer_pings, client, 3)
+                time.sleep(0.8)  # noqa: ASYNC251 - the loop is held up, and the client has nothing to answer
+                await asyncio.to_thread(answer_pings, client, 10)
 
     run(scenario())
 
