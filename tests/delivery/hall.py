@@ -1,0 +1,127 @@
+"""The actor of the model-based test: it sends what it is told to, to whom it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from ringcast import Actor, Connection, Context, UserError, action
+
+__all__ = ["HOWS", "Guest", "Hall", "How", "Order", "emit"]
+
+How = Literal[
+    "broadcast",
+    "to others",
+    "from a level",
+    "to one",
+    "to each of a level",
+    "to the first of a level",
+    "to a selection",
+]
+HOWS: Final[tuple[How, ...]] = get_args(How)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One thing to send."""
+
+    how: How
+    name: str
+    number: int
+    """Tells it from every other order."""
+    size: int = 0
+    """How many further characters it carries."""
+    who: int = 0
+    level: int = 0
+
+    @property
+    def args(self) -> list[Any]:
+        return [self.number, "x" * self.size]
+
+
+@dataclass
+class Guest:
+    """One connection's state, and what a client connects with."""
+
+    who: int
+    level: int = 0
+    knocks: bool = False
+    """Whether `on_connect` waits for `Hall.let_in`."""
+
+
+def emit(hall: Hall, order: Order, caller: Connection[Guest] | None) -> None:
+    """Send it by the way of the API that the order names."""
+    name, args, conns = order.name, order.args, hall.conns
+    match order.how:
+        case "broadcast":
+            hall.broadcast(name, *args)
+        case "to others":
+            hall.broadcast(name, *args, exclude=caller)
+        case "from a level":
+            hall.broadcast(name, *args, exclude=[c for c in conns if c.state.level < order.level])
+        case "to one":
+            if (one := conns.find(who=order.who)) is not None:
+                one.send(name, *args)
+        case "to each of a level":
+            for conn in conns:
+                if conn.state.level == order.level:
+                    conn.send(name, *args)
+        case "to the first of a level":
+            first = conns.find(lambda conn: conn.state.level == order.level)
+            if first is not None:
+                first.send(name, *args)
+        case "to a selection":
+            conns.exclude(*[c for c in conns if c.state.who == order.who]).send(name, *args)
+
+
+class Hall(Actor[None, Guest]):
+    """Sends what it is told to, and counts the actions that ran."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.waiting: dict[tuple[int, str], asyncio.Event] = {}
+        """What waits to be let go on: guests who knock, and actions that have begun."""
+
+    async def on_connect(self, c: Context[None, Guest]) -> None:
+        guest = c.conn.state
+        if guest.knocks:
+            await self._wait(guest.who, "knock")
+        c.broadcast("joined", guest.who)
+        c.conn.send("welcome", guest.who)
+
+    def on_disconnect(self, c: Context[None, Guest]) -> None:
+        c.broadcast("left", c.conn.state.who)
+
+    def go_on(self, who: int, what: str) -> None:
+        self.waiting.pop((who, what)).set()
+
+    async def _wait(self, who: int, what: str) -> None:
+        self.waiting[who, what] = event = asyncio.Event()
+        await event.wait()
+
+    @action
+    def publish(self, c: Context[None, Guest], order: Order) -> int:
+        emit(self, order, c.conn)
+        self.runs += 1
+        return self.runs
+
+    @action
+    def publish_and_fail(self, c: Context[None, Guest], order: Order) -> None:
+        emit(self, order, c.conn)
+        self.runs += 1
+        raise UserError("as it was told to", code=f"failed_{self.runs}")
+
+    @action
+    async def publish_twice(self, c: Context[None, Guest], now: Order, later: Order) -> int:
+        """Send, wait to be let go on, send, and answer."""
+        emit(self, now, c.conn)
+        await self._wait(c.conn.state.who, f"call {now.number}")
+        emit(self, later, c.conn)
+        self.runs += 1
+        return self.runs
+
+    @action
+    def set_level(self, c: Context[None, Guest], level: int) -> None:
+        self.runs += 1
+        c.conn.state.level = level

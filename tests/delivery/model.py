@@ -1,0 +1,203 @@
+"""What ought to happen: a list of all events, each with the connections that it was for when it was sent.
+
+As naive as can be, and independent of the product: nothing is forgotten, nothing is worked out later, there
+are no intervals, no ledger and no positions of a server. `reading.py` compares what clients get with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .hall import Order
+
+__all__ = ["Answer", "Conn", "Missed", "Model", "Sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a request was answered: with a value, or with the code of an error."""
+
+    value: Any = None
+    code: str | None = None
+    after: int = 0
+    """The newest event when the request ended: the answer comes behind it."""
+
+
+@dataclass(slots=True)
+class Requests:
+    """What is remembered of one connection's requests: the newest `kept` answers."""
+
+    kept: int
+    newest: int = 0
+    running: set[int] = field(default_factory=set)
+    answered: list[tuple[int, Answer]] = field(default_factory=list)
+
+    def is_new(self, id: int) -> bool:
+        """Tell whether the request has never been here; it has now."""
+        if id <= self.newest:
+            return False
+        self.newest = id
+        self.running.add(id)
+        return True
+
+    def end(self, id: int, answer: Answer) -> Answer:
+        self.running.remove(id)
+        self.answered.append((id, answer))
+        return answer
+
+    def repeat(self, id: int, head: int) -> Answer | None:
+        """Return the answer to a request that is sent again; None while it runs."""
+        if id in self.running:
+            return None
+        return dict(self.answered[-self.kept :]).get(id, Answer(code="outcome_unknown", after=head))
+
+
+@dataclass(eq=False, slots=True)
+class Conn:
+    """One connection, from the moment at which events may be for it."""
+
+    who: int
+    names: set[str]
+    requests: Requests
+    level: int = 0
+    deadline: float | None = None
+    """When it ends for want of a client; None while there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One event, and whom it was for at the moment of the call."""
+
+    offset: int
+    name: str
+    args: list[Any]
+    entitled: frozenset[Conn]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What a client that comes back is told: how many events follow, and which offsets are lost."""
+
+    replayed: int
+    lost: tuple[int, int] | None
+
+
+class Model:
+    """One actor's events and connections.
+
+    `max_events` is what its ring retains; None if that is not counted in events, and `retained_from` tells.
+    """
+
+    def __init__(
+        self,
+        max_events: int | None,
+        window_s: float,
+        kept_answers: int,
+        retained_from: Callable[[], int],
+    ) -> None:
+        self.sent: list[Sent] = []
+        self.open: list[Conn] = []
+        """Everybody to whom events can be sent."""
+        self.joined: list[Conn] = []
+        """Those whom the actor sees, in the order of joining."""
+        self.runs = 0
+        """How many actions have run to their end."""
+        self.now = 0.0
+        self._max_events = max_events
+        self._window_s = window_s
+        self._kept_answers = kept_answers
+        self._retained_from = retained_from
+
+    @property
+    def head(self) -> int:
+        """The newest event's offset."""
+        return len(self.sent)
+
+    @property
+    def first(self) -> int:
+        """The oldest event that is retained."""
+        if self._max_events is None:
+            return self._retained_from()
+        return max(1, self.head - self._max_events + 1)
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def _append(self, name: str, args: list[Any], to: Iterable[Conn]) -> None:
+        self.sent.append(Sent(self.head + 1, name, args, frozenset(to)))
+
+    def broadcast(self, name: str, args: list[Any], exclude: Iterable[Conn] = ()) -> None:
+        excluded = set(exclude)
+        self._append(name, args, [conn for conn in self.open if name in conn.names and conn not in excluded])
+
+    def send(self, name: str, args: list[Any], *to: Conn) -> None:
+        self._append(name, args, [conn for conn in to if conn in self.open])
+
+    def emit(self, order: Order, caller: Conn | None) -> None:
+        """Send what `hall.emit` sends for the same order."""
+        name, args = order.name, order.args
+        match order.how:
+            case "broadcast":
+                self.broadcast(name, args)
+            case "to others":
+                self.broadcast(name, args, exclude=[] if caller is None else [caller])
+            case "from a level":
+                self.broadcast(name, args, exclude=[c for c in self.joined if c.level < order.level])
+            case "to one":
+                for conn in [c for c in self.joined if c.who == order.who]:
+                    self.send(name, args, conn)
+            case "to each of a level":
+                for conn in [c for c in self.joined if c.level == order.level]:
+                    self.send(name, args, conn)
+            case "to the first of a level":
+                for conn in [c for c in self.joined if c.level == order.level][:1]:
+                    self.send(name, args, conn)
+            case "to a selection":
+                if chosen := [c for c in self.joined if c.who != order.who]:
+                    self.send(name, args, *chosen)
+
+    # --- connections --------------------------------------------------------------------------------------
+
+    def enter(self, who: int, names: Iterable[str]) -> Conn:
+        """A connection is open: events may be for it."""
+        conn = Conn(who, set(names), Requests(self._kept_answers))
+        self.open.append(conn)
+        return conn
+
+    def join(self, conn: Conn) -> None:
+        """`on_connect` runs, then the actor sees the connection."""
+        self.broadcast("joined", [conn.who])
+        self.send("welcome", [conn.who], conn)
+        self.joined.append(conn)
+
+    def leave(self, conn: Conn) -> None:
+        """The session has ended."""
+        self.open.remove(conn)
+        if conn in self.joined:
+            self.joined.remove(conn)
+            self.broadcast("left", [conn.who])
+
+    def wait_for(self, conn: Conn) -> None:
+        """The client is gone and may come back."""
+        if conn in self.open:
+            conn.deadline = self.now + self._window_s
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; who has waited too long leaves, in the order of time."""
+        self.now += seconds
+        late = [conn for conn in self.open if conn.deadline is not None and conn.deadline <= self.now]
+        for conn in sorted(late, key=lambda conn: conn.deadline or 0):
+            self.leave(conn)
+
+    # --- what a client is to get --------------------------------------------------------------------------
+
+    def events_for(self, conn: Conn, seen: int) -> list[Sent]:
+        """Return what was sent to `conn` after the offset `seen`."""
+        return [event for event in self.sent[seen:] if conn in event.entitled]
+
+    def missed(self, conn: Conn, seen: int) -> Missed:
+        """Return what a client is told that comes back, having seen everything up to `seen`."""
+        events = self.events_for(conn, seen)
+        lost = [event for event in events if event.offset < self.first]
+        return Missed(len(events) - len(lost), (seen + 1, self.first - 1) if lost else None)

@@ -1,0 +1,29 @@
+"""How long the model-based test runs: short and always the same for `make test`, long and by a seed for soak.
+
+`RINGCAST_DELIVERY=long` chooses the long one for pytest too, with `--hypothesis-seed=N` to replay a seed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+__all__ = ["LONG", "SHORT", "chosen"]
+
+SHORT: Final = settings(
+    max_examples=100,
+    stateful_step_count=50,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+LONG: Final = settings(SHORT, max_examples=1000, stateful_step_count=80, derandomize=False)
+
+
+def chosen() -> settings:
+    """Return the profile that the environment asks for."""
+    name = os.environ.get("RINGCAST_DELIVERY", "short")
+    return {"short": SHORT, "long": LONG}[name]

@@ -1,0 +1,202 @@
+"""What a client reads: every message is compared with the model when it is taken from the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from enum import Enum, auto
+from typing import ClassVar
+
+from linked import TIMEOUT_S, Closed, LinkedSocket
+
+from ringcast.errors import CloseCode
+from ringcast.protocol import Call, Encoding, Error, Event, Gap, Reply, ServerMessage
+from ringcast.router import Router
+
+from .model import Answer, Conn
+from .world import World
+
+__all__ = ["GuestSocket", "Place", "Reader"]
+
+ROOMY_BYTES = 1 << 20
+"""More than is ever unread on a socket that is read."""
+TIGHT_BYTES = 1
+"""The system makes the least of it that it has: a few events."""
+
+
+class Place(Enum):
+    """Where a client is."""
+
+    AWAY = auto()
+    """Without a socket."""
+    KNOCKING = auto()
+    """Its connect message is handled, and `on_connect` waits."""
+    HERE = auto()
+    SILENT = auto()
+    """Its network is gone, and nobody has noticed."""
+    GONE = auto()
+    """It will not come back."""
+
+
+class GuestSocket(LinkedSocket):
+    """A socket that takes much or little of what is written to it and not read."""
+
+    patience_s: ClassVar[float] = TIMEOUT_S
+    """Lowered once something has failed: what follows only looks for a shorter way to the same failure."""
+
+    def __init__(self, router: Router, encoding: Encoding, *, tight: bool) -> None:
+        super().__init__(router, encoding)
+        size = TIGHT_BYTES if tight else ROOMY_BYTES
+        self._near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+    async def next(self) -> ServerMessage | Closed:
+        async with asyncio.timeout(self.patience_s):
+            return await super().next()
+
+    def at_rest(self) -> bytes:
+        """Return what has arrived and was not asked for."""
+        try:
+            return self._buffer + self._far.recv(65536)
+        except BlockingIOError:
+            return self._buffer
+
+
+class Reader:
+    """The reading half of a client. With `tight`, it is a slow reader unless it reads at once."""
+
+    def __init__(self, world: World, *, tight: bool) -> None:
+        self.world = world
+        self.model = world.model
+        self.tight = tight
+        self.place = Place.AWAY
+        self.socket: GuestSocket | None = None
+        self.conn: Conn | None = None
+        self.seen = 0
+        self.unanswered: list[Call] = []
+        self.due: list[tuple[int, Answer]] = []
+        """Answers that were sent to the present socket, and not read yet."""
+        self.late = False
+        """Whether the ring had let go what was for this client when the present socket was attached: so may
+        `on_connect` take longer than the ring remembers."""
+        self.even_at = 1
+        """What the ring retained when this client last had read everything."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has a session of this client."""
+        return self.conn is not None and self.conn in self.model.open
+
+    def cut(self) -> None:
+        """Lose the network, with all that is on its way."""
+        assert self.socket is not None and self.conn is not None
+        self.socket.lose()
+        self.socket = None
+        self.forget_due()
+        self.place = Place.AWAY
+        self.model.wait_for(self.conn)
+        self.world.counts["cuts"] += 1
+
+    def forget_due(self) -> None:
+        """The present socket is over: what was answered over it is lost."""
+        self.due.clear()
+        if self.conn is not None:
+            self.world.answer_to.pop(self.conn, None)
+
+    @property
+    def owed(self) -> int:
+        """How many messages are still to come: at most so many where some may be lost."""
+        assert self.conn is not None
+        events = self.model.events_for(self.conn, self.seen)
+        return len(events) + len(self.due) + (not self.is_open)
+
+    async def read(self, most: int | None = None) -> None:
+        """Read what is to come, at most so many messages, and compare each with the model."""
+        while self.place is Place.HERE and self.owed and most != 0:
+            assert self.socket is not None
+            self._take(await self.socket.next())
+            self.world.counts["messages"] += 1
+            most = None if most is None else most - 1
+        if self.place is Place.HERE and not self.owed:
+            self.even_at = self.model.first
+
+    async def read_all_and_hear_nothing_more(self) -> None:
+        """Read what is to come, and find that this was all."""
+        await self.read()
+        await self.world.drain()
+        if self.place is Place.HERE:
+            assert self.socket is not None
+            more = self.socket.at_rest()
+            assert not more, f"more came than was sent: {more!r}"
+
+    def _take(self, message: ServerMessage | Closed) -> None:
+        match message:
+            case Event():
+                self._take_event(message)
+            case Gap():
+                self._take_gap(message)
+            case Reply() | Error():
+                self._take_answer(message)
+            case Closed():
+                self._take_end(message)
+            case _:
+                raise AssertionError(f"not in the middle of a connection: {message}")
+
+    def _take_event(self, event: Event) -> None:
+        """It has to be the next one that was sent to this client."""
+        assert self.conn is not None
+        coming = self.model.events_for(self.conn, self.seen)
+        assert coming, f"not for this client: {event}"
+        assert (event.offset, event.name, event.args) == (coming[0].offset, coming[0].name, coming[0].args), (
+            f"{event} came, not {coming[0]}"
+        )
+        self.seen = event.offset
+
+    def _take_gap(self, gap: Gap) -> None:
+        """It has to be real, and to say no more than what is lost."""
+        assert self.conn is not None
+        assert (self.tight or self.late) and self.world.setup.slow_reader == "skip", gap
+        assert gap.reason == "ring_overflow" and gap.first is not None and gap.last is not None
+        lost = [event for event in self.model.events_for(self.conn, self.seen) if event.offset <= gap.last]
+        assert lost, f"nothing was lost: {gap}"
+        assert self.seen < gap.first <= lost[0].offset
+        # It ended where the ring began, at some moment since this client had read everything.
+        assert self.even_at <= gap.last + 1 <= self.model.first
+        self.seen = gap.last
+        self.world.counts["gaps"] += 1
+
+    def _take_answer(self, message: Reply | Error) -> None:
+        """It has to be what was asked for, and to come behind what was sent before."""
+        assert self.conn is not None
+        if isinstance(message, Reply):
+            value, code = message.value, None
+        else:
+            value, code = None, message.error["code"]
+        said = (message.id, value, code)
+        found = [(id, answer) for id, answer in self.due if (id, answer.value, answer.code) == said]
+        assert found, f"not what was asked for: {message}, but {self.due}"
+        self.due.remove(found[0])
+        after = found[0][1].after
+        before = [event for event in self.model.events_for(self.conn, self.seen) if event.offset <= after]
+        # Behind what is lost there is nothing to wait for: the socket is about to be closed for that.
+        assert not before or self._reads_too_slowly(), f"the answer {message} came before {before}"
+        self.unanswered = [call for call in self.unanswered if call.id != message.id]
+
+    def _take_end(self, end: Closed) -> None:
+        """It has to be the actor's, behind everything, or that of a slow reader."""
+        assert self.conn is not None
+        if end.code == CloseCode.SLOW_READER:
+            assert self._reads_too_slowly(), f"nothing was lost, and yet: {end}"
+            self.cut()
+            return
+        assert not self.is_open, f"nobody has ended it: {end}"
+        assert end == (CloseCode.DISCONNECTED, "enough")
+        assert self.owed == 1 or self._reads_too_slowly(), f"more was to come before {end}"
+        self.cut()
+        self.place = Place.GONE
+
+    def _reads_too_slowly(self) -> bool:
+        """Whether the next event for this client is lost, and its actor ends such connections."""
+        assert self.conn is not None
+        coming = self.model.events_for(self.conn, self.seen)
+        lost = bool(coming) and coming[0].offset < self.model.first
+        return lost and (self.tight or self.late) and self.world.setup.slow_reader == "disconnect"
