@@ -2,11 +2,15 @@
 #
 #   PYTHON    the interpreter that .venv is made with (3.11 or newer)
 #   PROFILE   how the native module is built: release (default) or dev (quicker to build, slower to run)
-#   ARGS      further arguments for `make demo` and for pytest
+#   ARGS      further arguments for `make demo`, for pytest and for `make soak`
+#   DURATION  how many seconds `make soak` runs
+#   SEED      what `make soak` draws from: the same seed does the same again
 
 PYTHON ?= python3
 PROFILE ?= release
 ARGS ?=
+DURATION ?= 300
+SEED ?= $(shell date +%s)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +83,10 @@ test-rust: ## the core's tests, without Python
 .PHONY: test-python
 test-python: setup ## the Python and integration tests (ARGS='-k replay')
 	$(BIN)/python -m pytest --benchmark-skip $(ARGS)
+
+.PHONY: soak
+soak: setup ## the long forms of the proofs of delivery (DURATION=600 SEED=7); the last line is the verdict
+	@PYTHONPATH=tests:tests/python $(BIN)/python -m delivery.soak --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 .PHONY: lint
 lint: lint-rust lint-python ## formatting, linters and types of both languages

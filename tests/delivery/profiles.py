@@ -10,7 +10,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings
 
-__all__ = ["LONG", "SHORT", "chosen"]
+__all__ = ["LONG", "SHORT", "SOAK", "chosen"]
 
 SHORT: Final = settings(
     max_examples=100,
@@ -21,9 +21,10 @@ SHORT: Final = settings(
     suppress_health_check=list(HealthCheck),
 )
 LONG: Final = settings(SHORT, max_examples=1000, stateful_step_count=80, derandomize=False)
+SOAK: Final = settings(LONG, max_examples=150)
+"""One round of many."""
 
 
 def chosen() -> settings:
     """Return the profile that the environment asks for."""
-    name = os.environ.get("RINGCAST_DELIVERY", "short")
-    return {"short": SHORT, "long": LONG}[name]
+    return {"short": SHORT, "long": LONG}[os.environ.get("RINGCAST_DELIVERY", "short")]

@@ -23,6 +23,7 @@ class Visitor(Reader):
 
     def __init__(self, world: World, encoding: Encoding, names: Iterable[str] = (), *, tight: bool) -> None:
         super().__init__(world, tight=tight)
+        world.counts["clients"] += 1
         self.encoding = encoding
         self.wanted = set(names)
         self.known: Connected | None = None
