@@ -9,6 +9,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ..errors import ActorAlreadyExists, ActorNotFound
@@ -143,7 +144,9 @@ class Journal:
         of_stream = [change for change in changes if isinstance(change, StreamChange)]
         with _told_as_corrupt():
             if of_stream and not actor.is_stream_read:
-                self._read_stream(actor, is_dispensable=isinstance(of_stream[0], StreamBegun))
+                is_over = isinstance(of_stream[0], StreamBegun)
+                read = self._readable_stream if is_over else partial(Stream.read, self.database)
+                self._set_stream(actor, read(actor_id))
             check(actor_id, changes, actor.head, actor.is_open)
             self.is_torn = True
             self._changed[actor_id] = actor
@@ -159,8 +162,8 @@ class Journal:
         self.is_torn = True
         self.flush()
         self._actors.pop(actor_id, None)
-        with contextlib.suppress(JournalCorrupt):
-            stream = Stream.read(self.database, actor_id)
+        with _told_as_corrupt():
+            stream = self._readable_stream(actor_id)
             if stream is not None:
                 stream.forget_rows(self.database)
         for table in ("stream", "scheduled_call", "actor"):
@@ -170,26 +173,21 @@ class Journal:
     def _find(self, actor_id: str) -> _Actor:
         actor = self._actors.pop(actor_id, None)
         if actor is None:
-            if (
-                self.database.execute("select 1 from actor where actor_id = ?", (actor_id,)).fetchone()
-                is None
-            ):
+            found = self.database.execute("select 1 from actor where actor_id = ?", (actor_id,)).fetchone()
+            if found is None:
                 raise ActorNotFound(f"the store has no actor with the id {actor_id!r}")
             actor = _Actor(actor_id)
         self._actors[actor_id] = actor
         return actor
 
-    def _read_stream(self, actor: _Actor, *, is_dispensable: bool) -> None:
+    def _readable_stream(self, actor_id: str) -> Stream | None:
         try:
-            stream = Stream.read(self.database, actor.actor_id)
+            return Stream.read(self.database, actor_id)
         except JournalCorrupt:
-            if not is_dispensable:
-                raise
-            return
-        self._set_stream(actor, stream)
-        actor.is_stream_read = True
+            return None
 
     def _set_stream(self, actor: _Actor, stream: Stream | None) -> None:
+        actor.is_stream_read = True
         actor.stream = stream
         actor.sessions = None if stream is None else SessionRows(self.database, stream, self._waiting)
 
@@ -212,7 +210,6 @@ class Journal:
                 self._waiting.write()
                 stream.forget_rows(self.database)
             self._set_stream(actor, Stream.new(actor.actor_id, change.epoch))
-            actor.is_stream_read = True
             return
         if stream is None or sessions is None:
             # What is left is about sessions, and there are none.

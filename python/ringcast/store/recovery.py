@@ -57,8 +57,9 @@ def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | N
         return StoredStream(stream.epoch, stream.head, events, _Sessions(database, stream).read())
     except JournalCorrupt as error:
         raise JournalCorrupt(f"the stream of {actor_id}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+    except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
+        # Of the latter, rows that have the right checksum give none; but who knows who wrote them.
+        if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
             raise
         raise JournalCorrupt(f"the stream of {actor_id} cannot be read: {error}") from error
 
@@ -140,8 +141,12 @@ class _Sessions:
         return rows
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Tell whether the file is damaged, and not merely out of reach for the moment."""
+def is_damage(error: BaseException | None) -> bool:
+    """Tell whether SQLite finds that the file is damaged, and not merely out of reach for the moment."""
+    if isinstance(error, JournalCorrupt):
+        error = error.__cause__
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         # Python's own: a text that is not UTF-8.

@@ -11,12 +11,9 @@ from typing import Any, Final
 
 from .rows import checksum
 
-__all__ = ["SCHEMA_VERSION", "STREAM_TABLES", "prepare"]
+__all__ = ["SCHEMA_VERSION", "STREAM_TABLES", "make_table", "prepare"]
 
 SCHEMA_VERSION: Final = 2
-
-STREAM_TABLES: Final = ("event", "session", "subscription", "request", "reply")
-"""The tables that have a column `stream`: all that belongs to one, but the stream itself."""
 
 _ACTOR: Final = """
 create table actor (
@@ -29,13 +26,10 @@ create table actor (
 """
 
 # One row for each part of what is kept, so that a commit writes what it changes and nothing else. Each row
-# has the checksum of its other columns. Streams are named by a number that is never given again: a new epoch
-# begins beside what may be left of a damaged one.
-_VERSION_2: Final = (
-    "alter table actor add column crc integer not null default 0",
-    "update actor set crc = checksum(actor_id, state)",
-    """
-    create table stream (
+# has the checksum of its other columns. Streams are named by a number that is never given again: what is left
+# of a damaged one belongs to nobody.
+_TABLES: Final = {
+    "stream": """
         actor_id text primary key,
         number integer not null,
         epoch text not null,
@@ -44,10 +38,8 @@ _VERSION_2: Final = (
         opened integer not null, -- how many sessions it ever had
         digest integer not null, -- of the checksums of all rows about sessions
         crc integer not null
-    ) without rowid
     """,
-    """
-    create table event (
+    "event": """
         stream integer not null,
         offset integer not null,
         name text not null,
@@ -57,10 +49,8 @@ _VERSION_2: Final = (
         exclude text,
         crc integer not null,
         primary key (stream, offset)
-    ) without rowid
     """,
-    """
-    create table session (
+    "session": """
         stream integer not null,
         number integer not null, -- in the order in which they were opened
         connection_id text not null,
@@ -73,10 +63,8 @@ _VERSION_2: Final = (
         state_crc integer not null,
         primary key (stream, number),
         unique (stream, connection_id)
-    ) without rowid
     """,
-    """
-    create table subscription (
+    "subscription": """
         stream integer not null,
         session integer not null,
         name text not null,
@@ -84,21 +72,16 @@ _VERSION_2: Final = (
         until integer,
         crc integer not null,
         primary key (stream, session, name, since)
-    ) without rowid
     """,
-    "create index subscription_ended on subscription (stream, until) where until is not null",
     # Of requests that have begun without an answer so far; replies say it for themselves.
-    """
-    create table request (
+    "request": """
         stream integer not null,
         session integer not null,
         newest integer not null,
         crc integer not null,
         primary key (stream, session)
-    ) without rowid
     """,
-    """
-    create table reply (
+    "reply": """
         stream integer not null,
         session integer not null,
         number integer not null, -- in the order in which they were given
@@ -108,21 +91,33 @@ _VERSION_2: Final = (
         reply blob not null,
         crc integer not null,
         primary key (stream, session, number)
-    ) without rowid
     """,
-    """
-    create table scheduled_call (
-        number integer primary key, -- in the order in which they were made
-        actor_id text not null,
-        id text not null,
-        due real not null,
-        action text not null,
-        args blob not null,
-        crc integer not null,
-        unique (actor_id, id)
-    )
-    """,
+}
+
+STREAM_TABLES: Final = tuple(table for table in _TABLES if table != "stream")
+"""The tables that have a column `stream`: all that belongs to one, but the stream itself."""
+
+_SCHEDULED_CALL: Final = """
+create table scheduled_call (
+    number integer primary key, -- in the order in which they were made
+    actor_id text not null,
+    id text not null,
+    due real not null,
+    action text not null,
+    args blob not null,
+    crc integer not null,
+    unique (actor_id, id)
 )
+"""
+
+
+def make_table(database: sqlite3.Connection, table: str, suffix: str = "") -> None:
+    """Make one of the tables about streams; its index has a name that ends in `suffix`."""
+    database.execute(f"create table {table} ({_TABLES[table]}) without rowid")
+    if table == "subscription":
+        database.execute(
+            f"create index subscription_ended{suffix} on subscription (stream, until) where until is not null"
+        )
 
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -145,8 +140,11 @@ def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
     if version < 1:
         database.execute(_ACTOR)
     if version < 2:
-        for statement in _VERSION_2:
-            database.execute(statement)
+        database.execute("alter table actor add column crc integer not null default 0")
+        database.execute("update actor set crc = checksum(actor_id, state)")
+        for table in _TABLES:
+            make_table(database, table)
+        database.execute(_SCHEDULED_CALL)
     if version < SCHEMA_VERSION:
         database.execute("delete from ringcast_schema")
         database.execute("insert into ringcast_schema (version) values (?)", (SCHEMA_VERSION,))
@@ -155,8 +153,10 @@ def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
 def _version(database: sqlite3.Connection) -> int:
     database.execute("create table if not exists ringcast_schema (version integer not null)")
     row: tuple[Any] | None = database.execute("select version from ringcast_schema").fetchone()
+    if row is not None and isinstance(row[0], int):
+        return row[0]
     if row is not None:
-        return int(row[0])
+        raise sqlite3.DatabaseError(f"{row[0]!r} is no schema version")
     # The first version wrote its number last: without one, it may have been killed before.
     made = database.execute("select 1 from sqlite_master where type = 'table' and name = 'actor'").fetchone()
     return 0 if made is None else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from dataclasses import dataclass
 from secrets import randbits
@@ -14,10 +13,7 @@ from .schema import STREAM_TABLES
 
 __all__ = ["Stream"]
 
-_log = logging.getLogger("ringcast.store")
-
 _DIGEST_MASK: Final = (1 << 63) - 1
-_PRIMARY_CODE: Final = 0xFF
 
 
 @dataclass(slots=True, eq=False)
@@ -67,20 +63,9 @@ class Stream:
         self.digest = (self.digest - sum(map(_weight, crcs))) & _DIGEST_MASK
 
     def forget_rows(self, database: sqlite3.Connection) -> None:
-        """Delete all rows of the stream but its own.
-
-        What is on a damaged page stays, which harms nobody: the number is never given again.
-        """
+        """Delete all rows of the stream but its own."""
         for table in STREAM_TABLES:
-            database.execute("savepoint forgetting")
-            try:
-                database.execute(f"delete from {table} where stream = ?", (self.number,))
-            except sqlite3.DatabaseError as error:
-                if not database.in_transaction:
-                    raise
-                database.execute("rollback to forgetting")
-                _log.warning("rows of %s stay in the table %s: %s", self.actor_id, table, error)
-            database.execute("release forgetting")
+            database.execute(f"delete from {table} where stream = ?", (self.number,))
 
 
 def _weight(crc: int) -> int:

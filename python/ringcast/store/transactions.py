@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -15,8 +16,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .journal import Journal
+from .recovery import is_damage
+from .repair import repair
 
 __all__ = ["JournalThread"]
+
+_log = logging.getLogger("ringcast.store")
 
 ResultT = TypeVar("ResultT")
 
@@ -98,18 +103,22 @@ class JournalThread:
             with contextlib.suppress(RuntimeError):
                 batch[0].waiter.get_loop().call_soon_threadsafe(_answer, batch)
 
-    def _do_together(self, batch: Sequence[_Work]) -> None:
+    def _do_together(self, batch: Sequence[_Work], *, may_repair: bool = True) -> None:
         try:
             if self._journal is None:
-                raise RuntimeError("the database is not open")
+                raise RuntimeError("the database could not be opened")
             _transact(self._journal, batch)
         except BaseException as error:
-            if len(batch) == 1:
+            if len(batch) > 1:
+                # The fault of one of them, or of none: each finds out.
+                for work in batch:
+                    self._do_together([work])
+            elif (
+                may_repair and self._journal is not None and is_damage(error) and _is_repaired(self._journal)
+            ):
+                self._do_together(batch, may_repair=False)
+            else:
                 batch[0].result, batch[0].error = None, error
-                return
-            # The fault of one of them, or of none: each finds out.
-            for work in batch:
-                self._do_together([work])
 
 
 def _transact(journal: Journal, batch: Sequence[_Work]) -> None:
@@ -126,8 +135,7 @@ def _transact(journal: Journal, batch: Sequence[_Work]) -> None:
             try:
                 work.result, work.error = work.run(journal), None
             except BaseException as error:
-                # SQLite itself ends the transaction when, for example, the disk is full.
-                if writes and (journal.is_torn or not journal.database.in_transaction):
+                if writes and _ends_transaction(journal, error):
                     raise
                 work.error = error
         if writes:
@@ -135,6 +143,25 @@ def _transact(journal: Journal, batch: Sequence[_Work]) -> None:
     except BaseException:
         journal.rollback()
         raise
+
+
+def _ends_transaction(journal: Journal, error: BaseException) -> bool:
+    # SQLite undoes everything when, for example, the disk is full; and it writes no more in a transaction in
+    # which it has met a broken page.
+    return journal.is_torn or not journal.database.in_transaction or is_damage(error)
+
+
+def _is_repaired(journal: Journal) -> bool:
+    """Tell whether something could be done about a damaged file."""
+    try:
+        journal.begin()
+        repaired = repair(journal.database)
+        journal.commit()
+    except sqlite3.Error:
+        _log.exception("the file is damaged and could not be repaired")
+        journal.rollback()
+        return False
+    return repaired
 
 
 def _begin(journal: Journal) -> sqlite3.Error | None:

@@ -1,0 +1,355 @@
+"""What is committed to a stream and a schedule, and comes back; the same for each store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stores import BEGUN, SESSION, append, call, event, everything, memory, opened, sqlite, stream_of
+
+from ringcast.errors import ActorNotFound
+from ringcast.store import (
+    Change,
+    ConnStateChanged,
+    EventAppended,
+    Replied,
+    RequestBegun,
+    Scheduled,
+    ScheduledCall,
+    SessionEnded,
+    SessionOpened,
+    StateChanged,
+    Store,
+    StoredActor,
+    StoredSession,
+    StoredStream,
+    StreamBegun,
+    Subscribed,
+    Subscription,
+    Trimmed,
+    Unscheduled,
+    Unsubscribed,
+)
+
+
+@pytest.fixture(params=[memory, sqlite], ids=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    make: Callable[[Path], Store] = request.param
+    async with opened(make, tmp_path) as store:
+        yield store
+
+
+async def contents(store: Store) -> tuple[StoredActor | None, StoredStream | None, list[ScheduledCall]]:
+    return await store.load("id-1"), await store.load_stream("id-1"), await store.schedule()
+
+
+async def session_of(store: Store, connection_id: str = "conn-1") -> StoredSession:
+    sessions = {session.connection_id: session for session in (await stream_of(store)).sessions}
+    return sessions[connection_id]
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+
+async def test_there_is_no_stream_before_one_has_begun(store: Store) -> None:
+    await store.create(StoredActor("id-2", "Room", (), b""))
+    assert await store.load_stream("id-2") is None
+    assert await store.load_stream("nobody") is None
+    await store.commit("id-2", [StreamBegun("e")])
+    assert await store.load_stream("id-2") == StoredStream("e", 0, (), ())
+
+
+async def test_events_come_back_as_they_were(store: Store) -> None:
+    events = [
+        event(1, json=b"[]", msgpack=b"\x90"),
+        event(2, "größe", json=None, msgpack=b""),
+        event(3, json=None, msgpack=None, only=()),
+        event(4, only=("conn-1", 'a"b')),
+        event(5, exclude=("conn-1", "ä")),
+        event(6, "", json=b"\x00" * 70_000),
+    ]
+    await store.commit("id-1", [EventAppended(event) for event in events])
+    stream = await stream_of(store)
+    assert (stream.epoch, stream.head, stream.events) == ("epoch-1", 6, tuple(events))
+
+
+async def test_all_that_one_commit_changes_is_there_together(store: Store) -> None:
+    for changes in everything():
+        await store.commit("id-1", changes)
+    actor, stream, _ = await contents(store)
+    assert actor is not None and actor.state == b'{"x":2}'
+    assert stream is not None and [event.offset for event in stream.events] == [1, 2, 3, 4, 5, 6]
+    first, second = stream.sessions
+    assert first == replace(
+        SESSION,
+        subscriptions=(Subscription("news", 0, 3), Subscription("news", 5)),
+        newest_request=7,
+        replies=((1, b"one"), (3, b"three")),
+    )
+    assert second == StoredSession(
+        *("conn-2", "täken", "MSGPACK", b"{}", b"2", 1),
+        subscriptions=(Subscription("größe", 1),),
+        newest_request=4,
+        replies=((2, b"two"),),
+    )
+
+
+async def test_trimmed_events_are_gone_and_the_head_stays(store: Store) -> None:
+    await store.commit("id-1", [*append(1, 2, 3, 4), Trimmed(3)])
+    assert [event.offset for event in (await stream_of(store)).events] == [3, 4]
+    # What is gone stays gone; and there is nothing beyond the head.
+    await store.commit("id-1", [Trimmed(1), Trimmed(9)])
+    assert (await stream_of(store)).events == ()
+    await store.commit("id-1", append(5))
+    stream = await stream_of(store)
+    assert (stream.head, [event.offset for event in stream.events]) == (5, [5])
+
+
+async def test_an_event_may_be_trimmed_by_the_commit_that_brought_it(store: Store) -> None:
+    await store.commit("id-1", [*append(1), Trimmed(2), *append(2)])
+    assert (await stream_of(store)).events == (event(2),)
+
+
+async def test_a_new_epoch_forgets_events_and_sessions(store: Store) -> None:
+    for changes in everything():
+        await store.commit("id-1", changes)
+    await store.commit("id-1", [StreamBegun("next"), *append(1), SessionOpened(SESSION)])
+    assert await stream_of(store) == StoredStream("next", 1, (event(1),), (SESSION,))
+
+
+async def test_an_epoch_may_begin_and_end_within_a_commit(store: Store) -> None:
+    await store.commit("id-1", [*append(1), StreamBegun("2"), *append(1, 2), StreamBegun("3"), *append(1)])
+    assert await stream_of(store) == StoredStream("3", 1, (event(1),), ())
+
+
+async def test_streams_of_different_actors_do_not_touch(store: Store) -> None:
+    await store.create(StoredActor("id-2", "Room", (), b""))
+    # By the same names throughout, the epoch's included.
+    await store.commit("id-2", [*BEGUN, *append(1, 2), Subscribed("conn-1", "news", 1)])
+    await store.commit("id-1", [*append(1), Replied("conn-1", 1, b"r"), Scheduled(call("s"))])
+    before = await store.load_stream("id-2")
+    await store.commit("id-1", [SessionEnded("conn-1"), Trimmed(2), StreamBegun("epoch-2")])
+    await store.delete("id-1")
+    assert await store.load_stream("id-2") == before
+    assert await store.load_stream("id-1") is None
+
+
+# --- commits that are refused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        append(3),
+        append(1),
+        [SessionOpened(SESSION)],
+        [SessionOpened(replace(SESSION, connection_id="new", offset=2))],
+        [SessionOpened(replace(SESSION, connection_id="new", replies=((1, b""),)))],
+        [SessionOpened(replace(SESSION, connection_id="new", subscriptions=(Subscription("n", 0),)))],
+        [Subscribed("conn-1", "news", 2)],
+        [Unsubscribed("conn-1", "news", -1)],
+        [Replied("conn-1", 1, b"", keep=0)],
+        [Scheduled(call("s", actor_id="id-2"))],
+        [StreamBegun("next"), Subscribed("conn-1", "news", 1)],
+        [StreamBegun("next"), SessionOpened(SESSION), SessionOpened(SESSION)],
+    ],
+    ids=lambda changes: " ".join(type(change).__name__ for change in changes),
+)
+async def test_a_commit_with_a_misfit_leaves_nothing(store: Store, misfit: Sequence[Change]) -> None:
+    await store.commit("id-1", append(1))
+    before = await contents(store)
+    with pytest.raises(ValueError, match=r"head|session|reply|call"):
+        await store.commit("id-1", [StateChanged(b"no"), Scheduled(call("no")), Trimmed(2), *misfit])
+    assert await contents(store) == before
+
+
+@pytest.mark.parametrize(
+    "change", [*append(1), Trimmed(1), SessionOpened(SESSION)], ids=lambda change: type(change).__name__
+)
+async def test_a_stream_has_to_begin_first(store: Store, change: Change) -> None:
+    await store.create(StoredActor("id-2", "Room", (), b""))
+    with pytest.raises(ValueError, match="no stream yet"):
+        await store.commit("id-2", [change])
+    assert await store.load_stream("id-2") is None
+
+
+async def test_a_commit_that_is_refused_harms_no_other(store: Store) -> None:
+    answers = await asyncio.gather(
+        store.commit("id-1", append(1)),
+        store.commit("nobody", append(1)),
+        store.commit("id-1", append(1)),
+        store.commit("id-1", append(2)),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [type(None), ActorNotFound, ValueError, type(None)]
+    assert (await stream_of(store)).events == (event(1), event(2))
+
+
+async def test_an_id_may_be_opened_again_once_its_session_has_ended(store: Store) -> None:
+    await store.commit(
+        "id-1", [Subscribed("conn-1", "n", 0), Replied("conn-1", 5, b"r"), Scheduled(call("s"))]
+    )
+    await store.commit("id-1", [SessionEnded("conn-1"), SessionOpened(SESSION)])
+    assert (await stream_of(store)).sessions == (SESSION,)
+
+
+# --- sessions -----------------------------------------------------------------------------------------------
+
+
+async def test_sessions_come_back_in_the_order_in_which_they_were_opened(store: Store) -> None:
+    ids = ["z", "a", "m"]
+    await store.commit("id-1", [SessionOpened(replace(SESSION, connection_id=id)) for id in ids])
+    await store.commit("id-1", [SessionEnded("a"), SessionOpened(replace(SESSION, connection_id="b"))])
+    await store.commit("id-1", [ConnStateChanged("z", b"{}")])
+    sessions = (await stream_of(store)).sessions
+    assert [session.connection_id for session in sessions] == ["conn-1", "z", "m", "b"]
+
+
+ON, OFF = Subscribed, Unsubscribed
+
+
+@pytest.mark.parametrize(
+    ("changes", "intervals"),
+    [
+        ([(ON, 0)], [(0, None)]),
+        ([(ON, 1), (OFF, 3)], [(1, 3)]),
+        ([(ON, 1), (ON, 3)], [(1, None)]),
+        ([(OFF, 3)], []),
+        ([(ON, 1), (OFF, 2), (OFF, 3)], [(1, 2)]),
+        ([(ON, 1), (OFF, 2), (ON, 3)], [(1, 2), (3, None)]),
+        # What holds no offset is nothing, and what has no hole is one.
+        ([(ON, 2), (OFF, 2)], []),
+        ([(ON, 1), (OFF, 2), (ON, 2)], [(1, None)]),
+        ([(ON, 1), (OFF, 2), (ON, 3), (OFF, 3)], [(1, 2)]),
+        ([(ON, 1), (OFF, 2), (ON, 2), (OFF, 4)], [(1, 4)]),
+    ],
+    ids=str,
+)
+async def test_a_session_listens_in_intervals(
+    store: Store,
+    changes: list[tuple[type[Subscribed | Unsubscribed], int]],
+    intervals: list[tuple[int, int | None]],
+) -> None:
+    await store.commit("id-1", append(1, 2, 3, 4))
+    await store.commit("id-1", [Subscribed("conn-1", "other", 0)])
+    for kind, offset in changes:
+        await store.commit("id-1", [kind("conn-1", "news", offset)])
+    expected = [*(Subscription("news", *interval) for interval in intervals), Subscription("other", 0)]
+    assert list((await session_of(store)).subscriptions) == expected
+
+
+async def test_intervals_before_the_oldest_event_are_gone(store: Store) -> None:
+    await store.commit("id-1", append(1, 2, 3, 4, 5))
+    for name, since, until in (("a", 0, 2), ("b", 0, 3), ("c", 2, 5), ("d", 3, None)):
+        await store.commit("id-1", [Subscribed("conn-1", name, since)])
+        if until is not None:
+            await store.commit("id-1", [Unsubscribed("conn-1", name, until)])
+    await store.commit("id-1", [Trimmed(3)])
+    expected = (Subscription("b", 0, 3), Subscription("c", 2, 5), Subscription("d", 3))
+    assert (await session_of(store)).subscriptions == expected
+    # One that ends before it is not even kept.
+    await store.commit("id-1", [Subscribed("conn-1", "e", 1), Unsubscribed("conn-1", "e", 2)])
+    assert (await session_of(store)).subscriptions == expected
+
+
+async def test_the_newest_replies_are_kept(store: Store) -> None:
+    for id in range(1, 101):
+        await store.commit("id-1", [Replied("conn-1", id, b"%d" % id, keep=3)])
+    session = await session_of(store)
+    assert session.replies == ((98, b"98"), (99, b"99"), (100, b"100"))
+    await store.commit("id-1", [Replied("conn-1", 101, b"101", keep=1)])
+    assert (await session_of(store)).replies == ((101, b"101"),)
+    # What is gone does not come back when there is more room again.
+    await store.commit("id-1", [Replied("conn-1", 102, b"102", keep=9)])
+    assert (await session_of(store)).replies == ((101, b"101"), (102, b"102"))
+
+
+async def test_replies_are_in_the_order_in_which_they_were_given(store: Store) -> None:
+    await store.commit("id-1", [Replied("conn-1", id, b"", keep=2) for id in (9, 2, 5)])
+    session = await session_of(store)
+    assert (session.replies, session.newest_request) == (((2, b""), (5, b"")), 9)
+
+
+async def test_a_request_that_has_begun_is_known_without_a_reply(store: Store) -> None:
+    await store.commit("id-1", [RequestBegun("conn-1", 3), RequestBegun("conn-1", 2)])
+    session = await session_of(store)
+    assert (session.replies, session.newest_request) == ((), 3)
+    await store.commit("id-1", [Replied("conn-1", 2, b"two"), RequestBegun("conn-1", 4)])
+    session = await session_of(store)
+    assert (session.replies, session.newest_request) == (((2, b"two"),), 4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        SessionEnded("gone"),
+        Subscribed("gone", "n", 0),
+        Unsubscribed("gone", "n", 0),
+        ConnStateChanged("gone", b""),
+        RequestBegun("gone", 1),
+        Replied("gone", 1, b""),
+    ],
+    ids=lambda change: type(change).__name__,
+)
+async def test_a_session_that_is_not_there_is_passed_over(store: Store, change: Change) -> None:
+    """It may have ended while a request of it ran, and the rest of that commit counts."""
+    before = await stream_of(store)
+    await store.commit("id-1", [StateChanged(b"kept"), change])
+    actor, stream, _ = await contents(store)
+    assert actor is not None and (actor.state, stream) == (b"kept", before)
+
+
+# --- the schedule -------------------------------------------------------------------------------------------
+
+
+async def test_the_schedule_has_the_calls_of_all_actors_the_earliest_first(store: Store) -> None:
+    await store.create(StoredActor("id-2", "Room", (), b""))
+    await store.commit("id-1", [Scheduled(call("late", 9.5)), Scheduled(call("same", 2.0))])
+    await store.commit("id-2", [Scheduled(call("early", 1.25, "id-2")), Scheduled(call("same", 2.0, "id-2"))])
+    found = [(call.actor_id, call.id, call.due) for call in await store.schedule()]
+    expected = [("id-2", "early", 1.25), ("id-1", "same", 2.0), ("id-2", "same", 2.0), ("id-1", "late", 9.5)]
+    assert found == expected
+
+
+async def test_a_call_comes_back_as_it_was(store: Store) -> None:
+    scheduled = ScheduledCall("s", "id-1", 1_700_000_000.123456, "größe", b'["\x00"]')
+    await store.commit("id-1", [Scheduled(scheduled)])
+    assert await store.schedule() == [scheduled]
+
+
+async def test_a_call_with_the_same_id_replaces(store: Store) -> None:
+    await store.commit(
+        "id-1", [Scheduled(call("a", 1.0)), Scheduled(call("b", 1.0)), Scheduled(call("a", 1.0))]
+    )
+    assert [call.id for call in await store.schedule()] == ["b", "a"]
+
+
+async def test_a_call_that_has_run_is_gone_with_the_commit_of_what_it_did(store: Store) -> None:
+    await store.commit("id-1", [Scheduled(call("a")), Scheduled(call("b"))])
+    await store.commit("id-1", [Unscheduled("a"), Unscheduled("never"), StateChanged(b"ran")])
+    actor, _, calls = await contents(store)
+    assert actor is not None and (actor.state, calls) == (b"ran", [call("b")])
+
+
+async def test_an_actor_without_a_stream_has_a_schedule_and_takes_it_along(store: Store) -> None:
+    await store.create(StoredActor("id-2", "Room", (), b""))
+    await store.commit("id-2", [Scheduled(call("a", 1.0, "id-2"))])
+    await store.commit("id-1", [Scheduled(call("a"))])
+    await store.delete("id-2")
+    assert await store.schedule() == [call("a")]
+
+
+async def test_everything_is_there_after_the_store_was_closed(store: Store) -> None:
+    for changes in everything():
+        await store.commit("id-1", [*changes, Scheduled(call("s"))])
+    before = await contents(store)
+    await store.close()
+    await store.open()
+    assert await contents(store) == before
+    await store.commit("id-1", [*append(7), Replied("conn-1", 8, b"eight"), Subscribed("conn-2", "news", 7)])
+    stream = await stream_of(store)
+    assert stream.head == 7
+    assert stream.sessions[0].replies == ((1, b"one"), (3, b"three"), (8, b"eight"))
