@@ -1,0 +1,61 @@
+"""Figures of several runs brought together: medians, tables, and the machine that they come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["BUSY", "machine", "median", "p50_p99", "table"]
+
+BUSY: Final = 1.5
+"""A load average above which figures say little."""
+
+
+def median(values: Sequence[Any]) -> Any:
+    """Return the median of numbers; of objects, the object of their medians; of anything else the first."""
+    if isinstance(values[0], dict):
+        # By every name that occurs: one run may have seen a close code that another has not.
+        names = dict.fromkeys(name for value in values for name in value)
+        return {name: median([value[name] for value in values if name in value]) for name in names}
+    if all(isinstance(value, int | float) for value in values):
+        return statistics.median(values)
+    return values[0]
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures are made on, and with."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "ringcast": version("ringcast"),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def p50_p99(percentiles: dict[str, Any] | None) -> str:
+    """Return the two as they stand in a table; nothing where there were no values."""
+    if percentiles is None or percentiles["p50"] is None:
+        return ""
+    return f"{percentiles['p50']:.2f} / {percentiles['p99']:.2f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows in columns: the first one to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    lines = []
+    for row in (head, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
+    return "\n".join(lines)

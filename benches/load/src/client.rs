@@ -1,0 +1,367 @@
+//! One connection of the load, over one socket after the other: upgrade, connect message, and what comes then.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use serde_json::json;
+use socket2::SockRef;
+
+use crate::clock;
+use crate::frame::{self, Frame, Kind};
+use crate::group::{Counts, Settings};
+use crate::message::{self, Connected, Event, Message};
+use crate::sequence::Sequence;
+
+/// What a socket waits for, and what it does not need to wait for: a request always fits into the send buffer.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Closed by the server without a close frame (RFC 6455, section 7.1.5).
+const NO_CLOSE_FRAME: u16 = 1006;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Without a socket.
+    Closed,
+    /// Its socket is being connected.
+    Dialling,
+    /// It has asked for the upgrade.
+    Upgrading,
+    /// It has sent its connect message.
+    Greeting,
+    /// It has its answer.
+    Connected,
+}
+
+/// What to come back with.
+#[derive(Debug)]
+struct Session {
+    token: String,
+    epoch: String,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    /// The index of its group.
+    pub group: usize,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether it has got to where the current command wants it.
+    pub reached: bool,
+    /// How many events of a replay are still to come.
+    pub replay_left: u64,
+    /// What it has seen.
+    pub sequence: Sequence,
+    /// When the call was sent whose reply has not come; 0 for none.
+    pub called_ns: u64,
+    /// Present except while it is closed.
+    socket: Option<TcpStream>,
+    /// Its place in the load's list.
+    token: Token,
+    /// Nothing is read.
+    asleep: bool,
+    /// The beginning of a frame that is not whole yet.
+    rest: Vec<u8>,
+    /// The code of the server's close frame.
+    close_code: Option<u16>,
+    /// The number of the stream on this socket.
+    stream: u64,
+    session: Option<Session>,
+    /// The id of the newest call.
+    call: u64,
+}
+
+/// The connection is over.
+#[derive(Debug)]
+struct Over;
+
+impl Client {
+    /// A connection without a socket. `place` is its own in the load's list.
+    #[must_use]
+    pub fn new(place: usize, group: usize, settings: &Settings) -> Self {
+        Self {
+            group,
+            phase: Phase::Closed,
+            reached: false,
+            replay_left: 0,
+            sequence: Sequence::new(settings.names.len(), settings.whole, &settings.next),
+            called_ns: 0,
+            socket: None,
+            token: Token(place),
+            asleep: false,
+            rest: Vec::new(),
+            close_code: None,
+            stream: 0,
+            session: None,
+            call: 0,
+        }
+    }
+
+    /// Begin to connect, or to come back.
+    ///
+    /// # Errors
+    /// If there are no descriptors or ports left.
+    pub fn dial(&mut self, registry: &Registry, settings: &Settings) -> io::Result<()> {
+        let mut socket = TcpStream::connect(settings.address)?;
+        registry.register(&mut socket, self.token, INTEREST)?;
+        self.socket = Some(socket);
+        self.phase = Phase::Dialling;
+        self.close_code = None;
+        Ok(())
+    }
+
+    /// Lose the socket as a lost network does: the peer gets a reset instead of a close frame.
+    ///
+    /// # Errors
+    /// If the socket cannot be told to do so.
+    pub fn lose(&mut self) -> io::Result<()> {
+        if let Some(socket) = &self.socket {
+            SockRef::from(socket).set_linger(Some(Duration::ZERO))?;
+        }
+        self.forget_socket();
+        Ok(())
+    }
+
+    /// Ask the server to end the session for good.
+    pub fn close(&mut self, counts: &mut Counts) {
+        if self.phase == Phase::Connected {
+            self.write(&frame::close(1000), counts);
+        } else {
+            self.forget_socket();
+        }
+    }
+
+    /// Stop reading, or begin again.
+    ///
+    /// # Errors
+    /// If the socket cannot be watched.
+    pub fn set_asleep(&mut self, asleep: bool, registry: &Registry) -> io::Result<()> {
+        if let Some(socket) = &mut self.socket
+            && self.asleep != asleep
+        {
+            if asleep {
+                registry.deregister(socket)?;
+            } else {
+                registry.register(socket, self.token, INTEREST)?;
+            }
+        }
+        self.asleep = asleep;
+        Ok(())
+    }
+
+    /// Call an action; `action_and_args` is the rest of the message behind the id.
+    pub fn call(&mut self, action_and_args: &str, counts: &mut Counts) {
+        self.call += 1;
+        self.called_ns = clock::monotonic_ns();
+        self.write(&frame::text(format!("[\"call\",{},{action_and_args}]", self.call).as_bytes()), counts);
+    }
+
+    /// The socket is ready: go on as far as it goes.
+    pub fn ready(&mut self, settings: &Settings, counts: &mut Counts, buffer: &mut [u8]) {
+        if self.phase == Phase::Dialling && !self.upgrade(counts) {
+            return;
+        }
+        while let Some(socket) = &mut self.socket {
+            let kept = self.rest.len();
+            buffer[..kept].copy_from_slice(&self.rest);
+            match socket.read(&mut buffer[kept..]) {
+                Ok(0) => self.note_closed(counts),
+                Ok(count) => {
+                    counts.bytes += count as u64;
+                    let end = kept + count;
+                    match self.take(&buffer[..end], settings, counts) {
+                        Ok(used) => {
+                            self.rest.clear();
+                            self.rest.extend_from_slice(&buffer[used..end]);
+                        }
+                        Err(Over) => self.note_closed(counts),
+                    }
+                    // A read that does not fill the buffer has emptied the socket: there will be a new event.
+                    if end < buffer.len() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.note_closed(counts),
+            }
+        }
+    }
+
+    /// The socket is connected, unless that failed: ask for the upgrade.
+    fn upgrade(&mut self, counts: &mut Counts) -> bool {
+        let Some(socket) = &self.socket else {
+            return false;
+        };
+        match socket.take_error() {
+            Ok(None) if socket.peer_addr().is_ok() => {}
+            Ok(None) => return false,
+            Ok(Some(error)) | Err(error) => {
+                counts.note_error(error);
+                self.note_closed(counts);
+                return false;
+            }
+        }
+        self.phase = Phase::Upgrading;
+        // The key is that of RFC 6455's example; nobody between here and the server could be confused by it.
+        let request =
+            b"GET /connect HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            sec-websocket-protocol: ringcast.v1.json\r\n\r\n";
+        self.write(request, counts);
+        true
+    }
+
+    fn write(&mut self, bytes: &[u8], counts: &mut Counts) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        match socket.write(bytes) {
+            Ok(count) if count == bytes.len() => {}
+            Ok(_) => counts.note_error("the socket did not take a whole request"),
+            // What was lost is read from the socket as well.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {}
+            Err(error) => counts.note_error(error),
+        }
+    }
+
+    fn note_closed(&mut self, counts: &mut Counts) {
+        *counts.closed.entry(self.close_code.unwrap_or(NO_CLOSE_FRAME)).or_default() += 1;
+        self.forget_socket();
+    }
+
+    fn forget_socket(&mut self) {
+        self.socket = None;
+        self.phase = Phase::Closed;
+        self.asleep = false;
+        self.rest.clear();
+        self.called_ns = 0;
+    }
+
+    /// Take what has come; returns how many bytes of it were whole.
+    fn take(&mut self, bytes: &[u8], settings: &Settings, counts: &mut Counts) -> Result<usize, Over> {
+        let mut used = 0;
+        if self.phase == Phase::Upgrading {
+            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+                return Ok(0);
+            };
+            if !bytes.starts_with(b"HTTP/1.1 101") {
+                counts.note_error(String::from_utf8_lossy(&bytes[..end]));
+                return Err(Over);
+            }
+            used = end + 4;
+            self.phase = Phase::Greeting;
+            self.write(&frame::text(self.connect_message(settings).as_bytes()), counts);
+        }
+        let now = clock::monotonic_ns();
+        loop {
+            match frame::next(&bytes[used..]) {
+                Ok(None) => return Ok(used),
+                Ok(Some(Frame { kind, payload, length })) => {
+                    used += length;
+                    match kind {
+                        Kind::Text => self.on_message(payload, now, settings, counts),
+                        Kind::Close => {
+                            self.close_code = Some(frame::close_code(payload));
+                            return Err(Over);
+                        }
+                        Kind::Ping => self.write(&frame::pong(payload), counts),
+                        Kind::Pong => {}
+                    }
+                }
+                Err(frame::Broken) => {
+                    counts.note_error("a broken frame");
+                    return Err(Over);
+                }
+            }
+        }
+    }
+
+    fn connect_message(&self, settings: &Settings) -> String {
+        let mut connect = settings.connect.clone();
+        if let Some(Session { token, epoch }) = &self.session {
+            let resume = json!({"session": token, "epoch": epoch, "offset": self.sequence.position()});
+            connect.insert("resume".into(), resume);
+        }
+        json!(["connect", connect]).to_string()
+    }
+
+    #[inline]
+    fn on_message(&mut self, payload: &[u8], now: u64, settings: &Settings, counts: &mut Counts) {
+        match message::parse(payload) {
+            Ok(Message::Event(event)) => self.on_event(&event, now, settings, counts),
+            Ok(Message::Reply(id)) if id == self.call && self.called_ns != 0 => {
+                counts.calls.saturating_record(now.saturating_sub(self.called_ns));
+                self.called_ns = 0;
+            }
+            Ok(Message::Reply(_)) => counts.note_error("a reply that nobody waits for"),
+            Ok(Message::Error(id, error)) => {
+                counts.note_error(error);
+                if id == Some(self.call) {
+                    self.called_ns = 0;
+                }
+            }
+            Ok(Message::Connected(connected)) => self.on_connected(*connected, settings, counts),
+            Ok(Message::Gap(gap)) => self.on_gap(gap.first, gap.last, counts),
+            Ok(Message::Other) => {}
+            Err(message::Malformed) => counts.note_error(String::from_utf8_lossy(payload)),
+        }
+    }
+
+    #[inline]
+    fn on_event(&mut self, event: &Event<'_>, now: u64, settings: &Settings, counts: &mut Counts) {
+        let name = settings.names.iter().position(|name| name == event.name);
+        let (Some(name), true) = (name, event.stream == self.stream && self.phase == Phase::Connected) else {
+            counts.faults.foreign += 1;
+            return;
+        };
+        self.sequence.take(name, event.offset, event.counter, &mut counts.faults);
+        if counts.events == 0 {
+            counts.first_ns = now;
+        }
+        counts.events += 1;
+        counts.last_ns = now;
+        if self.replay_left > 0 {
+            self.replay_left -= 1;
+            counts.replayed += 1;
+        } else if event.counter.is_multiple_of(settings.latency_every) {
+            counts.latency.saturating_record(now.saturating_sub(event.sent_ns()));
+        }
+    }
+
+    fn on_connected(&mut self, connected: Connected, settings: &Settings, counts: &mut Counts) {
+        let Connected { stream, epoch, offset, session: token, replayed, gap } = connected;
+        match &self.session {
+            Some(earlier) if earlier.token == token => {
+                counts.resumed += 1;
+                match gap {
+                    Some(gap) => self.on_gap(gap.first, Some(offset), counts),
+                    None => self.sequence.go_on(offset, &mut counts.faults),
+                }
+                self.replay_left = replayed.unwrap_or(0);
+                counts.announced += self.replay_left;
+            }
+            earlier => {
+                if earlier.is_some() {
+                    counts.renewed += 1;
+                    self.sequence = Sequence::new(settings.names.len(), settings.whole, &[]);
+                    self.call = 0;
+                }
+                self.sequence.begin(offset);
+            }
+        }
+        self.session = Some(Session { token, epoch });
+        self.stream = stream;
+        self.phase = Phase::Connected;
+    }
+
+    fn on_gap(&mut self, first: Option<u64>, last: Option<u64>, counts: &mut Counts) {
+        counts.gaps += 1;
+        let last = last.unwrap_or(0);
+        counts.lost += (last + 1).saturating_sub(first.unwrap_or(last + 1));
+        self.sequence.skip(last);
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether the events of one connection are all there, each once and in order. Pure.
+
+use serde::Serialize;
+
+/// Most event names that a connection of the load listens for.
+pub const MAX_NAMES: usize = 4;
+
+/// How many events were not as they should be. A figure counts only if all of this is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Faults {
+    /// Events that never came, and of which no gap told.
+    pub missing: u64,
+    /// Events that came again, or behind later ones.
+    pub twice: u64,
+    /// Offsets that do not follow the one before, where every event of the stream is for the connection.
+    pub holes: u64,
+    /// Events with a name, or for a stream, that the connection does not know.
+    pub foreign: u64,
+    /// Sessions that were taken up elsewhere than where their client was.
+    pub misplaced: u64,
+    /// Messages that cannot be read, and errors.
+    pub malformed: u64,
+}
+
+impl Faults {
+    /// Whether there were any.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// How far one connection has got.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// Every event of the stream is for this connection, so that offsets have no holes.
+    whole: bool,
+    /// Offset of the newest event, or where delivery started.
+    position: u64,
+    /// By name: the counter that comes next; 0 where nobody knows.
+    next: [u64; MAX_NAMES],
+    /// Offset minus counter, where that has to stay the same: one name, and every event is for the connection.
+    shift: Option<u64>,
+    /// There is one name only.
+    single: bool,
+}
+
+impl Sequence {
+    /// A connection that listens for `names` names. `next`: the counters that shall come next, where known.
+    #[must_use]
+    pub fn new(names: usize, whole: bool, next: &[u64]) -> Self {
+        let mut sequence = Self { whole, position: 0, next: [0; MAX_NAMES], shift: None, single: names == 1 };
+        for (slot, &counter) in sequence.next.iter_mut().zip(next) {
+            *slot = counter;
+        }
+        sequence
+    }
+
+    /// The position to come back with.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The newest counter of a name; 0 before the first.
+    #[must_use]
+    pub fn newest(&self, name: usize) -> u64 {
+        self.next[name].saturating_sub(1)
+    }
+
+    /// Delivery starts after `offset`: a new session.
+    pub fn begin(&mut self, offset: u64) {
+        self.position = offset;
+    }
+
+    /// Delivery goes on after `offset`: a session taken up, without a gap.
+    pub fn go_on(&mut self, offset: u64, faults: &mut Faults) {
+        if offset != self.position {
+            faults.misplaced += 1;
+        }
+    }
+
+    /// What comes next is not known: the events up to `last` were lost, and the client was told.
+    pub fn skip(&mut self, last: u64) {
+        self.position = self.position.max(last);
+        self.next = [0; MAX_NAMES];
+    }
+
+    /// The next event.
+    #[inline]
+    pub fn take(&mut self, name: usize, offset: u64, counter: u64, faults: &mut Faults) {
+        if offset <= self.position {
+            faults.twice += 1;
+            return;
+        }
+        let expected = self.next[name];
+        if expected != counter && expected != 0 {
+            if counter > expected {
+                faults.missing += counter - expected;
+            } else {
+                faults.twice += 1;
+            }
+        }
+        if self.whole {
+            if offset != self.position + 1 {
+                faults.holes += 1;
+            }
+            if self.single
+                && *self.shift.get_or_insert(offset.wrapping_sub(counter)) != offset.wrapping_sub(counter)
+            {
+                faults.holes += 1;
+            }
+        }
+        self.position = offset;
+        self.next[name] = counter + 1;
+    }
+}

@@ -1,0 +1,122 @@
+"""How fast a crowd that was lost gets back what it missed, and what the others notice of it.
+
+5,000 clients listen to an actor and are lost. The actor goes on and sends 1,000 events; then all of them come
+back at once. Meanwhile 100 others stay connected and keep getting another event at a steady pace.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from figures import p50_p99, table
+from question import Question, option
+from rig import Cores, Failed, Load, Server, faultless, waited
+from server import FIRST
+
+__all__ = ["QUESTION"]
+
+_ACTOR: Final = "feed"
+_KEY: Final = "replay"
+_VARIANT: Final = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    clients: int = option(5000, "how many come back")
+    missed: int = option(1000, "how many events each of them has missed")
+    others: int = option(100, "how many stay connected")
+    pace_per_s: float = option(50.0, "how many events a second those get")
+    quiet_s: float = option(2.0, "how long they are watched before, for comparison")
+
+
+def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
+    # The others are another process: their latency is not to be that of a thread that reads for the crowd.
+    with Server(cores.server) as server, Load(cores.load) as crowd, Load(cores.load) as others:
+        opened = _lose(options, server, crowd, others)
+        others.do("measure", "others")
+        time.sleep(options.quiet_s)
+        before = faultless(others.figures("others"))
+        others.do("measure", "others")
+        used_s = server.status(_ACTOR, _KEY)["cpu_s"]
+        back = crowd.come_back("crowd")
+        used_s = server.status(_ACTOR, _KEY)["cpu_s"] - used_s
+        meanwhile = faultless(others.figures("others"))
+        server.call(_ACTOR, _KEY, "pace", 0)
+        others.receive("others", "pace", server.status(_ACTOR, _KEY)["sent"]["pace"])
+        faultless(others.figures("others"))
+        _require_all(crowd, options)
+        return _result(options, opened, back, used_s) | {
+            "others_latency_ms": {"before": before["latency_ms"], "meanwhile": meanwhile["latency_ms"]},
+        }
+
+
+def _lose(options: Options, server: Server, crowd: Load, others: Load) -> dict[str, Any]:
+    """Connect everybody, lose the crowd, and have the actor go on; return how the connecting went."""
+    connect = {"actor": _ACTOR, "key": [_KEY]}
+    crowds = {**connect, "subscriptions": ["tick"]}
+    opened = crowd.open("crowd", options.clients, server, crowds, next=[FIRST])
+    both = {**connect, "subscriptions": ["tick", "pace"]}
+    others.open("others", options.others, server, both, whole=True, next=[FIRST, FIRST])
+    crowd.do("drop", "crowd")
+    waited(lambda: server.status(_ACTOR, _KEY)["connected"] == options.others, "the server notices the loss")
+    server.call(_ACTOR, _KEY, "flood", options.missed, 1)
+    others.receive("others", "tick", FIRST - 1 + options.missed)
+    server.call(_ACTOR, _KEY, "pace", options.pace_per_s)
+    return opened
+
+
+def _require_all(crowd: Load, options: Options) -> None:
+    crowd.receive("crowd", "tick", FIRST - 1 + options.missed)
+    figures = faultless(crowd.figures("crowd"))
+    wanted = options.clients * options.missed
+    got = (figures["resumed"], figures["announced"], figures["replayed"], figures["events"])
+    if got != (options.clients, wanted, wanted, wanted) or figures["gaps"] or figures["renewed"]:
+        raise Failed(f"not everybody got back what it missed: {figures}")
+
+
+def _result(options: Options, opened: dict[str, Any], back: dict[str, Any], used_s: float) -> dict[str, Any]:
+    seconds, figures = back["progress"]["seconds"], back["figures"]
+    return {
+        "clients": options.clients,
+        "missed": options.missed,
+        "seconds": seconds,
+        "events_per_s": figures["replayed"] / seconds,
+        "clients_per_s": options.clients / seconds,
+        "first_connects_per_s": options.clients / opened["progress"]["seconds"],
+        "caught_up_ms": back["progress"]["reached_ms"],
+        "load_cpu_share": figures["cpu_share"],
+        "server_cpu_share": used_s / seconds,
+    }
+
+
+def _compare(options: Options, medians: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    latency = medians[_VARIANT]["others_latency_ms"]
+    return {"others_p99_to_before": latency["meanwhile"]["p99"] / latency["before"]["p99"]}
+
+
+def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
+    middle = medians[_VARIANT]
+    latency = middle["others_latency_ms"]
+    rows = [
+        ("events/s, connects included", f"{middle['events_per_s']:,.0f}"),
+        ("clients/s that have caught up", f"{middle['clients_per_s']:,.0f}"),
+        ("clients/s on the first connect", f"{middle['first_connects_per_s']:,.0f}"),
+        ("server's share of its core", f"{middle['server_cpu_share']:.2f}"),
+        ("load's share of its core", f"{middle['load_cpu_share']:.2f}"),
+        ("latency of the others before, ms, p50 / p99", p50_p99(latency["before"])),
+        ("latency of the others meanwhile", p50_p99(latency["meanwhile"])),
+    ]
+    return table(("", "median"), rows)
+
+
+QUESTION: Final = Question(
+    "replay",
+    "many clients come back at once, each having missed events",
+    Options,
+    (_VARIANT,),
+    _run,
+    _compare,
+    _table,
+)
