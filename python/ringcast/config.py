@@ -49,8 +49,9 @@ class ServerConfig:
     start_timeout_s: float = 30.0
     """For an actor to start: its load, `create_state`, `on_create` and `on_start` together."""
 
-    shutdown_timeout_s: float = 10.0
-    """How long an actor that stops waits for its running actions before it cancels them."""
+    shutdown_timeout_s: float = 20.0
+    """For an actor to stop. Half of it is for its running actions, which are then cancelled; each hook, the
+    save and the last events may take half of what is left when their turn comes."""
 
     save_interval_s: float = 1.0
     """Changed state is saved this long after the change; 0 saves it on the next turn of the loop."""

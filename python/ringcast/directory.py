@@ -76,21 +76,38 @@ class Directory:
                 if request.lookup in ("get", "id"):
                     raise
 
-    def retire(self, instance: ActorInstance, code: CloseCode, *, destroy: bool) -> asyncio.Task[None]:
+    def retire(
+        self, instance: ActorInstance, code: CloseCode, *, destroy: bool, deadline: float | None = None
+    ) -> asyncio.Task[None]:
         """Stop an actor; nobody finds it from now on, and a new one of its key starts when it is done."""
         place = instance.definition.name, instance.key
         task = self._stopping.get(place)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._stop(place, instance, code, destroy))
+            task = asyncio.get_running_loop().create_task(
+                self._stop(place, instance, code, destroy, deadline)
+            )
             self._stopping[place] = task
         return task
 
     async def close(self) -> None:
-        """Stop every actor, and start none from now on."""
+        """Stop every actor, and start none from now on: within the configured time for one of them."""
         self._closed = True
+        timeout_s = self._node.config.shutdown_timeout_s
+        deadline = asyncio.get_running_loop().time() + timeout_s
+
+        def stop_all() -> list[asyncio.Task[None]]:
+            code = CloseCode.SERVER_RESTART
+            return [self.retire(instance, code, destroy=False, deadline=deadline) for instance in self]
+
+        # Nobody waits for those that still start but they themselves.
+        stops = stop_all()
         if self._starting:
-            await asyncio.wait(list(self._starting.values()))
-        stops = [self.retire(instance, CloseCode.SERVER_RESTART, destroy=False) for instance in self]
+            _, late = await asyncio.wait(list(self._starting.values()), timeout=timeout_s / 2)
+            for start in late:
+                start.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1)
+            stops += stop_all()
         if stops:
             await asyncio.wait(stops)
 
@@ -170,9 +187,11 @@ class Directory:
                 ) from None
             raise
 
-    async def _stop(self, place: _Place, instance: ActorInstance, code: CloseCode, destroy: bool) -> None:
+    async def _stop(
+        self, place: _Place, instance: ActorInstance, code: CloseCode, destroy: bool, deadline: float | None
+    ) -> None:
         try:
-            await instance.stop(code, destroy=destroy)
+            await instance.stop(code, destroy=destroy, deadline=deadline)
         except Exception:
             instance.log.exception("the actor did not stop cleanly")
         finally:

@@ -137,34 +137,41 @@ class ActorInstance:
             self._keeping.journal.abandon()
         self.stream.shut()
 
-    async def stop(self, code: CloseCode, *, destroy: bool = False) -> None:
+    async def stop(self, code: CloseCode, *, destroy: bool = False, deadline: float | None = None) -> None:
         """End every connection with `code`, run `on_stop`, save or delete the state, let go of the stream.
 
-        Running actions are waited for up to the configured time, then cancelled. Raises nothing: what a hook
-        or the store raises is logged.
+        It is over by `deadline`, a time of the loop, or within the configured time: each part may take half
+        of what is left, so that none is left out. Raises nothing: what a hook or the store raises is logged.
         """
         self.status = Status.STOPPING
         hooks = self.definition.hooks
-        timeout_s = self.node.config.shutdown_timeout_s
-        await _finish(self._tasks, timeout_s)
+        now = asyncio.get_running_loop().time
+        end = now() + self.node.config.shutdown_timeout_s if deadline is None else deadline
+
+        def share_s() -> float:
+            return max(0.001, (end - now()) / 2)
+
+        await _finish(self._tasks, share_s())
         # A durable actor's connections outlive this process.
         staying = [] if destroy or self._keeping is None else [*self.conns]
         leaving = [] if staying else [each for each in self.conns if self.conns.release(each)]
         if hooks.on_disconnect is not None:
-            await self._guarded(*(self._hook(hooks.on_disconnect, Context(self, c)) for c in leaving))
+            limit_s = min(share_s(), self.node.config.hook_timeout_s)
+            contexts = (Context(self, connection) for connection in leaving)
+            await self._guarded(*(self._stop_hook(hooks.on_disconnect, limit_s, c) for c in contexts))
         await _finish(self._background, 0)
         # The connections are still open in the stream: a broadcast of `on_stop` reaches their clients.
-        await self._guarded(_run_hook(hooks.on_stop, self.actor, self._context, timeout_s=timeout_s))
+        await self._guarded(self._stop_hook(hooks.on_stop, share_s()))
         self.state.stop_saving()
         if self._keeping is not None:
-            await self._guarded(self._keeping.journal.close())
+            await self._guarded(asyncio.wait_for(self._keeping.journal.close(), share_s()))
         if destroy:
-            await self._guarded(self.node.store.delete(self.actor_id))
-            await self._guarded(_run_hook(hooks.on_destroy, self.actor, self._context, timeout_s=timeout_s))
+            await self._guarded(asyncio.wait_for(self.node.store.delete(self.actor_id), share_s()))
+            await self._guarded(self._stop_hook(hooks.on_destroy, share_s()))
         else:
-            await self._guarded(self.state.save())
+            await self._guarded(asyncio.wait_for(self.state.save(), share_s()))
         # The last events go out before the close frames.
-        await self._guarded(asyncio.wait_for(self.drain(), timeout_s))
+        await self._guarded(asyncio.wait_for(self.drain(), share_s()))
         self.status = Status.STOPPED
         self.emitter.close()
         for connection in leaving:
@@ -452,6 +459,11 @@ class ActorInstance:
             return await _run_hook(hook, self.actor, *arguments, timeout_s=self.node.config.hook_timeout_s)
         finally:
             self._in_progress -= 1
+
+    async def _stop_hook(
+        self, hook: Hook | None, timeout_s: float, context: Context[Any, Any] | None = None
+    ) -> None:
+        await _run_hook(hook, self.actor, context or self._context, timeout_s=timeout_s)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -28,6 +28,7 @@ __all__ = ["run", "serving"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_RESISTANCE_S: Final = 3.0
 _BACKLOG: Final = 4096
 """Connects that may wait to be accepted: after a lost network all clients come back at once."""
 _TICK_S: Final = 1.0
@@ -163,8 +164,9 @@ class _Server(uvicorn.Server):
 
     async def _stop_registry(self) -> None:
         limits = self._limits
-        # An actor's running actions, then its hook, then its last save.
-        timeout_s = limits.shutdown_timeout_s + limits.hook_timeout_s + limits.close_timeout_s
+        # The actors keep the first by themselves; what is beyond is for tasks that resist their cancellation,
+        # and for the store to close.
+        timeout_s = limits.shutdown_timeout_s + limits.close_timeout_s + _RESISTANCE_S
         try:
             async with asyncio.timeout(timeout_s):
                 await self._registry.stop()

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from server_process import Server
 from websockets.exceptions import ConnectionClosed
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.errors import OutcomeUnknown
 from ringcast.server.serve import run, serving
 
 CLOSE_TIMEOUT_S = 1.0
@@ -173,6 +175,67 @@ def test_client_that_calls_while_a_hook_runs_is_held_up_and_not_closed(calls: in
             assert connection.status == "connected"
 
     asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+@dataclass
+class Words:
+    last: str = ""
+
+
+class Stubborn(Actor[Words, None]):
+    """Hangs wherever it can."""
+
+    @action
+    async def hang(self, c: Context[Words, None]) -> None:
+        """Never return."""
+        c.state.last = "hang"
+        await asyncio.Event().wait()
+
+    async def on_disconnect(self, c: Context[Words, None]) -> None:
+        """Never return."""
+        await asyncio.Event().wait()
+
+    async def on_stop(self, c: Context[Words, None]) -> None:
+        """Never return, but leave something."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            c.state.last = "goodbye"
+
+
+class NeverReady(Actor[None, None]):
+    """Hangs before anybody can use it."""
+
+    async def on_start(self, c: Context[None, None]) -> None:
+        """Never return."""
+        await asyncio.Event().wait()
+
+
+def test_whatever_hangs_actors_are_saved_and_clients_told_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        # The whole time is one and a half seconds; each part of the stop may take that long by itself.
+        config = ServerConfig(
+            shutdown_timeout_s=1.5, hook_timeout_s=60.0, close_timeout_s=0.1, save_interval_s=1000.0
+        )
+        registry = Registry(Stubborn, NeverReady, store=store, config=config)
+        async with serving(registry) as url:
+            client = Client(url)
+            connection = client.stubborn.get_or_create("k").connect()
+            hanging = asyncio.ensure_future(connection.hang())
+            starting = client.neverReady.get_or_create("k").connect()
+            await connection.ready()
+            while not (registry.router._directory._starting and registry.router.actors):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        with pytest.raises(OutcomeUnknown):
+            await hanging
+        await client.close()
+        assert starting.status == "closed"
+        stored = await store.find("Stubborn", ("k",))
+        assert stored is not None and stored.state == b'{"last":"goodbye"}'
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert "stopping took longer" not in caplog.text
 
 
 def test_ipv6_address_is_written_in_brackets() -> None:
