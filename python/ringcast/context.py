@@ -67,8 +67,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
         """Send an event to every connection that is subscribed to `name`, except those in `exclude`.
 
         It costs the same for one connection and for thousands. Call it on the loop's thread (another thread
-        uses `Actor.broadcast_threadsafe`). Raises `ReservedName`, `EventTooLarge`, and `ActorDestroyed` once
-        the actor has stopped.
+        uses `Actor.broadcast_threadsafe`). Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`, and
+        `ActorDestroyed` once the actor has stopped.
         """
         self._instance.emitter.emit(name, data, exclude=None if exclude is None else numbers_of(exclude))
 

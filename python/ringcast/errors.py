@@ -25,6 +25,7 @@ The tree::
     │   └── TryAgainLater              try_again_later
     ├── ProtocolError                  invalid_message and the close code that goes with it
     ├── EventError
+    │   ├── InvalidEventName           invalid_event_name
     │   ├── ReservedName               reserved_name
     │   ├── EventTooLarge              event_too_large
     │   ├── EventsLost                 events_lost
@@ -58,6 +59,7 @@ __all__ = [
     "EventTooLarge",
     "EventsLost",
     "InternalError",
+    "InvalidEventName",
     "NotConnected",
     "OfflineQueueFull",
     "OutcomeUnknown",
@@ -269,6 +271,12 @@ class ProtocolError(RingcastError):
 
 class EventError(RingcastError):
     """An event cannot be sent or subscribed to."""
+
+
+class InvalidEventName(EventError):
+    """Nobody could subscribe to this name: it is empty, too long or no text."""
+
+    code = "invalid_event_name"
 
 
 class ReservedName(EventError):

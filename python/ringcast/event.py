@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .errors import ActorDestroyed, ReservedName
+from .errors import ActorDestroyed, InvalidEventName, ReservedName
 from .naming import RESERVED_EVENTS
-from .protocol import Encoding
+from .protocol import MAX_NAME_CHARS, Encoding
 from .seam import EventStream
 
 __all__ = ["Emitter", "check_event_name"]
@@ -24,7 +24,12 @@ _encode_msgpack: Final = Encoding.MSGPACK.encode
 
 
 def check_event_name(name: str) -> None:
-    """Raise `ReservedName` for a name that clients use for the life of a connection."""
+    """Raise `InvalidEventName` for what is no name, `ReservedName` for the name of a lifecycle event."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS:
+        shown = f"{name!r:.40}" if isinstance(name, str) else f"a {type(name).__name__}"
+        raise InvalidEventName(
+            f"the name of an event is a str of 1 to {MAX_NAME_CHARS} characters, not {shown}"
+        )
     if name in RESERVED_EVENTS:
         raise ReservedName(f"{name!r} is the name of a connection's own event; choose another for yours")
 
@@ -48,10 +53,10 @@ class Emitter:
     ) -> None:
         """Append an event to the stream: for all that are subscribed except `exclude`, or for `only` these.
 
-        May be called from any thread. Raises `ReservedName`, `EventTooLarge`, `ActorDestroyed` once the actor
-        has stopped, and what an encoder raises for data that it cannot write.
+        May be called from any thread. Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`,
+        `ActorDestroyed` once the actor has stopped, and what an encoder raises for data that it cannot write.
         """
-        if name in RESERVED_EVENTS:
+        if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARS or name in RESERVED_EVENTS:
             check_event_name(name)
         stream = self._stream
         if stream is None:

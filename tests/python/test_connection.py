@@ -14,7 +14,7 @@ from linked import TIMEOUT_S, LinkedSocket, running
 from typing_extensions import TypedDict
 
 from ringcast import Actor, Connection, Context
-from ringcast.errors import ConnectionGone, EventTooLarge, ReservedName, ValidationError
+from ringcast.errors import ConnectionGone, EventTooLarge, InvalidEventName, ReservedName, ValidationError
 from ringcast.naming import RESERVED_EVENTS
 from ringcast.protocol import Connect, Encoding, Error, Event
 from ringcast.router import Router
@@ -211,6 +211,16 @@ async def test_reserved_names_are_refused(name: str) -> None:
             with pytest.raises(ReservedName, match=name):
                 send(name, 1)  # type: ignore[operator]
         assert await p.received("ann") == []
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, None, 5, ["a"], b"a"], ids=lambda name: f"{name!r:.10}")
+async def test_what_no_client_can_subscribe_to_is_no_name(name: Any) -> None:
+    async with party("ann") as p:
+        for send in (p.game.broadcast, p.game.broadcast_threadsafe, p.conn("ann").send, p.game.conns.send):
+            with pytest.raises(InvalidEventName, match="1 to 128 characters"):
+                send(name, 1)  # type: ignore[operator]
+        p.game.conns.send("x" * 128, 1)
+        assert await p.received("ann") == [[1]]
 
 
 async def test_data_that_cannot_be_written_is_the_senders_error() -> None:
