@@ -154,9 +154,20 @@ class RingcastError(Exception):
 
 
 class UserError(RingcastError):
-    """Raise this in an action or a hook to tell the client why: all three arrive as given."""
+    """Raise this in an action or a hook to tell the client why: all three arrive as given.
+
+    Raises `TypeError` for a code that is no string, and `ValueError` for an empty one: no client could read
+    such an error.
+    """
 
     code = "user_error"
+
+    def __init__(self, message: str, *, code: str | None = None, metadata: Any = None) -> None:
+        if code is not None and not isinstance(code, str):
+            raise TypeError(f"the code of a UserError is a str, not {code!r:.100}")
+        if code == "":
+            raise ValueError("the code of a UserError is not empty")
+        super().__init__(message, code=code, metadata=metadata)
 
 
 class ActorError(RingcastError):
@@ -343,7 +354,7 @@ def from_wire(error: Any, default: type[RingcastError] = UserError) -> RingcastE
     or that no server sends of itself, becomes `default` with that code. Anything that is no such object
     becomes an `InternalError`.
     """
-    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str) or not error["code"]:
         return InternalError("the server sent an error without a code")
     code = error["code"]
     cls = _CLASSES.get(code, default)

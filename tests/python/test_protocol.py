@@ -230,3 +230,11 @@ def test_a_map_whose_keys_are_no_json_is_not_written(encoding: Encoding, key: An
 def test_what_only_messagepack_carries_is_written_at_any_depth() -> None:
     value = [{"picture": b"\xff\x00", 1: [b"\xfe"]}]
     assert Encoding.MSGPACK.decode(Encoding.MSGPACK.encode(value)) == value
+
+
+@pytest.mark.parametrize(("code", "error"), [(5, TypeError), (b"x", TypeError), ("", ValueError)])
+def test_the_code_of_an_authors_error_is_a_string_with_something_in_it(
+    code: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="code of a UserError"):
+        UserError("no", code=code)
