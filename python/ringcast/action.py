@@ -19,6 +19,7 @@ __all__ = ["ActionSpec", "action", "describe_action", "marker_of"]
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+_LONGEST_S: Final = 1e9
 _MARK: Final = "__ringcast_action__"
 
 
@@ -57,8 +58,8 @@ def action(
     limits an async action in seconds (the server's `action_timeout_s` otherwise). Raises `DefinitionError`
     for anything that is no plain function.
     """
-    if timeout_s is not None and timeout_s <= 0:
-        raise DefinitionError(f"an action's timeout_s is above 0, not {timeout_s}")
+    if timeout_s is not None and not 0 < timeout_s <= _LONGEST_S:  # written so that nan is refused
+        raise DefinitionError(f"an action's timeout_s is above 0 and finite, not {timeout_s}")
 
     def mark(decorated: FunctionT) -> FunctionT:
         if isinstance(decorated, staticmethod | classmethod | property) or not callable(decorated):

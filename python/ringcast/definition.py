@@ -11,6 +11,8 @@ import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from types import FunctionType
 from typing import Any, Final
 
 import pydantic
@@ -20,7 +22,7 @@ from .actor import Actor, StreamOptions
 from .arguments import Check, check_for, invalid, resolve_hints
 from .errors import DefinitionError, ReservedName
 from .faults import Hook, is_needed
-from .naming import RESERVED_EVENTS, actor_wire_names
+from .naming import RESERVED_EVENTS, actor_wire_names, snake_case
 from .protocol import MAX_NAME_CHARS
 from .state import StateType
 
@@ -54,6 +56,8 @@ _OFFERED: Final = {
     "can_subscribe": 2,
     "on_before_action_response": 4,
 }
+_NEAR: Final = 0.87
+"""How alike a name and a hook's are, from 0 to 1, for one to be taken for the other: a letter or two."""
 _TAKES_OUTSIDE_VALUE: Final = ("create_state", "on_before_connect", "create_conn_state")
 
 
@@ -97,6 +101,8 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         )
     if any(is_needed(parameter) for parameter in list(inspect.signature(cls).parameters.values())):
         raise DefinitionError(f"{name}: __init__ takes no arguments but self")
+    _require_nothing_hidden(cls)
+    _require_no_typing_error(cls)
     names = _names_in_scope(cls)
     state_type, conn_state_type = _type_parameters(cls, names)
     hooks = _hooks(cls)
@@ -118,6 +124,39 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         stream=cls.__ringcast_stream__,
         durable=_durable(cls),
     )
+
+
+def _own_attributes(cls: type) -> dict[str, Any]:
+    """Return what the class and those between it and `Actor` define; the nearest one counts."""
+    own: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[: cls.__mro__.index(Actor)]):
+        own.update(vars(base))
+    return own
+
+
+def _require_nothing_hidden(cls: type) -> None:
+    """Methods may be overridden; anything else of the actor's name would break it, somewhere later."""
+    for name, value in _own_attributes(cls).items():
+        inherited = inspect.getattr_static(Actor, name, None)
+        if name.startswith("_") or inherited is None or marker_of(value) is not None:
+            continue
+        kind = property if isinstance(inherited, property) else FunctionType
+        if not isinstance(value, kind):
+            raise DefinitionError(f"{cls.__name__}.{name} hides what every actor has as {name!r}: rename it")
+
+
+def _require_no_typing_error(cls: type) -> None:
+    """A hook with a letter wrong would never be called, and nobody would be told."""
+    hooks = Hooks.__dataclass_fields__
+    for name, value in _own_attributes(cls).items():
+        if name.startswith("_") or name in hooks or not inspect.isfunction(value) or marker_of(value):
+            continue
+        near = get_close_matches(snake_case(name), hooks, n=1, cutoff=_NEAR)
+        if near:
+            raise DefinitionError(
+                f"{cls.__name__}.{name} is no hook; did you mean {near[0]}? "
+                "(A method of your own needs a name that is less like it.)"
+            )
 
 
 def _names_in_scope(cls: type) -> dict[str, Any]:

@@ -209,6 +209,60 @@ def test_a_timeout_is_above_zero() -> None:
         action(timeout_s=0)
 
 
+@pytest.mark.parametrize("timeout_s", [float("nan"), float("inf"), 1e300, -1])
+def test_a_timeout_is_finite(timeout_s: float) -> None:
+    with pytest.raises(DefinitionError, match="above 0 and finite"):
+        action(timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("name", "hook"),
+    [
+        ("on_conect", "on_connect"),
+        ("on_connected", "on_connect"),
+        ("onConnect", "on_connect"),
+        ("on_strat", "on_start"),
+        ("on_state_changed", "on_state_change"),
+        ("can_suscribe", "can_subscribe"),
+        ("creat_state", "create_state"),
+        ("snapshots", "snapshot"),
+    ],
+)
+def test_a_method_that_is_nearly_a_hook_is_refused(name: str, hook: str) -> None:
+    cls = type("Room", (Actor,), {name: lambda self, c: None})
+    with pytest.raises(DefinitionError, match=rf"Room.{name} is no hook; did you mean {hook}\?"):
+        define(cls)
+
+
+@pytest.mark.parametrize(
+    "name", ["on_timer", "on_message", "on_tick", "can_move", "can_publish", "create_player", "start", "stop"]
+)
+def test_a_method_of_ones_own_may_begin_like_a_hook(name: str) -> None:
+    define(type("Room", (Actor,), {name: lambda self: None, f"_{name}": lambda self: None}))
+
+
+def test_an_action_and_a_plain_attribute_may_be_called_nearly_like_a_hook() -> None:
+    @action
+    def on_conect(self: Any, c: Any) -> None:
+        pass
+
+    define(type("Room", (Actor,), {"on_conect": on_conect, "snapshots": 5}))
+
+
+@pytest.mark.parametrize(("name", "value"), [("state", 3), ("broadcast", 5), ("conns", []), ("log", print)])
+def test_what_every_actor_has_may_not_be_hidden(name: str, value: Any) -> None:
+    with pytest.raises(DefinitionError, match=f"Room.{name} hides what every actor has"):
+        define(type("Room", (Actor,), {name: value}))
+
+
+def test_a_method_of_every_actor_may_be_overridden() -> None:
+    class Loud(Actor):
+        def broadcast(self, name: str, *data: Any, exclude: Any = None) -> None:
+            super().broadcast(name.upper(), *data, exclude=exclude)
+
+    define(Loud)
+
+
 def test_an_override_of_an_action_stays_one() -> None:
     class Base(Actor):
         @action(timeout_s=3)

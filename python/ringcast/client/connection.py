@@ -26,7 +26,8 @@ class Connection:
     """A live connection to one actor; made by `ActorHandle.connect`.
 
     `async with` waits until it is connected and closes it at the end. An attribute that is none of the
-    methods below is an action: `await connection.send_message("hello")`.
+    attributes below is an action: `await connection.send_message("hello")`. One whose name is also that of an
+    attribute (`close`, `status`) is called by its name: `await connection.call("status")`.
 
     Handlers are functions or coroutine functions and run one at a time, in the order of arrival: the next
     event waits until an async handler has finished. When many events wait, the socket is no longer read, and

@@ -52,7 +52,8 @@ class Address:
 class ActorHandle(Generic[A]):
     """One actor, addressed by key or id; made by `Client.get_or_create` and its siblings.
 
-    An attribute that is none of the methods below is an action: `await room.publish_article(article)`.
+    An attribute that is none of those below is an action: `await room.publish_article(article)`. One whose
+    name is also that of an attribute (`key`, `connect`) is called by its name: `await room.call("key")`.
     Awaiting the handle itself finds (or creates) the actor now and gives the handle back: `room = await
     client.get(NewsRoom, key)` raises `ActorNotFound` at once instead of at the first use.
     """
