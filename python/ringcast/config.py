@@ -31,6 +31,10 @@ class ServerConfig:
     max_message_bytes: int = 65_536
     """Largest message of a client, reassembled. Enforced where frames are read."""
 
+    max_reply_bytes: int = 16_777_216
+    """Largest reply, or snapshot, over a connection: what a client takes, which would lose the socket over
+    a larger one, and again whenever it asks."""
+
     connect_timeout_s: float = 5.0
     """How long a socket may stay without its connect message. Enforced where sockets are accepted."""
 

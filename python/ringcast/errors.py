@@ -14,6 +14,7 @@ The tree::
     │   ├── ValidationError            validation_error
     │   ├── ActionTimeout              action_timeout
     │   ├── InternalError              internal_error
+    │   ├── ReplyTooLarge              reply_too_large
     │   ├── TooManyCalls               too_many_calls
     │   └── OutcomeUnknown             outcome_unknown
     ├── ConnectionFailure
@@ -64,6 +65,7 @@ __all__ = [
     "OfflineQueueFull",
     "OutcomeUnknown",
     "ProtocolError",
+    "ReplyTooLarge",
     "ReservedName",
     "RingcastError",
     "SubscriptionRefused",
@@ -214,6 +216,12 @@ class InternalError(ActionError):
     """The action raised something other than `UserError`. The text stays in the server's log."""
 
     code = "internal_error"
+
+
+class ReplyTooLarge(ActionError):
+    """The action ran, and its result is larger than a client takes."""
+
+    code = "reply_too_large"
 
 
 class TooManyCalls(ActionError):

@@ -19,7 +19,15 @@ from .action import ActionSpec
 from .connection import Connection, Connections, KeptConnection
 from .context import Context
 from .definition import ActorDefinition
-from .errors import ActionTimeout, ActorDestroyed, CloseCode, OutcomeUnknown, RingcastError, UnknownAction
+from .errors import (
+    ActionTimeout,
+    ActorDestroyed,
+    CloseCode,
+    OutcomeUnknown,
+    ReplyTooLarge,
+    RingcastError,
+    UnknownAction,
+)
 from .event import Emitter
 from .faults import (
     ActorLog,
@@ -40,6 +48,9 @@ if TYPE_CHECKING:
     from .actor import Actor
 
 __all__ = ["ActorInstance", "Status"]
+
+_ANSWER_BYTES: Final = 131_072
+"""More than all that an answer to a connect message has besides its snapshot."""
 
 
 class Status(Enum):
@@ -255,10 +266,17 @@ class ActorInstance:
         async with self._turn():
             try:
                 value = hook.start(self.actor, Context(self, connection))
-                copy = None if value is None else encoding.decode(encoding.encode(value))
+                copy = None if value is None else self._copy(value, encoding)
             except BaseException as error:
                 raise for_client(error, self.log, hook.name) from None
             return copy, self.position
+
+    def _copy(self, snapshot: Any, encoding: Encoding) -> Any:
+        written = encoding.encode(snapshot)
+        most = self.node.config.max_reply_bytes - _ANSWER_BYTES
+        if len(written) > most:
+            raise ReplyTooLarge(f"the snapshot takes {len(written)} bytes, and a client takes {most}")
+        return encoding.decode(written)
 
     async def join(self, connection: Connection[Any]) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""

@@ -24,6 +24,7 @@ from .errors import (
     InternalError,
     OutcomeUnknown,
     ProtocolError,
+    ReplyTooLarge,
     RingcastError,
     SubscriptionRefused,
     TooManyCalls,
@@ -472,6 +473,10 @@ class Session:
             if error is None
             else encode_error(self.encoding, id, error)
         )
+        most = self.gateway.config.max_reply_bytes
+        if len(message) > most:
+            fault = ReplyTooLarge(f"the result takes {len(message)} bytes, and a client takes {most}")
+            message = encode_error(self.encoding, id, fault)
         assert self._record is not None
         self._record.finish(id, message)
         if self._durable:

@@ -475,3 +475,14 @@ async def test_a_client_that_was_sent_away_while_it_was_lost_is_told_when_it_com
             closed = await second.closed()
             assert closed.code == code
             assert closed.reason == ("go away" if code is CloseCode.DISCONNECTED else "")
+
+
+async def test_a_result_larger_than_clients_take_is_an_error_of_the_call_alone(encoding: Encoding) -> None:
+    async with running(Room, max_reply_bytes=1000) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("room", "k")
+        await client.receive(Event)
+        actor_of(router).release.set()
+        client.send(Call(1, "wait", ["x" * 1001]), Call(2, "wait", ["x" * 900]))
+        answer = await client.receive(Error)
+        assert (answer.id, answer.error["code"]) == (1, "reply_too_large")
+        assert (await client.receive(Reply)).id == 2

@@ -102,6 +102,8 @@ class Lifecycle:
         self._connected_at = 0.0
         self._retry_after_s: float | None = None
         """When the server that has just turned this client away wants to see it again."""
+        self._begun_anew: set[str] = set()
+        """Names that lost their last listener without a network: whoever listens now wants nothing older."""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._waiting_for_ready = 0
@@ -219,7 +221,7 @@ class Lifecycle:
                 self._link = link
                 await link.open(self._options.endpoint, self._options.config)
                 await link.start(
-                    replace(connect, subscriptions=self.listeners.event_names(), resume=self.session.resume())
+                    replace(connect, subscriptions=self._kept_names(), resume=self.session.resume())
                 )
         except (OSError, ConnectionFailure, OutcomeUnknown, InternalError) as error:
             if self.status == "connected":
@@ -264,6 +266,9 @@ class Lifecycle:
                 return None
         return replace(address, params=params)
 
+    def _kept_names(self) -> tuple[str, ...]:
+        return tuple(name for name in self.listeners.event_names() if name not in self._begun_anew)
+
     def _on_connected(self, link: Link, answer: Connected) -> None:
         arrival = self.session.accept(answer)
         self.status, self.last_error = "connected", None
@@ -275,6 +280,7 @@ class Lifecycle:
         for payload in arrival.resend:
             link.send(payload)
         wanted = self.listeners.event_names()
+        self._begun_anew.intersection_update(wanted)
         for name in wanted:
             if name not in link.requested:
                 self._subscribe(name)
@@ -304,7 +310,8 @@ class Lifecycle:
             return
         # The position moves before handlers run: one that fails, or loses the network, must not see the event
         # again.
-        if self.session.position.advance(event.offset) and self.listeners.wants(event.name):
+        new = self.session.position.advance(event.offset)
+        if new and self.listeners.wants(event.name) and event.name not in self._begun_anew:
             self.dispatch.deliver(event.name, tuple(event.args))
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -329,6 +336,8 @@ class Lifecycle:
         self._send_now(Request(Subscribe, name, partial(self._on_subscribed, name)))
 
     def _unsubscribe(self, name: str) -> None:
+        if self.status != "connected" and self.session.answer is not None:
+            self._begun_anew.add(name)
         # Nothing to do about an error: an event that comes all the same finds no listener.
         self._send_now(Request(Unsubscribe, name, lambda _value, _error: None))
 
@@ -338,6 +347,8 @@ class Lifecycle:
             self._link.send(self.session.requests.send(request))
 
     def _on_subscribed(self, name: str, _value: Any, error: RingcastError | None) -> None:
+        # The answer comes behind everything from before.
+        self._begun_anew.discard(name)
         if error is not None:
             refused = SubscriptionRefused(
                 f"the subscription to {name!r} was refused: {error.message}",

@@ -51,6 +51,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "not_found": HTTPStatus.NOT_FOUND,
     "offline_queue_full": HTTPStatus.INTERNAL_SERVER_ERROR,
     "outcome_unknown": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503, which proxies and clients repeat
+    "reply_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "reserved_name": HTTPStatus.INTERNAL_SERVER_ERROR,
     "subscription_refused": HTTPStatus.FORBIDDEN,
@@ -75,7 +76,7 @@ class _RequestError(RingcastError):
 def create_app(router: Router, config: ServerConfig) -> Starlette:
     """Return the ASGI application. Whoever serves it starts and stops `router`."""
     calls = _Calls(router, config)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", calls.health, methods=["GET"]),
             Route(PATH, _upgrade_required, methods=["GET"]),
@@ -84,6 +85,9 @@ def create_app(router: Router, config: ServerConfig) -> Starlette:
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )
+    # No redirect, which has no body and which no client expects: an address is right or not found.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _json(value: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:

@@ -282,3 +282,29 @@ async def test_a_name_or_handler_that_cannot_be_one_is_refused_at_once(connectio
     with pytest.raises(ValueError, match="at most 256"):
         for number in range(257):
             connection.on(f"name{number}", print)
+
+
+async def test_a_listener_that_is_new_while_offline_gets_nothing_from_before(
+    server: ScriptedServer, client: Client
+) -> None:
+    connection = client.room.get_or_create("k").connect()
+    old: list[int] = []
+    new: list[int] = []
+    kept: list[int] = []
+    connection.on("a", old.append)
+    connection.on("b", kept.append)
+    peer = await server.accept()
+    await peer.welcome(event(1, "a", 1))
+    await connection.ready()
+    peer.cut()
+    await until(lambda: connection.status == "reconnecting")
+    connection.off("a")
+    connection.on("a", new.append)
+    peer = await server.accept()
+    connect = await peer.welcome(event(2, "a", 2), event(3, "b", 3), replayed=2, offset=1)
+    assert connect.subscriptions == ("b",)
+    subscribe = await peer.receive()
+    assert isinstance(subscribe, Subscribe) and subscribe.name == "a"
+    peer.send(Reply(subscribe.id, None), event(4, "a", 4))
+    await until(lambda: new)
+    assert (old, new, kept) == ([1], [4], [3])

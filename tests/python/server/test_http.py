@@ -193,6 +193,8 @@ async def test_body_that_does_not_come(client: httpx.AsyncClient) -> None:
         ("POST", "/health", 405, "method_not_allowed"),
         ("GET", "/connect", 426, "upgrade_required"),
         ("POST", "/connect", 405, "method_not_allowed"),
+        ("GET", "/health/", 404, "not_found"),
+        ("POST", "/actors/counter/actions/add/", 404, "not_found"),
     ],
 )
 async def test_route_that_is_not_there(
