@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from ..errors import NotConnected
+from ..errors import NotConnected, UnknownAction
 from .lines import put_json
-from .options import KEY_HELP, Target, debug_option, json_or_text, takes_target
+from .options import KEY_HELP, Target, checked_name, debug_option, json_or_text, takes_target
 from .running import run_client
 
 __all__ = ["call"]
@@ -22,7 +22,7 @@ __all__ = ["call"]
     "put -- before arguments that look like options.",
 )
 @takes_target(several_keys=False)
-@click.argument("action")
+@click.argument("action", callback=checked_name)
 @click.argument("args", nargs=-1)
 @debug_option
 def call(target: Target, action: str, args: tuple[str, ...]) -> None:
@@ -37,7 +37,15 @@ def call(target: Target, action: str, args: tuple[str, ...]) -> None:
       ringcast call http://127.0.0.1:8080 gameRoom eu/room-456 move '{"x": 1, "y": 2}' \\
           --params '{"player_id": "ann"}'
     """
-    put_json(run_client(_call(target, action, [json_or_text(text) for text in args])))
+    try:
+        result = run_client(_call(target, action, [json_or_text(text) for text in args]))
+    except UnknownAction as error:
+        # The likeliest slip: a key of several words, of which only the first was taken for the key.
+        raise click.ClickException(
+            f"{error.message}; KEY is one word here, {'/'.join(target.key)!r}: "
+            f"write a key of several parts with slashes ({'/'.join((*target.key, action))})"
+        ) from error
+    put_json(result)
 
 
 async def _call(target: Target, action: str, arguments: list[Any]) -> Any:

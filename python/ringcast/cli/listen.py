@@ -14,10 +14,11 @@ import click
 
 from ..client import Connection
 from ..errors import RingcastError, SubscriptionRefused
+from ..naming import RESERVED_EVENTS
 from ..protocol import Gap
 from ..testing import NetworkProxy
 from .lines import put_json, remark
-from .options import KEY_HELP, Number, Target, debug_option, takes_target
+from .options import KEY_HELP, Number, Target, checked_name, debug_option, takes_target
 from .running import run_client
 
 __all__ = ["listen"]
@@ -31,13 +32,30 @@ class _Outages:
     for_s: float
 
 
+def _events(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in checked_name(ctx, param, value):
+        if name in RESERVED_EVENTS:
+            raise click.BadParameter(
+                f"{name!r} is told on stderr anyway: it is of the connection, and no actor sends it",
+                ctx,
+                param,
+            )
+    return value
+
+
 @click.command(
     short_help="Print the events of an actor.",
     epilog=f"{KEY_HELP} It may be repeated: further KEY add parts.",
 )
 @takes_target(several_keys=True)
 @click.option(
-    "--event", "events", multiple=True, required=True, metavar="NAME", help="Event to listen for; repeatable."
+    "--event",
+    "events",
+    multiple=True,
+    required=True,
+    callback=_events,
+    metavar="NAME",
+    help="Event to listen for; repeatable.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option(

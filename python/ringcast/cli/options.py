@@ -17,12 +17,14 @@ import click
 import orjson
 
 from ..client import ActorHandle, Client
+from ..protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
 
 __all__ = [
     "DEBUG",
     "KEY_HELP",
     "Number",
     "Target",
+    "checked_name",
     "debug_option",
     "json_or_text",
     "takes_target",
@@ -55,6 +57,7 @@ def _server_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = valid and not parts.query and not parts.fragment
     except ValueError:  # brackets that do not match, a port that is no number or out of range
         valid = False
     if not valid:
@@ -67,7 +70,20 @@ def _server_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
 def _key(ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...]) -> tuple[str, ...]:
     """Return the parts of all keys given: each one's, one after the other."""
     keys = (value,) if isinstance(value, str) else value
-    return tuple(unquote(part) for key in keys if key for part in key.split("/"))
+    parts = tuple(unquote(part) for key in keys if key for part in key.split("/"))
+    if len(parts) > MAX_KEY_PARTS:
+        raise click.BadParameter(f"a key has at most {MAX_KEY_PARTS} parts, not {len(parts)}", ctx, param)
+    if any(len(part) > MAX_NAME_CHARS for part in parts):
+        raise click.BadParameter(f"a part of a key has at most {MAX_NAME_CHARS} characters", ctx, param)
+    return parts
+
+
+def checked_name(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Return a name, or names, that a server takes."""
+    for name in (value,) if isinstance(value, str) else value:
+        if not 0 < len(name) <= MAX_NAME_CHARS:
+            raise click.BadParameter(f"a name has 1 to {MAX_NAME_CHARS} characters", ctx, param)
+    return value
 
 
 def _json(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
@@ -137,7 +153,7 @@ def takes_target(*, several_keys: bool) -> Callable[[Callable[..., None]], Calla
 def _target_parameters(several_keys: bool) -> list[Callable[[Callable[..., None]], Callable[..., None]]]:
     return [
         click.argument("url", callback=_server_url),
-        click.argument("actor"),
+        click.argument("actor", callback=checked_name),
         click.argument("key", callback=_key, nargs=-1 if several_keys else 1),
         click.option("--params", callback=_json, metavar="JSON", help="Parameters of the connection."),
         click.option(

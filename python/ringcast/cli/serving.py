@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import sqlite3
 from collections.abc import Callable
 from typing import Final
 
@@ -30,6 +31,9 @@ def serve_registry(
     )  # to stderr
     try:
         run(registry, host, port, on_listening=on_listening)
+    except sqlite3.Error as error:
+        path = getattr(registry.store, "path", "of this registry")
+        raise click.ClickException(f"the store {path} cannot be used: {error}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(

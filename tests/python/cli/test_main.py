@@ -110,3 +110,26 @@ def test_a_number_is_finite(arguments: list[str], value: str, capsys: pytest.Cap
     assert main([*arguments, value]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: Invalid value for '{arguments[-1]}'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["listen", NO_SERVER, "a", "k", "--event", "connected"], "'connected' is told on stderr anyway"),
+        (["listen", NO_SERVER, "a", "k", "--event", ""], "a name has 1 to 128 characters"),
+        (["listen", NO_SERVER, "a", "k", "--event", "e" * 129], "a name has 1 to 128 characters"),
+        (["listen", NO_SERVER, "a", *"k" * 17, "--event", "e"], "a key has at most 16 parts, not 17"),
+        (["call", NO_SERVER, "a", "k" * 129, "act"], "a part of a key has at most 128 characters"),
+        (["call", NO_SERVER, "", "k", "act"], "a name has 1 to 128 characters"),
+        (["call", NO_SERVER, "a", "k", ""], "a name has 1 to 128 characters"),
+        (["call", NO_SERVER + "/?a=1", "a", "k", "act"], "is no server's address"),
+        (["call", NO_SERVER + "/#a", "a", "k", "act"], "is no server's address"),
+    ],
+)
+def test_what_no_server_takes_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Invalid value for ")
+    assert message in line

@@ -66,6 +66,31 @@ def test_nothing_to_serve_is_one_line(module: Path, place: str, message: str) ->
     assert (ended.code, ended.out, ended.err) == (1, [], [f"error: {message}"])
 
 
+def test_a_store_that_is_none_is_one_line_that_names_it(module: Path) -> None:
+    (module / "notes.txt").write_text("no database " * 100)
+    for place, message in (
+        ("notes.txt", "the store notes.txt cannot be used: file is not a database"),
+        ("no/where.db", "cannot open the store no/where.db: No such file or directory"),
+    ):
+        ended = programs.run("serve", "counter:registry", "--port", "0", "--store", place, cwd=module)
+        assert (ended.code, ended.out, ended.err) == (1, [], [f"error: {message}"])
+
+
+def test_two_servers_on_one_store_are_one_too_many(module: Path) -> None:
+    with programs.serve("counter:registry", "--store", "kept.db", cwd=module):
+        ended = programs.run("serve", "counter:registry", "--port", "0", "--store", "kept.db", cwd=module)
+        assert (ended.code, ended.err) == (1, ["error: the store kept.db is in use by another server"])
+
+
+def test_an_action_that_is_not_there_says_how_a_key_is_written(module: Path) -> None:
+    with programs.serve("counter:registry", cwd=module) as server:
+        ended = programs.run("call", server.url, "counter", "eu", "visits", "increase", "2")
+    assert ended.err == [
+        "error: Counter has no action 'visits'; KEY is one word here, 'eu': "
+        "write a key of several parts with slashes (eu/visits)"
+    ]
+
+
 def test_a_taken_port_is_one_line(module: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
