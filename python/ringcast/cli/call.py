@@ -40,9 +40,11 @@ def call(target: Target, action: str, args: tuple[str, ...]) -> None:
     try:
         result = run_client(_call(target, action, [json_or_text(text) for text in args]))
     except UnknownAction as error:
-        # The likeliest slip: a key of several words, of which only the first was taken for the key.
+        if not args:
+            raise
+        # A likely slip: a key of several words, of which only the first was taken for the key.
         raise click.ClickException(
-            f"{error.message}; KEY is one word here, {'/'.join(target.key)!r}: "
+            f"{error.message} ({error.code}); KEY is one word here, {'/'.join(target.key)!r}: "
             f"write a key of several parts with slashes ({'/'.join((*target.key, action))})"
         ) from error
     put_json(result)

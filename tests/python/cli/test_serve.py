@@ -86,7 +86,7 @@ def test_an_action_that_is_not_there_says_how_a_key_is_written(module: Path) -> 
     with programs.serve("counter:registry", cwd=module) as server:
         ended = programs.run("call", server.url, "counter", "eu", "visits", "increase", "2")
     assert ended.err == [
-        "error: Counter has no action 'visits'; KEY is one word here, 'eu': "
+        "error: Counter has no action 'visits' (unknown_action); KEY is one word here, 'eu': "
         "write a key of several parts with slashes (eu/visits)"
     ]
 
