@@ -18,7 +18,8 @@ __all__ = ["call"]
 @click.command(
     short_help="Run one action and print its result.",
     context_settings={"ignore_unknown_options": True},
-    epilog=f"{KEY_HELP} It is one word: what comes behind it is ACTION. Each of ARGS is JSON if it can be read as such, and text otherwise; "
+    epilog=f"{KEY_HELP} It is one word: what comes behind it is ACTION. "
+    "Each of ARGS is JSON if it can be read as such, and text otherwise; "
     "put -- before arguments that look like options.",
 )
 @takes_target(several_keys=False)
