@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from served import CROWD_CONNECTS_PER_S
 
-from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast import Actor, Context, Registry, ServerConfig, action
 from ringcast.intake import Intake
 
 tries: list[tuple[float, bool]] = []
@@ -26,39 +27,37 @@ def _admit_and_note(self: Intake, now_s: float) -> int | None:
 Intake.admit = _admit_and_note  # type: ignore[method-assign]
 
 
-class Square(Actor):
-    """Where many meet."""
+@dataclass
+class Shouts:
+    count: int = 0
 
-    def on_start(self) -> None:
-        self.sent = 0
+
+class Square(Actor[Shouts]):
+    """Where many meet; what is shouted there outlives the server."""
+
+    durable = True
 
     @action
-    def shout(self, c: Context, count: int) -> None:
+    def shout(self, c: Context[Shouts], count: int) -> None:
         for _ in range(count):
-            self.sent += 1
-            c.broadcast("shouted", self.sent)
+            c.state.count += 1
+            c.broadcast("shouted", c.state.count)
 
     @action
-    def present(self, c: Context) -> int:
-        """Return how many clients are there now."""
-        return sum(conn.connected for conn in c.conns)
-
-    @action
-    def tries(self, c: Context) -> list[tuple[float, bool]]:
+    def tries(self, c: Context[Shouts]) -> list[tuple[float, bool]]:
         """Return who has tried to get in since this was last asked."""
         so_far = list(tries)
         tries.clear()
         return so_far
 
     @action
-    async def now_s(self, c: Context) -> float:
+    async def now_s(self, c: Context[Shouts]) -> float:
         """Return the time, as `tries` has it."""
         return asyncio.get_running_loop().time()
 
 
 registry = Registry(
     Square,
-    store=MemoryStore(),
     config=ServerConfig(
         max_connects_per_s=CROWD_CONNECTS_PER_S, heartbeat_s=0.5, dead_peer_timeout_s=10.0, drain_batch=50
     ),
