@@ -74,6 +74,19 @@ async def test_heartbeats_do_not_pile_up_behind_a_client_that_does_not_read() ->
         await slow.receive(Heartbeat)
 
 
+async def test_a_durable_actor_tells_of_nothing_that_is_not_committed(encoding: Encoding) -> None:
+    class Kept(Room):
+        durable = True
+
+    async with running(Kept) as router, LinkedSocket(router, encoding) as client:
+        await client.connect("kept", "a", events=("said",))
+        seen = (await client.receive(Event)).offset
+        actor_of(router).broadcast("said", "soon")
+        client.link.beat(Beat(0.0), ping=False)
+        assert (await client.receive(Heartbeat)).offset == seen
+        assert (await client.receive(Event)).offset == seen + 1
+
+
 async def test_a_heartbeat_is_encoded_once_for_all_of_a_stream(encoding: Encoding) -> None:
     async with running(Room) as router, LinkedSocket(router) as first, LinkedSocket(router) as other:
         await first.connect("room", "a")
