@@ -61,6 +61,10 @@ _NEAR: Final = 0.87
 _TAKES_OUTSIDE_VALUE: Final = ("create_state", "on_before_connect", "create_conn_state")
 
 
+_OPTIONS: Final = frozenset({"durable"})
+"""Class attributes that are meant to be set."""
+
+
 @dataclass(slots=True, frozen=True)
 class ActorDefinition:
     """One registered actor class."""
@@ -138,7 +142,9 @@ def _require_nothing_hidden(cls: type) -> None:
     """Methods may be overridden; anything else of the actor's name would break it, somewhere later."""
     for name, value in _own_attributes(cls).items():
         inherited = inspect.getattr_static(Actor, name, None)
-        if name.startswith("_") or inherited is None or marker_of(value) is not None:
+        if name.startswith("_") or name in _OPTIONS:
+            continue
+        if inherited is None or marker_of(value) is not None:
             continue
         kind = property if isinstance(inherited, property) else FunctionType
         if not isinstance(value, kind):
