@@ -10,7 +10,7 @@ import pytest
 from stores import ANN, memory, sqlite
 
 from ringcast.errors import ActorAlreadyExists, ActorNotFound
-from ringcast.store import StateChanged, Store, StoredActor
+from ringcast.store import Scheduled, ScheduledCall, StateChanged, Store, StoredActor, StreamBegun
 
 
 @pytest.fixture(params=[memory, sqlite], ids=["memory", "sqlite"])
@@ -42,6 +42,34 @@ async def test_ids_and_places_are_taken_once(store: Store, other: StoredActor) -
     await store.create(ANN)
     with pytest.raises(ActorAlreadyExists, match=other.name):
         await store.create(other)
+    assert await store.load("id-1") == ANN
+
+
+async def test_an_actor_is_kept_with_its_first_changes(store: Store) -> None:
+    call = ScheduledCall("call", "id-1", 5.0, "act", b"[]")
+    await store.create(ANN, [Scheduled(call), StateChanged(b"later"), StreamBegun("epoch")])
+    found = await store.load("id-1")
+    assert found is not None and found.state == b"later"
+    assert await store.schedule() == [call]
+    stream = await store.load_stream("id-1")
+    assert stream is not None and stream.epoch == "epoch"
+
+
+async def test_an_actor_whose_first_changes_do_not_fit_is_not_kept(store: Store) -> None:
+    other = StoredActor("id-2", "Room", ("c",), b"{}")
+    theirs = ScheduledCall("call", "somebody else", 5.0, "act", b"[]")
+    outcomes = await asyncio.gather(
+        store.create(ANN, [StateChanged(b"later"), Scheduled(theirs)]),
+        store.create(other),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], ValueError) and outcomes[1] is None
+    assert await store.load("id-1") is None
+    assert await store.find("Room", ("a", "b")) is None
+    assert await store.load("id-2") == other
+    await store.create(ANN)
+    with pytest.raises(ActorAlreadyExists):
+        await store.create(ANN, [StateChanged(b"later")])
     assert await store.load("id-1") == ANN
 
 

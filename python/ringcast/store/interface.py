@@ -34,8 +34,11 @@ class Store(ABC):
         """Make the store ready. Idempotent."""
 
     @abstractmethod
-    async def create(self, actor: StoredActor) -> None:
-        """Keep a new actor. Raises `ActorAlreadyExists` when its id, or its name with its key, is taken."""
+    async def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
+        """Keep a new actor together with `changes`, as `commit` would, or nothing of both.
+
+        Raises `ActorAlreadyExists` when its id, or its name with its key, is taken, and as `commit` does.
+        """
 
     @abstractmethod
     async def load(self, actor_id: str) -> StoredActor | None:

@@ -125,8 +125,8 @@ class Journal:
 
     # --- in a transaction ---------------------------------------------------------------------------------
 
-    def create(self, actor: StoredActor) -> None:
-        """Insert an actor. Raises `ActorAlreadyExists`."""
+    def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
+        """Insert an actor, and make its first changes. Raises what `Store.create` does."""
         row = (actor.actor_id, actor.name, text_of(actor.key), actor.state)
         try:
             insert_all(self.database, "actor", [(*row, checksum(actor.actor_id, actor.state))])
@@ -134,6 +134,10 @@ class Journal:
             raise ActorAlreadyExists(
                 f"a {actor.name} with the key {list(actor.key)!r} or this id exists already"
             ) from None
+        if changes:
+            # It goes as well, if they do not fit.
+            self.is_torn = True
+            self.change(actor.actor_id, changes)
 
     def change(self, actor_id: str, changes: Sequence[Change]) -> None:
         """Make the changes of one actor, or none of them unless `is_torn`. Raises what `Store.commit` does.

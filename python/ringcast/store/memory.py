@@ -51,13 +51,15 @@ class MemoryStore(Store):
     async def open(self) -> None:
         pass
 
-    async def create(self, actor: StoredActor) -> None:
+    async def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
         if actor.actor_id in self._by_id or (actor.name, actor.key) in self._ids:
             raise ActorAlreadyExists(
                 f"a {actor.name} with the key {list(actor.key)!r} or this id exists already"
             )
+        check(actor.actor_id, changes, None, lambda connection_id: False)
         self._by_id[actor.actor_id] = actor
         self._ids[actor.name, actor.key] = actor.actor_id
+        self._apply(actor.actor_id, changes)
 
     async def load(self, actor_id: str) -> StoredActor | None:
         return self._by_id.get(actor_id)
@@ -73,14 +75,7 @@ class MemoryStore(Store):
             check(actor_id, changes, None, lambda connection_id: False)
         else:
             check(actor_id, changes, stream.head, stream.sessions.__contains__)
-        # Nothing fails from here on.
-        for change in changes:
-            if isinstance(change, StreamBegun):
-                self._streams[actor_id] = _Stream(change.epoch)
-            elif isinstance(change, ActorChange):
-                self._change_actor(actor_id, change)
-            elif (stream := self._streams.get(actor_id)) is not None:
-                stream.apply(change)
+        self._apply(actor_id, changes)
 
     async def load_stream(self, actor_id: str) -> StoredStream | None:
         stream = self._streams.get(actor_id)
@@ -98,6 +93,16 @@ class MemoryStore(Store):
 
     async def close(self) -> None:
         pass
+
+    def _apply(self, actor_id: str, changes: Sequence[Change]) -> None:
+        """Apply what has been checked: nothing fails from here on."""
+        for change in changes:
+            if isinstance(change, StreamBegun):
+                self._streams[actor_id] = _Stream(change.epoch)
+            elif isinstance(change, ActorChange):
+                self._change_actor(actor_id, change)
+            elif (stream := self._streams.get(actor_id)) is not None:
+                stream.apply(change)
 
     def _change_actor(self, actor_id: str, change: ActorChange) -> None:
         match change:

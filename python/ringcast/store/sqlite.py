@@ -61,8 +61,9 @@ class SqliteStore(Store):
             await self.close()
             raise
 
-    async def create(self, actor: StoredActor) -> None:
-        await self._opened.write(lambda journal: journal.create(actor))
+    async def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
+        taken = tuple(changes)
+        await self._opened.write(lambda journal: journal.create(actor, taken))
 
     async def load(self, actor_id: str) -> StoredActor | None:
         return await self._opened.read(lambda journal: load_actor(journal.database, actor_id))
