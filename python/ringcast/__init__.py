@@ -15,6 +15,7 @@ from .connection import Connection
 from .context import Context
 from .errors import RingcastError, UserError
 from .registry import Registry
+from .schedule import ScheduledAction
 from .store import MemoryStore, SqliteStore
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryStore",
     "Registry",
     "RingcastError",
+    "ScheduledAction",
     "ServerConfig",
     "SqliteStore",
     "UserError",

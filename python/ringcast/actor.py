@@ -5,6 +5,7 @@ Reading a subclass is the work of `definition.py`, running it that of `instance.
 
 from __future__ import annotations
 
+import math
 import sys
 import typing
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from .context import ActorScope
 from .errors import DefinitionError
 from .typevars import ConnStateT, StateT
 
-__all__ = ["Actor", "StreamOptions"]
+__all__ = ["Actor", "SleepAfter", "StreamOptions"]
 
 SlowReader = Literal["disconnect", "skip"]
+
+SleepAfter = float | None | Literal["inherit"]
+"""Seconds, None for never, `inherit` for what the base class says, and in the end the server."""
 
 MIN_RING_BYTES: Final = 1024
 """What the core asks for."""
@@ -71,7 +75,8 @@ class Actor(ActorScope[StateT, ConnStateT]):
     The keywords of the class statement, as in ``class Ticker(Actor, max_ring_events=100)``, say how many
     events and bytes the ring retains for replay, and what becomes of a connection that falls behind it: it is
     closed with a code that says so (`disconnect`), or goes on at the oldest retained event with a gap notice
-    (`skip`).
+    (`skip`). ``sleep_after_s`` stands for the server's: for how many seconds the actor stays when nobody uses
+    it, None for always.
     """
 
     durable: ClassVar[bool] = False
@@ -83,6 +88,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
     """
 
     __ringcast_stream__: ClassVar[StreamOptions] = StreamOptions()
+    __ringcast_sleep__: ClassVar[SleepAfter] = "inherit"
     __ringcast_scope__: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(
@@ -91,9 +97,16 @@ class Actor(ActorScope[StateT, ConnStateT]):
         max_ring_events: int | None = None,
         max_ring_bytes: int | None = None,
         slow_reader: SlowReader | None = None,
+        sleep_after_s: SleepAfter = "inherit",
         **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
+        if sleep_after_s != "inherit":
+            if sleep_after_s is not None and not 0 < sleep_after_s < math.inf:
+                raise DefinitionError(
+                    f"{cls.__name__}: sleep_after_s is above 0, or None for never, not {sleep_after_s!r}"
+                )
+            cls.__ringcast_sleep__ = sleep_after_s
         inherited = cls.__ringcast_stream__
         cls.__ringcast_stream__ = StreamOptions(
             inherited.max_events if max_ring_events is None else max_ring_events,

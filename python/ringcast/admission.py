@@ -50,13 +50,16 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
     if link.lost:
         return
     member = await actor.admit(request.params)
-    if link.lost:
-        return
-    session = Session(gateway, actor, member, link.encoding)
-    await actor.prepare(link.encoding)
-    if link.lost:
-        return
-    opening = await _join(session, link, request)
+    opening = None
+    try:
+        session = Session(gateway, actor, member, link.encoding)
+        if not link.lost:
+            await actor.prepare(link.encoding)
+        if not link.lost:
+            opening = await _join(session, link, request)
+    finally:
+        if opening is None:
+            actor.leave(member)
     if opening is None:
         return
     if actor.durable:

@@ -12,6 +12,7 @@ from typing import Final
 __all__ = ["ServerConfig"]
 
 _MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s", "max_connects_per_s"})
+_MAY_BE_NONE: Final = frozenset({"sleep_after_s"})
 
 _LONGEST_S: Final = 1e9
 """Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
@@ -64,6 +65,11 @@ class ServerConfig:
     """How often every client is told its position. Also how long a client may be silent before it is pinged,
     so that one that only answers pings is heard every other time."""
 
+    sleep_after_s: float | None = 30.0
+    """An actor without connections, calls and background tasks sleeps after this long: it is saved and
+    stopped, and the next call, connect or scheduled call starts it again. None: never. An actor class may say
+    otherwise, as ``class Ticker(Actor, sleep_after_s=None)``."""
+
     dead_peer_timeout_s: float = 60.0
     """How long nothing at all may come from a client before its socket counts as lost; more than two
     heartbeats. Enforced where frames are read."""
@@ -97,7 +103,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, str):
+            if isinstance(value, str) or (value is None and field.name in _MAY_BE_NONE):
                 continue
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise ValueError(f"{field.name} is {value}, which is too small")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from .connection import Connection, Connections, numbers_of
 from .errors import NotConnected
 from .faults import ActorLog
+from .schedule import Schedule, ScheduledAction
 from .typevars import ConnStateT, StateT
 
 if TYPE_CHECKING:
@@ -76,8 +77,15 @@ class ActorScope(Generic[StateT, ConnStateT]):
         """Wait until the events so far have been offered to every connection that can take them."""
         await self._instance.drain()
 
+    @property
+    def schedule(self) -> Schedule:
+        """The actor's actions that are to run later: ``c.schedule.after(60, self.remind, "ann")``."""
+        return Schedule(self._instance, False)
+
     async def save_state(self) -> None:
-        """Write the state to the store now; returns when it is there. Raises what the store raises.
+        """Write the state to the store now, and what was scheduled; returns when it is there.
+
+        Raises what the store raises.
 
         While the actor is being created there is nothing to do: it is stored once `on_create` has passed.
         """
@@ -94,7 +102,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
         """End this actor and delete its state, once the running actions, or its start, have returned.
 
         Its connections are closed for good, `on_disconnect`, `on_stop` and `on_destroy` run, and a later
-        `get_or_create` of the key makes a new actor.
+        `get_or_create` of the key makes a new actor. In `on_stop` of an actor that stops for another reason,
+        as to sleep, it is deleted instead of saved.
         """
         self._instance.destroy()
 
@@ -107,11 +116,17 @@ class ActorScope(Generic[StateT, ConnStateT]):
 class Context(ActorScope[StateT, ConnStateT]):
     """What an action or a hook works with: the actor's scope, and the connection that called."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_scheduled")
 
-    def __init__(self, instance: ActorInstance, connection: Connection[Any] | None) -> None:
+    def __init__(
+        self,
+        instance: ActorInstance,
+        connection: Connection[Any] | None,
+        scheduled: ScheduledAction | None = None,
+    ) -> None:
         self._instance = instance
         self._connection = connection
+        self._scheduled = scheduled
 
     @property
     def conn(self) -> Connection[ConnStateT]:
@@ -124,3 +139,13 @@ class Context(ActorScope[StateT, ConnStateT]):
     def has_conn(self) -> bool:
         """Whether a connection called: False for calls over HTTP or from another actor, and in timers."""
         return self._connection is not None
+
+    @property
+    def schedule(self) -> Schedule:
+        """The actor's actions that are to run later: ``c.schedule.after(60, self.remind, "ann")``."""
+        return Schedule(self._instance, self._scheduled is not None)
+
+    @property
+    def scheduled(self) -> ScheduledAction | None:
+        """What runs this action, if the schedule does: when it was due, and how late it is."""
+        return self._scheduled

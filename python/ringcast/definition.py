@@ -18,7 +18,7 @@ from typing import Any, Final
 import pydantic
 
 from .action import ActionSpec, describe_action, marker_of
-from .actor import Actor, StreamOptions
+from .actor import Actor, SleepAfter, StreamOptions
 from .arguments import Check, check_for, invalid, resolve_hints
 from .errors import DefinitionError, ReservedName
 from .faults import Hook, is_needed
@@ -82,6 +82,7 @@ class ActorDefinition:
     events: frozenset[str]
     stream: StreamOptions
     durable: bool
+    sleep_after_s: SleepAfter
 
     def checked(self, hook: str, what: str, value: Any) -> Any:
         """Return `value` as `hook` annotates it. Raises `ValidationError` that begins with `what`."""
@@ -127,6 +128,7 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         events=_events(cls),
         stream=cls.__ringcast_stream__,
         durable=_durable(cls),
+        sleep_after_s=cls.__ringcast_sleep__,
     )
 
 

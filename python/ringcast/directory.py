@@ -8,16 +8,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from .definition import ActorDefinition
-from .errors import ActionTimeout, ActorAlreadyExists, ActorNotFound, CloseCode, ConnectionClosed
+from .errors import (
+    ActionTimeout,
+    ActorAlreadyExists,
+    ActorNotFound,
+    CloseCode,
+    ConnectionClosed,
+    UnknownActor,
+)
 from .faults import StoreFault, contained, from_store
 from .instance import ActorInstance
 from .protocol import Connect
 from .seam import Node
 from .store import JournalCorrupt, StoredActor, StoredStream
+from .timetable import Absence
 
 __all__ = ["Directory"]
 
@@ -30,13 +39,17 @@ _Place = tuple[str, tuple[str, ...]]
 class Directory:
     """The running actors of one process."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, definition_of: Callable[[str], ActorDefinition]) -> None:
         self._node = node
+        # By the name of the class; raises `UnknownActor`.
+        self._definition_of = definition_of
         self._by_place: dict[_Place, ActorInstance] = {}
         self._by_id: dict[str, ActorInstance] = {}
         # Starts and stops under way, by place: whoever comes meanwhile waits for them.
         self._starting: dict[_Place, asyncio.Task[ActorInstance]] = {}
         self._stopping: dict[_Place, asyncio.Task[None]] = {}
+        # How many are being looked for now, by place: an actor that is wanted does not go to sleep.
+        self._wanted: Counter[_Place] = Counter()
         self._closed = False
 
     def __len__(self) -> int:
@@ -48,6 +61,9 @@ class Directory:
     async def find(self, definition: ActorDefinition, request: Connect) -> ActorInstance:
         """Return the running actor that `request` asks for, starting it first where it has to be.
 
+        It is running when this returns, and will not go to sleep before the caller has used it, if that does
+        so without waiting for anything else.
+
         Raises `ActorNotFound` (lookup `get` or `id`), `ActorAlreadyExists` (lookup `create`), what its hooks
         raise when it starts, and `ConnectionClosed` when the directory has been closed.
         """
@@ -55,6 +71,18 @@ class Directory:
         if request.lookup == "id":
             key = await self._key_of(definition, str(request.actor_id))
         place = definition.name, key
+        instance = self._by_place.get(place)
+        if instance is not None and place not in self._stopping and not self._closed:
+            return _existing(instance, request)
+        self._wanted[place] += 1
+        try:
+            return await self._find(definition, place, request)
+        finally:
+            self._wanted[place] -= 1
+            if not self._wanted[place]:
+                del self._wanted[place]
+
+    async def _find(self, definition: ActorDefinition, place: _Place, request: Connect) -> ActorInstance:
         while True:
             if self._closed:
                 raise ConnectionClosed("the server is shutting down")
@@ -89,6 +117,15 @@ class Directory:
             self._stopping[place] = task
         return task
 
+    def sleep(self, instance: ActorInstance) -> bool:
+        """Stop an actor that nobody uses, and tell whether it will be: not when somebody has asked for it."""
+        place = instance.definition.name, instance.key
+        if self._closed or place in self._wanted or place in self._stopping:
+            return False
+        work = self._put_to_sleep(place, instance)
+        self._stopping[place] = asyncio.get_running_loop().create_task(work)
+        return True
+
     async def close(self) -> None:
         """Stop every actor, and start none from now on: within the configured time for one of them."""
         self._closed = True
@@ -100,27 +137,57 @@ class Directory:
             return [self.retire(instance, code, destroy=False, deadline=deadline) for instance in self]
 
         # Nobody waits for those that still start but they themselves.
-        stops = stop_all()
+        stop_all()
         if self._starting:
             _, late = await asyncio.wait(list(self._starting.values()), timeout=timeout_s / 2)
             for start in late:
                 start.cancel()
             if late:
                 await asyncio.wait(late, timeout=1)
-            stops += stop_all()
-        if stops:
+        # Again, for those that were going to sleep and could not be saved: they go on, and stop as others do.
+        while stops := stop_all():
             await asyncio.wait(stops)
 
+    def running(self, actor_id: str) -> ActorInstance | None:
+        """Return the actor with this id, if it runs and is not about to stop."""
+        instance = self._by_id.get(actor_id)
+        if instance is None or (instance.definition.name, instance.key) in self._stopping:
+            return None
+        return instance
+
+    async def wake(self, actor_id: str) -> ActorInstance | Absence:
+        """Return the running actor with this id, starting it first where it has to be. Raises as `find`."""
+        place = await self._locate(actor_id)
+        if place is None:
+            return Absence.GONE
+        name, key = place
+        try:
+            definition = self._definition_of(name)
+        except UnknownActor:
+            return Absence.NOT_SERVED
+        if definition.name != name:
+            return Absence.NOT_SERVED
+        try:
+            instance = await self.find(definition, Connect(name, key, lookup="get"))
+        except ActorNotFound:
+            # Destroyed meanwhile, or a hook of its own missed another actor.
+            if await self._locate(actor_id) is None:
+                return Absence.GONE
+            raise
+        return instance if instance.actor_id == actor_id else Absence.GONE
+
     async def _key_of(self, definition: ActorDefinition, actor_id: str) -> tuple[str, ...]:
+        place = await self._locate(actor_id)
+        if place is None or place[0] != definition.name:
+            raise ActorNotFound(f"no {definition.name} has the id {actor_id!r}")
+        return place[1]
+
+    async def _locate(self, actor_id: str) -> _Place | None:
         instance = self._by_id.get(actor_id)
         if instance is not None:
-            name, key = instance.definition.name, instance.key
-        else:
-            stored = await from_store(self._node.store.load(actor_id))
-            name, key = (stored.name, stored.key) if stored is not None else ("", ())
-        if name != definition.name:
-            raise ActorNotFound(f"no {definition.name} has the id {actor_id!r}")
-        return key
+            return instance.definition.name, instance.key
+        stored = await from_store(self._node.store.load(actor_id))
+        return None if stored is None else (stored.name, stored.key)
 
     async def _start(self, definition: ActorDefinition, place: _Place, request: Connect) -> ActorInstance:
         work = self._find_or_create(definition, place, request)
@@ -195,9 +262,22 @@ class Directory:
         except Exception:
             instance.log.exception("the actor did not stop cleanly")
         finally:
-            self._by_place.pop(place, None)
-            self._by_id.pop(instance.actor_id, None)
+            self._forget(place, instance)
             del self._stopping[place]
+
+    async def _put_to_sleep(self, place: _Place, instance: ActorInstance) -> None:
+        try:
+            if await instance.sleep():
+                self._forget(place, instance)
+        except Exception:
+            instance.log.exception("the actor did not go to sleep cleanly")
+            self._forget(place, instance)
+        finally:
+            del self._stopping[place]
+
+    def _forget(self, place: _Place, instance: ActorInstance) -> None:
+        self._by_place.pop(place, None)
+        self._by_id.pop(instance.actor_id, None)
 
 
 def _existing(instance: ActorInstance, request: Connect) -> ActorInstance:

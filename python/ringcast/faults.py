@@ -21,6 +21,7 @@ __all__ = [
     "from_store",
     "is_needed",
     "raise_interrupt",
+    "run_hook",
     "was_cancelled",
 ]
 
@@ -156,6 +157,11 @@ class Hook:
     async def _finish(self, actor: object, *arguments: Any) -> Any:
         result = self.start(actor, *arguments)
         return await result if inspect.isawaitable(result) else result
+
+
+async def run_hook(hook: Hook | None, actor: object, *arguments: Any, timeout_s: float | None = None) -> Any:
+    """Run a hook if there is one; as `Hook.run`."""
+    return None if hook is None else await hook.run(actor, *arguments, timeout_s=timeout_s)
 
 
 def was_cancelled() -> bool:

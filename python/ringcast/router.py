@@ -24,6 +24,7 @@ from .parting import Parting
 from .protocol import Call, Connect, Encoding
 from .session import Gateway, Link, Peer, Session
 from .store import Store, StoredSession
+from .timetable import Timetable
 
 if TYPE_CHECKING:
     from .client import Client
@@ -47,7 +48,8 @@ class Router:
         self.config: ServerConfig = registry.config
         self.store: Store = registry.store
         self.clock: Clock = registry.clock
-        self._directory = Directory(self)
+        self._directory = Directory(self, registry.definition)
+        self.timetable = Timetable(self.clock, self._directory)
         self._core: _core.Core | None = None
         self._gateway: Gateway | None = None
         self._sweep: SweepWaiter | None = None
@@ -65,17 +67,26 @@ class Router:
         return self._gateway is not None and not self._gateway.stopping
 
     async def start(self) -> None:
-        """Open the store and the core. Raises what the store raises. Idempotent until `stop`."""
+        """Open the store and the core, and run what is scheduled. Raises what the store raises.
+
+        Idempotent until `stop`.
+        """
         async with self._starting:
             if self._gateway is not None:
                 return
             loop = asyncio.get_running_loop()
             await self.store.open()
+            try:
+                calls = await self.store.schedule()
+            except BaseException:
+                await self.store.close()
+                raise
             self._core = _core.Core(
                 writer_threads=self.config.writer_threads, close_timeout_s=self.config.close_timeout_s
             )
             self._sweep = SweepWaiter(self._core, loop)
             self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
+            self.timetable.start(calls)
 
     async def stop(self) -> None:
         """Stop in order; a router is not started again.
@@ -94,11 +105,13 @@ class Router:
         await asyncio.shield(self._stop)
 
     async def _shut_down(self, gateway: Gateway) -> None:
+        self.timetable.stop()
         for link in list(gateway.links):
             # Those who are still connecting; the others leave with their actor.
             if link.session is None:
                 link.close(CloseCode.SERVER_RESTART)
         await self._directory.close()
+        await self.timetable.close()
         for task in list(gateway.tasks):
             task.cancel()
         if gateway.tasks:
@@ -217,6 +230,10 @@ class Router:
     def retire(self, instance: ActorInstance) -> None:
         """Destroy an actor."""
         self._directory.retire(instance, CloseCode.ACTOR_DESTROYED, destroy=True)
+
+    def sleep(self, instance: ActorInstance) -> bool:
+        """Stop an actor that nobody uses, unless somebody has just asked for it."""
+        return self._directory.sleep(instance)
 
     # --- inner ------------------------------------------------------------------------------------------
 

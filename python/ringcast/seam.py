@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .config import ServerConfig
     from .store import Store, StoredSession
+    from .timetable import Timetable
 
 __all__ = ["ActorPort", "Attachment", "EventStream", "GatewayStream", "Node", "Respond"]
 
@@ -78,7 +79,10 @@ class ActorPort(Protocol):
         """Tell whether this is the actor that `address` names."""
 
     async def admit(self, params: Any) -> Any:
-        """Run the hooks before a connection; return its `Member`. Raises what refuses it."""
+        """Run the hooks before a connection; return its `Member`. Raises what refuses it.
+
+        `join` or `leave` has to follow.
+        """
 
     async def snapshot(self, member: Any, encoding: Encoding) -> tuple[Any, int]:
         """Return what stands for every event up to an offset; None if there is no such thing.
@@ -94,9 +98,10 @@ class ActorPort(Protocol):
         """The session has ended: run `on_disconnect` if the connection had joined. Idempotent."""
 
     def call(self, member: Any, request: Call, respond: Respond) -> None:
-        """Run an action. `respond` is called exactly once, before this returns where the action is sync.
+        """Run an action. `respond` is called exactly once.
 
-        Not at all where the action has not begun when a durable actor stops: its client asks again.
+        It is before this returns where the action is sync, unless the store has to keep something first. Not
+        at all where the action has not begun when a durable actor stops: its client asks again.
         """
 
     # What a durable actor keeps of its clients. Of the others nothing is kept, and nothing is waited for.
@@ -153,6 +158,8 @@ class Node(Protocol):
     def store(self) -> Store: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def timetable(self) -> Timetable: ...
     def open_stream(self, epoch: str, definition: Any, base: int = 0) -> GatewayStream: ...
     def restore(self, actor: Any, session: StoredSession, member: Any, number: int) -> None:
         """Make a kept session one that waits for its client."""
@@ -166,3 +173,6 @@ class Node(Protocol):
     def client(self) -> Any: ...
     def retire(self, instance: Any) -> None:
         """Destroy an actor, once the running action has returned."""
+
+    def sleep(self, instance: Any) -> bool:
+        """Stop an actor that nobody uses; tell whether it stops: not when somebody has just asked for it."""

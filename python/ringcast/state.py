@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pydantic
@@ -15,10 +16,10 @@ import pydantic
 from .arguments import invalid
 from .clock import Clock, Timer
 from .errors import DefinitionError
-from .faults import ActorLog
+from .faults import ActorLog, from_store
 from .journal import Journal
 from .seam import Node
-from .store import StateChanged
+from .store import Change, StateChanged, StoredActor
 
 __all__ = ["SavedState", "StateType"]
 
@@ -82,18 +83,23 @@ class StateType:
 
 
 class SavedState:
-    """One actor's state in memory, and its copy in the store.
+    """One actor's state in memory, its copy in the store, and what else the actor has the store keep.
 
     Every access through `value` counts as a possible change: an interval later the serialised state is
-    compared with what the store has, and saved if it differs.
+    compared with what the store has, and saved if it differs. What is added by `add` is committed at once,
+    and the state with it. Of a durable actor, all of this is the journal's work.
     """
 
     __slots__ = (
         "_actor_id",
+        "_added",
         "_clock",
+        "_flushing",
+        "_held",
         "_interval_s",
         "_is_busy",
         "_is_stored",
+        "_kept",
         "_lock",
         "_log",
         "_saved",
@@ -102,22 +108,40 @@ class SavedState:
         "_timer",
         "_type",
         "_value",
+        "_writing",
+        "additions",
         "journal",
     )
 
-    def __init__(self, state_type: StateType, node: Node, actor_id: str, log: ActorLog) -> None:
+    def __init__(
+        self,
+        state_type: StateType,
+        node: Node,
+        actor_id: str,
+        log: ActorLog,
+        kept: Callable[[Change], object],
+    ) -> None:
         self._type = state_type
         self._store = node.store
         self._clock: Clock = node.clock
         self._interval_s = node.config.save_interval_s
         self._actor_id = actor_id
         self._log = log
+        # Told of each change that was added, once the store has it.
+        self._kept = kept
         self._value: Any = None
-        # What the store has, and what `on_state_change` was last told of.
-        self._saved = b"null"
+        # What the store has (None: that is not known), and what `on_state_change` was last told of.
+        self._saved: bytes | None = b"null"
         self._is_stored = False
         self._seen = b"null"
-        # None: no check is due. True: the actor has stopped, and none will be.
+        # Changes that the store does not have yet, and whether each has to go with the state.
+        self._added: list[tuple[Change, bool]] = []
+        self._writing: list[tuple[Change, bool]] = []
+        self.additions = 0
+        """How many changes have been added so far that a reply has to wait for."""
+        self._held = False
+        self._flushing = False
+        # None: no check is due. True: the actor has not started or has stopped, and none will be.
         self._timer: Timer | bool | None = True
         self._lock = asyncio.Lock()
         self._is_busy: Callable[[], bool] = bool
@@ -145,17 +169,17 @@ class SavedState:
         self._saved = stored
         self._is_stored = True
 
-    def mark_saved(self) -> bytes:
-        """Return the serialised state for the caller to store."""
+    async def create(self, name: str, key: tuple[str, ...]) -> None:
+        """Have the store keep the new actor, with what was added so far. Raises as `from_store`."""
         self._saved = self._type.dump(self._value)
-        return self._saved
-
-    def created(self) -> None:
-        """The store has the actor now."""
+        taken, self._added = self._added, []
+        actor = StoredActor(self._actor_id, name, key, self._saved)
+        await from_store(self._store.create(actor, [change for change, _ in taken]))
         self._is_stored = True
+        self._tell(taken)
 
     def start_saving(self, is_busy: Callable[[], bool]) -> None:
-        """Save by itself from now on, beginning with what has changed since `mark_saved` or `load`.
+        """Save by itself from now on, beginning with what has changed since `create` or `load`.
 
         `is_busy` tells whether user code is running that may hold a reference to the state: while it is, the
         state is looked at each interval, accessed or not.
@@ -163,10 +187,12 @@ class SavedState:
         self._is_busy = is_busy
         self._timer = None
         self.touch()
+        if self._added:
+            self._flush_soon()
 
     def touch(self) -> None:
         """The state may have changed: look at it an interval from now."""
-        if self._timer is None and self._type.annotation is not None:
+        if self._timer is None and (self._type.annotation is not None or self._added):
             self._timer = self._clock.call_later(self._interval_s, self._due)
 
     def changed(self) -> bool:
@@ -181,10 +207,57 @@ class SavedState:
         """Forget what has changed so far: `changed` tells of later changes only."""
         self._seen = self._type.dump(self._value)
 
-    async def save(self) -> None:
-        """Write the state to the store now, if it differs from what is there. Raises what that raises.
+    # --- what goes with it --------------------------------------------------------------------------------
 
-        An actor that is being created is not in the store yet: it will be stored as it is then.
+    def add(self, change: Change, *, with_state: bool = False) -> None:
+        """Have the store keep `change`, on the next turn of the loop; `with_state`: not while it is held."""
+        if self.journal is not None and self._is_stored:
+            self.journal.add(change, partial(self._kept, change))
+            return
+        self._added.append((change, with_state))
+        self.additions += 1
+        self._flush_soon()
+
+    def withdraw(self, change: Change) -> None:
+        """Do not add `change` after all; if it is being written now, do not write it a second time."""
+        self._added = [item for item in self._added if item[0] is not change]
+        self._writing = [item for item in self._writing if item[0] is not change]
+
+    def hold(self) -> None:
+        """Commit neither the state nor what goes with it by itself, until `release`: it is half changed.
+
+        In a durable actor nothing is committed then anyway.
+        """
+        self._held = self.journal is None
+
+    def release(self) -> None:
+        self._held = False
+        self.touch()
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was added that has not been committed, and is not being committed now."""
+        return bool(self._added)
+
+    # --- saving -------------------------------------------------------------------------------------------
+
+    async def keep(self) -> None:
+        """Commit what was added, and the state, without what is held. Raises what `save` raises."""
+        if self.journal is not None:
+            await self.journal.committed()
+            return
+        async with self._lock:
+            await self._commit(self._held)
+
+    async def save(self) -> None:
+        """Write the state to the store now, if it differs from what is there, with all that was added.
+
+        Raises what the store raises, and what pydantic raises for a state that cannot be written. An actor
+        that is being created is not in the store yet: it will be stored as it is then.
         """
         if not self._is_stored:
             return
@@ -192,10 +265,7 @@ class SavedState:
             await self.journal.committed(now=True)
             return
         async with self._lock:
-            now = self._type.dump(self._value)
-            if now != self._saved:
-                await self._store.commit(self._actor_id, [StateChanged(now)])
-                self._saved = now
+            await self._commit(False)
 
     def take_change(self) -> bytes | None:
         """Return the state if it has changed since it was last stored; the caller stores it."""
@@ -210,6 +280,39 @@ class SavedState:
             self._timer.cancel()
         self._timer = True
 
+    async def _commit(self, held: bool) -> None:
+        state = self._saved if held else self._type.dump(self._value)
+        taken = [item for item in self._added if not (held and item[1])]
+        changes = [change for change, _ in taken]
+        if state is not None and state != self._saved:
+            changes.insert(0, StateChanged(state))
+        if not changes:
+            return
+        self._added = [item for item in self._added if held and item[1]]
+        self._writing = taken
+        try:
+            await self._store.commit(self._actor_id, changes)
+        except BaseException:
+            # It may have been written all the same. Writing a change again does no harm; leaving out a state
+            # would, that is the one of before once more.
+            self._added[:0] = self._writing
+            if not held:
+                self._saved = None
+            raise
+        finally:
+            self._writing = []
+        self._saved = state
+        self._tell(taken)
+
+    def _tell(self, taken: Iterable[tuple[Change, bool]]) -> None:
+        for change, _ in taken:
+            self._kept(change)
+
+    def _flush_soon(self) -> None:
+        if not self._flushing and self._timer is not True:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._save_behind)
+
     def _due(self) -> None:
         self._timer = None
         if self.journal is not None:
@@ -217,13 +320,17 @@ class SavedState:
             if self._is_busy():
                 self.touch()
             return
+        self._save_behind()
+
+    def _save_behind(self) -> None:
         task = asyncio.get_running_loop().create_task(self._save_by_itself(), name=f"save {self._actor_id}")
         _saving.add(task)
         task.add_done_callback(_saving.discard)
 
     async def _save_by_itself(self) -> None:
+        self._flushing = False
         try:
-            await self.save()
+            await self.keep()
         except Exception:
             self._log.exception("saving the state failed; it is tried again in %g s", self._interval_s)
             self.touch()

@@ -242,11 +242,11 @@ async def test_an_async_state_change_hook_is_told_once() -> None:
     async with running(WatchedLater) as router:
         await call(router, "watchedLater", "k", "set", 1)
         instance = instance_of(router)
-        await eventually(lambda: not instance._tasks)
+        await eventually(lambda: not instance.tasks)
         assert instance.actor.changes == [1]
         assert instance.state.value.value == 101
         await call(router, "watchedLater", "k", "set", 101)
-        await eventually(lambda: not instance._tasks)
+        await eventually(lambda: not instance.tasks)
         assert instance.actor.changes == [1]
 
 

@@ -401,7 +401,7 @@ async def test_what_changes_while_the_hook_for_changes_runs_is_told_as_well(othe
         watched.telling.release()
         # The hook has ended before what changed the state has: only then is it known to be over.
         left = 1 if other == "action" else 0
-        await eventually(lambda: len(instance_of(router)._tasks) == left)
+        await eventually(lambda: len(instance_of(router).tasks) == left)
         watched.working.set()
         await working
         await eventually(lambda: len(watched.told) == 2)
@@ -412,7 +412,7 @@ async def test_what_changes_while_the_hook_for_changes_runs_is_told_as_well(othe
 async def test_running_actions_are_waited_for_and_then_cancelled() -> None:
     async with running(Mortal, shutdown_timeout_s=0.01) as router:
         waiting = asyncio.ensure_future(call(router, "mortal", "k", "wait"))
-        await eventually(lambda: router.actors and instance_of(router)._tasks)
+        await eventually(lambda: router.actors and instance_of(router).tasks)
     with pytest.raises(OutcomeUnknown, match="cancelled"):
         await waiting
 

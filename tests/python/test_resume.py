@@ -368,7 +368,7 @@ def test_a_client_that_is_cut_at_any_moment_gets_everything_once(
             for n in range(150):
                 actor_of(router).broadcast("said", n)
                 await random.choice(clients).step()
-            await eventually(lambda: not next(iter(router._directory))._tasks)
+            await eventually(lambda: not next(iter(router._directory)).tasks)
             actor_of(router).broadcast("said", 150)
             last = next(iter(router._directory)).stream.head
             for client in clients:

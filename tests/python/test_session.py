@@ -233,7 +233,7 @@ async def test_a_socket_lost_while_hooks_run_leaves_nothing(
             await entered
         Slow.release.set()
         (instance,) = router._directory
-        await eventually(lambda: not router._gateway.tasks and not instance._tasks)  # type: ignore[union-attr]
+        await eventually(lambda: not router._gateway.tasks and not instance.tasks)  # type: ignore[union-attr]
         assert await call(router, "slow", "a", "lines") == seen
         assert router.connections == 0
         assert len(instance.conns) == 0

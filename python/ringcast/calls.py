@@ -1,0 +1,168 @@
+"""The calls of one running actor: an action is found, run and answered.
+
+When it may run is decided by `turns.py` where the actor is durable; what a reply waits for besides that is in
+`schedule.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from .action import ActionSpec
+from .connection import Connection
+from .context import Context
+from .errors import ActionTimeout, OutcomeUnknown, RingcastError, UnknownAction
+from .faults import contained, for_client, from_store, was_cancelled
+from .protocol import Call
+from .schedule import ScheduledAction
+from .seam import Respond
+
+if TYPE_CHECKING:
+    from .instance import ActorInstance
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """Runs the actions of an actor."""
+
+    __slots__ = ("_instance",)
+
+    def __init__(self, instance: ActorInstance) -> None:
+        self._instance = instance
+
+    def call(self, connection: Connection[Any] | None, request: Call, respond: Respond) -> None:
+        """Run an action, in its turn. For `ActorInstance.call`, which says more."""
+        turns = self._instance.turns
+        if turns is None:
+            self.call_in_turn(connection, request, respond)
+        else:
+            turns.run(partial(self._call_if_running, connection, request, respond))
+
+    def _call_if_running(
+        self, connection: Connection[Any] | None, request: Call, respond: Respond
+    ) -> asyncio.Task[Any] | None:
+        if not self._instance.is_running and not self._instance.ends_for_good and connection is not None:
+            # It has not begun: its client asks again, whoever answers then.
+            return None
+        return self.call_in_turn(connection, request, respond)
+
+    def call_in_turn(
+        self,
+        connection: Connection[Any] | None,
+        request: Call,
+        respond: Respond,
+        scheduled: ScheduledAction | None = None,
+    ) -> asyncio.Task[Any] | None:
+        """Run an action as `call`, now. It lasts until the task that comes back is done."""
+        before_response = self._instance.definition.hooks.on_before_action_response
+        outcome: Any = None
+        additions = self._instance.state.additions
+        try:
+            spec = self._instance.definition.actions.get(request.action)
+            if spec is None:
+                raise UnknownAction(f"{self._instance.definition.name} has no action {request.action!r}")
+            self._instance.require_running()
+            arguments = spec.arguments.bind(request.args)
+            context: Context[Any, Any] = Context(self._instance, connection, scheduled)
+            later = spec.is_async or (before_response is not None and before_response.is_async)
+            if not later:
+                outcome = spec.function(self._instance.actor, context, *arguments)
+                # A sync method may hand on a coroutine, as one does under a decorator that knows no async.
+                later = type(outcome) is CoroutineType
+                if before_response is not None and not later:
+                    outcome = before_response.start(
+                        self._instance.actor, context, spec.name, arguments, outcome
+                    )
+        except BaseException as error:
+            fault = for_client(error, self._instance.log, f"action {request.action}")
+            self._instance.settle()
+            if self._instance.state.additions == additions or scheduled is not None:
+                respond(request.id, None, fault)
+                return None
+            return self._instance.start(self._respond_when_kept(request.id, None, fault, respond))
+        if later:
+            return self._instance.start(self._run(spec, context, arguments, outcome, (request.id, respond)))
+        self._instance.settle()
+        if self._instance.state.additions == additions or scheduled is not None:
+            respond(request.id, outcome, None)
+            return None
+        return self._instance.start(self._respond_when_kept(request.id, outcome, None, respond))
+
+    async def _run(
+        self,
+        spec: ActionSpec,
+        context: Context[Any, Any],
+        arguments: list[Any],
+        started: Any,
+        answer: tuple[int, Respond],
+    ) -> None:
+        id, respond = answer
+        additions = self._instance.state.additions
+        if context.scheduled is not None:
+            self._instance.performing.begun()
+        result, fault = await self._outcome(spec, context, arguments, started)
+        self._instance.settle()
+        if self._instance.state.additions == additions or context.scheduled is not None:
+            respond(id, result, fault)
+        else:
+            await self._respond_when_kept(id, result, fault, respond)
+
+    async def _outcome(
+        self, spec: ActionSpec, context: Context[Any, Any], arguments: list[Any], started: Any
+    ) -> tuple[Any, RingcastError | None]:
+        """Run an async action to its end, or what a sync one `started`; return its result or its error."""
+        timeout_s = spec.timeout_s or self._instance.node.config.action_timeout_s
+        result: Any = None
+        fault: RingcastError | None = None
+        self._instance.in_progress += 1
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                work = self._result_of(spec, context, arguments, started)
+                result = await contained(work, f"action {spec.name}")
+        except asyncio.CancelledError as error:
+            if was_cancelled():
+                fault = OutcomeUnknown(f"{spec.name} was cancelled: the actor has stopped")
+            else:
+                fault = for_client(error, self._instance.log, f"action {spec.name}")
+        except TimeoutError as error:
+            if limit.expired():
+                fault = ActionTimeout(f"{spec.name} took longer than {timeout_s:g} s")
+            else:
+                fault = for_client(error, self._instance.log, f"action {spec.name}")
+        except Exception as error:
+            fault = for_client(error, self._instance.log, f"action {spec.name}")
+        finally:
+            self._instance.in_progress -= 1
+        return result, fault
+
+    async def _result_of(
+        self, spec: ActionSpec, context: Context[Any, Any], arguments: list[Any], started: Any
+    ) -> Any:
+        result = spec.function(self._instance.actor, context, *arguments) if started is None else started
+        if type(result) is CoroutineType:
+            result = await result
+        hook = self._instance.definition.hooks.on_before_action_response
+        if hook is not None:
+            result = hook.start(self._instance.actor, context, spec.name, arguments, result)
+            if type(result) is CoroutineType:
+                result = await result
+        return result
+
+    async def _respond_when_kept(
+        self, id: int, result: Any, fault: RingcastError | None, respond: Respond
+    ) -> None:
+        """Respond once the store has what the action has scheduled and cancelled."""
+        try:
+            # With the actor goes what it has scheduled.
+            if not self._instance.ends_for_good:
+                await from_store(self._instance.state.keep())
+        except asyncio.CancelledError:
+            fault = OutcomeUnknown("the actor has stopped before its store had what the action scheduled")
+        except Exception:
+            self._instance.log.exception("what an action has scheduled could not be kept; it is tried again")
+            fault = OutcomeUnknown("the store could not keep what the action has scheduled; it tries again")
+        respond(id, result, fault)

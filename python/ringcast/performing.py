@@ -1,0 +1,102 @@
+"""One actor's scheduled calls as they run: the store forgets each together with what it has changed.
+
+When they run is the work of `timetable.py`, which asks for one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from .errors import InternalError, RingcastError
+from .protocol import Call, Encoding
+from .schedule import ScheduledAction
+from .store import Change, Scheduled, Unscheduled
+from .timetable import Item, Stage
+
+if TYPE_CHECKING:
+    from .instance import ActorInstance
+
+__all__ = ["Performing"]
+
+
+class Performing:
+    """Runs the scheduled calls of an actor.
+
+    While an async one runs, the actor's state may be changed in part. If it were saved then, and the process
+    killed, the action would run a second time upon its own changes. So the state is held until the action has
+    ended, and with it what the action itself schedules and cancels.
+    """
+
+    __slots__ = ("_instance", "_task")
+
+    def __init__(self, instance: ActorInstance) -> None:
+        self._instance = instance
+        # Runs the action, where it is async.
+        self._task: asyncio.Task[Any] | None = None
+
+    async def perform(self, item: Item) -> None:
+        """Run a call. For `ActorInstance.perform`, which says more."""
+        instance = self._instance
+        if instance.state.is_behind:
+            await instance.state.keep()
+        async with instance.turn():
+            if instance.is_running:
+                await self._run(item)
+        if not instance.ends_for_good:
+            try:
+                await instance.state.keep()
+            except Exception:
+                instance.log.exception(
+                    "the store has not kept that %s has run; it is tried again", item.call.action
+                )
+
+    async def _run(self, item: Item) -> None:
+        instance, call = self._instance, item.call
+        try:
+            args = Encoding.JSON.decode(call.args)
+            instance.definition.actions[call.action].arguments.bind(args)
+        except Exception as error:  # validating calls user code
+            item.stage = Stage.ASIDE
+            instance.log.error("the scheduled action %s is kept and not run: %r", call.action, error)
+            return
+        done = asyncio.Event()
+
+        def respond(id: int, value: Any, fault: RingcastError | None) -> None:
+            # In the step in which the action has ended: nothing is committed in between.
+            self._ended(item, fault)
+            done.set()
+
+        item.stage = Stage.RUNNING
+        instance.state.hold()
+        late_s = max(0.0, instance.node.clock.now() - call.due)
+        scheduled = ScheduledAction.of(call, late_s)
+        instance.calls.call_in_turn(None, Call(0, call.action, args), respond, scheduled)
+        await done.wait()
+
+    def begun(self) -> None:
+        """The current task runs the action."""
+        self._task = asyncio.current_task()
+
+    def is_half_done(self, of_scheduled: bool) -> bool:
+        """Tell whether what user code does now belongs to a scheduled action that has not ended.
+
+        `of_scheduled`: whether it goes through the context of one.
+        """
+        return self._instance.state.held and (of_scheduled or asyncio.current_task() is self._task)
+
+    def kept(self, change: Change) -> None:
+        """The store has this change."""
+        if isinstance(change, Scheduled):
+            self._instance.node.timetable.confirm(change.call)
+
+    def _ended(self, item: Item, fault: RingcastError | None) -> None:
+        instance = self._instance
+        self._task = None
+        instance.state.release()
+        instance.node.timetable.remove(item)
+        if not instance.ends_for_good:
+            # Otherwise it goes with the actor: were it committed before, a crash would leave the actor alive.
+            instance.state.add(Unscheduled(item.call.id), with_state=True)
+        if fault is not None and not isinstance(fault, InternalError):  # that one is in the log
+            instance.log.error("the scheduled action %s raised %r", item.call.action, fault)
