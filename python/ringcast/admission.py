@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from .errors import ActionTimeout, CloseCode, ProtocolError, RingcastError
 from .faults import StoreFault, for_client
+from .link import Gateway, Link
 from .protocol import Connect, Connected, Gap, Resume, writable
-from .session import Gateway, Link, Session, refusal
+from .session import Session, refusal
 
 __all__ = ["connect"]
 

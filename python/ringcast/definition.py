@@ -148,9 +148,6 @@ def _require_nothing_hidden(cls: type) -> None:
             continue
         if inherited is None or marker_of(value) is not None:
             continue
-        if name == "durable":
-            # Made to be set; what it is set to is checked elsewhere.
-            continue
         kind = property if isinstance(inherited, property) else FunctionType
         if not isinstance(value, kind):
             raise DefinitionError(f"{cls.__name__}.{name} hides what every actor has as {name!r}: rename it")

@@ -20,9 +20,10 @@ from .drain import SweepWaiter
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
+from .link import Gateway, Link, Peer
 from .parting import Parting
 from .protocol import Call, Connect, Encoding
-from .session import Gateway, Link, Peer, Session
+from .session import Session
 from .store import Store, StoredSession
 from .timetable import Timetable
 

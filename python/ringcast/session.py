@@ -1,44 +1,34 @@
-"""One client on the server: the link, one socket's protocol state, and the session, which outlives it.
+"""The half of a connection that outlives a lost network: its place in the stream, its requests, its answers.
 
 It is the gateway side of the seam (`seam.py`): it knows the stream and the core's sinks, and of the actor
-only its port. How a session begins or is taken up again is in `admission.py`; frames and sockets are in
-`server/`.
+only its port. How a session begins or is taken up again is in `admission.py`; the socket that its client uses
+at the moment is a link (`link.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from .clock import Clock, Timer
-from .config import ServerConfig
+from .clock import Timer
 from .errors import (
     MASKED,
     CloseCode,
     InternalError,
     OutcomeUnknown,
-    ProtocolError,
     ReplyTooLarge,
     RingcastError,
     SubscriptionRefused,
     TooManyCalls,
-    TryAgainLater,
 )
 from .event import check_event_name
-from .faults import contained, raise_interrupt
-from .heartbeat import Beat
-from .intake import Intake
+from .faults import raise_interrupt
+from .link import Gateway, Link, encode_error
 from .protocol import (
     MAX_SUBSCRIPTIONS,
     Call,
-    ClientMessage,
-    Connect,
     Connected,
     Encoding,
     Error,
@@ -46,246 +36,16 @@ from .protocol import (
     Reply,
     Subscribe,
     Unsubscribe,
-    parse_client_message,
-    writable,
 )
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
 
-if TYPE_CHECKING:
-    from ._core import Sink
-
-__all__ = ["Gateway", "Link", "Peer", "Session"]
+__all__ = ["Session"]
 
 _log: Final = logging.getLogger("ringcast.session")
 
 _FAREWELLS: Final = (CloseCode.DISCONNECTED, CloseCode.ACTOR_DESTROYED)
 """What a client that is away when its session ends is told when it comes back."""
-
-_MAX_REASON_BYTES: Final = 123
-"""What a close frame has room for (RFC 6455, section 5.5)."""
-
-
-@dataclass(slots=True)
-class Peer:
-    """Who is at the other end of a socket: header names in lower case."""
-
-    host: str | None = None
-    port: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Gateway:
-    """What the links and sessions of one process share."""
-
-    config: ServerConfig
-    loop: asyncio.AbstractEventLoop
-    clock: Clock
-    find_actor: Callable[[Connect], Awaitable[ActorPort]]
-    admit: Callable[[Gateway, Link, Connect], Coroutine[Any, Any, None]]
-    """Answers a connect message: `admission.connect`."""
-    links: set[Link] = field(default_factory=set)
-    sessions: dict[str, Session] = field(default_factory=dict)
-    """By token."""
-    farewells: dict[str, tuple[CloseCode, str]] = field(default_factory=dict)
-    """By token: the close codes and reasons of sessions that the actor has ended, for one window."""
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    stopping: bool = False
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    """For links, in the order in which their sockets were opened."""
-    intake: Intake = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.intake = Intake(self.config.max_connects_per_s, self.config.session_window_s)
-
-    @property
-    def reconnect_within_s(self) -> float:
-        """Over how many seconds clients are to spread their first tries, if all of them are lost now."""
-        return self.intake.spread_s(len(self.sessions))
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as a task, kept until it is done."""
-        task = self.loop.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-
-class Link:
-    """One socket's protocol state, before and after its connect message.
-
-    Messages are handled in order: what arrives while a connect or an async `can_subscribe` runs waits for it.
-    """
-
-    __slots__ = (
-        "_gateway", "_inline", "_pending", "_pending_bytes", "_unflushed",
-        "connected", "encoding", "lost", "number", "session", "sink",
-    )  # fmt: skip
-
-    def __init__(self, gateway: Gateway, sink: Sink, encoding: Encoding) -> None:
-        self._gateway = gateway
-        self.number = next(gateway.numbers)
-        """A client gives up on one socket before it opens the next: of its own, the highest is the latest."""
-        self.sink = sink
-        self.encoding = encoding
-        self.connected = False
-        """Whether a connect message has been accepted; its hooks may still be running."""
-        self.lost = False
-        """Whether this link is over: the socket is gone, or has been sent its close frame."""
-        self.session: Session | None = None
-        # Messages that wait, while something runs that has to be over first; None when nothing does.
-        self._pending: deque[bytes] | None = None
-        self._pending_bytes = 0
-        # Whether the last message of a read is being handled: what is sent then is flushed at once.
-        self._inline = False
-        self._unflushed = False
-        gateway.links.add(self)
-
-    def on_message(self, payload: bytes, last: bool = True) -> None:
-        """Handle one whole data message; never raises.
-
-        `last` says that no further message waits in this read. Replies of the others are flushed with it, or
-        on the next turn of the loop.
-        """
-        if self.lost or self._gateway.stopping:
-            return
-        self._inline = last
-        try:
-            if self._pending is not None:
-                self._postpone(payload)
-            else:
-                self._handle(parse_client_message(self.encoding, payload))
-        except ProtocolError as error:
-            self.fail(error)
-        except Exception:
-            _log.exception("handling a message failed")
-            self.close(CloseCode.INTERNAL_ERROR)
-        finally:
-            self._inline = False
-
-    def on_lost(self, code: int | None) -> None:
-        """The socket is gone. `code` is what the client's close frame said, None when there was none."""
-        was_lost, self.lost = self.lost, True
-        self._gateway.links.discard(self)
-        session, self.session = self.session, None
-        if session is not None:
-            session.link_lost(self, for_good=code == CloseCode.NORMAL and not was_lost)
-        self.sink.drop()
-
-    def send(self, message: bytes) -> None:
-        """Send a message behind every event that was published for this link's connection so far."""
-        if self._inline:
-            self.sink.send(message, True)
-            return
-        self.sink.send(message, False)
-        if not self._unflushed:
-            self._unflushed = True
-            self._gateway.loop.call_soon(self._flush)
-
-    def beat(self, beat: Beat, ping: bool) -> None:
-        """Tell the client that the server is there, and how far it has come; `ping` asks for an answer.
-
-        A client that does not read has no use for a heartbeat behind what waits for it already: there is
-        never more than one of them.
-        """
-        if self.lost:
-            return
-        session = self.session
-        # Of one that has ended the stream may have let go: nothing holds a message behind its events then.
-        if session is not None and not session.ended and not self.sink.queued_bytes:
-            # With a ping, which is written at once, both go out in one system call.
-            self.sink.send(beat.message(session.actor.stream, self.encoding), not ping)
-        if ping:
-            self.sink.ping()
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame behind everything else; nothing is handled after it. Idempotent."""
-        if not self.lost:
-            self.lost = True
-            self.sink.close(code, _fitting(reason))
-
-    def fail(self, error: ProtocolError) -> None:
-        """The client broke the protocol."""
-        _log.info("closing with %d: %s", error.close_code, error.message)
-        self.send(encode_error(self.encoding, None, error))
-        self.close(error.close_code, error.message)
-
-    def refuse(self, error: RingcastError, code: CloseCode = CloseCode.CONNECT_REFUSED) -> None:
-        """The connection is refused, for good unless `code` says otherwise: the client is told why."""
-        self.send(encode_error(self.encoding, None, error))
-        self.close(code, str(error.code))
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether so much waits that no more should be read: far below the limits, which are a last resort.
-
-        What one read brings, and what came in the same one, still has to fit.
-        """
-        config = self._gateway.config
-        return self._pending is not None and (
-            len(self._pending) * 8 >= config.max_pending_messages
-            or self._pending_bytes * 4 >= config.max_pending_bytes
-        )
-
-    def hold_for(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` before any further message is handled."""
-        self._pending = deque()
-        self._gateway.start(self._then_pending(work))
-
-    def _flush(self) -> None:
-        self._unflushed = False
-        self.sink.flush()
-
-    def _handle(self, message: ClientMessage) -> None:
-        session = self.session
-        if session is not None:
-            if isinstance(message, Connect):
-                raise ProtocolError("connect was sent already")
-            work = session.handle(message)
-            if work is not None:
-                self.hold_for(work)
-        elif isinstance(message, Connect):
-            # Before anything is looked up or made for it: refusing has to be cheap.
-            retry_after_ms = self._gateway.intake.admit(self._gateway.loop.time())
-            if retry_after_ms is not None:
-                metadata = {"retry_after_ms": retry_after_ms}
-                busy = TryAgainLater("too many clients connect at the same time", metadata=metadata)
-                self.refuse(busy, CloseCode.TRY_AGAIN_LATER)
-                return
-            self.connected = True
-            self.hold_for(self._gateway.admit(self._gateway, self, message))
-        else:
-            raise ProtocolError("the first message is connect", close_code=CloseCode.CONNECT_EXPECTED)
-
-    def _postpone(self, payload: bytes) -> None:
-        assert self._pending is not None
-        config = self._gateway.config
-        self._pending_bytes += len(payload)
-        if (
-            len(self._pending) >= config.max_pending_messages
-            or self._pending_bytes > config.max_pending_bytes
-        ):
-            raise ProtocolError("too many messages wait for the connect message or a subscription")
-        self._pending.append(payload)
-
-    async def _then_pending(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await contained(work, "connecting")
-        except Exception:
-            _log.exception("admitting a client failed")
-        finally:
-            # Also when the task was cancelled: no socket may be left without an answer.
-            if self.session is None:
-                self.close(CloseCode.INTERNAL_ERROR)
-        waiting, self._pending = self._pending or deque(), None
-        self._pending_bytes = 0
-        while waiting:
-            if self._pending is not None:
-                # A message among them made the rest wait again: they go before what came meanwhile.
-                for payload in waiting:
-                    self._postpone(payload)
-                return
-            self.on_message(waiting.popleft(), last=not waiting)
 
 
 class Session:
@@ -424,16 +184,14 @@ class Session:
 
     def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
-        if self._record is None:
-            config = self.gateway.config
-            self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
+        record = self._have_record()
         if isinstance(request, Received):
-            self._record.acknowledge(request.ids)
+            record.acknowledge(request.ids)
             return None
-        standing = self._record.begin(request.id)
+        standing = record.begin(request.id)
         if standing is Standing.NEW:
             if isinstance(request, Call):
-                refusal = self._too_many(self._record)
+                refusal = self._too_many(record)
                 if refusal is not None:
                     self.respond(request.id, None, refusal)
                     return None
@@ -461,8 +219,13 @@ class Session:
 
     def keep_answers(self, ids: tuple[int, ...]) -> None:
         """Of the answers so far, keep those to `ids`: its client has the others."""
-        if self._record is not None:
-            self._record.keep_only(ids)
+        self._have_record().keep_only(ids)
+
+    def _have_record(self) -> RequestRecord:
+        if self._record is None:
+            config = self.gateway.config
+            self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
+        return self._record
 
     def respond(self, id: int, value: Any, error: RingcastError | None) -> None:
         """Send a reply to whoever is attached, and keep it for a client that asks again."""
@@ -561,12 +324,3 @@ def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
         raise_interrupt(error)
         _log.exception("the result of a request cannot be written as %s", encoding.name)
         return encoding.encode(Error(id, InternalError(MASKED).to_wire()).to_wire())
-
-
-def encode_error(encoding: Encoding, id: int | None, error: RingcastError) -> bytes:
-    """Return an error message; never raises."""
-    return encoding.encode(Error(id, writable(encoding, error)).to_wire())
-
-
-def _fitting(reason: str) -> str:
-    return reason.encode("utf-8", "replace")[:_MAX_REASON_BYTES].decode("utf-8", "ignore")
