@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from .protocol import Encoding
 from .seam import GatewayStream
 from .store import StoredSession, StoredStream
 
 __all__ = ["base_of", "replay"]
+
+_UNREAD: Final = {encoding: encoding.encode([]) for encoding in Encoding}
+"""What stands for an event in an encoding that nobody used when it was emitted: it is for nobody who reads
+that one, but the stream, where all connections are open from the base on, asks for it."""
 
 
 def base_of(kept: StoredStream) -> int:
@@ -32,13 +37,14 @@ def replay(kept: StoredStream, stream: GatewayStream) -> dict[str, int]:
         while position < len(changes) and changes[position][0] < event.offset:
             changes[position][1]()
             position += 1
-        stream.publish(
+        offset = stream.publish(
             event.name,
-            event.json,
-            event.msgpack,
+            event.json or _UNREAD[Encoding.JSON],
+            event.msgpack or _UNREAD[Encoding.MSGPACK],
             only=None if event.only is None else _open(event.only, numbers),
             exclude=_open(event.exclude, numbers),
         )
+        assert offset == event.offset
     for _, change in changes[position:]:
         change()
     return numbers

@@ -150,6 +150,10 @@ impl Batch {
             return (share, position);
         }
         let first = position.max(self.from) + 1;
+        if first > limit {
+            // What lies between was let go, and was for others: the batch begins behind the limit.
+            return (share, limit);
+        }
         if let Some(names) = &self.plain
             && subscriptions.covers_all(names, first, limit)
         {

@@ -41,6 +41,16 @@ fn a_share_is_the_events_that_it_may_see_in_runs_that_do_not_touch() {
     );
     assert!(batch.share(Encoding::Msgpack, id, &own, 0, 5).0.is_empty(), "a lane that nobody uses");
     assert_eq!(batch.targets(), None);
+    let later = ring.batch(1, 1);
+    assert_eq!(
+        (
+            later.to(),
+            batch.share(Encoding::Json, id, &own, 0, 1).1,
+            later.share(Encoding::Json, id, &own, 0, 1)
+        ),
+        (2, 1, (Default::default(), 1)),
+        "a limit before the batch: what was there is gone, and was for others"
+    );
     assert_eq!(ring.batch(0, 1).to(), 1, "at least one event");
 }
 
