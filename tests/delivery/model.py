@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from .hall import Order
 
 __all__ = ["Answer", "Conn", "Missed", "Model", "Sent"]
+
+LAST_RESORT: Final = 4
+"""So many times the bound of a record, answers are forgotten that have not arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,16 @@ class Answer:
 
 @dataclass(slots=True)
 class Requests:
-    """What is remembered of one connection's requests: the newest `kept` answers."""
+    """What is remembered of one connection's requests: so many of the newest answers.
+
+    Of a client that says which answers have arrived, only those are forgotten: until there are far too many.
+    """
 
     kept: int
     newest: int = 0
     running: set[int] = field(default_factory=set)
     answered: list[tuple[int, Answer]] = field(default_factory=list)
+    acknowledges: bool = False
 
     def is_new(self, id: int) -> bool:
         """Tell whether the request has never been here; it has now."""
@@ -42,16 +49,32 @@ class Requests:
         self.running.add(id)
         return True
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a new call is refused."""
+        return self.acknowledges and len(self.answered) >= self.kept
+
     def end(self, id: int, answer: Answer) -> Answer:
         self.running.remove(id)
         self.answered.append((id, answer))
+        most = self.kept * (LAST_RESORT if self.acknowledges else 1)
+        self.answered = self.answered[-most:]
         return answer
 
     def repeat(self, id: int, head: int) -> Answer | None:
         """Return the answer to a request that is sent again; None while it runs."""
         if id in self.running:
             return None
-        return dict(self.answered[-self.kept :]).get(id, Answer(code="outcome_unknown", after=head))
+        return dict(self.answered).get(id, Answer(code="outcome_unknown", after=head))
+
+    def arrived(self, ids: Iterable[int]) -> None:
+        """The client has these answers."""
+        self.acknowledges = True
+        self.answered = [(id, answer) for id, answer in self.answered if id not in ids]
+
+    def wanted(self, ids: Iterable[int]) -> None:
+        """The client wants these answers and no others."""
+        self.arrived([id for id, _ in self.answered if id not in ids])
 
 
 @dataclass(eq=False, slots=True)
@@ -62,8 +85,8 @@ class Conn:
     names: set[str]
     requests: Requests
     level: int = 0
-    deadline: float | None = None
-    """When it ends for want of a client; None while there is one."""
+    farewell_until: float = 0
+    """Until when its client is told that the actor has ended it, if it comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +125,8 @@ class Model:
         """Everybody to whom events can be sent."""
         self.joined: list[Conn] = []
         """Those whom the actor sees, in the order of joining."""
+        self.away: dict[Conn, float] = {}
+        """When those whose client is gone end for want of it, in the order in which the clients went."""
         self.runs = 0
         """How many actions have run to their end."""
         self.now = 0.0
@@ -174,20 +199,26 @@ class Model:
     def leave(self, conn: Conn) -> None:
         """The session has ended."""
         self.open.remove(conn)
+        self.away.pop(conn, None)
         if conn in self.joined:
             self.joined.remove(conn)
             self.broadcast("left", [conn.who])
 
+    def send_away(self, conn: Conn) -> None:
+        """The actor ends the session for good."""
+        self.leave(conn)
+        conn.farewell_until = self.now + self._window_s
+
     def wait_for(self, conn: Conn) -> None:
         """The client is gone and may come back."""
         if conn in self.open:
-            conn.deadline = self.now + self._window_s
+            self.away[conn] = self.now + self._window_s
 
     def advance(self, seconds: float) -> None:
         """Let time pass; who has waited too long leaves, in the order of time."""
         self.now += seconds
-        late = [conn for conn in self.open if conn.deadline is not None and conn.deadline <= self.now]
-        for conn in sorted(late, key=lambda conn: conn.deadline or 0):
+        late = [conn for conn, deadline in self.away.items() if deadline <= self.now]
+        for conn in sorted(late, key=lambda conn: self.away[conn]):
             self.leave(conn)
 
     # --- what a client is to get --------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Final
 import hypothesis
 from hypothesis.stateful import run_state_machine_as_test
 
-from . import chaos
+from . import chaos, crash
 from .machine import History
 from .profiles import SOAK
 from .verdict import Verdict
@@ -26,8 +26,10 @@ from .verdict import Verdict
 __all__ = ["main"]
 
 DESCRIPTORS: Final = 8192
+SHARES: Final = {"model": 1, "chaos": 2, "crash": 1}
+"""Into how many parts what is left of the time is divided, one of which a proof takes."""
 LEAST_S: Final = 5.0
-"""What the chaos test gets even when the time is up: it has to have begun to mean anything."""
+"""What the others than the model get even when the time is up: to mean anything, they have to have begun."""
 
 
 def model(seed: int, _left_s: float) -> Verdict:
@@ -52,7 +54,16 @@ def chaotic(seed: int, left_s: float) -> Verdict:
     return chaos.run(chaos.Chaos(seed, clients=300, events=30_000, actions=100, time_s=time_s))
 
 
-FORMS: Final[dict[str, Callable[[int, float], Verdict]]] = {"model": model, "chaos": chaotic}
+def deadly(seed: int, left_s: float) -> Verdict:
+    """Kill a server with durable actors again and again."""
+    return crash.run(crash.Crash(seed, clients=20, kills=40, time_s=max(LEAST_S, left_s)))
+
+
+FORMS: Final[dict[str, Callable[[int, float], Verdict]]] = {
+    "model": model,
+    "chaos": chaotic,
+    "crash": deadly,
+}
 
 
 def main() -> int:
@@ -70,7 +81,8 @@ def main() -> int:
     while total.ok and (rounds == 0 or time.monotonic() - begun < options.duration):
         for name, form in FORMS.items():
             if options.only in (None, name) and total.ok:
-                verdict = form(seed + rounds, options.duration - (time.monotonic() - begun))
+                left_s = options.duration - (time.monotonic() - begun)
+                verdict = form(seed + rounds, left_s / SHARES[name])
                 total.add(verdict)
                 report(f"{time.monotonic() - begun:6.0f} s, seed {seed + rounds}, {name} {verdict.line()}")
         rounds += 1

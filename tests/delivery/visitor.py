@@ -8,7 +8,17 @@ from typing import Any
 from linked import eventually
 
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Connect, Connected, Encoding, Gap, Resume, Subscribe, Unsubscribe
+from ringcast.protocol import (
+    Call,
+    Connect,
+    Connected,
+    Encoding,
+    Gap,
+    Received,
+    Resume,
+    Subscribe,
+    Unsubscribe,
+)
 
 from .hall import Order
 from .model import Answer
@@ -21,8 +31,17 @@ __all__ = ["Visitor"]
 class Visitor(Reader):
     """A client, and what it knows."""
 
-    def __init__(self, world: World, encoding: Encoding, names: Iterable[str] = (), *, tight: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        encoding: Encoding,
+        names: Iterable[str] = (),
+        *,
+        tight: bool = False,
+        acknowledges: bool = False,
+    ) -> None:
         super().__init__(world, tight=tight)
+        self.acknowledges = acknowledges
         world.counts["clients"] += 1
         self.encoding = encoding
         self.wanted = set(names)
@@ -42,7 +61,8 @@ class Visitor(Reader):
         opened = GuestSocket(self.world.router, self.encoding, tight=self.tight)
         resume = None
         if self.known is not None:
-            resume = Resume(self.known.session, self.known.epoch, self.seen)
+            wanted = tuple(call.id for call in self.unanswered) if self.acknowledges else None
+            resume = Resume(self.known.session, self.known.epoch, self.seen, wanted)
         params = {"who": self._who, "level": level, "knocks": knocks}
         names = tuple(sorted(self.wanted))
         opened.send(Connect("sized", ("a",), params=params, subscriptions=names, resume=resume), *behind)
@@ -54,6 +74,9 @@ class Visitor(Reader):
         if other_encoding:
             self.encoding = next(each for each in Encoding if each is not self.encoding)
         opened = self._open_socket(level=level)
+        if self.conn is not None and self.model.now < self.conn.farewell_until:
+            await self._be_sent_away(opened, before)
+            return
         answer = await opened.receive(Connected)
         self.forget_due()
         if self.is_open and not other_encoding:
@@ -65,6 +88,14 @@ class Visitor(Reader):
             before.lose()
         for call in list(self.unanswered):
             await self._deliver(call)
+
+    async def _be_sent_away(self, opened: GuestSocket, before: GuestSocket | None) -> None:
+        """Come back to a session that the actor has ended, and be told so."""
+        assert await opened.closed() == (CloseCode.DISCONNECTED, "enough")
+        for each in filter(None, (opened, before)):
+            each.lose()
+        self.forget_due()
+        self.place, self.socket = Place.GONE, None
 
     async def arrive_in_a_hurry(self, level: int, name: str, order: Order) -> None:
         """Connect for the first time, and ask for more before there is an answer."""
@@ -95,8 +126,8 @@ class Visitor(Reader):
         self.world.hall.go_on(self.conn.who, "knock")
         if self.place is Place.KNOCKING:
             answer = await self.socket.receive(Connected)
-            self._check_new(answer, self._entered_at, None)
             self.model.join(self.conn)
+            self._check_new(answer, self._entered_at, None)
             self._settle_in(self.socket, answer)
         else:
             head = self.model.head
@@ -112,16 +143,12 @@ class Visitor(Reader):
 
     async def die_at_the_door(self) -> None:
         """Send a connect message to resume, and lose the network before the answer."""
-        assert self.is_open and self.conn is not None
         gateway = self.world.router._gateway
         assert gateway is not None
         before = set(gateway.tasks)
+        # Nobody is there any more when it is handled: it changes nothing.
         self._open_socket().lose()
         await eventually(lambda: gateway.tasks <= before)
-        # It has been handled all the same: new names hold from now on, and the window begins again.
-        self.conn.names |= self.wanted
-        if self.place is Place.AWAY:
-            self.model.wait_for(self.conn)
 
     def fall_silent(self) -> None:
         """Lose the network without anybody noticing: nothing arrives any more, either way."""
@@ -146,20 +173,32 @@ class Visitor(Reader):
             self.model.leave(self.conn)
         self.conn = self.model.enter(self._who, self.wanted)
         self.conn.level = self._level
-        self._check_new(answer, self.model.head, reason)
+        entered_at = self.model.head
+        self.model.join(self.conn)
+        self._check_new(answer, entered_at, reason)
         self.last_id = 0
         self.unanswered.clear()
-        self.model.join(self.conn)
+        self.arrived.clear()
 
     def _check_new(self, answer: Connected, offset: int, reason: str | None) -> None:
-        gap = None if reason is None else Gap(reason)
+        """A new session, entered at an offset: `on_connect` may have taken longer than the ring remembers."""
+        assert self.conn is not None
+        gap = None
+        lost = self.model.missed(self.conn, offset).lost
+        if lost is not None:
+            gap, offset = Gap("ring_overflow", *lost), lost[1]
+        if reason is not None:
+            gap = Gap(reason)
         assert (answer.offset, answer.replayed, answer.gap) == (offset, None, gap), answer
         assert self.known is None or answer.session != self.known.session
 
     def _check_resumed(self, answer: Connected) -> None:
         assert self.conn is not None and self.known is not None
         self.conn.names = set(self.wanted)
-        self.conn.deadline = None
+        self.model.away.pop(self.conn, None)
+        if self.acknowledges:
+            self.conn.requests.wanted([call.id for call in self.unanswered])
+            self.arrived.clear()
         missed = self.model.missed(self.conn, self.seen)
         offset, gap = self.seen, None
         if missed.lost is not None:
@@ -174,7 +213,6 @@ class Visitor(Reader):
     def _settle_in(self, opened: GuestSocket, answer: Connected) -> None:
         assert self.conn is not None
         self.place, self.socket, self.known, self.seen = Place.HERE, opened, answer, answer.offset
-        self.late = self.model.missed(self.conn, self.seen).lost is not None
         self.even_at = self.model.first
         self.world.answer_to[self.conn] = self._now_due
 
@@ -204,6 +242,14 @@ class Visitor(Reader):
         assert conn.requests.is_new(request.id)
         self._now_due(request.id, self.world.ran(conn, request.id))
 
+    def acknowledge(self) -> None:
+        """Tell which answers have arrived."""
+        assert self.socket is not None and self.conn is not None and self.acknowledges
+        self.socket.send_raw(self.encoding.encode(Received(self.arrived).to_wire()))
+        if self.is_open:
+            self.conn.requests.arrived(self.arrived)
+        self.arrived.clear()
+
     async def call(self, action: str, *args: Any) -> None:
         """Call an action, or find it lost on the way and send it again later."""
         self.last_id += 1
@@ -228,6 +274,9 @@ class Visitor(Reader):
             answer = conn.requests.repeat(call.id, self.model.head)
             if answer is not None:
                 self._now_due(call.id, answer)
+            return
+        if conn.requests.is_full:
+            self._now_due(call.id, self.world.ran(conn, call.id, code="too_many_calls"))
             return
         what = call.args[0]
         match call.action:

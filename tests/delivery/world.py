@@ -169,7 +169,7 @@ class World:
         assert found is not None
         found.disconnect("enough")
         await asyncio.sleep(0)
-        self.model.leave(conn)
+        self.model.send_away(conn)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

@@ -1,0 +1,230 @@
+"""The crash test: a server with a durable actor is killed at random moments, and started again.
+
+What was told to anybody has to be true afterwards: every line of the ledger reaches every client once and in
+order, and what an answered call has done is in the state once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import signal
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import uvloop
+
+import programs
+from ringcast import Client
+from ringcast.client import ClientConfig
+from ringcast.errors import RingcastError
+from ringcast.protocol import Gap
+
+from .ledger import digest
+from .proxy import ChaosProxy
+from .verdict import Sequence, Verdict
+
+__all__ = ["Crash", "run"]
+
+HERE = Path(__file__).parent
+WINDOW_S = 600
+"""Longer than all of it: no session may end because a busy machine was slow to start a server."""
+LONGEST_LIFE_S = 0.6
+WRITES_AT_ONCE = 2
+IMPATIENT = ClientConfig(
+    reconnect_first_s=0.02,
+    reconnect_base_s=0.02,
+    reconnect_max_s=0.2,
+    connect_timeout_s=5,
+    ping_idle_s=1,
+    ping_reply_s=1,
+)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """How much of it."""
+
+    seed: int
+    clients: int
+    """Every other one has a harmful network as well."""
+    kills: int
+    time_s: float = math.inf
+    """After which no further kill is made."""
+    stuck_after_s: float = 60
+    """When the last server runs, everything has to be over in so much time."""
+
+
+class MortalServer:
+    """A server on a port of its own, that is killed and started again with what the store has."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address: tuple[str, int] = free.getsockname()
+        self._program: programs.Program | None = None
+        self._is_ready = False
+
+    def start(self) -> None:
+        """Start it, and do not wait."""
+        options = ("--port", str(self.address[1]), "--store", str(self._store), "--log-level", "warning")
+        self._program = programs.start(
+            programs.RINGCAST,
+            "serve",
+            "ledger:registry",
+            *options,
+            "--session-window",
+            str(WINDOW_S),
+            cwd=HERE,
+        )
+
+    async def ready(self) -> None:
+        """Wait until it serves."""
+        assert self._program is not None
+        if not self._is_ready:
+            await asyncio.to_thread(self._program.err.until, "serving ")
+            self._is_ready = True
+
+    async def end(self, number: signal.Signals) -> None:
+        """Kill it, or ask it to stop; whatever it did until then, it had nothing to complain about."""
+        assert self._program is not None
+        program, self._program, self._is_ready = self._program, None, False
+        ended = await asyncio.to_thread(program.finish, number)
+        assert ended.code == (-number if number is signal.SIGKILL else 0), ended
+        assert not [line for line in ended.err if "ERROR" in line or "Traceback" in line], ended.err
+
+
+class Writer:
+    """A real client, which writes lines and reads those of all."""
+
+    def __init__(self, client: Client, name: str, verdict: Verdict) -> None:
+        self.name = name
+        self.answered: dict[int, int] = {}
+        """Which line each of its calls became."""
+        self.lines: dict[int, tuple[str, int]] = {}
+        """Who wrote each line, and which of his it is."""
+        self._verdict = verdict
+        self._made = 0
+        self._written, self._receipts = Sequence(verdict), Sequence(verdict)
+        self._connection = client.ledger.get_or_create(["a"]).connect(name)
+        self._connection.on("written", self._take_line)
+        self._connection.on("receipt", lambda number, _line: self._receipts.take(number))
+        self._connection.on("gap", self._take_gap)
+        self._connection.on("error", lambda error: self._problem(f"an error: {error!r}"))
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self._connection.status}, {len(self.answered)} calls answered"
+
+    async def ready(self) -> None:
+        await self._connection.ready()
+
+    async def write(self, enough: asyncio.Event, random: Random) -> None:
+        """Write line after line."""
+        while not enough.is_set():
+            self._made += 1
+            number = self._made
+            action = "write_slowly" if random.random() < 0.2 else "write"
+            line = await self._connection.call(action, number)
+            self.answered[number] = line
+            if self.lines.get(line) != (self.name, number):
+                self._problem(f"line {line} is {self.lines.get(line)}, but was answered to {number}")
+
+    async def check(self) -> None:
+        """Compare what was heard with what the server has."""
+        book, receipts = await self._connection.read()
+        self._written.end(book["lines"])
+        self._receipts.end(receipts)
+        self._verdict.duplicated += self._connection.duplicates
+        if receipts != self._made or book["by_writer"].get(self.name, 0) != self._made:
+            self._problem(f"{self._made} calls are {book['by_writer'].get(self.name, 0)} lines")
+        told = ""
+        for line in sorted(self.lines):
+            told = digest(told, *self.lines[line])
+        if told != book["digest"]:
+            self._problem("the lines that it was told are not those of the book")
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def _take_line(self, line: int, writer: str, number: int) -> None:
+        self._written.take(line)
+        self.lines[line] = (writer, number)
+
+    def _take_gap(self, gap: Gap) -> None:
+        self._verdict.gaps += 1
+        self._problem(f"was told of {gap}")
+
+    def _problem(self, what: str) -> None:
+        self._verdict.problems.append(f"{self.name}: {what}")
+
+
+def run(crash: Crash) -> Verdict:
+    """Let the clients write while the server dies again and again; tell what went wrong."""
+    verdict = Verdict(clients=crash.clients)
+    logging.getLogger("ringcast.client").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as place:
+        uvloop.run(_against(MortalServer(Path(place) / "ledger.db"), crash, verdict))
+    return verdict
+
+
+async def _against(server: MortalServer, crash: Crash, verdict: Verdict) -> None:
+    server.start()
+    await server.ready()
+    host, port = server.address
+    async with (
+        ChaosProxy(host, port, crash.seed) as proxy,
+        Client(f"http://{host}:{port}", encoding="json", config=IMPATIENT) as json,
+        Client(proxy.url, encoding="msgpack", config=IMPATIENT) as msgpack,
+    ):
+        writers = [
+            Writer((json, msgpack)[number % 2], f"writer {number}", verdict)
+            for number in range(crash.clients)
+        ]
+        try:
+            await asyncio.gather(*(writer.ready() for writer in writers))
+            await _write_and_kill(server, writers, crash, verdict)
+            proxy.calm()
+            async with asyncio.timeout(crash.stuck_after_s):
+                await asyncio.gather(*(writer.check() for writer in writers))
+        except* TimeoutError:
+            verdict.problems += [f"not over in time: {writer}" for writer in writers]
+        except* (RingcastError, AssertionError) as failed:
+            verdict.problems.append(f"failed: {failed.exceptions!r}")
+        verdict.cuts = proxy.cuts
+    await server.end(signal.SIGTERM)
+    _check_answers(writers, verdict)
+
+
+def _check_answers(writers: list[Writer], verdict: Verdict) -> None:
+    answered = [line for writer in writers for line in writer.answered.values()]
+    verdict.actions, verdict.events = len(answered), 2 * len(answered)
+    if sorted(answered) != list(range(1, len(answered) + 1)):
+        verdict.problems.append("two calls were answered with the same line, or one with none")
+
+
+async def _write_and_kill(
+    server: MortalServer, writers: list[Writer], crash: Crash, verdict: Verdict
+) -> None:
+    enough = asyncio.Event()
+    random = Random(crash.seed)
+    end = time.monotonic() + crash.time_s
+    async with asyncio.TaskGroup() as tasks:
+        for writer in writers:
+            for _ in range(WRITES_AT_ONCE):
+                tasks.create_task(writer.write(enough, random))
+        while verdict.kills < crash.kills and time.monotonic() < end:
+            await asyncio.sleep(random.uniform(0, LONGEST_LIFE_S))
+            await server.end(signal.SIGKILL)
+            verdict.kills += 1
+            server.start()
+            # Every fifth dies while it starts.
+            if random.random() > 0.2:
+                await server.ready()
+        await server.ready()
+        enough.set()
