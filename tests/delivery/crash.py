@@ -103,25 +103,30 @@ class MortalServer:
 class Writer:
     """A real client, which writes lines and reads those of all."""
 
-    def __init__(self, client: Client, name: str, verdict: Verdict) -> None:
+    def __init__(self, client: Client, name: str, verdict: Verdict, *, late: bool) -> None:
         self.name = name
+        self.late = late
+        """Whether it joins when there are lines already."""
         self.answered: dict[int, int] = {}
         """Which line each of its calls became."""
         self.lines: dict[int, tuple[str, int]] = {}
         """Who wrote each line, and which of his it is."""
         self._verdict = verdict
         self._made = 0
-        self._written, self._receipts = Sequence(verdict), Sequence(verdict)
-        self._connection = client.ledger.get_or_create(["a"]).connect(name)
+        self._written: Sequence | None = None if late else Sequence(verdict)
+        self._receipts = Sequence(verdict)
+        self._client = client
+
+    def __str__(self) -> str:
+        return f"{self.name}: {len(self.lines)} lines told, {len(self.answered)} calls answered"
+
+    async def join(self) -> None:
+        """Connect; those who are not late do so before there is a line."""
+        self._connection = self._client.ledger.get_or_create(["a"]).connect(self.name)
         self._connection.on("written", self._take_line)
         self._connection.on("receipt", lambda number, _line: self._receipts.take(number))
         self._connection.on("gap", self._take_gap)
         self._connection.on("error", lambda error: self._problem(f"an error: {error!r}"))
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self._connection.status}, {len(self.answered)} calls answered"
-
-    async def ready(self) -> None:
         await self._connection.ready()
 
     async def write(self, enough: asyncio.Event, random: Random) -> None:
@@ -135,24 +140,26 @@ class Writer:
             if self.lines.get(line) != (self.name, number):
                 self._problem(f"line {line} is {self.lines.get(line)}, but was answered to {number}")
 
-    async def check(self) -> None:
-        """Compare what was heard with what the server has."""
+    async def check(self, told: dict[int, tuple[str, int]]) -> None:
+        """Compare what was heard with what the server has, and with what another client was told."""
         book, receipts = await self._connection.read()
-        self._written.end(book["lines"])
+        if self._written is not None:
+            self._written.end(book["lines"])
         self._receipts.end(receipts)
         self._verdict.duplicated += self._connection.duplicates
         if receipts != self._made or book["by_writer"].get(self.name, 0) != self._made:
             self._problem(f"{self._made} calls are {book['by_writer'].get(self.name, 0)} lines")
-        told = ""
-        for line in sorted(self.lines):
-            told = digest(told, *self.lines[line])
-        if told != book["digest"]:
+        if any(told.get(line) != this for line, this in self.lines.items()):
+            self._problem("the lines that it was told are not those of others")
+        if not self.late and digest_of(self.lines) != book["digest"]:
             self._problem("the lines that it was told are not those of the book")
 
     async def close(self) -> None:
         await self._connection.close()
 
     def _take_line(self, line: int, writer: str, number: int) -> None:
+        if self._written is None:
+            self._written = Sequence(self._verdict, first=line)
         self._written.take(line)
         self.lines[line] = (writer, number)
 
@@ -162,6 +169,14 @@ class Writer:
 
     def _problem(self, what: str) -> None:
         self._verdict.problems.append(f"{self.name}: {what}")
+
+
+def digest_of(lines: dict[int, tuple[str, int]]) -> str:
+    """Return the digest of lines in their order, as the ledger makes it."""
+    told = ""
+    for line in sorted(lines):
+        told = digest(told, *lines[line])
+    return told
 
 
 def run(crash: Crash) -> Verdict:
@@ -183,15 +198,14 @@ async def _against(server: MortalServer, crash: Crash, verdict: Verdict) -> None
         Client(proxy.url, encoding="msgpack", config=IMPATIENT) as msgpack,
     ):
         writers = [
-            Writer((json, msgpack)[number % 2], f"writer {number}", verdict)
+            Writer((json, msgpack)[number % 2], f"writer {number}", verdict, late=number % 2 == 1)
             for number in range(crash.clients)
         ]
         try:
-            await asyncio.gather(*(writer.ready() for writer in writers))
             await _write_and_kill(server, writers, crash, verdict)
             proxy.calm()
             async with asyncio.timeout(crash.stuck_after_s):
-                await asyncio.gather(*(writer.check() for writer in writers))
+                await asyncio.gather(*(writer.check(writers[0].lines) for writer in writers))
         except* TimeoutError:
             verdict.problems += [f"not over in time: {writer}" for writer in writers]
         except* (RingcastError, AssertionError) as failed:
@@ -214,10 +228,17 @@ async def _write_and_kill(
     enough = asyncio.Event()
     random = Random(crash.seed)
     end = time.monotonic() + crash.time_s
+    await asyncio.gather(*(writer.join() for writer in writers if not writer.late))
     async with asyncio.TaskGroup() as tasks:
-        for writer in writers:
+
+        async def begin(writer: Writer) -> None:
+            if writer.late:
+                await writer.join()
             for _ in range(WRITES_AT_ONCE):
                 tasks.create_task(writer.write(enough, random))
+
+        for writer in writers:
+            tasks.create_task(begin(writer))
         while verdict.kills < crash.kills and time.monotonic() < end:
             await asyncio.sleep(random.uniform(0, LONGEST_LIFE_S))
             await server.end(signal.SIGKILL)

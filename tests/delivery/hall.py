@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from ringcast import Actor, Connection, Context, UserError, action
 
-__all__ = ["HOWS", "Guest", "Hall", "How", "Order", "emit"]
+__all__ = ["HOWS", "Count", "Guest", "Hall", "How", "Order", "emit"]
 
 How = Literal[
     "broadcast",
@@ -75,22 +75,28 @@ def emit(hall: Hall, order: Order, caller: Connection[Guest] | None) -> None:
             conns.exclude(*[c for c in conns if c.state.who == order.who]).send(name, *args)
 
 
-class Hall(Actor[None, Guest]):
+@dataclass
+class Count:
+    """How many actions have run."""
+
+    runs: int = 0
+
+
+class Hall(Actor[Count, Guest]):
     """Sends what it is told to, and counts the actions that ran."""
 
     def __init__(self) -> None:
-        self.runs = 0
         self.waiting: dict[tuple[int, str], asyncio.Event] = {}
         """What waits to be let go on: guests who knock, and actions that have begun."""
 
-    async def on_connect(self, c: Context[None, Guest]) -> None:
+    async def on_connect(self, c: Context[Count, Guest]) -> None:
         guest = c.conn.state
         if guest.knocks:
             await self._wait(guest.who, "knock")
         c.broadcast("joined", guest.who)
         c.conn.send("welcome", guest.who)
 
-    def on_disconnect(self, c: Context[None, Guest]) -> None:
+    def on_disconnect(self, c: Context[Count, Guest]) -> None:
         c.broadcast("left", c.conn.state.who)
 
     def go_on(self, who: int, what: str) -> None:
@@ -101,27 +107,31 @@ class Hall(Actor[None, Guest]):
         await event.wait()
 
     @action
-    def publish(self, c: Context[None, Guest], order: Order) -> int:
-        emit(self, order, c.conn)
-        self.runs += 1
-        return self.runs
+    def wake(self, c: Context[Count, Guest]) -> None:
+        """Run, if it did not."""
 
     @action
-    def publish_and_fail(self, c: Context[None, Guest], order: Order) -> None:
+    def publish(self, c: Context[Count, Guest], order: Order) -> int:
         emit(self, order, c.conn)
-        self.runs += 1
-        raise UserError("as it was told to", code=f"failed_{self.runs}")
+        c.state.runs += 1
+        return c.state.runs
 
     @action
-    async def publish_twice(self, c: Context[None, Guest], now: Order, later: Order) -> int:
+    def publish_and_fail(self, c: Context[Count, Guest], order: Order) -> None:
+        emit(self, order, c.conn)
+        c.state.runs += 1
+        raise UserError("as it was told to", code=f"failed_{c.state.runs}")
+
+    @action
+    async def publish_twice(self, c: Context[Count, Guest], now: Order, later: Order) -> int:
         """Send, wait to be let go on, send, and answer."""
         emit(self, now, c.conn)
         await self._wait(c.conn.state.who, f"call {now.number}")
         emit(self, later, c.conn)
-        self.runs += 1
-        return self.runs
+        c.state.runs += 1
+        return c.state.runs
 
     @action
-    def set_level(self, c: Context[None, Guest], level: int) -> None:
-        self.runs += 1
+    def set_level(self, c: Context[Count, Guest], level: int) -> None:
+        c.state.runs += 1
         c.conn.state.level = level

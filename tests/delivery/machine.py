@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from itertools import product
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -33,6 +34,7 @@ SETUPS = [
     for max_events in (1, 4, 12, 40)
     for slow_reader in ("disconnect", "skip")
 ] + [Setup(None, 16_384, slow_reader) for slow_reader in ("disconnect", "skip")]
+SETUPS += [replace(setup, durable=True) for setup in SETUPS]
 
 SIZES = (0, 0, 1, 100, 700, 3000)
 LEVELS = 3
@@ -138,6 +140,14 @@ class History(RuleBasedStateMachine):
             GuestSocket.patience_s = 1
             raise
 
+    def do(self, step: Callable[..., None], *args: Any) -> None:
+        """Run a step that waits for nothing, on the loop."""
+
+        async def work() -> None:
+            step(*args)
+
+        self.run(work())
+
     def one(self, fits: Is, index: int) -> Visitor:
         found = [visitor for visitor in self.visitors if fits(visitor)]
         return found[index % len(found)]
@@ -229,7 +239,8 @@ class History(RuleBasedStateMachine):
         visitor = self.add(kind, names)
         self.run(visitor.arrive_in_a_hurry(order.level, name, self.order(order)))
 
-    @precondition(lambda self: len(self.doors) < 2)
+    # An action or a hook that waits holds up everything else in a durable actor.
+    @precondition(lambda self: len(self.doors) < 2 and not self.world.setup.durable)
     @rule(kind=kinds, names=name_sets, level=levels)
     def newcomer_who_is_kept_waiting(self, kind: Kind, names: set[str], level: int) -> None:
         visitor = self.add(kind, names)
@@ -249,17 +260,17 @@ class History(RuleBasedStateMachine):
     @if_any(at_the_door)
     @rule(index=indices)
     def gives_up(self, index: int) -> None:
-        self.one(at_the_door, index).give_up()
+        self.do(self.one(at_the_door, index).give_up)
 
     @if_any(with_socket)
     @rule(index=indices)
     def loses_the_network(self, index: int) -> None:
-        self.one(with_socket, index).cut()
+        self.do(self.one(with_socket, index).cut)
 
     @if_any(here)
     @rule(index=indices)
     def falls_silent(self, index: int) -> None:
-        self.one(here, index).fall_silent()
+        self.do(self.one(here, index).fall_silent)
 
     @if_any(without_network)
     @rule(index=indices, names=name_sets | st.none(), other_encoding=st.integers(0, 9).map(lambda n: n == 0))
@@ -284,7 +295,7 @@ class History(RuleBasedStateMachine):
     @if_any(here)
     @rule(index=indices)
     def leaves_for_good(self, index: int) -> None:
-        self.one(here, index).leave()
+        self.do(self.one(here, index).leave)
 
     @precondition(lambda self: len(self.world.model.joined) > 1)
     @rule(index=indices)
@@ -295,9 +306,19 @@ class History(RuleBasedStateMachine):
         joined = self.world.model.joined
         return joined[index % len(joined)]
 
+    @precondition(lambda self: not (self.doors or self.world.running))
+    @rule(killed=st.booleans())
+    def server_restarts(self, killed: bool) -> None:
+        """Only a durable actor is as it was after it was killed."""
+        for visitor in filter(with_socket, self.visitors):
+            self.do(visitor.cut)
+        self.run(self.world.restart(killed=killed and self.world.setup.durable))
+        for visitor in filter(inside, self.visitors):
+            visitor.forget_farewell()
+
     @rule(seconds=st.sampled_from((1.0, 10.0, 29.0, 31.0)))
     def time_passes(self, seconds: float) -> None:
-        self.world.advance(seconds)
+        self.do(self.world.advance, seconds)
 
     # --- sending ------------------------------------------------------------------------------------------
 
@@ -330,6 +351,7 @@ class History(RuleBasedStateMachine):
     def calls(self, index: int, order: Spec, fails: bool) -> None:
         self.run(self.call(index, "publish_and_fail" if fails else "publish", order))
 
+    @precondition(lambda self: not self.world.setup.durable)
     @if_any(inside)
     @rule(index=indices, now=specs, later=specs)
     def calls_what_takes_time(self, index: int, now: Spec, later: Spec) -> None:
@@ -356,12 +378,18 @@ class History(RuleBasedStateMachine):
     @if_any(inside)
     @rule(index=indices, name=names, wanted=st.booleans())
     def begins_or_ends_to_listen(self, index: int, name: str, wanted: bool) -> None:
-        self.one(inside, index).want(name, wanted)
+        self.do(self.one(inside, index).want, name, wanted)
 
     @if_any(here_and_acknowledging)
     @rule(index=indices)
     def tells_what_has_arrived(self, index: int) -> None:
-        self.one(here_and_acknowledging, index).acknowledge()
+        self.do(self.one(here_and_acknowledging, index).acknowledge)
+
+    @if_any(with_socket)
+    @rule()
+    def heart_beats(self) -> None:
+        for visitor in filter(with_socket, self.visitors):
+            self.do(visitor.beat)
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -40,10 +40,12 @@ class Requests:
     running: set[int] = field(default_factory=set)
     answered: list[tuple[int, Answer]] = field(default_factory=list)
     acknowledges: bool = False
+    stored: list[tuple[int, Answer]] = field(default_factory=list)
+    """What a durable actor has of them after a restart."""
 
     def is_new(self, id: int) -> bool:
         """Tell whether the request has never been here; it has now."""
-        if id <= self.newest:
+        if id <= self.newest or id in dict(self.answered):
             return False
         self.newest = id
         self.running.add(id)
@@ -59,7 +61,15 @@ class Requests:
         self.answered.append((id, answer))
         most = self.kept * (LAST_RESORT if self.acknowledges else 1)
         self.answered = self.answered[-most:]
+        self.stored = [*self.stored, (id, answer)][-self.kept * LAST_RESORT :]
         return answer
+
+    def restart(self) -> None:
+        """The server begins with what the store has. What has no answer there has had no effect."""
+        self.answered, self.acknowledges = self.stored, False
+        self.newest = 0
+        if len(self.stored) == self.kept * LAST_RESORT:
+            self.newest = min(id for id, _ in self.stored) - 1
 
     def repeat(self, id: int, head: int) -> Answer | None:
         """Return the answer to a request that is sent again; None while it runs."""
@@ -127,6 +137,8 @@ class Model:
         """Those whom the actor sees, in the order of joining."""
         self.away: dict[Conn, float] = {}
         """When those whose client is gone end for want of it, in the order in which the clients went."""
+        self.unknown_to = 0
+        """Up to here, nothing is known of who was entitled: the store has kept no more over a restart."""
         self.runs = 0
         """How many actions have run to their end."""
         self.now = 0.0
@@ -221,6 +233,19 @@ class Model:
         for conn in sorted(late, key=lambda conn: self.away[conn]):
             self.leave(conn)
 
+    def restart(self, unknown_to: int) -> None:
+        """A durable actor begins again with what the store has; everybody has a whole window to come back."""
+        self.unknown_to = unknown_to
+        self.away = dict.fromkeys(self.open, self.now + self._window_s)
+        for conn in self.open:
+            conn.requests.restart()
+
+    def begin_anew(self) -> None:
+        """An actor that is not durable begins another stream."""
+        for conn in list(self.open):
+            self.leave(conn)
+        self.sent.clear()
+
     # --- what a client is to get --------------------------------------------------------------------------
 
     def events_for(self, conn: Conn, seen: int) -> list[Sent]:
@@ -231,4 +256,5 @@ class Model:
         """Return what a client is told that comes back, having seen everything up to `seen`."""
         events = self.events_for(conn, seen)
         lost = [event for event in events if event.offset < self.first]
-        return Missed(len(events) - len(lost), (seen + 1, self.first - 1) if lost else None)
+        is_lost = bool(lost) or seen < self.unknown_to
+        return Missed(len(events) - len(lost), (seen + 1, self.first - 1) if is_lost else None)

@@ -10,7 +10,8 @@ from typing import ClassVar
 from linked import TIMEOUT_S, Closed, LinkedSocket
 
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Encoding, Error, Event, Gap, Reply, ServerMessage
+from ringcast.heartbeat import Beat
+from ringcast.protocol import Call, Encoding, Error, Event, Gap, Heartbeat, Reply, ServerMessage
 from ringcast.router import Router
 
 from .model import Answer, Conn
@@ -77,6 +78,8 @@ class Reader:
         """Ids of requests whose answers the server need not keep, and does not know that yet."""
         self.due: list[tuple[int, Answer]] = []
         """Answers that were sent to the present socket, and not read yet."""
+        self.beats: list[int] = []
+        """The offsets of heartbeats that were sent to the present socket, and not read yet."""
         self.even_at = 1
         """What the ring retained when this client last had read everything."""
 
@@ -98,6 +101,7 @@ class Reader:
     def forget_due(self) -> None:
         """The present socket is over: what was answered over it is lost."""
         self.due.clear()
+        self.beats.clear()
         if self.conn is not None:
             self.world.answer_to.pop(self.conn, None)
 
@@ -106,7 +110,17 @@ class Reader:
         """How many messages are still to come: at most so many where some may be lost."""
         assert self.conn is not None
         events = self.model.events_for(self.conn, self.seen)
-        return len(events) + len(self.due) + (not self.is_open)
+        return len(events) + len(self.due) + len(self.beats) + (not self.is_open)
+
+    def beat(self) -> None:
+        """Have the server tell that it is there, and how far this client has come."""
+        assert self.socket is not None
+        sink = self.socket.link.sink
+        # Behind what waits already, none is sent.
+        if self.is_open and not sink.queued_bytes:
+            self.socket.link.beat(Beat(0), ping=False)
+            if self.place is Place.HERE and sink.end_reason is None:
+                self.beats.append(self.world.stream.head)
 
     async def read(self, most: int | None = None) -> None:
         """Read what is to come, at most so many messages, and compare each with the model."""
@@ -135,6 +149,8 @@ class Reader:
                 self._take_gap(message)
             case Reply() | Error():
                 self._take_answer(message)
+            case Heartbeat():
+                self._take_heartbeat(message)
             case Closed():
                 self._take_end(message)
             case _:
@@ -179,6 +195,15 @@ class Reader:
         assert not before, f"the answer {message} came before {before}"
         self.unanswered = [call for call in self.unanswered if call.id != message.id]
         self.arrived.append(found[0][0])
+
+    def _take_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """It has to come behind everything that it tells of."""
+        assert self.conn is not None
+        assert self.beats and heartbeat.offset == self.beats.pop(0)
+        coming = self.model.events_for(self.conn, self.seen)
+        before = [event for event in coming if event.offset <= heartbeat.offset]
+        assert not before, f"{heartbeat} came before {before}"
+        self.seen = max(self.seen, heartbeat.offset)
 
     def _take_end(self, end: Closed) -> None:
         """It has to be the actor's, behind everything, or that of a slow reader."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any, Literal
 from linked import eventually
 
 from ringcast import MemoryStore, Registry, ServerConfig
+from ringcast.instance import ActorInstance
+from ringcast.protocol import Connect
 from ringcast.seam import GatewayStream
 
 from .hall import Hall, Order, emit
@@ -74,6 +77,7 @@ class Setup:
     """None for a ring that is bounded by bytes: what it retains is then taken from the product."""
     max_bytes: int
     slow_reader: Literal["disconnect", "skip"]
+    durable: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,18 +107,12 @@ class World:
             max_ring_bytes=setup.max_bytes,
             slow_reader=setup.slow_reader,
         ):
-            pass
+            durable = setup.durable
 
+        self.actor = Sized
         self.clock = ManualClock()
-        config = ServerConfig(
-            session_window_s=WINDOW_S,
-            max_calls_recorded=KEPT_ANSWERS,
-            close_timeout_s=NEVER_S,
-            hook_timeout_s=NEVER_S,
-            action_timeout_s=NEVER_S,
-        )
-        self.registry = Registry(Sized, store=MemoryStore(), config=config, clock=self.clock)
-        self.router = self.registry.router
+        self.store = MemoryStore()
+        self._make_registry()
         self.model = Model(setup.max_events, WINDOW_S, KEPT_ANSWERS, lambda: self.stream.first)
         self.running: list[Running] = []
         self.answer_to: dict[Conn, Callable[[int, Answer], None]] = {}
@@ -122,32 +120,76 @@ class World:
         self.numbers = count(1)
         """For orders and connections."""
 
+    def _make_registry(self) -> None:
+        config = ServerConfig(
+            session_window_s=WINDOW_S,
+            max_calls_recorded=KEPT_ANSWERS,
+            close_timeout_s=NEVER_S,
+            hook_timeout_s=NEVER_S,
+            action_timeout_s=NEVER_S,
+        )
+        self.registry = Registry(self.actor, store=self.store, config=config, clock=self.clock)
+        self.router = self.registry.router
+
     @property
     def hall(self) -> Hall:
         """The actor, once somebody has connected."""
+        assert isinstance(self.instance.actor, Hall)
+        return self.instance.actor
+
+    @property
+    def instance(self) -> ActorInstance:
         (instance,) = self.router._directory
-        assert isinstance(instance.actor, Hall)
-        return instance.actor
+        return instance
 
     @property
     def stream(self) -> GatewayStream:
         """Its stream."""
-        (instance,) = self.router._directory
-        return instance.stream
+        return self.instance.stream
 
     async def start(self) -> None:
         await self.registry.start()
+        await self.router.call(Connect("sized", ("a",)), "wake", [])
 
     async def stop(self) -> None:
         for who, what in list(self.hall.waiting):
             self.hall.go_on(who, what)
         await self.registry.stop()
 
+    async def restart(self, *, killed: bool) -> None:
+        """Stop the server, or kill it once it has told all that it has done; and start it again.
+
+        Every client has lost its network before.
+        """
+        await self.instance.settled()
+        before, actor_id = self.registry, self.instance.actor_id
+        if killed:
+            # As it is now: what the server does while it is let go of is nothing to the next one.
+            self.store = copy.deepcopy(self.store)
+        else:
+            await before.stop()
+        unknown_to = 0
+        if self.setup.durable:
+            kept = await self.store.load_stream(actor_id)
+            assert kept is not None
+            unknown_to = kept.head - len(kept.events)
+        self._make_registry()
+        await self.start()
+        if killed:
+            await before.stop()
+        if self.setup.durable:
+            self.model.restart(unknown_to)
+        else:
+            self.model.begin_anew()
+        self.counts["restarts"] += 1
+
     def check(self) -> None:
         """Hold the actor's counts against the model's."""
         model = self.model
-        assert (self.stream.head, self.stream.first) == (model.head, model.first)
-        assert self.hall.runs == model.runs
+        assert self.instance.position == model.head, f"{self.instance.position}, not {model.head}"
+        if not self.setup.durable:  # else some of it may wait for a commit
+            assert (self.stream.head, self.stream.first) == (model.head, model.first)
+        assert self.hall.state.runs == model.runs
         assert [conn.state.who for conn in self.hall.conns] == [conn.who for conn in model.joined]
 
     # --- what happens without a client's doing ------------------------------------------------------------
@@ -203,9 +245,9 @@ class World:
     async def go_on(self, running: Running) -> None:
         """Let an action run to its end."""
         self.running.remove(running)
-        runs = self.hall.runs
+        runs = self.hall.state.runs
         self.hall.go_on(running.conn.who, f"call {running.now.number}")
-        await eventually(lambda: self.hall.runs > runs)
+        await eventually(lambda: self.hall.state.runs > runs)
         self.model.emit(running.later, running.conn)
         answer = self.call_ran(running.conn, running.id)
         tell = self.answer_to.get(running.conn)
