@@ -110,7 +110,12 @@ async def _join(session: Session, link: Link, request: Connect) -> _Opening | No
         await actor.join(member)
         joined = True
         session.token = secrets.token_urlsafe(_TOKEN_BYTES)
-        actor.keep(member, session.token, session.encoding)
+        try:
+            actor.keep(member, session.token, session.encoding)
+        except Exception:
+            # What cannot be written cannot be kept: the connection has to go again.
+            session.end(None)
+            raise
     finally:
         # A connection that never was: the actor has not seen it and is told nothing.
         if not joined:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from .connection import KeptConnection
 from .definition import ActorDefinition
 from .errors import EventTooLarge
+from .faults import ActorLog
 from .journal import Journal
 from .protocol import Encoding
 from .seam import GatewayStream
@@ -217,16 +218,24 @@ class DurableStream:
             member.kept = False
             self._journal.add(SessionEnded(member.id))
 
-    def changed_states(self) -> list[Change]:
-        """Return the changes of the kept connections' states since this was last asked."""
+    def changed_states(self, log: ActorLog) -> list[Change]:
+        """Return the changes of the kept connections' states since this was last asked.
+
+        One that cannot be written is told to the log; of that connection the state before is kept.
+        """
         changes: list[Change] = []
         for connection in self.touched:
             member = self._members.get(connection._number)
-            if member is not None and member.kept:
+            if member is None or not member.kept:
+                continue
+            try:
                 state = self._conn_state.dump(connection._state)
-                if state != connection.kept_state:
-                    connection.kept_state = state
-                    changes.append(ConnStateChanged(connection.id, state))
+            except Exception:
+                log.exception("the state of connection %s cannot be written as JSON", connection.id)
+                continue
+            if state != connection.kept_state:
+                connection.kept_state = state
+                changes.append(ConnStateChanged(connection.id, state))
         self.touched.clear()
         return changes
 

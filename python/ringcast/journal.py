@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from .clock import Timer
 from .errors import OutcomeUnknown
 from .faults import ActorLog
 from .seam import Node
@@ -56,6 +57,7 @@ class Journal:
         self._forced = False
         self._writing: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
+        self._retry: Timer | None = None
 
     def open(self) -> None:
         """Begin to commit, with what was added so far."""
@@ -137,10 +139,30 @@ class Journal:
             self._due = True
             return
         self._due = self._forced = False
+        try:
+            collected = self._collect()
+        except Exception:
+            self._cannot_collect()
+            return
         batch, self._batch = self._batch, _Batch()
-        batch.changes += self._collect()
+        batch.changes += collected
         if not batch.empty:
             self._writing = asyncio.get_running_loop().create_task(self._write(batch), name="commit")
+
+    def _cannot_collect(self) -> None:
+        """Commit nothing: whoever was told of it would find the state without it after a restart."""
+        if self._closing:
+            self._log.exception("the state cannot be written as JSON: what was not committed is lost")
+            self._batch.lose()
+            self._batch = _Batch()
+            return
+        self._log.exception(
+            "the state cannot be written as JSON, and nothing is committed; it is tried again in %g s",
+            _RETRY_S,
+        )
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = self._clock.call_later(_RETRY_S, self.request)
 
     async def _write(self, batch: _Batch) -> None:
         while batch.changes and not self._failed:

@@ -50,13 +50,19 @@ class Keeping:
             number = numbers[session.connection_id]
             names = [interval.name for interval in session.subscriptions if interval.until is None]
             self.stream.taken_up(number, session.connection_id, names)
-            connection: KeptConnection[Any] = KeptConnection(
-                session.connection_id,
-                Encoding.MSGPACK.decode(session.params),
-                definition.conn_state.load(session.state),
-                instance.emitter,
-                self.stream,
-            )
+            try:
+                connection: KeptConnection[Any] = KeptConnection(
+                    session.connection_id,
+                    Encoding.MSGPACK.decode(session.params),
+                    definition.conn_state.load(session.state),
+                    instance.emitter,
+                    self.stream,
+                )
+            except Exception:
+                # For example of another version of its class. The actor starts all the same.
+                instance.log.exception("the session of connection %s is lost", session.connection_id)
+                self.stream.close(number)
+                continue
             connection.kept_state = session.state
             instance.node.restore(instance, session, connection, number)
             instance.conns.admit(connection)
@@ -67,12 +73,7 @@ class Keeping:
         self.journal.add(Replied(connection.id, id, reply, most))
 
     def _collect(self) -> list[Change]:
-        changes: list[Change] = []
-        try:
-            state = self._instance.state.take_change()
-            if state is not None:
-                changes.append(StateChanged(state))
-            changes += self.stream.changed_states()
-        except Exception:
-            self._instance.log.exception("the state cannot be written as JSON, and is not kept")
-        return [*changes, *self.stream.trim()]
+        """Return what has changed besides. Raises what pydantic raises for a state that has no JSON."""
+        state = self._instance.state.take_change()
+        changes: list[Change] = [] if state is None else [StateChanged(state)]
+        return [*changes, *self.stream.changed_states(self._instance.log), *self.stream.trim()]

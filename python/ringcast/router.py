@@ -163,9 +163,13 @@ class Router:
 
         actor.call(None, Call(0, action, args), respond)
         try:
-            return await future
-        finally:
+            result = await future
+        except RingcastError:
             await actor.settled()
+            raise
+        # Not where the caller gave up: it may be the actor's own action, whose end a commit waits for.
+        await actor.settled()
+        return result
 
     async def resolve(self, request: Connect) -> tuple[str, tuple[str, ...]]:
         """Return the id and key of the actor that `request` asks for. Raises as `call`."""

@@ -44,8 +44,11 @@ class Turns:
         work = partial(self._with_task, begin)
         if self._busy:
             self._waiting.append(work)
-        else:
+            return
+        try:
             self._next(work)
+        finally:
+            self._go_on()
 
     async def __aenter__(self) -> None:
         if not self._busy:
@@ -75,6 +78,10 @@ class Turns:
     def _release(self) -> None:
         self._busy = False
         self._on_free()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin what waits, as far as it does not last."""
         while self._waiting and not self._busy:
             self._next(self._waiting.popleft())
 

@@ -106,6 +106,7 @@ class World:
             max_ring_events=setup.max_events or 1_000_000,
             max_ring_bytes=setup.max_bytes,
             slow_reader=setup.slow_reader,
+            sleep_after_s=None,
         ):
             durable = setup.durable
 

@@ -8,7 +8,7 @@ import copy
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,21 @@ from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, runni
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, action
 from ringcast.errors import CloseCode, DefinitionError, EventTooLarge, OutcomeUnknown
-from ringcast.protocol import Call, Connect, Connected, Encoding, Event, Gap, Reply, Subscribe, Unsubscribe
+from ringcast.protocol import (
+    Call,
+    Connect,
+    Connected,
+    Encoding,
+    Error,
+    Event,
+    Gap,
+    Reply,
+    Subscribe,
+    Unsubscribe,
+)
 from ringcast.router import Router
 from ringcast.store import Change, Store
+from ringcast.testing import ManualClock
 
 
 @dataclass
@@ -104,6 +116,22 @@ class Ledger(Actor[Sum, Member], max_ring_events=64):
     @action
     def end(self, c: Context[Sum, Member]) -> None:
         c.destroy()
+
+    @action
+    def spoil(self, c: Context[Sum, Member], whose: str) -> None:
+        if whose == "actor":
+            c.state.total = object()  # type: ignore[assignment]
+        else:
+            c.conn.state.name = object()  # type: ignore[assignment]
+
+    @action
+    def repair(self, c: Context[Sum, Member]) -> None:
+        c.state.total = 0
+
+    @action(timeout_s=0.05)
+    async def call_itself(self, c: Context[Sum, Member]) -> int:
+        total: int = await c.client().get_or_create(Ledger, list(c.key)).add(1)
+        return total
 
 
 class GatedStore(MemoryStore):
@@ -264,6 +292,62 @@ async def test_save_state_commits_what_was_done_so_far() -> None:
         await client.receive(Reply)
     async with ledger(crashed) as router:
         assert await call(router, "ledger", "a", "sums") == [1, 0]
+
+
+async def test_an_action_that_waits_for_its_own_actor_times_out_and_harms_nobody_else() -> None:
+    async with ledger(MemoryStore()) as router, LinkedSocket(router) as client, asyncio.timeout(TIMEOUT_S):
+        await join(client, events=())
+        client.send(Call(1, "call_itself", []))
+        assert (await client.receive(Error)).error["code"] == "action_timeout"
+        client.send(Call(2, "sums", []))
+        assert (await client.receive(Reply)).id == 2
+
+
+async def test_nobody_is_told_of_what_a_state_that_cannot_be_written_leaves_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    async with ledger(MemoryStore(), clock=clock) as router, LinkedSocket(router) as client:
+        await join(client)
+        client.send(Call(1, "spoil", ["actor"]))
+        await eventually(lambda: "cannot be written as JSON" in caplog.text)
+        (actor,) = router._directory
+        client.send(Call(2, "repair", []), Call(3, "add", []))
+        await eventually(lambda: actor.position == 1)
+        await clock.advance(1.0)
+        assert await heard(client, 4) == [Reply(1, None), Reply(2, None), 1, Reply(3, 1)]
+
+
+async def test_one_connection_that_cannot_be_kept_leaves_the_others_alone() -> None:
+    store = MemoryStore()
+    async with ledger(store) as router, LinkedSocket(router) as ann, LinkedSocket(router) as bob:
+        await join(ann, events=())
+        await join(bob, "bob", events=())
+        ann.send(Call(1, "spoil", ["ann"]))
+        bob.send(Call(1, "rename", ["carl"]))
+        assert [await ann.receive(Reply), await bob.receive(Reply)] == [Reply(1, None), Reply(1, None)]
+        crashed = copy.deepcopy(store)
+    async with ledger(crashed) as router:
+        assert await call(router, "ledger", "a", "names") == ["ann", "carl"]
+
+
+async def test_a_session_that_can_no_longer_be_read_does_not_keep_the_actor_from_starting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = MemoryStore()
+    async with ledger(store) as router, LinkedSocket(router) as ann, LinkedSocket(router) as bob:
+        connected = await join(ann)
+        await join(bob, "bob")
+        await call(router, "ledger", "a", "add")
+        crashed = copy.deepcopy(store)
+    (stream,) = crashed._streams.values()
+    stream.sessions[connected.connection] = replace(stream.sessions[connected.connection], state=b"{")
+    async with ledger(crashed) as router, LinkedSocket(router) as ann:
+        again = await join(ann, resume=resume_from(connected))
+        assert again.gap == Gap("session_expired")
+        assert sorted(await call(router, "ledger", "a", "names")) == ["ann", "bob"]
+        await eventually(lambda: connected.connection not in stream.sessions)
+    assert "is lost" in caplog.text
 
 
 # --- over a crash -------------------------------------------------------------------------------------------

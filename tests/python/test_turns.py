@@ -68,6 +68,21 @@ async def test_turns_are_taken_in_the_order_of_arrival() -> None:
     ]  # fmt: skip
 
 
+async def test_what_is_asked_for_inside_a_turn_comes_after_it() -> None:
+    log = Log()
+
+    def work() -> None:
+        log.lines.append("a begins")
+        log.at_once("b")
+        log.slowly("c")
+        log.lines.append("a ends")
+
+    log.turns.run(work)
+    log.gate.set()
+    await log.settle()
+    assert log.lines == ["a begins", "a ends", "free", "b", "free", "c begins", "c ends", "free"]
+
+
 async def test_who_gives_up_waiting_holds_nobody_up() -> None:
     log = Log()
     log.slowly("a")
