@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -13,6 +13,7 @@ from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, runni
 from scheduling import WallClock
 
 from ringcast import Actor, Context, MemoryStore, action
+from ringcast.clock import SystemClock
 from ringcast.errors import CloseCode, DefinitionError
 from ringcast.protocol import Call, Connect, Event, Reply
 from ringcast.router import Router
@@ -354,6 +355,29 @@ async def test_calls_at_any_moment_of_falling_asleep_and_waking_all_count() -> N
         await asyncio.gather(*(calls(router) for _ in range(5)))
         assert sorted(answers) == list(range(1, 501))
         assert Counter.stops > 10
+
+
+async def test_one_that_has_just_started_for_somebody_is_not_put_to_sleep_before_he_has_it() -> None:
+    class Hasty(SystemClock):
+        """On which everything is due at once."""
+
+        def call_later(self, delay_s: float, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+            return asyncio.get_running_loop().call_soon(callback, *args)
+
+    class Brief(Diary, sleep_after_s=1e-9):
+        """Sleeps whenever it can."""
+
+        @action
+        async def write_later(self, c: Context[Page], line: str) -> None:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            c.state.lines.append(line)
+
+    store = MemoryStore()
+    async with running(Brief, store=store, clock=Hasty()) as router:
+        await call(router, "brief", "k", "write_later", "a line")
+        await asleep(router)
+        assert await stored(store, Brief) == b'{"lines":["start","a line","stop"]}'
 
 
 async def test_connects_at_any_moment_of_falling_asleep_are_all_answered() -> None:
