@@ -92,7 +92,7 @@ class ActorScope(Generic[StateT, ConnStateT]):
         await self._instance.state.save()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None) -> asyncio.Task[None]:
-        """Run a coroutine in the background for as long as the actor runs.
+        """Run a coroutine in the background for as long as the actor runs; it keeps the actor from sleeping.
 
         It is cancelled when the actor stops; an exception is logged and harms nothing else.
         """
