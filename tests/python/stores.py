@@ -114,7 +114,7 @@ async def held_up(store: SqliteStore) -> AsyncIterator[None]:
         await holding
 
 
-async def together(store: SqliteStore, *calls: Awaitable[None]) -> list[BaseException | None]:
+async def together(store: SqliteStore, *calls: Awaitable[Any]) -> list[Any]:
     """Make calls so that all of them wait when the thread gets to them."""
     async with held_up(store):
         tasks = [asyncio.ensure_future(call) for call in calls]

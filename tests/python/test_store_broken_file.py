@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from random import Random
 from typing import TypeVar
 
 import pytest
-from stores import SESSION, append, event, everything, opened, sqlite, stream_of
+from stores import SESSION, append, event, everything, opened, sqlite, stream_of, together
 
 from ringcast.store import (
     EventAppended,
@@ -111,13 +111,20 @@ def is_noticed(path: Path, whole: Whole, content: bytes) -> bool:
     return any(noticed)
 
 
-def leaves(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the pages with rows of tables without row ids, and no pages below: their places and rows."""
+def middle_leaves(content: bytes) -> list[int]:
+    """Return where pages begin that have events from the middle of the stream, and no pages below them.
+
+    There is nothing of another stream in them.
+    """
+    found = []
     for start in range(PAGE_BYTES, len(content), PAGE_BYTES):
         page = content[start : start + PAGE_BYTES]
-        if page[0] == 0x0A:
-            # Rows fill a page from its end; what is before them may be left over.
-            yield start, page[int.from_bytes(page[5:7]) :]
+        # The kind of page; and where its rows begin, since what is before them may be left over.
+        kind, rows = page[0], page[int.from_bytes(page[5:7]) :]
+        if kind == 0x0A and any(b"<%d>" % n in rows for n in range(25, 36)):
+            found.append(start)
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("damage", ["zeros", "noise", "another page"])
@@ -172,16 +179,31 @@ def begins_anew(path: Path) -> list[StoredStream]:
 
 
 def test_a_stream_with_a_broken_page_can_begin_anew(tmp_path: Path, whole: Whole) -> None:
-    path, pages = tmp_path / "test.db", 0
-    for start, rows in leaves(whole.content):
-        # From the middle, where there is nothing of another stream.
-        if any(b"<%d>" % n in rows for n in range(25, 36)):
-            broken = whole.content[:start] + bytes(PAGE_BYTES) + whole.content[start + PAGE_BYTES :]
-            path.write_bytes(broken)
-            [other] = begins_anew(path)
-            assert [event.offset for event in other.events] == [1, 2]
-            pages += 1
-    assert pages >= 1
+    path = tmp_path / "test.db"
+    for start in middle_leaves(whole.content):
+        path.write_bytes(whole.content[:start] + bytes(PAGE_BYTES) + whole.content[start + PAGE_BYTES :])
+        [other] = begins_anew(path)
+        assert [event.offset for event in other.events] == [1, 2]
+
+
+def test_commits_that_meet_nobody_elses_broken_page_go_on(tmp_path: Path, whole: Whole) -> None:
+    path = tmp_path / "test.db"
+    start = middle_leaves(whole.content)[0]
+    path.write_bytes(whole.content[:start] + bytes(PAGE_BYTES) + whole.content[start + PAGE_BYTES :])
+
+    async def commit(store: Store) -> list[type]:
+        assert isinstance(store, SqliteStore)
+        answers = await together(
+            store,
+            store.commit("id-2", append(3)),
+            store.load_stream("id-1"),
+            store.commit("id-2", append(4)),
+            store.commit("id-1", [StateChanged(b"{}")]),
+        )
+        assert (await stream_of(store, "id-2")).head == 4
+        return [type(answer) for answer in answers]
+
+    assert using(path, commit) == [type(None), JournalCorrupt, type(None), type(None)]
 
 
 @pytest.mark.parametrize("table", ["event", "session", "subscription", "request", "reply", "stream"])

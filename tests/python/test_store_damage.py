@@ -32,6 +32,7 @@ from ringcast.store import (
     Unsubscribed,
 )
 from ringcast.store.rows import checksum
+from ringcast.store.stream import Stream
 
 TABLES = ("stream", *STREAM_TABLES)
 
@@ -182,6 +183,27 @@ async def test_rows_of_yesterday_are_noticed(damaged: Damaged, table: str, chang
     damaged.edit(f"delete from {table}")
     damaged.edit(f"insert into {table} select * from yesterday")
     assert await damaged.is_noticed()
+
+
+def test_two_rows_of_yesterday_do_not_make_up_for_each_other() -> None:
+    """Checksums are linear: the same change in two rows may add up to nothing, where only they are added."""
+    changes, random = {}, Random(0)
+    for session in range(2000):
+        state = random.randbytes(8)
+        before, after = checksum(1, session, state + b"1"), checksum(1, session, state + b"2")
+        changes[after - before] = (before, after)
+    pairs = [(changes[change], changes[-change]) for change in changes if -change in changes]
+    assert pairs
+    for (before, after), (other_before, other_after) in pairs:
+        today, yesterday = Stream.new("id-1", "e"), Stream.new("id-1", "e")
+        today.add(after, other_after)
+        yesterday.add(before, other_before)
+        assert today.digest != yesterday.digest
+        today.remove(after)
+        yesterday.remove(before)
+        today.remove(other_after)
+        yesterday.remove(other_before)
+        assert today.digest == yesterday.digest == 0
 
 
 # --- events that do not follow each other -------------------------------------------------------------------

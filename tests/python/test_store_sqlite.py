@@ -117,6 +117,18 @@ async def test_it_finishes_what_was_begun_before_it_closes(store: SqliteStore) -
     assert await store.load("49") is not None
 
 
+async def test_who_asks_while_it_does_not_open_is_answered(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other, other:
+        other.executescript("create table ringcast_schema (version); insert into ringcast_schema values (99)")
+    store = SqliteStore(path)
+    opening = asyncio.ensure_future(store.open())
+    await asyncio.sleep(0)
+    asking = asyncio.ensure_future(store.load("id-1"))
+    for refused, what in (opening, "version 99"), (asking, "could not be opened"):
+        with pytest.raises(RuntimeError, match=what):
+            await refused
+
+
 async def test_it_refuses_a_file_of_a_newer_version(store: SqliteStore, path: Path) -> None:
     await store.close()
     with closing(sqlite3.connect(path)) as other, other:

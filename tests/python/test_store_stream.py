@@ -125,6 +125,12 @@ async def test_an_epoch_may_begin_and_end_within_a_commit(store: Store) -> None:
     assert await stream_of(store) == StoredStream("3", 1, (event(1),), ())
 
 
+async def test_a_session_may_be_opened_again_in_the_epoch_that_begins(store: Store) -> None:
+    other = replace(SESSION, connection_id="other")
+    await store.commit("id-1", [SessionOpened(other), StreamBegun("2"), SessionOpened(other)])
+    assert (await stream_of(store)).sessions == (other,)
+
+
 async def test_streams_of_different_actors_do_not_touch(store: Store) -> None:
     await store.create(StoredActor("id-2", "Room", (), b""))
     # By the same names throughout, the epoch's included.
