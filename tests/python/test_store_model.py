@@ -138,8 +138,8 @@ class Draw:
 Call: TypeAlias = Callable[[Store], Coroutine[Any, Any, Any]]
 
 
-def create(actor_id: str) -> Call:
-    return lambda store: store.create(StoredActor(actor_id, "Room", (actor_id,), b""))
+def create(actor_id: str, changes: Sequence[Change] = ()) -> Call:
+    return lambda store: store.create(StoredActor(actor_id, "Room", (actor_id,), b""), changes)
 
 
 def commit(actor_id: str, changes: Sequence[Change]) -> Call:
@@ -187,7 +187,8 @@ class Both:
         else:
             if draw.random.random() < 0.5:
                 actor_id = draw.actor_id()
-                await self.ask(lambda store: store.delete(actor_id))
+                first = [StreamBegun("born"), *draw.changes(actor_id, 0)]
+                await self.ask(lambda store: store.delete(actor_id), create(actor_id, first))
             await self.ask(create("a"), begin("a"), create("b"), begin("b"))
 
     async def commit(self, draw: Draw, commits: int) -> None:
