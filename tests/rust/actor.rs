@@ -171,6 +171,15 @@ impl Actor {
         (client, sink)
     }
 
+    /// The network is lost: keep the connection, drop the sink.
+    pub fn detach(&self, id: ConnectionId, sink: &Arc<Sink>) {
+        let connection = self.stream.get(id).expect("open");
+        let before = connection.sink.lock().take_if(|attached| Arc::ptr_eq(attached, sink));
+        if let Some(before) = before {
+            before.detach();
+        }
+    }
+
     /// Publish one text to the subscribers.
     pub fn publish(&self, name: &str, text: &str) -> u64 {
         self.publish_to(name, text, Audience::Subscribers).expect("published")

@@ -185,6 +185,12 @@ impl<R: Read> Client<R> {
         parse(&self.frame().expect("a message"))
     }
 
+    /// All whole messages up to the end of the stream, which may come inside one.
+    pub fn whole_messages(&mut self) -> Vec<Message> {
+        while self.read() > 0 {}
+        std::iter::from_fn(|| self.buffered().as_ref().map(parse)).collect()
+    }
+
     /// All messages up to the end of the stream.
     pub fn rest(&mut self) -> Vec<Message> {
         std::iter::from_fn(|| self.frame().as_ref().map(parse)).collect()

@@ -365,9 +365,9 @@ fn a_reused_descriptor_number_never_shows_another_ones_bytes() {
                 })
             })
             .collect();
-        let opened = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
+        let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
         over.store(true, Ordering::Release);
-        opened
+        ended.into_iter().map(|rounds| rounds.expect("its own bytes alone")).sum()
     });
     assert!(opened > 500, "only {opened} sockets in all");
 }
@@ -376,11 +376,11 @@ fn a_reused_descriptor_number_never_shows_another_ones_bytes() {
 fn hammer(actor: &Actor, number: u64) {
     let own = format!("own{number}");
     let id = actor.open(JSON, &["all", &own]);
-    let (client, server) = pair();
     // The event loop's descriptor, closed without a word to the core, as early as that may happen.
-    let event_loop = descriptor::duplicate(server.as_raw_fd()).unwrap();
+    let (client, event_loop) = pair();
+    let duplicate = descriptor::duplicate(event_loop.as_raw_fd()).unwrap();
     let connection = actor.stream.get(id).unwrap();
-    let sink = Sink::new(server, JSON, Arc::clone(&actor.writer));
+    let sink = Sink::new(duplicate, JSON, Arc::clone(&actor.writer));
     *connection.sink.lock() = Some(Arc::clone(&sink));
     assert!(sink.attach(&actor.stream, &connection, actor.stream.head(), &reply(JSON, number)));
     sink.drive(None);
@@ -390,6 +390,9 @@ fn hammer(actor: &Actor, number: u64) {
         sink.drive(None);
     }
     drop(event_loop);
+    // The next one who comes is likely to get the number, and nothing was written to it.
+    let (mut newcomer, newcomers_end) = pair();
+    actor.publish(&own, &own);
     match number % 3 {
         0 => sink.close(Some(1000), &own),
         1 => sink.drop_socket(),
@@ -398,6 +401,10 @@ fn hammer(actor: &Actor, number: u64) {
     actor.stream.close(id);
     sink.drop_socket();
     drop((sink, connection));
+    newcomer.socket().set_nonblocking(true).unwrap();
+    let nothing = newcomer.socket().read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(nothing, Err(std::io::ErrorKind::WouldBlock), "bytes for somebody else, or an end");
+    drop(newcomers_end);
     // What is left in the socket is a beginning of its own stream, perhaps cut inside a frame.
     let mut client = client;
     while client.read() > 0 {}

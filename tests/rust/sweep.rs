@@ -161,28 +161,74 @@ fn a_large_event_waits_for_what_it_would_push_out() {
     assert!(whole || sink.end_reason() == Some(EndReason::SlowReader));
 }
 
-/// A connection of the random history, while it has a socket.
+/// A connection of the random history, with its socket.
 struct Attached {
     sink: Arc<Sink>,
     reader: JoinHandle<Vec<Message>>,
+    /// Most bytes that its reader takes at a time.
+    chunk: usize,
+    /// Where it began, over all its sockets.
+    position: u64,
+    /// What came over its earlier sockets.
+    before: Vec<Message>,
 }
 
-/// Attach with a reader that takes at most `chunk` bytes at a time.
-fn attach(actor: &Actor, id: ConnectionId, position: u64, chunk: usize) -> Attached {
-    let (mut client, sink) = actor.attach(id, position);
-    client.chunk = chunk;
-    Attached { sink, reader: thread::spawn(move || client.rest()) }
+impl Attached {
+    fn new(actor: &Actor, id: ConnectionId, position: u64, chunk: usize) -> Self {
+        let (sink, reader) = Self::connect(actor, id, position, chunk);
+        Self { sink, reader, chunk, position, before: Vec::new() }
+    }
+
+    fn connect(
+        actor: &Actor,
+        id: ConnectionId,
+        position: u64,
+        chunk: usize,
+    ) -> (Arc<Sink>, JoinHandle<Vec<Message>>) {
+        let (mut client, sink) = actor.attach(id, position);
+        client.chunk = chunk;
+        (sink, thread::spawn(move || client.whole_messages()))
+    }
+
+    /// Lose the socket in the middle of whatever goes over it, in one of the ways in which that is noticed, and come
+    /// back on another one.
+    fn come_back(self, actor: &Actor, id: ConnectionId, way: u8) -> Self {
+        match way % 3 {
+            0 => actor.detach(id, &self.sink),
+            // It is still attached when the next one comes.
+            1 => {}
+            _ => self.sink.detach(),
+        }
+        self.sink.drop_socket();
+        let mut before = self.before;
+        before.extend(self.reader.join().expect("a reader that understands every byte"));
+        let position = reached(self.position, &before);
+        let (sink, reader) = Self::connect(actor, id, position, self.chunk);
+        Self { sink, reader, before, ..self }
+    }
+
+    /// Everything that came, over all its sockets.
+    fn messages(self) -> Vec<Message> {
+        let mut messages = self.before;
+        messages.extend(self.reader.join().expect("a reader that understands every byte"));
+        messages
+    }
+}
+
+/// The position of a client that began at `position` and got `messages`.
+fn reached(position: u64, messages: &[Message]) -> u64 {
+    let seen = messages.iter().filter_map(|message| match message {
+        Message::Event { offset, .. } => Some(*offset),
+        Message::Gap { last, .. } => Some(*last),
+        _ => None,
+    });
+    seen.fold(position, u64::max)
 }
 
 /// Check what one connection received from `position` on against the model.
-fn check(
-    model: &Model,
-    id: ConnectionId,
-    position: u64,
-    ended: u64,
-    attached: Attached,
-) -> Result<(), TestCaseError> {
-    let messages = attached.reader.join().expect("a reader that understands every byte");
+fn check(model: &Model, id: ConnectionId, ended: u64, attached: Attached) -> Result<(), TestCaseError> {
+    let position = attached.position;
+    let messages = attached.messages();
     let mut lost = Vec::new();
     let mut reached = position;
     let (mut event, mut replies) = (0, 0);
@@ -200,9 +246,11 @@ fn check(
                 reached = *last;
                 lost.push(*first..=*last);
             }
+            // The first message on each socket.
+            Message::Reply(0) => {}
             // A reply carries the offset that was the newest when it was queued.
             Message::Reply(after) => {
-                prop_assert!(*after >= replies && (*after == 0 || event <= *after));
+                prop_assert!(*after >= replies && event <= *after);
                 let owed = model.entitled(id, reached).find(|offset| offset <= after);
                 prop_assert_eq!(owed, None, "reply {} overtook it", after);
                 replies = *after;
@@ -218,48 +266,62 @@ fn check(
     Ok(())
 }
 
-fn run(base: u64, limits: Limits, chunks: &[usize], steps: &[(Step, u8)]) -> Result<(), TestCaseError> {
+/// A step; how much to reply after it; and whether, and in which way, which connection loses its socket then.
+type Turn = (Step, u8, Option<(usize, u8)>);
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let comes_back = prop::option::weighted(0.15, (0..64_usize, any::<u8>()));
+    prop::collection::vec((step(3000), any::<u8>(), comes_back), 100..400)
+}
+
+fn run(base: u64, limits: Limits, chunks: &[usize], turns: &[Turn]) -> Result<(), TestCaseError> {
     let (slow_reader, max_unswept_bytes) = (SlowReader::Skip, 1 << 14);
     let actor = Actor::running(Setup { limits, base, slow_reader, max_unswept_bytes, ..Setup::default() });
     let mut model = Model::after(base);
-    let mut attached: BTreeMap<ConnectionId, (u64, Attached)> = BTreeMap::new();
+    let mut attached: BTreeMap<ConnectionId, Attached> = BTreeMap::new();
     let mut ended = Vec::new();
     let opening = (0..4).map(|index| Step::Open { msgpack: index % 2 == 1, names: vec![0, index % 3] });
-    for (step, replies) in opening.map(|step| (step, 0)).chain(steps.iter().cloned()) {
+    for (step, replies, comes_back) in opening.map(|step| (step, 0, None)).chain(turns.iter().cloned()) {
         let head = actor.stream.head();
         if let Step::Close { who } = step
             && let Some(id) = model.ever.get(who % model.ever.len())
-            && let Some((position, attached)) = attached.remove(id)
+            && let Some(attached) = attached.remove(id)
         {
             // The connection ends behind its events: what it was owed still goes out.
             attached.sink.close(Some(1000), "");
             wait_until("the close", || attached.sink.end_reason().is_some());
-            ended.push((*id, position, head, attached));
+            ended.push((*id, head, attached));
         }
         model.step(&actor, &step);
         if let (Step::Open { .. }, Some(&id)) = (&step, model.ever.last()) {
             let chunk = chunks[model.ever.len() % chunks.len()];
             // Some come from below what the stream knows, and are to be told so.
             let position = if replies % 8 == 7 { base.saturating_sub(u64::from(replies)) } else { head };
-            attached.insert(id, (position, attach(&actor, id, position, chunk)));
+            attached.insert(id, Attached::new(&actor, id, position, chunk));
         }
         let count = attached.len().max(1);
-        if let Some((_, attached)) = attached.values().nth(usize::from(replies) % count)
+        if let Some(attached) = attached.values().nth(usize::from(replies) % count)
             && replies > 128
         {
             let encoding = attached.sink.encoding();
             attached.sink.push_message(&reply(encoding, actor.stream.head()));
             attached.sink.drive(None);
         }
+        if let Some((who, way)) = comes_back
+            && let Some(&id) = attached.keys().nth(who % count)
+            && let Some(lost) = attached.remove(&id)
+        {
+            attached.insert(id, lost.come_back(&actor, id, way));
+        }
     }
     let head = actor.stream.head();
-    for (_, attached) in attached.values() {
+    for attached in attached.values() {
         attached.sink.close(Some(1000), "");
     }
-    ended.extend(attached.into_iter().map(|(id, (position, attached))| (id, position, head, attached)));
-    for (id, position, until, attached) in ended {
+    ended.extend(attached.into_iter().map(|(id, attached)| (id, head, attached)));
+    for (id, until, attached) in ended {
         let sink = Arc::clone(&attached.sink);
-        check(&model, id, position, until, attached)?;
+        check(&model, id, until, attached)?;
         prop_assert_eq!(sink.end_reason(), Some(EndReason::Closed));
     }
     Ok(())
@@ -274,9 +336,9 @@ proptest! {
     fn each_connection_receives_what_it_is_entitled_to(
         base in base(),
         chunks in prop::collection::vec(prop_oneof![16..200_usize, Just(1 << 16)], 1..5),
-        steps in prop::collection::vec((step(3000), any::<u8>()), 100..400),
+        turns in turns(),
     ) {
-        run(base, Limits { max_events: 1 << 20, max_bytes: 1 << 28 }, &chunks, &steps)?;
+        run(base, Limits { max_events: 1 << 20, max_bytes: 1 << 28 }, &chunks, &turns)?;
     }
 
     #[test]
@@ -284,8 +346,8 @@ proptest! {
         base in base(),
         max_events in 4..40_usize,
         chunks in prop::collection::vec(prop_oneof![16..200_usize, Just(1 << 16)], 1..5),
-        steps in prop::collection::vec((step(3000), any::<u8>()), 100..400),
+        turns in turns(),
     ) {
-        run(base, Limits { max_events, max_bytes: 1 << 20 }, &chunks, &steps)?;
+        run(base, Limits { max_events, max_bytes: 1 << 20 }, &chunks, &turns)?;
     }
 }
