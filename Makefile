@@ -79,6 +79,7 @@ test: test-rust test-python ## all tests
 .PHONY: test-rust
 test-rust: ## the core's tests, without Python
 	cargo test --workspace --quiet
+	cargo test --workspace --quiet --features shuttle --test interleavings
 
 .PHONY: test-python
 test-python: setup ## the Python and integration tests (ARGS='-k replay')
@@ -97,6 +98,7 @@ lint-rust: | $(BIN)/python
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --workspace --all-targets --features python --quiet -- -D warnings
+	cargo clippy --workspace --lib --test interleavings --features shuttle --quiet -- -D warnings
 
 .PHONY: lint-python
 lint-python: setup

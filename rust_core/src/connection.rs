@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::frame::Encoding;
 use crate::subscription::Subscriptions;
+use crate::sync::Mutex;
 
 /// Names one connection of a stream. The slot is in the low half, the generation in the high half: an id is never
 /// used twice, so a late message for a connection that has ended finds nobody instead of a newcomer.

@@ -14,9 +14,11 @@
 //! | [`outbox`] | what waits for one socket, and where a write stopped inside it | yes |
 //! | [`connection`] | connections, and the table of them with generation-checked ids | yes |
 //! | [`sink`] | one client's socket, and who may write to it | no |
-//! | `socket` | its descriptor, and the system calls on it | no |
+//! | `socket` | its descriptor, and its place in a poller | no |
 //! | [`stream`] | one running actor: its ring, its connections, and the sweep over them | no |
 //! | [`writer`] | the writer threads: which streams to sweep, which sockets are writable again | no |
+//! | [`system`] | what the core asks of the operating system; `simulated` takes its place under the model checker | no |
+//! | [`sync`] | locks, atomics and threads, of the system or of the model checker | no |
 //! | [`descriptor`] | what the type system cannot know about descriptors; the only `unsafe` | no |
 //! | `python` | the Python module, behind the `python` feature; the only file that knows PyO3 | no |
 //!
@@ -37,7 +39,20 @@ pub mod sink;
 mod socket;
 pub mod stream;
 pub mod subscription;
+pub mod sync;
+#[cfg(not(feature = "shuttle"))]
+pub mod system;
 pub mod writer;
+
+#[cfg(feature = "shuttle")]
+pub mod simulated;
+#[cfg(feature = "shuttle")]
+use simulated as system;
+
+#[cfg(all(feature = "python", feature = "shuttle"))]
+compile_error!(
+    "the features `python` and `shuttle` exclude each other: the Python module needs real sockets"
+);
 
 #[cfg(feature = "python")]
 mod python;

@@ -4,15 +4,16 @@
 //! number that the core writes to cannot be given to a newcomer while the core holds it.
 //!
 //! Whoever writes first *claims* the sink, writes without holding a lock, and settles what the socket took. Another
-//! thread that comes meanwhile leaves word that there is more, and goes on. So frames never interleave, and no
-//! thread waits for another one's system call.
+//! thread that comes meanwhile goes on: what it came for stands in the outbox or has been offered by its stream, and
+//! the claimer looks for both before it rests. So frames never interleave, and no thread waits for another one's
+//! system call.
+
+mod ending;
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::connection::Connection;
 use crate::fanout::Batch;
@@ -20,46 +21,19 @@ use crate::frame::{self, Encoding};
 use crate::outbox::{Outbox, Viewer, Write};
 use crate::socket::Socket;
 use crate::stream::{SlowReader, Stream};
+use crate::sync::{Mutex, MutexGuard};
+use crate::system::Descriptor;
 use crate::writer::{Writer, guarded};
 
-/// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
-pub const CLOSE_SLOW_READER: u16 = 4502;
+pub use ending::{CLOSE_SLOW_READER, EndReason};
+use ending::{finish, release_cursor, shut_down};
 
 /// When more bytes of replies and control frames than this wait for one socket, the next one makes the client a slow
 /// reader. A single frame may be larger.
 pub const MAX_QUEUED_BYTES: usize = 4 << 20;
 
 /// Writes that one thread makes to one socket before it lets others have a turn.
-const MAX_ROUNDS: usize = 8;
-
-/// Why a sink takes nothing more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// A close frame was written.
-    Closed,
-    /// The owner let go of the socket.
-    Dropped,
-    /// The client read too slowly and lost events.
-    SlowReader,
-    /// The socket did not take the close frame in time.
-    CloseTimeout,
-    /// The socket failed.
-    WriteError,
-}
-
-impl EndReason {
-    /// The name that Python sees.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Dropped => "dropped",
-            Self::SlowReader => "slow_reader",
-            Self::CloseTimeout => "close_timeout",
-            Self::WriteError => "write_error",
-        }
-    }
-}
+const MAX_ROUNDS: usize = if cfg!(feature = "shuttle") { 2 } else { 8 };
 
 /// How far a sink has moved its connection.
 #[derive(Debug)]
@@ -92,8 +66,6 @@ struct State {
     left_at: Option<u64>,
     /// Somebody is writing; nobody else may.
     claimed: bool,
-    /// There came more while somebody was writing.
-    again: bool,
     /// The socket takes nothing now; the writer thread has been asked to tell when it does.
     blocked: bool,
     /// The reason to end with once the outbox is empty; nothing is accepted any more.
@@ -116,8 +88,8 @@ pub struct Sink {
 impl Sink {
     /// A sink for a socket, which must be an own duplicate.
     #[must_use]
-    pub fn new(fd: OwnedFd, encoding: Encoding, writer: Arc<Writer>) -> Arc<Self> {
-        let socket = Socket::new(fd, &writer);
+    pub fn new(fd: impl Into<Descriptor>, encoding: Encoding, writer: Arc<Writer>) -> Arc<Self> {
+        let socket = Socket::new(fd.into(), Arc::clone(&writer));
         let state = State {
             socket: Some(Arc::new(socket)),
             outbox: Outbox::default(),
@@ -125,7 +97,6 @@ impl Sink {
             taken: false,
             left_at: None,
             claimed: false,
-            again: false,
             blocked: false,
             closing: None,
             ended: None,
@@ -188,62 +159,6 @@ impl Sink {
         }
     }
 
-    /// Queue a close frame behind everything, accept nothing more, and end when it is out or the time is up.
-    pub fn close(self: &Arc<Self>, code: Option<u16>, reason: &str) {
-        {
-            let mut state = self.state.lock();
-            if state.closing.is_some() || state.ended.is_some() {
-                return;
-            }
-            let mut after = 0;
-            if let Some(cursor) = &mut state.cursor {
-                after = cursor.stream.head();
-                cursor.until = Some(after);
-            }
-            state.outbox.push(frame::close(code, reason), after);
-            state.closing = Some(EndReason::Closed);
-        }
-        let watched = self.writer.watch_close(self);
-        self.drive(None);
-        if !watched {
-            self.close_timed_out();
-        }
-    }
-
-    fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
-        // What the client has lost cannot be made good here: it comes back, and is told of the gap.
-        let position = state.cursor.as_ref().map_or(0, |cursor| cursor.position);
-        release_cursor(state);
-        let closes_already = state.closing.is_some();
-        if !closes_already {
-            state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
-            state.closing = Some(EndReason::SlowReader);
-        }
-        // An answer does not overtake the events before it: the client asks for it again. The close frame is due now.
-        state.outbox.forget_after(position);
-        state.left_at = Some(position);
-        if closes_already {
-            return;
-        }
-        if !self.writer.watch_close(self) {
-            shut_down(state, EndReason::SlowReader);
-        }
-    }
-
-    /// Let go of the socket now.
-    pub fn drop_socket(&self) {
-        end(&mut self.state.lock(), EndReason::Dropped);
-    }
-
-    /// The time for a close is up: shut the socket down if the close frame is still not out.
-    pub fn close_timed_out(&self) {
-        let mut state = self.state.lock();
-        if let Some(reason) = state.closing {
-            let reason = if reason == EndReason::Closed { EndReason::CloseTimeout } else { reason };
-            shut_down(&mut state, reason);
-        }
-    }
-
     /// Deliver a connection's events after `position` through this sink, behind `message`.
     ///
     /// Returns false, and attaches nothing, if the sink takes nothing any more or was attached before.
@@ -290,35 +205,39 @@ impl Sink {
         }
     }
 
-    /// End a sink of which nobody knows what its socket got.
-    pub(crate) fn fail(&self) {
-        shut_down(&mut self.state.lock(), EndReason::WriteError);
-    }
-
     fn take_turn(self: &Arc<Self>, offered: Option<&Batch>) {
-        for _ in 0..MAX_ROUNDS {
-            let mut state = self.state.lock();
-            if !self.claim(&mut state) {
-                return;
+        loop {
+            for _ in 0..MAX_ROUNDS {
+                if self.write_once(offered) {
+                    return;
+                }
             }
-            let own = self.catch_up(&mut state, offered);
-            let batch = match &own {
-                Some(batch) => Some(batch),
-                None => offered.filter(|batch| state.is_within(batch)),
-            };
-            let write = state.gather(batch);
-            let Some(socket) = state.socket.clone() else {
-                return;
-            };
-            if self.write(state, &socket, write, batch) {
+            // Somebody else's turn: the writer thread goes on here after the others. If it has ended, nobody does.
+            if self.writer.resume(Arc::clone(self)) {
                 return;
             }
         }
-        // Somebody else's turn: the writer thread goes on here after the others.
-        self.writer.resume(Arc::clone(self));
     }
 
-    /// Try to become the one who writes. Otherwise see to it that what is due is not forgotten.
+    /// Make one system call at most. Returns whether this thread is done with the sink.
+    fn write_once(self: &Arc<Self>, offered: Option<&Batch>) -> bool {
+        let mut state = self.state.lock();
+        if !self.claim(&mut state) {
+            return true;
+        }
+        let own = self.catch_up(&mut state, offered);
+        let batch = match &own {
+            Some(batch) => Some(batch),
+            None => offered.filter(|batch| state.is_within(batch)),
+        };
+        let write = state.gather(batch);
+        let Some(socket) = state.socket.clone() else {
+            return true;
+        };
+        self.write(state, &socket, write, batch)
+    }
+
+    /// Try to become the one who writes. If somebody else is, what is due is not forgotten: see [`Self::rest`].
     fn claim(self: &Arc<Self>, state: &mut State) -> bool {
         if state.socket.is_none() {
             return false;
@@ -331,7 +250,6 @@ impl Sink {
             cursor.behind = true;
         }
         if state.claimed {
-            state.again = true;
             return false;
         }
         if state.blocked {
@@ -339,7 +257,6 @@ impl Sink {
             return false;
         }
         state.claimed = true;
-        state.again = false;
         true
     }
 
@@ -391,7 +308,7 @@ impl Sink {
             Ok(0)
         } else {
             drop(state);
-            let result = socket.send(&write.buffers(batch));
+            let result = socket.fd().send(&write.buffers(batch));
             state = self.state.lock();
             result
         };
@@ -420,14 +337,15 @@ impl Sink {
         whole && self.rest(&mut state)
     }
 
-    /// Decide whether there is more to do now; if not, leave the sink at rest.
+    /// Decide whether there is more to do now; if not, leave the sink at rest. Whoever came in vain since it was claimed
+    /// had put something into the outbox, or came with a batch that counts as offered since before.
     fn rest(&self, state: &mut State) -> bool {
         if let (true, Some(reason)) = (state.outbox.is_empty(), state.closing) {
             finish(state, reason);
             return true;
         }
         if let Some(cursor) = &mut state.cursor {
-            if state.again || !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
+            if !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
                 return false;
             }
             cursor.behind = false;
@@ -469,39 +387,9 @@ impl State {
     }
 }
 
-fn release_cursor(state: &mut State) {
-    if let Some(cursor) = state.cursor.take() {
-        cursor.stream.note_detached();
-    }
-}
-
-fn end(state: &mut State, reason: EndReason) {
-    release_cursor(state);
-    state.outbox.clear();
-    state.socket = None;
-    state.ended.get_or_insert(reason);
-}
-
-/// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
-fn finish(state: &mut State, reason: EndReason) {
-    if let Some(socket) = &state.socket {
-        socket.shut_writing();
-    }
-    end(state, reason);
-}
-
-/// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
-fn shut_down(state: &mut State, reason: EndReason) {
-    if let Some(socket) = &state.socket {
-        socket.shut_both();
-    }
-    end(state, reason);
-}
-
 impl Sink {
     /// Borrow the descriptor for as long as the sink holds it; for tests of what the sink owns.
-    pub fn with_fd<T>(&self, look: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        use std::os::fd::AsFd;
-        self.state.lock().socket.as_ref().map(|socket| look(socket.fd().as_fd()))
+    pub fn with_fd<T>(&self, look: impl FnOnce(&Descriptor) -> T) -> Option<T> {
+        self.state.lock().socket.as_ref().map(|socket| look(socket.fd()))
     }
 }

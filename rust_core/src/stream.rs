@@ -3,9 +3,6 @@
 mod sweep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId, ConnectionTable};
@@ -15,6 +12,8 @@ use crate::replay::{self, Missed};
 use crate::ring::{EventTooLarge, Limits, Published, Ring};
 use crate::sink::Sink;
 use crate::subscription::{Names, Subscriptions};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
 use crate::writer::Writer;
 use sweep::MAX_BATCH_BYTES;
 

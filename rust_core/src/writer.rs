@@ -2,21 +2,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use polling::{Event, Events, Poller};
-
-use crate::descriptor;
 use crate::sink::Sink;
 use crate::stream::Stream;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{Builder, JoinHandle};
+use crate::system::{Poller, Ready};
 
 /// Sockets that one look at the poller can report.
-const MAX_READY: usize = 1024;
+const MAX_READY: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 /// What other threads hand to a writer thread.
 #[derive(Debug, Default)]
@@ -50,15 +48,6 @@ pub struct Writer {
     close_timeout: Duration,
 }
 
-/// A sink's place in the poller of its writer thread.
-#[derive(Debug)]
-pub struct Registration {
-    /// The thread that waits.
-    writer: Arc<Writer>,
-    /// Names the sink in the poller; given on first use. Guarded by the sink's lock, as all calls are made under it.
-    key: Mutex<Option<usize>>,
-}
-
 impl Writer {
     /// A writer whose thread is not running yet.
     ///
@@ -79,13 +68,7 @@ impl Writer {
     /// If the system gives no thread.
     pub fn start(self: &Arc<Self>, name: String) -> io::Result<JoinHandle<()>> {
         let writer = Arc::clone(self);
-        std::thread::Builder::new().name(name).spawn(move || writer.run())
-    }
-
-    /// A registration for a new sink.
-    #[must_use]
-    pub fn registration(writer: &Arc<Self>) -> Registration {
-        Registration { writer: Arc::clone(writer), key: Mutex::new(None) }
+        Builder::new().name(name).spawn(move || writer.run())
     }
 
     /// Sweep this stream soon. False if the thread has ended and nobody will.
@@ -94,9 +77,10 @@ impl Writer {
         self.hand_over(|inbox| inbox.streams.push_back(stream))
     }
 
-    /// Go on with this sink soon. Once the thread has ended, the next one who writes to it does.
-    pub fn resume(&self, sink: Arc<Sink>) {
-        self.hand_over(|inbox| inbox.sinks.push_back(sink));
+    /// Go on with this sink soon. False if the thread has ended and nobody will.
+    #[must_use]
+    pub fn resume(&self, sink: Arc<Sink>) -> bool {
+        self.hand_over(|inbox| inbox.sinks.push_back(sink))
     }
 
     /// Shut this sink down if its close frame is not out in time. False if the thread has ended and nobody will.
@@ -109,6 +93,26 @@ impl Writer {
     /// Ask the thread to end once its inbox is empty.
     pub fn stop(&self) {
         self.hand_over(|inbox| inbox.stop = true);
+    }
+
+    /// Tells which of the blocked sockets are writable.
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Give a key for the poller to a sink.
+    pub(crate) fn register(&self, sink: &Arc<Sink>) -> usize {
+        let mut inbox = self.inbox.lock();
+        inbox.next_key += 1;
+        let key = inbox.next_key;
+        inbox.blocked.insert(key, Arc::downgrade(sink));
+        key
+    }
+
+    /// Take the key back.
+    pub(crate) fn unregister(&self, key: usize) {
+        // Not dropped under the lock.
+        let _sink = self.inbox.lock().blocked.remove(&key);
     }
 
     fn hand_over(&self, put: impl FnOnce(&mut Inbox)) -> bool {
@@ -125,14 +129,13 @@ impl Writer {
 
     fn wake(&self) {
         if !self.awake.swap(true, Ordering::SeqCst) {
-            // It can only fail for a poller that is gone, and this one lives as long as `self`.
-            let _ = self.poller.notify();
+            self.poller.notify();
         }
     }
 
     fn run(&self) {
         let _ending = Ending(self);
-        let mut ready = Events::with_capacity(MAX_READY.try_into().expect("not zero"));
+        let mut ready = Ready::with_capacity(MAX_READY);
         loop {
             self.awake.store(true, Ordering::SeqCst);
             while self.turn() {
@@ -174,14 +177,13 @@ impl Writer {
         worked
     }
 
-    fn unblock(&self, ready: &mut Events, timeout: Option<Duration>) {
-        ready.clear();
+    fn unblock(&self, ready: &mut Ready, timeout: Option<Duration>) {
         if self.poller.wait(ready, timeout).is_err() {
             // Interrupted by a signal: the caller looks again.
             return;
         }
-        for event in ready.iter() {
-            let sink = self.inbox.lock().blocked.get(&event.key).and_then(Weak::upgrade);
+        for key in ready.keys() {
+            let sink = self.inbox.lock().blocked.get(&key).and_then(Weak::upgrade);
             if let Some(sink) = sink {
                 guarded(|| sink.writable());
             }
@@ -221,42 +223,8 @@ impl Drop for Ending<'_> {
             std::mem::replace(&mut *inbox, Inbox { over: true, ..Inbox::default() })
         };
         left.streams.iter().for_each(|stream| stream.abandon());
+        left.sinks.iter().for_each(|sink| sink.drive(None));
         let closes = left.closes.iter().filter_map(|(_, sink)| sink.upgrade());
         closes.for_each(|sink| sink.close_timed_out());
-    }
-}
-
-impl Registration {
-    /// Call [`Sink::writable`] once, as soon as the socket takes bytes.
-    ///
-    /// # Errors
-    /// If the system refuses to watch the descriptor.
-    pub fn watch(&self, fd: &OwnedFd, sink: &Arc<Sink>) -> io::Result<()> {
-        let mut key = self.key.lock();
-        if let Some(key) = *key {
-            return self.writer.poller.modify(fd, Event::writable(key));
-        }
-        let new = {
-            let mut inbox = self.writer.inbox.lock();
-            inbox.next_key += 1;
-            let new = inbox.next_key;
-            inbox.blocked.insert(new, Arc::downgrade(sink));
-            new
-        };
-        let watched = descriptor::watch(&self.writer.poller, fd, new);
-        match watched {
-            Ok(()) => *key = Some(new),
-            Err(_) => drop(self.writer.inbox.lock().blocked.remove(&new)),
-        }
-        watched
-    }
-
-    /// Stop watching; must be called before `fd` is closed.
-    pub fn forget(&self, fd: &OwnedFd) {
-        if let Some(key) = self.key.lock().take() {
-            self.writer.inbox.lock().blocked.remove(&key);
-            // The poller refuses only a descriptor that it does not know.
-            let _ = self.writer.poller.delete(fd);
-        }
     }
 }

@@ -1,21 +1,21 @@
 //! The sweep over a stream's connections, and those who wait for it; leaves what a connection gets to [`crate::sink`].
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use parking_lot::MutexGuard;
 
 use super::{Inner, Stream};
 use crate::connection::{Connection, ConnectionId};
 use crate::fanout::Batch;
 use crate::sink::Sink;
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
 use crate::writer::guarded;
 
-/// Most bytes of one batch: about what a socket takes at once.
-pub(super) const MAX_BATCH_BYTES: usize = 256 << 10;
+/// Most bytes of one batch: about what a socket takes at once. Under the model checker two or three events, so that its
+/// short histories have sweeps of several batches.
+pub(super) const MAX_BATCH_BYTES: usize = if cfg!(feature = "shuttle") { 64 } else { 256 << 10 };
 
 /// Connections that a sweep takes out of the table at a time.
-const SWEEP_PIECE: usize = 128;
+const SWEEP_PIECE: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
 
 impl Stream {
     /// Have the writer thread sweep.

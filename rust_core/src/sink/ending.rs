@@ -1,0 +1,130 @@
+//! Every way in which a sink ends; leaves what is written before to [`crate::sink`].
+
+use std::sync::Arc;
+
+use super::{Sink, State};
+use crate::frame;
+
+/// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
+pub const CLOSE_SLOW_READER: u16 = 4502;
+
+/// Why a sink takes nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// A close frame was written.
+    Closed,
+    /// The owner let go of the socket.
+    Dropped,
+    /// The client read too slowly and lost events.
+    SlowReader,
+    /// The socket did not take the close frame in time.
+    CloseTimeout,
+    /// The socket failed.
+    WriteError,
+}
+
+impl EndReason {
+    /// The name that Python sees.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Dropped => "dropped",
+            Self::SlowReader => "slow_reader",
+            Self::CloseTimeout => "close_timeout",
+            Self::WriteError => "write_error",
+        }
+    }
+}
+
+impl Sink {
+    /// Queue a close frame behind everything, accept nothing more, and end when it is out or the time is up.
+    pub fn close(self: &Arc<Self>, code: Option<u16>, reason: &str) {
+        {
+            let mut state = self.state.lock();
+            if state.closing.is_some() || state.ended.is_some() {
+                return;
+            }
+            let mut after = 0;
+            if let Some(cursor) = &mut state.cursor {
+                after = cursor.stream.head();
+                cursor.until = Some(after);
+            }
+            state.outbox.push(frame::close(code, reason), after);
+            state.closing = Some(EndReason::Closed);
+        }
+        let watched = self.writer.watch_close(self);
+        self.drive(None);
+        if !watched {
+            self.close_timed_out();
+        }
+    }
+
+    pub(super) fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
+        // What the client has lost cannot be made good here: it comes back, and is told of the gap.
+        let position = state.cursor.as_ref().map_or(0, |cursor| cursor.position);
+        release_cursor(state);
+        let closes_already = state.closing.is_some();
+        if !closes_already {
+            state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
+            state.closing = Some(EndReason::SlowReader);
+        }
+        // An answer does not overtake the events before it: the client asks for it again. The close frame is due now.
+        state.outbox.forget_after(position);
+        state.left_at = Some(position);
+        if closes_already {
+            return;
+        }
+        if !self.writer.watch_close(self) {
+            shut_down(state, EndReason::SlowReader);
+        }
+    }
+
+    /// Let go of the socket now.
+    pub fn drop_socket(&self) {
+        end(&mut self.state.lock(), EndReason::Dropped);
+    }
+
+    /// The time for a close is up: shut the socket down if the close frame is still not out.
+    pub fn close_timed_out(&self) {
+        let mut state = self.state.lock();
+        if let Some(reason) = state.closing {
+            let reason = if reason == EndReason::Closed { EndReason::CloseTimeout } else { reason };
+            shut_down(&mut state, reason);
+        }
+    }
+
+    /// End a sink of which nobody knows what its socket got.
+    pub(crate) fn fail(&self) {
+        shut_down(&mut self.state.lock(), EndReason::WriteError);
+    }
+}
+
+pub(super) fn release_cursor(state: &mut State) {
+    if let Some(cursor) = state.cursor.take() {
+        cursor.stream.note_detached();
+    }
+}
+
+fn end(state: &mut State, reason: EndReason) {
+    release_cursor(state);
+    state.outbox.clear();
+    state.socket = None;
+    state.ended.get_or_insert(reason);
+}
+
+/// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
+pub(super) fn finish(state: &mut State, reason: EndReason) {
+    if let Some(socket) = &state.socket {
+        socket.fd().shut_writing();
+    }
+    end(state, reason);
+}
+
+/// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
+pub(super) fn shut_down(state: &mut State, reason: EndReason) {
+    if let Some(socket) = &state.socket {
+        socket.fd().shut_both();
+    }
+    end(state, reason);
+}
