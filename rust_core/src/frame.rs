@@ -110,6 +110,12 @@ pub fn close(code: Option<u16>, reason: &str) -> Bytes {
     frame(Opcode::Close, &payload)
 }
 
+/// Whether this is a close frame.
+#[must_use]
+pub fn is_close(frame: &[u8]) -> bool {
+    frame.first() == Some(&(FIN | Opcode::Close as u8))
+}
+
 /// The frame of the notice that events `first` to `last` are lost to a connection that read too slowly.
 #[must_use]
 pub fn gap(encoding: Encoding, first: u64, last: u64) -> Bytes {

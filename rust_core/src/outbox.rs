@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::connection::ConnectionId;
 use crate::fanout::{Batch, Share};
-use crate::frame::Encoding;
+use crate::frame::{self, Encoding};
 use crate::subscription::Subscriptions;
 
 /// Most buffers in one system call (`IOV_MAX` on Linux and macOS).
@@ -118,18 +118,15 @@ impl Outbox {
         self.queue.insert(due, Queued { after: 0, frame });
     }
 
-    /// Forget the frames that wait for events after `position`, which will not go out; the last frame, a close frame,
-    /// stays.
+    /// Forget the frames that wait for events after `position`, which will not go out. A close frame stays.
     pub fn forget_after(&mut self, position: u64) {
-        let close = self.queue.pop_back();
         self.queue.retain(|queued| {
-            let due = queued.after <= position;
-            if !due {
+            let stays = queued.after <= position || frame::is_close(&queued.frame);
+            if !stays {
                 self.queued_bytes -= Self::cost(&queued.frame);
             }
-            due
+            stays
         });
-        self.queue.extend(close);
     }
 
     /// What a queued frame takes in memory: many small ones must not take more than a few large ones.

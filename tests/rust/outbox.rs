@@ -196,3 +196,23 @@ fn a_pong_passes_a_reply_whose_events_did_not_go_out() {
     let opcodes: Vec<_> = frames(socket.taken).iter().map(|frame| frame.opcode).collect();
     assert_eq!(opcodes, [0xA, 0xA, 0x1, 0x1]);
 }
+
+#[test]
+fn what_waits_for_events_that_do_not_come_is_forgotten_even_if_it_is_on_its_way() {
+    let mut socket = socket(Encoding::Json, 1 << 18);
+    for _ in 0..2 {
+        socket.publish(true, "");
+    }
+    socket.reply();
+    // The socket takes half of the first event. Meanwhile somebody finds that the reader is too slow.
+    socket.write(10, |socket| {
+        socket.reply();
+        socket.outbox.push(frame::close(Some(4502), ""), 0);
+        socket.outbox.forget_after(socket.position);
+    });
+    socket.outbox.forget_after(socket.position);
+    let write = socket.outbox.gather(None, None);
+    socket.taken.extend(write.buffers(None).iter().flat_map(|buffer| buffer.to_vec()));
+    let opcodes: Vec<_> = frames(socket.taken).iter().map(|frame| frame.opcode).collect();
+    assert_eq!(opcodes, [0x1, 0x8], "the rest of the event, and the close");
+}
