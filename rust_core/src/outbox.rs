@@ -188,7 +188,7 @@ impl Outbox {
     }
 
     /// Take note that the first `written` bytes of `write` went out, and move the position. Returns whether that was
-    /// all of it. Without a viewer, the position is `u64::MAX`: nothing waits for events.
+    /// all of it. If the viewer is gone, the position is `u64::MAX` and stays so: nothing waits for events any more.
     pub fn settle(
         &mut self,
         write: Write,
@@ -213,10 +213,12 @@ impl Outbox {
                     self.queued_bytes -= Self::cost(&queued.frame);
                     self.rest = queued.frame.slice(written.min(length)..);
                 }
-                Piece::Events(_, reached) if whole => *position = reached,
+                Piece::Events(_, reached) if whole => *position = reached.max(*position),
                 Piece::Events(share, _) => {
                     if let (Some(batch), Some(lane), true) = (batch, write.lane, written > 0) {
-                        (*position, self.rest) = stopped_at(batch, lane, &share, written);
+                        let (reached, rest) = stopped_at(batch, lane, &share, written);
+                        *position = reached.max(*position);
+                        self.rest = rest;
                     }
                 }
             }

@@ -216,3 +216,25 @@ fn what_waits_for_events_that_do_not_come_is_forgotten_even_if_it_is_on_its_way(
     let opcodes: Vec<_> = frames(socket.taken).iter().map(|frame| frame.opcode).collect();
     assert_eq!(opcodes, [0x1, 0x8], "the rest of the event, and the close");
 }
+
+#[test]
+fn what_waited_for_events_keeps_its_place_when_its_connection_ends_during_a_write() {
+    for taken in [0, 10, 30] {
+        let mut socket = socket(Encoding::Json, 1 << 18);
+        for _ in 0..2 {
+            socket.publish(true, "");
+        }
+        socket.reply();
+        // Nobody has a position any more when this write is settled: what comes from here on waits for nothing.
+        socket.write(taken, |socket| {
+            socket.position = u64::MAX;
+            socket.outbox.push(frame::message(Encoding::Json, &reply(Encoding::Json, 7)), 0);
+        });
+        assert_eq!(socket.position, u64::MAX);
+        let write = socket.outbox.gather(None, None);
+        socket.taken.extend(write.buffers(None).iter().flat_map(|buffer| buffer.to_vec()));
+        let payloads = frames(socket.taken).into_iter().map(|frame| frame.payload);
+        let replies: Vec<_> = payloads.filter(|payload| payload.starts_with(b"[\"reply\"")).collect();
+        assert_eq!(replies, [1, 7].map(|number| reply(Encoding::Json, number)), "after {taken} bytes");
+    }
+}

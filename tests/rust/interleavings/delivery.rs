@@ -229,3 +229,46 @@ fn a_ready_reader_is_never_outrun() {
         actor.end();
     });
 }
+
+#[test]
+fn a_slow_reader_is_closed_and_gets_no_answer_before_the_events_of_its_action() {
+    check(4000, || {
+        let actor = Actor::running(&Setup { max_events: 2, ..Setup::default() });
+        let id = actor.open(&["a"]);
+        let publisher = actor.publisher("a", 3);
+        let (mut reached, mut is_over) = (0, false);
+        for round in 0.. {
+            let client = actor.attach(id, reached, NARROW);
+            if round < 2 {
+                let offset = actor.publish("a");
+                client.sink.push_message(&reply(JSON, offset));
+                client.sink.drive(None);
+            }
+            // Until all is published it is closed for being slow, or comes back by itself.
+            client.sink.close(Some(1000), "");
+            let messages = client.messages();
+            for (index, message) in messages.iter().enumerate() {
+                match message {
+                    Message::Event { offset, .. } => {
+                        assert_eq!(*offset, reached + 1);
+                        reached = *offset;
+                    }
+                    Message::Reply(after) => assert!(*after <= reached, "{after} after {reached}"),
+                    Message::Close(..) => assert_eq!(index + 1, messages.len()),
+                    Message::Gap { .. } | Message::Pong(_) => panic!("{message:?}"),
+                }
+            }
+            if is_over && reached == 5 {
+                break;
+            }
+            // What is lost is told when it comes back.
+            if let Some((first, last)) = actor.stream.resume(id, reached).unwrap().lost {
+                assert_eq!(first, reached + 1);
+                reached = last;
+            }
+            is_over = actor.stream.head() == 5;
+        }
+        publisher.join().unwrap();
+        actor.end();
+    });
+}
