@@ -26,14 +26,18 @@ pub const ROOMY: usize = 1 << 16;
 /// Preemptions of one history that the second scheduler tries to place.
 const DEPTH: usize = 4;
 
-/// Run `test` in that many orders: half of them at random, half with few but well placed preemptions.
+/// Run `test` in that many orders: half of them at random, half with few but well placed preemptions. The same ones
+/// each time; `RINGCAST_SEED` chooses others.
 pub fn check(orders: usize, test: impl Fn() + Send + Sync + 'static) {
     let mut config = shuttle::Config::default();
     config.stack_size = 1 << 18;
+    let seed =
+        std::env::var("RINGCAST_SEED").map_or(1, |seed| seed.parse().expect("RINGCAST_SEED is a number"));
     let test = Arc::new(test);
     let again = Arc::clone(&test);
-    shuttle::Runner::new(RandomScheduler::new(orders / 2), config.clone()).run(move || test());
-    shuttle::Runner::new(PctScheduler::new(DEPTH, orders / 2), config).run(move || again());
+    shuttle::Runner::new(RandomScheduler::new_from_seed(seed, orders / 2), config.clone())
+        .run(move || test());
+    shuttle::Runner::new(PctScheduler::new_from_seed(seed, DEPTH, orders / 2), config).run(move || again());
 }
 
 /// One of the first `count` numbers, chosen by the model checker.
