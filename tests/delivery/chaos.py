@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ from ringcast.client import ClientConfig
 from ringcast.errors import RingcastError
 
 from .contestant import Contestant
+from .progress import making_progress
 from .proxy import ChaosProxy
+from .quiet import quiet_clients
 from .verdict import Verdict
 
 __all__ = ["Chaos", "run"]
@@ -28,6 +29,7 @@ __all__ = ["Chaos", "run"]
 HERE = Path(__file__).parent
 OPTIONS = ("--log-level", "warning", "--session-window", "600")
 """Whoever is cut off again and again, on a busy machine, may take long to come back."""
+STUCK_AFTER_S = 15.0
 PUBLISH_AT_ONCE = 100
 CALLS_AT_ONCE = 3
 IMPATIENT = ClientConfig(
@@ -51,16 +53,12 @@ class Chaos:
     actions: int
     """Of each client."""
     time_s: float = math.inf
-    stuck_after_s: float = 60
-    """Once nothing more is begun, all that was begun has to be over in so much time."""
 
 
 def run(chaos: Chaos) -> Verdict:
     """Let the clients play until everything is sent and answered; tell what went wrong."""
     verdict = Verdict(clients=chaos.clients)
-    # Each cut is a warning: of thousands, nobody reads one.
-    logging.getLogger("ringcast.client").setLevel(logging.CRITICAL)
-    with programs.serve("arena:registry", *OPTIONS, cwd=HERE) as server:
+    with quiet_clients(), programs.serve("arena:registry", *OPTIONS, cwd=HERE) as server:
         uvloop.run(_against(server.url, chaos, verdict))
     return verdict
 
@@ -78,18 +76,22 @@ async def _against(url: str, chaos: Chaos, verdict: Verdict) -> None:
             for number in range(chaos.clients)
         ]
         try:
-            await asyncio.gather(*(contestant.ready() for contestant in contestants))
-            await _play(near, contestants, chaos, verdict)
-            proxy.calm()
-            async with asyncio.timeout(chaos.stuck_after_s):
+            async with making_progress(lambda: progress(verdict, contestants), STUCK_AFTER_S):
+                await asyncio.gather(*(contestant.ready() for contestant in contestants))
+                await _play(near, contestants, chaos, verdict)
+                proxy.calm()
                 totals = [await contestant.end() for contestant in contestants]
             _check_sum(contestants, totals, verdict)
         except* TimeoutError:
-            verdict.problems += [f"not over in time: {contestant}" for contestant in contestants]
+            verdict.problems += [f"stuck: {contestant}" for contestant in contestants]
         except* RingcastError as failed:
             verdict.problems.append(f"a call failed: {failed.exceptions!r}")
         proxy.calm()
         verdict.cuts = proxy.cuts
+
+
+def progress(verdict: Verdict, contestants: list[Contestant]) -> int:
+    return verdict.deliveries + sum(contestant.answers for contestant in contestants)
 
 
 async def _play(near: Client, contestants: list[Contestant], chaos: Chaos, verdict: Verdict) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from ringcast import Client
 from ringcast.protocol import Gap
@@ -21,7 +22,8 @@ class Contestant:
     def __init__(self, client: Client, number: int, seed: int, verdict: Verdict) -> None:
         self.returned: list[int] = []
         """What each of its calls returned."""
-        self.disconnected = 0
+        self.answers = 0
+        """How many calls of any kind were answered."""
         self.name = f"client {number}"
         self._random = Random(f"{seed}/{self.name}")
         self._verdict = verdict
@@ -36,7 +38,6 @@ class Contestant:
         self._connection.on("receipt", self._take_receipt)
         self._connection.on("gap", self._take_gap)
         self._connection.on("error", self._take_error)
-        self._connection.on("disconnected", self._note_disconnected)
 
     def __str__(self) -> str:
         return f"{self.name}: {self._connection.status}, {len(self.returned)} calls answered"
@@ -55,6 +56,7 @@ class Contestant:
                 action = self._random.choice(("add", "add_later"))
                 value = await self._connection.call(action, 1)
                 self.returned.append(value)
+                self.answers += 1
                 if value not in self._receipts:
                     self._problem(f"the answer {value} came before the event of its action")
 
@@ -68,12 +70,12 @@ class Contestant:
         while not done.is_set():
             got: list[int] = []
             stop = self._connection.on(name, lambda number, _pad, got=got: got.append(number))
-            begun = (await self._connection.tally())["names"][name]
+            begun = (await self._tally())["names"][name]
             await asyncio.sleep(self._random.uniform(0, 0.5))
-            ended = (await self._connection.tally())["names"][name]
+            ended = (await self._tally())["names"][name]
             stop()
             # Only when the server has handled this too, no late event can find the next listener.
-            await self._connection.tally()
+            await self._tally()
             self._check_stretch(got, begun, ended)
 
     def _check_stretch(self, got: list[int], begun: int, ended: int) -> None:
@@ -88,7 +90,7 @@ class Contestant:
 
     async def end(self) -> int:
         """Check that everything has come; return the sum that the server tells."""
-        tally = await self._connection.tally()
+        tally = await self._tally()
         # The answer came behind everything.
         counted = {**tally["names"], **{name: tally[name] for name in ("others", "personal")}}
         counted["team"] = tally["in_team"]
@@ -97,6 +99,11 @@ class Contestant:
         self._verdict.duplicated += self._connection.duplicates
         total: int = tally["total"]
         return total
+
+    async def _tally(self) -> dict[str, Any]:
+        tally: dict[str, Any] = await self._connection.tally()
+        self.answers += 1
+        return tally
 
     async def close(self) -> None:
         await self._connection.close()
@@ -116,9 +123,6 @@ class Contestant:
 
     def _take_error(self, error: BaseException) -> None:
         self._problem(f"an error: {error!r}")
-
-    def _note_disconnected(self) -> None:
-        self.disconnected += 1
 
     def _problem(self, what: str) -> None:
         self._verdict.problems.append(f"{self.name}: {what}")

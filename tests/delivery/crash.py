@@ -7,7 +7,6 @@ order, and what an answered call has done is in the state once.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import signal
 import socket
@@ -26,7 +25,9 @@ from ringcast.errors import RingcastError
 from ringcast.protocol import Gap
 
 from .ledger import digest
+from .progress import making_progress
 from .proxy import ChaosProxy
+from .quiet import quiet_clients
 from .verdict import Sequence, Verdict
 
 __all__ = ["Crash", "run"]
@@ -34,6 +35,8 @@ __all__ = ["Crash", "run"]
 HERE = Path(__file__).parent
 WINDOW_S = 600
 """Longer than all of it: no session may end because a busy machine was slow to start a server."""
+STUCK_AFTER_S = 30.0
+"""Longer than a server takes to start."""
 LONGEST_LIFE_S = 0.6
 WRITES_AT_ONCE = 2
 IMPATIENT = ClientConfig(
@@ -56,8 +59,6 @@ class Crash:
     kills: int
     time_s: float = math.inf
     """After which no further kill is made."""
-    stuck_after_s: float = 60
-    """When the last server runs, everything has to be over in so much time."""
 
 
 class MortalServer:
@@ -182,8 +183,7 @@ def digest_of(lines: dict[int, tuple[str, int]]) -> str:
 def run(crash: Crash) -> Verdict:
     """Let the clients write while the server dies again and again; tell what went wrong."""
     verdict = Verdict(clients=crash.clients)
-    logging.getLogger("ringcast.client").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as place:
+    with quiet_clients(), tempfile.TemporaryDirectory() as place:
         uvloop.run(_against(MortalServer(Path(place) / "ledger.db"), crash, verdict))
     return verdict
 
@@ -202,17 +202,21 @@ async def _against(server: MortalServer, crash: Crash, verdict: Verdict) -> None
             for number in range(crash.clients)
         ]
         try:
-            await _write_and_kill(server, writers, crash, verdict)
-            proxy.calm()
-            async with asyncio.timeout(crash.stuck_after_s):
+            async with making_progress(lambda: progress(verdict, writers), STUCK_AFTER_S):
+                await _write_and_kill(server, writers, crash, verdict)
+                proxy.calm()
                 await asyncio.gather(*(writer.check(writers[0].lines) for writer in writers))
         except* TimeoutError:
-            verdict.problems += [f"not over in time: {writer}" for writer in writers]
+            verdict.problems += [f"stuck: {writer}" for writer in writers]
         except* (RingcastError, AssertionError) as failed:
             verdict.problems.append(f"failed: {failed.exceptions!r}")
         verdict.cuts = proxy.cuts
     await server.end(signal.SIGTERM)
     _check_answers(writers, verdict)
+
+
+def progress(verdict: Verdict, writers: list[Writer]) -> int:
+    return verdict.kills + verdict.deliveries + sum(len(writer.answered) for writer in writers)
 
 
 def _check_answers(writers: list[Writer], verdict: Verdict) -> None:

@@ -27,8 +27,6 @@ class Held:
     def __init__(self, router: Router, encoding: Encoding, *, goes_away: bool) -> None:
         self.heard: list[Any] = []
         """What came with each event; gaps in their places."""
-        self.replayed: int | None = None
-        """How many events it was told had been missed, when it last came back."""
         self._router = router
         self._encoding = encoding
         self._goes_away = goes_away
@@ -118,7 +116,7 @@ class Held:
         self._socket = GuestSocket(self._router, self._encoding, tight=False)
         answer = await self._socket.connect(self._actor, "a", resume=resume, events=self._names)
         assert answer.session == self._connected.session
-        self._connected, self._seen, self.replayed = answer, answer.offset, answer.replayed
+        self._connected, self._seen = answer, answer.offset
         if answer.gap is not None:
             self.heard.append(answer.gap)
 

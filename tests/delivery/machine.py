@@ -273,13 +273,21 @@ class History(RuleBasedStateMachine):
         self.do(self.one(here, index).fall_silent)
 
     @if_any(without_network)
-    @rule(index=indices, names=name_sets | st.none(), other_encoding=st.integers(0, 9).map(lambda n: n == 0))
-    def comes_back(self, index: int, names: set[str] | None, other_encoding: bool) -> None:
+    @rule(
+        index=indices,
+        meanwhile=st.lists(specs, max_size=3),
+        names=name_sets | st.none(),
+        other_encoding=st.integers(0, 9).map(lambda n: n == 0),
+    )
+    def comes_back(
+        self, index: int, meanwhile: list[Spec], names: set[str] | None, other_encoding: bool
+    ) -> None:
         visitor = self.one(without_network, index)
         if names is not None:
             visitor.wanted = names
 
         async def come_back() -> None:
+            await self.publish_all(meanwhile)
             await self.make_room(3 + 2 * len(visitor.unanswered))
             await visitor.arrive(other_encoding=other_encoding)
 

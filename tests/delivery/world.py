@@ -23,7 +23,7 @@ from .model import Answer, Conn, Model
 __all__ = ["ManualClock", "Running", "Setup", "World"]
 
 WINDOW_S = 30.0
-KEPT_ANSWERS = 4
+KEPT_ANSWERS = 2
 """So few that clients do ask again for what is no longer kept."""
 NEVER_S = 1000.0
 """For limits in real time, which have nothing to do with what is tested here."""
