@@ -119,6 +119,22 @@ bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
 	$(BIN)/python -m pytest benches --benchmark-only $(ARGS) || test $$? -eq 5
 	cargo bench --workspace --quiet
 
+.PHONY: bench-recovery
+bench-recovery: setup ## recovery end to end, one table a question: some minutes, on two quiet cores (ARGS='--runs 3')
+	for question in replay sleepers journal; do $(BIN)/python benches/recovery.py $$question $(ARGS) || exit; done
+
+LOAD := --manifest-path benches/load/Cargo.toml
+
+.PHONY: check-bench
+check-bench: setup ## the benchmarks' own lint, types and tests, and a small run of each question
+	cargo fmt $(LOAD) --check
+	cargo clippy $(LOAD) --all-targets --quiet -- -D warnings
+	cargo test $(LOAD) --quiet
+	MYPYPATH=benches:python $(BIN)/mypy benches/recovery.py
+	$(BIN)/python benches/recovery.py replay --runs 1 --clients 100 --missed 100
+	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
+	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1
+
 .PHONY: docs
 docs: ## the core's reference, as HTML in target/doc
 	cargo doc --workspace --no-deps --document-private-items --quiet
