@@ -33,15 +33,15 @@ class Feed(Actor):
         self.sent = {"tick": FIRST - 1, "pace": FIRST - 1}
         self.pacing: asyncio.Task[None] | None = None
 
-    def send(self, name: str) -> None:
+    def send(self, name: str, at_ns: int) -> None:
         self.sent[name] = counter = self.sent[name] + 1
-        self.broadcast(name, counter, time.monotonic_ns(), _PADDING)
+        self.broadcast(name, counter, at_ns, _PADDING)
 
     @action
     async def flood(self, c: Context, events: int, per_turn: int) -> None:
         """Send so many ticks, `per_turn` of them in each turn of the event loop."""
         for number in range(1, events + 1):
-            self.send("tick")
+            self.send("tick", time.monotonic_ns())
             if number % per_turn == 0:
                 await asyncio.sleep(0)
         await c.drain()
@@ -50,21 +50,21 @@ class Feed(Actor):
     def say(self, c: Context, events: int) -> None:
         """Send so many ticks in one action."""
         for _ in range(events):
-            self.send("tick")
+            self.send("tick", time.monotonic_ns())
 
     @action
     def pace(self, c: Context, per_s: float) -> None:
-        """Send so many paces a second from now on; 0 stops it."""
+        """Send so many paces a second from now on, with the time at which each is due; 0 stops it."""
         if self.pacing is not None:
             self.pacing.cancel()
         self.pacing = asyncio.create_task(self._pace(1 / per_s)) if per_s else None
 
     async def _pace(self, every_s: float) -> None:
-        due = time.monotonic()
+        due_s = time.monotonic()
         while True:
-            due += every_s
-            await asyncio.sleep(due - time.monotonic())
-            self.send("pace")
+            due_s += every_s
+            await asyncio.sleep(due_s - time.monotonic())
+            self.send("pace", int(due_s * 1e9))
 
     @action
     def status(self, c: Context) -> dict[str, Any]:
