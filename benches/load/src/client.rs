@@ -10,7 +10,8 @@ use socket2::SockRef;
 
 use crate::clock;
 use crate::frame::{self, Frame, Kind};
-use crate::group::{Counts, Settings};
+use crate::group::{Counts, Group, Settings};
+use crate::known::Found;
 use crate::message::{self, Connected, Event, Message};
 use crate::sequence::Sequence;
 
@@ -160,24 +161,24 @@ impl Client {
     }
 
     /// The socket is ready: go on as far as it goes.
-    pub fn ready(&mut self, settings: &Settings, counts: &mut Counts, buffer: &mut [u8]) {
-        if self.phase == Phase::Dialling && !self.upgrade(counts) {
+    pub fn ready(&mut self, group: &mut Group, buffer: &mut [u8]) {
+        if self.phase == Phase::Dialling && !self.upgrade(&mut group.counts) {
             return;
         }
         while let Some(socket) = &mut self.socket {
             let kept = self.rest.len();
             buffer[..kept].copy_from_slice(&self.rest);
             match socket.read(&mut buffer[kept..]) {
-                Ok(0) => self.note_closed(counts),
+                Ok(0) => self.note_closed(&mut group.counts),
                 Ok(count) => {
-                    counts.bytes += count as u64;
+                    group.counts.bytes += count as u64;
                     let end = kept + count;
-                    match self.take(&buffer[..end], settings, counts) {
+                    match self.take(&buffer[..end], group) {
                         Ok(used) => {
                             self.rest.clear();
                             self.rest.extend_from_slice(&buffer[used..end]);
                         }
-                        Err(Over) => self.note_closed(counts),
+                        Err(Over) => self.note_closed(&mut group.counts),
                     }
                     // A read that does not fill the buffer has emptied the socket: there will be a new event.
                     if end < buffer.len() {
@@ -186,7 +187,7 @@ impl Client {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.note_closed(counts),
+                Err(_) => self.note_closed(&mut group.counts),
             }
         }
     }
@@ -242,42 +243,54 @@ impl Client {
     }
 
     /// Take what has come; returns how many bytes of it were whole.
-    fn take(&mut self, bytes: &[u8], settings: &Settings, counts: &mut Counts) -> Result<usize, Over> {
+    fn take(&mut self, bytes: &[u8], group: &mut Group) -> Result<usize, Over> {
         let mut used = 0;
         if self.phase == Phase::Upgrading {
-            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            used = self.finish_upgrade(bytes, group)?;
+            if used == 0 {
                 return Ok(0);
-            };
-            if !bytes.starts_with(b"HTTP/1.1 101") {
-                counts.note_error(String::from_utf8_lossy(&bytes[..end]));
-                return Err(Over);
             }
-            used = end + 4;
-            self.phase = Phase::Greeting;
-            self.write(&frame::text(self.connect_message(settings).as_bytes()), counts);
         }
         let now = clock::monotonic_ns();
         loop {
-            match frame::next(&bytes[used..]) {
-                Ok(None) => return Ok(used),
-                Ok(Some(Frame { kind, payload, length })) => {
-                    used += length;
-                    match kind {
-                        Kind::Text => self.on_message(payload, now, settings, counts),
-                        Kind::Close => {
-                            self.close_code = Some(frame::close_code(payload));
-                            return Err(Over);
-                        }
-                        Kind::Ping => self.write(&frame::pong(payload), counts),
-                        Kind::Pong => {}
-                    }
-                }
-                Err(frame::Broken) => {
-                    counts.note_error("a broken frame");
+            if let Some(found) = group.known.find(self.stream, &self.sequence, &bytes[used..])
+                && self.phase == Phase::Connected
+            {
+                used += found.bytes;
+                self.on_known(&found, now, &group.settings, &mut group.counts);
+            }
+            let Ok(frame) = frame::next(&bytes[used..]) else {
+                group.counts.note_error("a broken frame");
+                return Err(Over);
+            };
+            let Some(Frame { kind, payload, length }) = frame else {
+                return Ok(used);
+            };
+            match kind {
+                Kind::Text => self.on_message(payload, &bytes[used..used + length], now, group),
+                Kind::Close => {
+                    self.close_code = Some(frame::close_code(payload));
                     return Err(Over);
                 }
+                Kind::Ping => self.write(&frame::pong(payload), &mut group.counts),
+                Kind::Pong => {}
             }
+            used += length;
         }
+    }
+
+    /// Send the connect message once the whole response is there; returns the bytes of it, or 0.
+    fn finish_upgrade(&mut self, bytes: &[u8], group: &mut Group) -> Result<usize, Over> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return Ok(0);
+        };
+        if !bytes.starts_with(b"HTTP/1.1 101") {
+            group.counts.note_error(String::from_utf8_lossy(&bytes[..end]));
+            return Err(Over);
+        }
+        self.phase = Phase::Greeting;
+        self.write(&frame::text(self.connect_message(&group.settings).as_bytes()), &mut group.counts);
+        Ok(end + 4)
     }
 
     fn connect_message(&self, settings: &Settings) -> String {
@@ -290,9 +303,14 @@ impl Client {
     }
 
     #[inline]
-    fn on_message(&mut self, payload: &[u8], now: u64, settings: &Settings, counts: &mut Counts) {
+    fn on_message(&mut self, payload: &[u8], frame: &[u8], now: u64, group: &mut Group) {
+        let Group { settings, counts, known, .. } = group;
         match message::parse(payload) {
-            Ok(Message::Event(event)) => self.on_event(&event, now, settings, counts),
+            Ok(Message::Event(event)) => {
+                if self.on_event(&event, now, settings, counts) {
+                    known.add(frame, &event);
+                }
+            }
             Ok(Message::Reply(id)) if id == self.call && self.called_ns != 0 => {
                 counts.calls.saturating_record(now.saturating_sub(self.called_ns));
                 self.called_ns = 0;
@@ -311,24 +329,36 @@ impl Client {
         }
     }
 
+    /// Returns whether others that get the same frame at the same place need not read it.
     #[inline]
-    fn on_event(&mut self, event: &Event<'_>, now: u64, settings: &Settings, counts: &mut Counts) {
+    fn on_event(&mut self, event: &Event<'_>, now: u64, settings: &Settings, counts: &mut Counts) -> bool {
         let name = settings.names.iter().position(|name| name == event.name);
         let (Some(name), true) = (name, event.stream == self.stream && self.phase == Phase::Connected) else {
             counts.faults.foreign += 1;
-            return;
+            return false;
         };
+        let expected = self.sequence.expects(event.counter);
         self.sequence.take(name, event.offset, event.counter, &mut counts.faults);
-        if counts.events == 0 {
-            counts.first_ns = now;
-        }
-        counts.events += 1;
-        counts.last_ns = now;
+        counts.note_events(1, now);
         if self.replay_left > 0 {
             self.replay_left -= 1;
             counts.replayed += 1;
         } else if event.counter.is_multiple_of(settings.latency_every) {
             counts.latency.saturating_record(now.saturating_sub(event.sent_ns()));
+        }
+        expected
+    }
+
+    fn on_known(&mut self, found: &Found<'_>, now: u64, settings: &Settings, counts: &mut Counts) {
+        let events = found.events as u64;
+        self.sequence.take_expected(events);
+        counts.note_events(events, now);
+        let replayed = events.min(self.replay_left);
+        self.replay_left -= replayed;
+        counts.replayed += replayed;
+        let replayed = usize::try_from(replayed).unwrap_or(usize::MAX);
+        for sent_ns in found.sent_ns(settings.latency_every, replayed) {
+            counts.latency.saturating_record(now.saturating_sub(sent_ns));
         }
     }
 

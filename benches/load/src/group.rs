@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::command::{Figures, Percentiles};
+use crate::known::Known;
 use crate::sequence::Faults;
 
 /// How the connections of a group are opened and checked.
@@ -36,6 +37,16 @@ pub struct Group {
     pub members: Vec<usize>,
     /// What was counted since the last `measure`.
     pub counts: Counts,
+    /// What need not be read again.
+    pub known: Known,
+}
+
+impl Group {
+    /// A group of which nothing was counted yet.
+    #[must_use]
+    pub fn new(settings: Settings, members: Vec<usize>) -> Self {
+        Self { settings, members, counts: Counts::default(), known: Known::default() }
+    }
 }
 
 /// What was counted of a group since a moment.
@@ -108,6 +119,15 @@ pub fn histogram() -> Histogram<u64> {
 }
 
 impl Counts {
+    /// Note that events were read.
+    pub fn note_events(&mut self, events: u64, now: u64) {
+        if self.events == 0 {
+            self.first_ns = now;
+        }
+        self.events += events;
+        self.last_ns = now;
+    }
+
     /// Note what went wrong; the first one is kept as an example.
     pub fn note_error(&mut self, error: impl ToString) {
         self.faults.malformed += 1;

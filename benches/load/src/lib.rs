@@ -7,6 +7,7 @@
 //! - [`frame`]: WebSocket frames, read and written: pure
 //! - [`message`]: messages of the protocol, as far as a load has to read them: pure
 //! - [`sequence`]: whether the events of one connection are all there, once and in order: pure
+//! - [`known`]: a stretch of a stream that need not be read again for every connection: pure
 //! - [`group`]: what the connections of one group have in common, and what was counted of them
 //! - [`client`]: one connection, over one socket after the other
 //! - [`command`]: commands and answers as they are written: pure
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod command;
 pub mod frame;
 pub mod group;
+pub mod known;
 pub mod load;
 pub mod message;
 pub mod sequence;

@@ -131,7 +131,7 @@ impl Load {
         let client = &mut self.clients[place];
         let group = &mut self.groups[client.group];
         let before = client.phase;
-        client.ready(&group.settings, &mut group.counts, &mut self.buffer);
+        client.ready(group, &mut self.buffer);
         if let Some(task) = &mut self.task
             && task.group == client.group
         {
@@ -227,7 +227,7 @@ impl Load {
         let first = self.clients.len();
         self.clients.extend((first..first + open.count).map(|place| Client::new(place, index, &settings)));
         let members = (first..first + open.count).collect();
-        self.groups.push(Group { settings, members, counts: Counts::default() });
+        self.groups.push(Group::new(settings, members));
         self.names.insert(open.group, index);
         self.dial(index, open.max_opening, open.timeout_s);
         Ok(())
@@ -256,7 +256,7 @@ impl Load {
         }
         self.groups[from].members = left.into_iter().map(|(_, place)| place).collect();
         let settings = self.groups[from].settings.clone();
-        self.groups.push(Group { settings, members, counts: Counts::default() });
+        self.groups.push(Group::new(settings, members));
         self.names.insert(into, index);
         Ok(())
     }

@@ -86,6 +86,21 @@ impl Sequence {
         self.next = [0; MAX_NAMES];
     }
 
+    /// Whether this is a connection whose events are consecutive in every way, and whose next one has `counter`.
+    #[must_use]
+    pub fn expects(&self, counter: u64) -> bool {
+        self.whole
+            && self.single
+            && self.next[0] == counter
+            && self.shift == Some((self.position + 1).wrapping_sub(counter))
+    }
+
+    /// The next `events` events, which are as expected.
+    pub fn take_expected(&mut self, events: u64) {
+        self.position += events;
+        self.next[0] += events;
+    }
+
     /// The next event.
     #[inline]
     pub fn take(&mut self, name: usize, offset: u64, counter: u64, faults: &mut Faults) {

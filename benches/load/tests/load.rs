@@ -22,7 +22,10 @@ impl Running {
         let waker = Arc::new(Waker::new(poll.registry(), COMMANDS).unwrap());
         let (commands, received) = mpsc::channel();
         let (answered, answers) = mpsc::channel();
+        let kept = Arc::clone(&waker);
         thread::spawn(move || {
+            // One that is gone wakes nobody, not even with what it did last.
+            let _kept = kept;
             let answer = |answer: &_| answered.send(serde_json::to_value(answer).unwrap()).unwrap();
             Load::new(poll).run(&received, answer).unwrap();
         });
