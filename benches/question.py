@@ -12,7 +12,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
 from figures import BUSY, machine, median
-from rig import Cores, Failed, build_load, progress, require_release
+from rig import Cores, Disturbed, Failed, build_load, progress, require_release
 
 __all__ = ["Question", "ask", "option"]
 
@@ -67,15 +67,23 @@ def _report(question: Question, options: Any, count: int, cores: Cores) -> Figur
             f"warning: the machine is busy (load average {about['load_average']:.1f}): do not quote this"
         )
     runs: dict[str, list[Figures]] = {variant: [] for variant in question.variants}
-    for number in range(1, count + 1):
-        for variant in question.variants:
-            progress(f"run {number} of {count}: {variant}")
+    disturbed = 0
+    while len(runs[question.variants[-1]]) < count:
+        variant = min(question.variants, key=lambda name: len(runs[name]))
+        progress(f"run {len(runs[variant]) + 1} of {count}: {variant}")
+        try:
             runs[variant].append(question.run(options, cores, variant))
+        except Disturbed as failure:
+            disturbed += 1
+            progress(f"  again: {failure}")
+            if disturbed > count:
+                raise
     middle = {variant: median(figures) for variant, figures in runs.items()}
     return {
         "question": question.name,
         "machine": about,
         "options": asdict(options),
+        "disturbed": disturbed,
         "runs": runs,
         "median": middle,
         "compared": question.compare(options, middle),

@@ -21,12 +21,26 @@ from typing import Any, Final
 
 import httpx
 
-__all__ = ["Cores", "Failed", "Load", "Server", "build_load", "progress", "require_release", "waited"]
+__all__ = [
+    "Cores",
+    "Disturbed",
+    "Failed",
+    "Load",
+    "Server",
+    "build_load",
+    "faultless",
+    "progress",
+    "require_release",
+    "running",
+    "waited",
+]
 
 _HERE: Final = Path(__file__).resolve().parent
 _TARGET: Final = _HERE.parent / "target" / "load"
 _PROGRAM: Final = _TARGET / "release" / "ringcast-load"
 _STOP_TIMEOUT_S: Final = 20.0
+
+_SLOW_READER: Final = "4502"
 
 MAX_OPENING: Final = 4000
 """Sockets on their way at a time: with more than its backlog, 4096, the system would drop connects, and those
@@ -35,6 +49,10 @@ come again a second later, which would be a figure about TCP."""
 
 class Failed(Exception):  # noqa: N818 - what it says follows
     """A run went wrong, so that its figures do not count."""
+
+
+class Disturbed(Failed):
+    """The load fell behind: something else runs on its core, or it is no match for the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +159,10 @@ class Load:
         self._process.stdin.flush()
         answer = self._read()
         if "failed" in answer:
-            closed = answer.get("figures", {}).get("closed")
-            behind = "; the load fell behind: is its core busy?" if closed and "4502" in closed else ""
-            raise Failed(f"{command} {group}: {answer['failed']}{behind} {answer.get('figures', '')}")
+            figures = answer.get("figures", {})
+            if _SLOW_READER in figures.get("closed", {}):
+                raise Disturbed(f"the load fell behind; it had {figures['cpu_share']:.2f} of its core")
+            raise Failed(f"{command} {group}: {answer['failed']} {figures}")
         return answer
 
     def open(
