@@ -22,7 +22,7 @@ class Core:
     """Start the writer threads.
 
     `writer_threads` is at least 1. `max_unswept_bytes` is how far `Stream.publish` may run ahead of the sweep
-    before it waits. `close_timeout_s` is how long a socket that would block may delay a close.
+    before it waits. `close_timeout_s` is how long a socket that would block may delay a close, a day at most.
     Raises `ValueError` for a value out of range.
     """
 
@@ -57,7 +57,11 @@ class Core:
         Read it empty, then look at `Stream.swept`. Owned by the core: never close it.
         """
     def close(self) -> None:
-        """Stop the writer threads, after what the sockets take at once has been written. Idempotent."""
+        """Stop the writer threads, after what the sockets take at once has been written. Idempotent.
+
+        Nobody waits for a sweep from here on, and closes that the sockets hold up end at once. A core that is
+        not held any more stops by itself.
+        """
 
 @final
 class Stream:
@@ -102,7 +106,10 @@ class Stream:
         ring's `max_bytes`.
         """
     def notify_when_swept(self, offset: int) -> bool:
-        """Make `Core.wake_fd` readable once `swept >= offset`. Returns False if that is already so."""
+        """Make `Core.wake_fd` readable once `swept >= offset`.
+
+        Returns False if that is already so, or never will be because the core is closed.
+        """
     def open(self, encoding: int, subscriptions: Sequence[str] | None = None) -> int:
         """Open a connection without a socket, entitled to what is published from now on; return its id."""
     def attach(self, connection: int, sink: Sink, offset: int, message: bytes) -> None:
@@ -163,4 +170,4 @@ class Sink:
         """None while open, else `closed`, `dropped`, `slow_reader`, `close_timeout` or `write_error`."""
     @property
     def queued_bytes(self) -> int:
-        """Bytes of messages that wait for the socket (events are never queued)."""
+        """Bytes of messages that wait for the socket, and of keeping them (events are never queued)."""

@@ -136,7 +136,7 @@ impl<S> ConnectionTable<S> {
 
     /// The open connections in slots `from..from + count`, and the slot to go on from; `None` at the end.
     pub fn piece(&self, from: usize, count: usize, out: &mut Vec<Arc<Connection<S>>>) -> Option<usize> {
-        let end = (from + count).min(self.slots.len());
+        let end = from.saturating_add(count).min(self.slots.len());
         out.extend(self.slots[from.min(end)..end].iter().filter_map(|slot| slot.connection.clone()));
         (end < self.slots.len()).then_some(end)
     }

@@ -295,21 +295,14 @@ impl PyStream {
             return Err(PyValueError::new_err("the sink has another encoding than the connection"));
         }
         self.check_offset(offset)?;
-        let before = connection.sink.lock().replace(Arc::clone(&sink.0));
-        if let Some(before) = before {
-            before.detach();
-        }
-        if sink.0.attach(&self.0, &connection, offset, message) {
-            py.detach(|| sink.0.drive(None));
-        }
+        // A sink that takes nothing any more is no error: its client comes back.
+        py.detach(|| self.0.attach(&connection, &sink.0, offset, message));
         Ok(())
     }
 
     fn detach(&self, connection: u64, sink: &PySink) -> bool {
-        let Ok(connection) = self.0.get(ConnectionId::from_bits(connection)) else {
-            return false;
-        };
-        detach(&connection, &sink.0)
+        let connection = self.0.get(ConnectionId::from_bits(connection));
+        connection.is_ok_and(|connection| self.0.detach(&connection, &sink.0))
     }
 
     fn close(&self, connection: u64) -> bool {
@@ -374,18 +367,6 @@ impl PyStream {
             .change_subscription(ConnectionId::from_bits(connection), name, listen)
             .map_err(|error| gone(py, error))
     }
-}
-
-/// Take `sink` from the connection if it is the one that is attached.
-fn detach(connection: &Connection<Sink>, sink: &Arc<Sink>) -> bool {
-    let mut attached = connection.sink.lock();
-    if !attached.as_ref().is_some_and(|attached| Arc::ptr_eq(attached, sink)) {
-        return false;
-    }
-    *attached = None;
-    drop(attached);
-    sink.detach();
-    true
 }
 
 #[pyclass(name = "Sink", frozen)]

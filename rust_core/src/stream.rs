@@ -1,5 +1,6 @@
 //! One running actor: its ring and its connections; leaves sockets to [`crate::sink`].
 
+mod attachment;
 mod sweep;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::subscription::{Names, Subscriptions};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::writer::Writer;
+use attachment::release;
 use sweep::MAX_BATCH_BYTES;
 
 /// An event that takes more than this part of the ring waits for the sweep before it is appended, so that it does
@@ -325,15 +327,19 @@ impl Stream {
 
     /// End a connection. False if it had ended before.
     pub fn close(&self, id: ConnectionId) -> bool {
-        let connection = {
+        let Ok(connection) = self.get(id) else {
+            return false;
+        };
+        release(&connection);
+        {
             let mut inner = self.inner.lock();
-            let Some(connection) = inner.table.close(id) else {
+            if inner.table.close(id).is_none() {
                 return false;
-            };
+            }
             inner.ring.forget(id);
             connection.subscriptions.lock().clear(&mut inner.names);
-            connection
-        };
+        }
+        // One that was attached meanwhile.
         release(&connection);
         true
     }
@@ -368,12 +374,18 @@ impl Stream {
 
     /// End all connections, forget all events, and let every publisher go.
     pub fn shut(&self) {
-        let connections: Vec<_> = {
+        let mut connections = Vec::new();
+        {
             let mut inner = self.inner.lock();
             inner.shut = true;
-            let ids = inner.table.ids();
-            ids.into_iter().filter_map(|id| inner.table.close(id)).collect()
-        };
+            inner.table.piece(0, usize::MAX, &mut connections);
+        }
+        connections.iter().for_each(|connection| release(connection));
+        {
+            let mut inner = self.inner.lock();
+            connections.iter().for_each(|connection| drop(inner.table.close(connection.id)));
+        }
+        // Those that were attached meanwhile.
         connections.iter().for_each(|connection| release(connection));
         let mut inner = self.inner.lock();
         inner.ring.clear();
@@ -387,12 +399,4 @@ impl Stream {
 fn lost_range(ring: &Ring, position: u64, connection: &Connection<Sink>) -> Option<(u64, u64)> {
     let subscriptions = connection.subscriptions.lock();
     ring.has_lost(position, connection.id, &subscriptions).then(|| (position + 1, ring.first() - 1))
-}
-
-/// Take the sink from a connection that has ended; it stays open for a last message.
-fn release(connection: &Connection<Sink>) {
-    let sink = connection.sink.lock().take();
-    if let Some(sink) = sink {
-        sink.detach();
-    }
 }

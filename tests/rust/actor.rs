@@ -162,22 +162,14 @@ impl Actor {
     ) -> (Client, Arc<Sink>) {
         let connection = stream.get(id).expect("open");
         let sink = Sink::new(server, connection.encoding, Arc::clone(&self.writer));
-        let before = connection.sink.lock().replace(Arc::clone(&sink));
-        if let Some(before) = before {
-            before.detach();
-        }
-        assert!(sink.attach(stream, &connection, position, &reply(connection.encoding, 0)));
-        sink.drive(None);
+        assert!(stream.attach(&connection, &sink, position, &reply(connection.encoding, 0)));
         (client, sink)
     }
 
     /// The network is lost: keep the connection, drop the sink.
     pub fn detach(&self, id: ConnectionId, sink: &Arc<Sink>) {
         let connection = self.stream.get(id).expect("open");
-        let before = connection.sink.lock().take_if(|attached| Arc::ptr_eq(attached, sink));
-        if let Some(before) = before {
-            before.detach();
-        }
+        self.stream.detach(&connection, sink);
     }
 
     /// Publish one text to the subscribers.

@@ -326,8 +326,7 @@ fn a_tcp_socket_carries_the_same_bytes() {
     let server: OwnedFd = listener.accept().unwrap().0.into();
     let sink = Sink::new(server, JSON, Arc::clone(&actor.writer));
     let connection = actor.stream.get(actor.open(JSON, &["a"])).unwrap();
-    *connection.sink.lock() = Some(Arc::clone(&sink));
-    assert!(sink.attach(&actor.stream, &connection, 0, &reply(JSON, 0)));
+    assert!(actor.stream.attach(&connection, &sink, 0, &reply(JSON, 0)));
     let mut client = Client::new(client);
     let reader = thread::spawn(move || client.rest());
     for _ in 0..100 {
@@ -381,9 +380,7 @@ fn hammer(actor: &Actor, number: u64) {
     let duplicate = descriptor::duplicate(event_loop.as_raw_fd()).unwrap();
     let connection = actor.stream.get(id).unwrap();
     let sink = Sink::new(duplicate, JSON, Arc::clone(&actor.writer));
-    *connection.sink.lock() = Some(Arc::clone(&sink));
-    assert!(sink.attach(&actor.stream, &connection, actor.stream.head(), &reply(JSON, number)));
-    sink.drive(None);
+    assert!(actor.stream.attach(&connection, &sink, actor.stream.head(), &reply(JSON, number)));
     for _ in 0..3 {
         actor.publish(&own, &own);
         sink.push_message(&reply(JSON, number));

@@ -144,22 +144,14 @@ impl Actor {
         let reader = peer.map(|peer| thread::spawn(move || read(peer)));
         let sink = Sink::new(descriptor, JSON, Arc::clone(&self.writers[1]));
         let connection = self.stream.get(id).expect("open");
-        let before = connection.sink.lock().replace(Arc::clone(&sink));
-        if let Some(before) = before {
-            before.detach();
-        }
-        assert!(sink.attach(&self.stream, &connection, position, &reply(JSON, 0)));
-        sink.drive(None);
+        assert!(self.stream.attach(&connection, &sink, position, &reply(JSON, 0)));
         Attached { sink, reader }
     }
 
     /// Detach, if this sink is attached still.
     pub fn detach(&self, id: ConnectionId, sink: &Arc<Sink>) {
         let connection = self.stream.get(id).expect("open");
-        let before = connection.sink.lock().take_if(|attached| Arc::ptr_eq(attached, sink));
-        if let Some(before) = before {
-            before.detach();
-        }
+        self.stream.detach(&connection, sink);
     }
 
     /// A thread that publishes `count` events called `name`, and returns their offsets.
