@@ -19,6 +19,8 @@ use crate::writer::Writer;
 use attachment::release;
 use sweep::MAX_BATCH_BYTES;
 
+pub use sweep::Sweep;
+
 /// An event that takes more than this part of the ring waits for the sweep before it is appended, so that it does
 /// not push out what ready connections are still to get.
 const LARGE_EVENT_PART: usize = 4;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sink::Sink;
-use crate::stream::Stream;
+use crate::stream::Sweep;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{Builder, JoinHandle};
@@ -19,8 +19,8 @@ const MAX_READY: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 /// What other threads hand to a writer thread.
 #[derive(Debug, Default)]
 struct Inbox {
-    /// Streams with events that no sweep has offered yet.
-    streams: VecDeque<Arc<Stream>>,
+    /// Sweeps to begin, or to go on with.
+    sweeps: VecDeque<Sweep>,
     /// Sinks with more to write than one turn allows.
     sinks: VecDeque<Arc<Sink>>,
     /// When to give up waiting for a close frame to go out. All waits are of one length, so these are in order.
@@ -71,10 +71,10 @@ impl Writer {
         Builder::new().name(name).spawn(move || writer.run())
     }
 
-    /// Sweep this stream soon. False if the thread has ended and nobody will.
+    /// Sweep soon. False if the thread has ended and nobody will.
     #[must_use]
-    pub fn sweep(&self, stream: Arc<Stream>) -> bool {
-        self.hand_over(|inbox| inbox.streams.push_back(stream))
+    pub(crate) fn sweep(&self, sweep: Sweep) -> bool {
+        self.hand_over(|inbox| inbox.sweeps.push_back(sweep))
     }
 
     /// Go on with this sink soon. False if the thread has ended and nobody will.
@@ -147,7 +147,7 @@ impl Writer {
             self.awake.store(false, Ordering::SeqCst);
             let timeout = {
                 let mut inbox = self.inbox.lock();
-                if !inbox.streams.is_empty() || !inbox.sinks.is_empty() {
+                if !inbox.sweeps.is_empty() || !inbox.sinks.is_empty() {
                     continue;
                 }
                 if inbox.stop {
@@ -161,15 +161,20 @@ impl Writer {
         }
     }
 
-    /// Do one sweep and one resumed sink, so that neither waits for all of the other. False if there was neither.
-    fn turn(&self) -> bool {
-        let (stream, sink) = {
+    /// Do a piece of one sweep, and one resumed sink, so that none waits for all of another. False if there was neither.
+    /// The thread does nothing else; tests take its turns themselves.
+    pub fn turn(&self) -> bool {
+        let (sweep, sink) = {
             let mut inbox = self.inbox.lock();
-            (inbox.streams.pop_front(), inbox.sinks.pop_front())
+            (inbox.sweeps.pop_front(), inbox.sinks.pop_front())
         };
-        let worked = stream.is_some() || sink.is_some();
-        if let Some(stream) = stream {
-            guarded(|| stream.sweep());
+        let worked = sweep.is_some() || sink.is_some();
+        if let Some(mut sweep) = sweep {
+            let mut done = true;
+            guarded(|| done = sweep.go_on());
+            if !done {
+                self.inbox.lock().sweeps.push_back(sweep);
+            }
         }
         if let Some(sink) = sink {
             guarded(|| sink.drive(None));
@@ -222,7 +227,7 @@ impl Drop for Ending<'_> {
             let mut inbox = self.0.inbox.lock();
             std::mem::replace(&mut *inbox, Inbox { over: true, ..Inbox::default() })
         };
-        left.streams.iter().for_each(|stream| stream.abandon());
+        left.sweeps.iter().for_each(|sweep| sweep.stream().abandon());
         left.sinks.iter().for_each(|sink| sink.drive(None));
         let closes = left.closes.iter().filter_map(|(_, sink)| sink.upgrade());
         closes.for_each(|sink| sink.close_timed_out());

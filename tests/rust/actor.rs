@@ -129,7 +129,8 @@ impl Actor {
     /// Do what the writer thread would: offer everything.
     pub fn sweep_all(&self) {
         while self.stream.swept() < self.stream.head() {
-            self.stream.sweep();
+            let mut sweep = self.stream.sweep();
+            while !sweep.go_on() {}
         }
     }
 

@@ -95,7 +95,8 @@ fn a_sweep_that_fails_ends_the_sinks_that_may_have_missed_events() {
         let stream = Arc::clone(&actor.stream);
         thread::spawn(move || stream.wait_for_sweep())
     };
-    actor.stream.sweep_with(|_| panic!("a sweep fails: this test wants it to"));
+    let mut sweep = actor.stream.sweep();
+    assert!(sweep.go_on_with(|_, _| panic!("a sweep fails: this test wants it to")));
     publisher.join().unwrap();
     assert_eq!((actor.stream.swept(), actor.swept.count()), (1, 1));
     assert_eq!(sink.end_reason(), Some(EndReason::WriteError));
@@ -153,6 +154,6 @@ fn an_owner_that_cannot_be_told_holds_up_nobody() {
     let _attached = by_hand.attach_in(&broken, id, 0);
     broken.publish("a", [Some(b"[]"), None], Audience::Subscribers).unwrap();
     assert!(broken.notify_when_swept(1));
-    broken.sweep();
+    assert!(broken.sweep().go_on());
     assert_eq!(broken.swept(), 1);
 }

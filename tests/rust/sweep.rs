@@ -351,3 +351,29 @@ proptest! {
         run(base, Limits { max_events, max_bytes: 1 << 20 }, &chunks, &turns)?;
     }
 }
+
+#[test]
+fn a_full_room_is_not_in_the_way_of_the_others() {
+    let room = Actor::by_hand(Setup::default());
+    let crowd: Vec<_> = (0..300).map(|_| room.attach(room.open(Encoding::Json, &["a"]), 0)).collect();
+    let other = room.sibling(|| {});
+    let id = other.open(Encoding::Json, &["a".to_owned()]).unwrap();
+    let (mut client, _sink) = room.attach_in(&other, id, 0);
+    room.publish("a", "for three hundred");
+    other.publish("a", [Some(b"[\"\"]"), None], Audience::Subscribers).unwrap();
+    assert!(room.writer.turn(), "some of the room");
+    assert!(room.writer.turn(), "all of the other");
+    assert_eq!((room.stream.swept(), other.swept()), (0, 1));
+    assert_eq!([client.message(), client.message()].map(|message| message.offset()), [None, Some(1)]);
+    // What is published meanwhile is the next sweep's.
+    room.publish("a", "again");
+    while room.stream.swept() == 0 {
+        assert!(room.writer.turn());
+    }
+    assert_eq!(room.stream.swept(), 1);
+    while room.writer.turn() {}
+    assert_eq!(room.stream.swept(), 2);
+    for (client, sink) in crowd {
+        assert_eq!(offsets(&closed(&sink, client)), [1, 2]);
+    }
+}

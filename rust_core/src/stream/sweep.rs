@@ -10,59 +10,95 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::writer::guarded;
 
+type Connections = Vec<Arc<Connection<Sink>>>;
+
 /// Most bytes of one batch: about what a socket takes at once. Under the model checker two or three events, so that its
 /// short histories have sweeps of several batches.
 pub(super) const MAX_BATCH_BYTES: usize = if cfg!(feature = "shuttle") { 64 } else { 256 << 10 };
 
-/// Connections that a sweep takes out of the table at a time.
+/// Connections that are visited in one turn of the writer thread, before it looks at other streams.
 const SWEEP_PIECE: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
 
+/// A sweep over one stream, in pieces: a room of ten thousand is not in the way of the others, which get their turn
+/// between two pieces.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Whose events are offered.
+    stream: Arc<Stream>,
+    /// What is offered, once it has begun.
+    batch: Option<Batch>,
+    /// Whom it is offered to, if not to everybody.
+    targets: Option<Vec<ConnectionId>>,
+    /// The target, or the slot of the table, to go on from.
+    next: usize,
+}
+
+impl Sweep {
+    /// A sweep that has not begun. There is one at a time for each stream.
+    pub(super) fn of(stream: &Arc<Stream>) -> Self {
+        Self { stream: Arc::clone(stream), batch: None, targets: None, next: 0 }
+    }
+
+    /// Whose events are offered.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Offer the batch to the next few connections that it may be for. Returns whether all have had their turn.
+    pub fn go_on(&mut self) -> bool {
+        self.go_on_with(|sink, batch| sink.drive(Some(batch)))
+    }
+
+    /// Go on with another way to offer; for tests of one that fails.
+    pub fn go_on_with(&mut self, offer: impl Fn(&Arc<Sink>, &Batch)) -> bool {
+        let mut done = true;
+        if !guarded(|| done = self.visit(&offer)) {
+            let (offset, published_bytes) = self.stream.give_up();
+            self.stream.end_sweep(offset, published_bytes);
+            return true;
+        }
+        if done {
+            let (offset, published_bytes) =
+                self.batch.as_ref().map_or((0, 0), |batch| (batch.to(), batch.published_bytes()));
+            self.stream.end_sweep(offset, published_bytes);
+        }
+        done
+    }
+
+    fn visit(&mut self, offer: impl Fn(&Arc<Sink>, &Batch)) -> bool {
+        if self.batch.is_none() {
+            self.batch = self.stream.cut();
+            self.targets = self.batch.as_ref().and_then(Batch::targets);
+        }
+        let Some(batch) = &self.batch else {
+            return true;
+        };
+        let (connections, next) = match &self.targets {
+            Some(targets) => self.stream.listed(targets, self.next),
+            None => self.stream.piece(self.next),
+        };
+        self.next = next.unwrap_or_default();
+        connections.iter().filter_map(|connection| attached(connection)).for_each(|sink| offer(&sink, batch));
+        next.is_none()
+    }
+}
+
 impl Stream {
-    /// Have the writer thread sweep.
+    /// Have the writer thread sweep. What is published while a sweep is under way is for the next one.
     pub(super) fn schedule(self: &Arc<Self>) {
-        if !self.scheduled.swap(true, Ordering::AcqRel) && !self.writer.sweep(Arc::clone(self)) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) && !self.writer.sweep(Sweep::of(self)) {
             self.abandon();
         }
     }
 
-    /// Offer what has been published since the last sweep to the connections that it may be for.
-    ///
-    /// Only the stream's writer thread calls this, so there is one sweep at a time.
-    pub fn sweep(self: &Arc<Self>) {
-        self.sweep_with(|batch| match batch.targets() {
-            Some(targets) => self.offer_to(batch, &targets),
-            None => self.visit_all(|sink| sink.drive(Some(batch))),
-        });
+    /// Begin a sweep; for tests, which have no writer thread.
+    #[must_use]
+    pub fn sweep(self: &Arc<Self>) -> Sweep {
+        Sweep::of(self)
     }
 
-    /// Sweep with another way to offer a batch; for tests of one that fails.
-    pub fn sweep_with(self: &Arc<Self>, offer: impl FnOnce(&Batch)) {
-        self.scheduled.store(false, Ordering::Release);
-        let mut reached = None;
-        let whole = guarded(|| {
-            if let Some(batch) = self.cut() {
-                offer(&batch);
-                reached = Some((batch.to(), batch.published_bytes()));
-            }
-        });
-        if !whole {
-            reached = Some(self.give_up());
-        }
-        let Some((offset, published_bytes)) = reached else {
-            return;
-        };
-        let mut inner = self.inner.lock();
-        // Without an attached sink, publishing moves the mark by itself, and may have moved it further meanwhile.
-        if offset > self.swept() {
-            self.note_swept(&mut inner, offset, published_bytes);
-        }
-        if inner.ring.head() > self.swept() {
-            drop(inner);
-            self.schedule();
-        }
-    }
-
-    /// What this sweep is to offer, if there is anything.
+    /// What a sweep that begins now is to offer, if there is anything.
     fn cut(&self) -> Option<Batch> {
         let mut inner = self.inner.lock();
         let swept = self.swept();
@@ -74,24 +110,32 @@ impl Stream {
         Some(batch)
     }
 
-    fn offer_to(&self, batch: &Batch, targets: &[ConnectionId]) {
-        for &id in targets {
-            let connection = self.inner.lock().table.get(id).cloned();
-            if let Some(sink) = connection.and_then(|connection| attached(&connection)) {
-                sink.drive(Some(batch));
-            }
-        }
+    /// A few of the listed connections, from place `from`, and where to go on.
+    fn listed(&self, targets: &[ConnectionId], from: usize) -> (Connections, Option<usize>) {
+        let end = targets.len().min(from + SWEEP_PIECE);
+        let inner = self.inner.lock();
+        let connections = targets[from..end].iter().filter_map(|&id| inner.table.get(id).cloned()).collect();
+        (connections, (end < targets.len()).then_some(end))
     }
 
-    fn visit_all(&self, visit: impl Fn(&Arc<Sink>)) {
+    /// A few of all connections, from slot `from`, and where to go on.
+    fn piece(&self, from: usize) -> (Connections, Option<usize>) {
         let mut connections = Vec::with_capacity(SWEEP_PIECE);
-        let mut from = Some(0);
-        while let Some(slot) = from {
-            from = self.inner.lock().table.piece(slot, SWEEP_PIECE, &mut connections);
-            connections
-                .drain(..)
-                .filter_map(|connection| attached(&connection))
-                .for_each(|sink| visit(&sink));
+        let next = self.inner.lock().table.piece(from, SWEEP_PIECE, &mut connections);
+        (connections, next)
+    }
+
+    fn end_sweep(self: &Arc<Self>, offset: u64, published_bytes: u64) {
+        // Before the look at the head: what is published behind that schedules a sweep by itself.
+        self.scheduled.store(false, Ordering::Release);
+        let mut inner = self.inner.lock();
+        // Without an attached sink, publishing moves the mark by itself, and may have moved it further meanwhile.
+        if offset > self.swept() {
+            self.note_swept(&mut inner, offset, published_bytes);
+        }
+        if inner.ring.head() > self.swept() && !inner.shut {
+            drop(inner);
+            self.schedule();
         }
     }
 
@@ -104,7 +148,14 @@ impl Stream {
             self.offered.store(inner.ring.head(), Ordering::Release);
             (inner.ring.head(), inner.ring.published_bytes())
         };
-        guarded(|| self.visit_all(|sink| sink.fail()));
+        guarded(|| {
+            let mut from = Some(0);
+            while let Some(slot) = from {
+                let connections;
+                (connections, from) = self.piece(slot);
+                connections.iter().filter_map(|connection| attached(connection)).for_each(|sink| sink.fail());
+            }
+        });
         reached
     }
 
