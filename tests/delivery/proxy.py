@@ -100,7 +100,9 @@ class ChaosProxy:
         self._closing = True
         for ends in self._open:
             ends.reset()
-        await asyncio.gather(*self._forwarding, return_exceptions=True)
+        # Some were accepted while the others ended.
+        while self._forwarding:
+            await asyncio.gather(*self._forwarding, return_exceptions=True)
         await self._server.wait_closed()
 
     def calm(self) -> None:
@@ -113,6 +115,9 @@ class ChaosProxy:
         self._forwarding.add(task)
         try:
             await self._forward(reader, writer)
+        except asyncio.CancelledError:
+            # The run is over. asyncio's own callback would report it as an error.
+            pass
         finally:
             self._forwarding.discard(task)
 
