@@ -34,6 +34,7 @@ from .faults import (
 from .keeping import Keeping
 from .performing import Performing
 from .protocol import Call, Connect, Encoding
+from .record import Span
 from .seam import GatewayStream, Node, Respond
 from .sleep import IdleTimer
 from .state import SavedState
@@ -398,9 +399,9 @@ class ActorInstance:
         if self._keeping is not None:
             self._keeping.stream.keep(connection, token, encoding)
 
-    def keep_reply(self, connection: Connection[Any], id: int, reply: bytes) -> None:
+    def keep_reply(self, connection: Connection[Any], id: int, reply: bytes, span: Span) -> None:
         if self._keeping is not None:
-            self._keeping.keep_reply(connection, id, reply)
+            self._keeping.keep_reply(connection, id, reply, span)
 
     def after(self, effect: Callable[[], object]) -> None:
         if self._keeping is None:

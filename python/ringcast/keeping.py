@@ -12,7 +12,7 @@ from .connection import Connection, KeptConnection
 from .durable import DurableStream
 from .journal import Journal
 from .protocol import Encoding
-from .record import most_kept
+from .record import Span
 from .restore import base_of, replay
 from .store import Change, Replied, StateChanged, StoredStream, StreamBegun
 
@@ -67,10 +67,9 @@ class Keeping:
             instance.node.restore(instance, session, connection, number)
             instance.conns.admit(connection)
 
-    def keep_reply(self, connection: Connection[Any], id: int, reply: bytes) -> None:
-        """Keep the answer to a request together with what the request has done."""
-        most = most_kept(self._instance.node.config.max_calls_recorded)
-        self.journal.add(Replied(connection.id, id, reply, most))
+    def keep_reply(self, connection: Connection[Any], id: int, reply: bytes, span: Span) -> None:
+        """Keep the answer to a request together with what the request has done, and others as `span` says."""
+        self.journal.add(Replied(connection.id, id, span.mark(reply), span.replies))
 
     def _collect(self) -> list[Change]:
         """Return what has changed besides. Raises what pydantic raises for a state that has no JSON."""

@@ -6,14 +6,19 @@ says which answers have arrived keeps what is remembered small, and never finds 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["RequestRecord", "Standing", "most_kept"]
+__all__ = ["RequestRecord", "Span", "Standing"]
 
 _LAST_RESORT: Final = 4
 """So many times the bounds are kept for a client that acknowledged replies and does so no more."""
+_FULL_SPAN: Final = 2
+"""So many times the bounds are spanned by the replies of a client that leaves out old ones, before it is
+refused: well before any of them has to go."""
+_FLOOR_BYTES: Final = 8
 
 
 class Standing(Enum):
@@ -26,9 +31,17 @@ class Standing(Enum):
     """It was answered, so long ago that the reply is no longer kept."""
 
 
-def most_kept(max_replies: int) -> int:
-    """Return how many replies a record of this bound has at most."""
-    return max_replies * _LAST_RESORT
+class Span(NamedTuple):
+    """What has to be kept of a record to restore it: the latest replies, from the oldest that is held on."""
+
+    replies: int
+    """How many, those in between that have arrived counted."""
+    floor: int
+    """Requests up to this id have all been answered: without a reply among those they are forgotten."""
+
+    def mark(self, reply: bytes) -> bytes:
+        """Return a reply as it is to be kept, with what `RequestRecord.restore` needs to know besides."""
+        return self.floor.to_bytes(_FLOOR_BYTES) + reply
 
 
 class RequestRecord:
@@ -38,61 +51,93 @@ class RequestRecord:
     to be refused new requests while `is_full`.
     """
 
-    __slots__ = ("_acknowledges", "_bytes", "_max_bytes", "_max_replies", "_newest", "_replies", "_running")
+    __slots__ = (
+        "_acknowledges",
+        "_answered_before",
+        "_bytes",
+        "_floor",
+        "_max_bytes",
+        "_max_replies",
+        "_newest",
+        "_replies",
+        "_running",
+        "_span",
+        "_span_bytes",
+    )
 
     def __init__(self, max_replies: int, max_bytes: int) -> None:
         self._max_replies = max_replies
         self._max_bytes = max_bytes
         self._newest = 0
-        self._running: set[int] = set()
+        # In the order in which they came, which is that of their ids: the first one is the lowest.
+        self._running: dict[int, None] = {}
         # The oldest reply first.
         self._replies: dict[int, bytes] = {}
         self._bytes = 0
         self._acknowledges = False
+        # What an earlier process had answered: those it had not may come in between.
+        self._answered_before: frozenset[int] = frozenset()
+        # Id and size of each reply from the oldest held one on, arrived or not; everything before it has an
+        # id of `_floor` at most. So nothing goes from here while an older request runs.
+        self._span: deque[tuple[int, int]] = deque()
+        self._span_bytes = 0
+        self._floor = 0
 
     @property
     def running(self) -> int:
         """How many requests run."""
         return len(self._running)
 
+    @property
+    def span(self) -> Span:
+        """What to keep outside of this process, together with the reply that was added last."""
+        return Span(len(self._span), self._floor)
+
     def begin(self, id: int) -> Standing | bytes:
         """Take a request that arrived: its reply if it has one, otherwise where it stands (NEW: run it)."""
         # A client counts up by one, and one socket keeps order: all ids up to the newest have been here.
-        if id > self._newest and id not in self._replies:
+        if id > self._newest and id not in self._answered_before:
             self._newest = id
-            self._running.add(id)
+            self._running[id] = None
             return Standing.NEW
         if id in self._running:
             return Standing.RUNNING
         return self._replies.get(id, Standing.FORGOTTEN)
 
-    def restore(self, replies: Sequence[tuple[int, bytes]]) -> None:
-        """Begin with the latest replies of an earlier process, the oldest first.
+    def restore(self, marked: Sequence[tuple[int, bytes]]) -> None:
+        """Begin with the latest replies of an earlier process, the oldest first, as `Span.mark` made them.
 
-        A request without a reply had done nothing that was kept: it is new. Except where older replies may
-        have been forgotten, of which nothing can be told.
+        A request without a reply had done nothing that was kept, and is new, unless it was forgotten.
         """
-        self._replies = dict(replies)
-        self._bytes = sum(len(reply) for reply in self._replies.values())
-        if len(replies) >= most_kept(self._max_replies):
-            self._newest = min(self._replies) - 1
+        for id, reply in marked:
+            self._floor = int.from_bytes(reply[:_FLOOR_BYTES])
+            self._add(id, reply[_FLOOR_BYTES:])
+        self._newest = self._floor
+        self._answered_before = frozenset(self._replies)
+        # Only for one that does has so much been kept.
+        self._acknowledges = len(self._replies) > self._max_replies or (
+            self._bytes > self._max_bytes and len(self._replies) > 1
+        )
 
     def finish(self, id: int, reply: bytes) -> None:
         """Keep the reply of a request that ran; forget the oldest ones beyond the bounds."""
-        self._running.discard(id)
-        self._replies[id] = reply
-        self._bytes += len(reply)
+        self._running.pop(id, None)
+        self._add(id, reply)
         factor = _LAST_RESORT if self._acknowledges else 1
         while len(self._replies) > self._max_replies * factor or (
             self._bytes > self._max_bytes * factor and len(self._replies) > 1
         ):
             self._forget(next(iter(self._replies)))
+        self._shorten()
 
     @property
     def is_full(self) -> bool:
         """Whether replies that have to be kept are past the bounds."""
         return self._acknowledges and (
-            len(self._replies) >= self._max_replies or self._bytes > self._max_bytes
+            len(self._replies) >= self._max_replies
+            or self._bytes > self._max_bytes
+            or len(self._span) > self._max_replies * _FULL_SPAN
+            or self._span_bytes > self._max_bytes * _FULL_SPAN
         )
 
     def acknowledge(self, ids: Iterable[int]) -> None:
@@ -100,11 +145,37 @@ class RequestRecord:
         self._acknowledges = True
         for id in ids:
             self._forget(id)
+        self._shorten()
 
     def keep_only(self, ids: Iterable[int]) -> None:
         """The client wants these replies only: the others have arrived, or nobody waits for them."""
         wanted = frozenset(ids)
         self.acknowledge([id for id in self._replies if id not in wanted])
 
+    def _add(self, id: int, reply: bytes) -> None:
+        self._forget(id)
+        self._replies[id] = reply
+        self._bytes += len(reply)
+        self._span.append((id, len(reply)))
+        self._span_bytes += len(reply)
+
     def _forget(self, id: int) -> None:
         self._bytes -= len(self._replies.pop(id, b""))
+
+    def _shorten(self) -> None:
+        """Let the span begin with a reply that is held, or with one that an older request has to precede."""
+        span, replies = self._span, self._replies
+        lowest = next(iter(self._running), self._newest + 1)
+        while span and span[0][0] not in replies and span[0][0] < lowest:
+            self._drop()
+        # Whoever comes here has let something of long ago run, or leaves out an old reply for ever.
+        while len(span) > 1 and (
+            len(span) > self._max_replies * _LAST_RESORT or self._span_bytes > self._max_bytes * _LAST_RESORT
+        ):
+            self._forget(span[0][0])
+            self._drop()
+
+    def _drop(self) -> None:
+        id, size = self._span.popleft()
+        self._span_bytes -= size
+        self._floor = max(self._floor, id)

@@ -17,6 +17,7 @@ from .protocol import Call, Connect, Encoding
 if TYPE_CHECKING:
     from .clock import Clock
     from .config import ServerConfig
+    from .record import Span
     from .store import Store, StoredSession
     from .timetable import Timetable
 
@@ -118,8 +119,8 @@ class ActorPort(Protocol):
     def keep(self, member: Any, token: str, encoding: Encoding) -> None:
         """Keep the session of a connection that has joined, over a restart."""
 
-    def keep_reply(self, member: Any, id: int, reply: bytes) -> None:
-        """Keep the answer to a request together with what the request has done."""
+    def keep_reply(self, member: Any, id: int, reply: bytes, span: Span) -> None:
+        """Keep the answer to a request together with what the request has done, and others as `span` says."""
 
     def after(self, effect: Callable[[], object]) -> None:
         """Call `effect` once everything so far is certain: what a client is told will not be taken back."""

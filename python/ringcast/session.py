@@ -243,16 +243,14 @@ class Session:
         assert self._record is not None
         self._record.finish(id, message)
         if self._durable:
-            self.actor.keep_reply(self.member, id, message)
+            self.actor.keep_reply(self.member, id, message, self._record.span)
             self.actor.after(partial(self._send, message))
         else:
             self._send(message)
 
     def restore(self, replies: Sequence[tuple[int, bytes]]) -> None:
         """Take the record of an earlier process."""
-        config = self.gateway.config
-        self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
-        self._record.restore(replies)
+        self._have_record().restore(replies)
 
     def _send(self, message: bytes) -> None:
         if self.link is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringcast.record import RequestRecord, Standing
+from ringcast.record import RequestRecord, Span, Standing
 
 
 def test_a_new_request_runs_once() -> None:
@@ -118,3 +118,130 @@ def test_running_counts_what_has_no_reply() -> None:
     assert record.running == 2
     record.finish(1, b"x")
     assert record.running == 1
+
+
+# --- kept over a restart ------------------------------------------------------------------------------------
+
+
+class Kept:
+    """A record whose replies are kept as a store keeps them: the latest ones, so many as it says."""
+
+    def __init__(self, max_replies: int = 10, max_bytes: int = 1000) -> None:
+        self._bounds = max_replies, max_bytes
+        self.record = RequestRecord(*self._bounds)
+        self.rows: list[tuple[int, bytes]] = []
+
+    def answer(self, *ids: int, reply: bytes = b"x") -> None:
+        for id in ids:
+            self.record.begin(id)
+            self.finish(id, reply)
+
+    def finish(self, id: int, reply: bytes = b"x") -> None:
+        self.record.finish(id, reply)
+        span = self.record.span
+        self.rows = [*self.rows, (id, span.mark(reply))][-span.replies :]
+
+    def restart(self) -> RequestRecord:
+        self.record = RequestRecord(*self._bounds)
+        self.record.restore(self.rows)
+        return self.record
+
+
+def test_what_has_arrived_is_not_kept() -> None:
+    kept = Kept()
+    for id in range(1, 101):
+        kept.answer(id)
+        kept.record.acknowledge([id])
+    assert [id for id, _ in kept.rows] == [100]
+    record = kept.restart()
+    assert [record.begin(id) for id in (1, 99, 100, 101)] == [
+        Standing.FORGOTTEN,
+        Standing.FORGOTTEN,
+        b"x",
+        Standing.NEW,
+    ]
+
+
+def test_the_oldest_reply_that_is_held_is_kept_whatever_came_after_it() -> None:
+    kept = Kept()
+    kept.answer(1, 2, 3, 4)
+    kept.record.acknowledge([1, 3, 4])
+    kept.answer(5)
+    assert [id for id, _ in kept.rows] == [2, 3, 4, 5]
+    record = kept.restart()
+    assert [record.begin(id) for id in (1, 2, 5, 6)] == [Standing.FORGOTTEN, b"x", b"x", Standing.NEW]
+
+
+def test_a_request_that_was_not_answered_is_new_although_later_ones_were() -> None:
+    kept = Kept()
+    kept.record.begin(1)
+    kept.answer(2, 3, 4)
+    kept.record.acknowledge([2, 3])
+    kept.answer(5)
+    kept.record.acknowledge([4])
+    record = kept.restart()
+    record.keep_only([1])
+    assert [record.begin(id) for id in (1, 2, 5, 6)] == [
+        Standing.NEW,
+        Standing.FORGOTTEN,
+        Standing.FORGOTTEN,
+        Standing.NEW,
+    ]
+
+
+def test_a_request_that_was_answered_late_does_not_let_earlier_ones_run_again() -> None:
+    kept = Kept()
+    kept.record.begin(1)
+    kept.answer(2, 3)
+    kept.finish(1)
+    kept.record.acknowledge([2, 3])
+    kept.answer(4)
+    kept.record.acknowledge([1])
+    kept.answer(5)
+    record = kept.restart()
+    assert [record.begin(id) for id in (1, 2, 3, 4)] == [Standing.FORGOTTEN] * 3 + [b"x"]
+
+
+def test_what_is_kept_is_bounded_by_count_and_bytes() -> None:
+    kept = Kept(max_replies=3, max_bytes=100)
+    kept.answer(*range(1, 11))
+    assert [id for id, _ in kept.rows] == [8, 9, 10]
+    kept.answer(11, 12, reply=b"x" * 60)
+    assert [id for id, _ in kept.rows] == [12]
+    record = kept.restart()
+    assert [record.begin(id) for id in (7, 11, 12, 13)] == [
+        Standing.FORGOTTEN,
+        Standing.FORGOTTEN,
+        b"x" * 60,
+        Standing.NEW,
+    ]
+
+
+def test_a_client_that_leaves_out_an_old_reply_is_refused_before_it_is_forgotten() -> None:
+    kept = Kept(max_replies=3, max_bytes=100)
+    kept.answer(1)
+    id = 1
+    while not kept.record.is_full:
+        id += 1
+        kept.answer(id, reply=b"x" * 20)
+        kept.record.acknowledge([id])
+    assert kept.record.begin(1) == b"x"
+    for refused in range(id + 1, id + 50):
+        kept.answer(refused, reply=b"x" * 20)
+        kept.record.acknowledge([refused])
+        assert sum(len(reply) for _, reply in kept.rows) <= 4 * 100 + 20 + 8 * len(kept.rows)
+    assert kept.record.begin(1) is Standing.FORGOTTEN
+
+
+def test_a_client_that_acknowledges_does_so_after_a_restart_too() -> None:
+    kept = Kept(max_replies=2)
+    kept.record.acknowledge([])
+    kept.answer(1, 2, 3)
+    record = kept.restart()
+    record.begin(4)
+    record.finish(4, b"four")
+    assert record.begin(1) == b"x"
+
+
+def test_a_reply_is_kept_with_what_is_known_of_those_before_it() -> None:
+    assert Span(1, 258).mark(b"reply") == b"\0\0\0\0\0\0\1\2reply"
