@@ -12,7 +12,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .action import ActionSpec
-from .connection import Connection
+from .connection import Connection, KeptConnection
 from .context import Context
 from .errors import ActionTimeout, OutcomeUnknown, RingcastError, UnknownAction
 from .faults import contained, for_client, from_store, was_cancelled
@@ -29,10 +29,12 @@ __all__ = ["Calls"]
 class Calls:
     """Runs the actions of an actor."""
 
-    __slots__ = ("_instance",)
+    __slots__ = ("_in_turn", "_instance")
 
     def __init__(self, instance: ActorInstance) -> None:
         self._instance = instance
+        # Who calls the action that has the turn, and the call's id; None once that is known to be half kept.
+        self._in_turn: tuple[KeptConnection[Any], int] | None = None
 
     def call(self, connection: Connection[Any] | None, request: Call, respond: Respond) -> None:
         """Run an action, in its turn. For `ActorInstance.call`, which says more."""
@@ -48,7 +50,19 @@ class Calls:
         if not self._instance.is_running and not self._instance.ends_for_good and connection is not None:
             # It has not begun: its client asks again, whoever answers then.
             return None
-        return self.call_in_turn(connection, request, respond)
+        if isinstance(connection, KeptConnection):
+            self._in_turn = connection, request.id
+        return self.call_in_turn(connection, request, partial(self._answered, respond))
+
+    def _answered(self, respond: Respond, id: int, result: Any, fault: RingcastError | None) -> None:
+        self._in_turn = None
+        respond(id, result, fault)
+
+    def committing(self) -> None:
+        """What has been done so far is committed: the action that has the turn may not run a second time."""
+        if self._in_turn is not None:
+            (connection, id), self._in_turn = self._in_turn, None
+            connection.committing_half(id)
 
     def call_in_turn(
         self,

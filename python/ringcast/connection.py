@@ -124,6 +124,11 @@ class KeptConnection(Connection[ConnStateT]):
         super().bind(attachment, number)
         self._stream.introduce(number, self.id)
 
+    def committing_half(self, id: int) -> None:
+        """A part of what its request does is committed. For the actor's instance only."""
+        if self._attachment is not None:
+            self._attachment.committing_half(id)
+
 
 def numbers_of(connections: Connection[Any] | Iterable[Connection[Any]] | None) -> tuple[int, ...]:
     """Return the numbers that the stream knows the connections by."""

@@ -64,6 +64,11 @@ class Journal:
         self._opened = True
         self.request()
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether something was added that no commit has taken yet."""
+        return bool(self._batch.changes)
+
     def add(self, change: Change, effect: Effect | None = None) -> None:
         """Commit `change` with the next commit, and let `effect` happen after it."""
         self._batch.changes.append(change)

@@ -75,4 +75,7 @@ class Keeping:
         """Return what has changed besides. Raises what pydantic raises for a state that has no JSON."""
         state = self._instance.state.take_change()
         changes: list[Change] = [] if state is None else [StateChanged(state)]
-        return [*changes, *self.stream.changed_states(self._instance.log), *self.stream.trim()]
+        changes += self.stream.changed_states(self._instance.log)
+        if changes or self.journal.has_changes:
+            self._instance.calls.committing()
+        return [*changes, *self.stream.trim()]

@@ -77,8 +77,8 @@ class RequestRecord:
         self._acknowledges = False
         # What an earlier process had answered: those it had not may come in between.
         self._answered_before: frozenset[int] = frozenset()
-        # Id and size of each reply from the oldest held one on, arrived or not; everything before it has an
-        # id of `_floor` at most. So nothing goes from here while an older request runs.
+        # Id and size of each reply that was kept from the oldest held one on, arrived or not; everything
+        # before it has an id of `_floor` at most. So nothing goes from here while an older request runs.
         self._span: deque[tuple[int, int]] = deque()
         self._span_bytes = 0
         self._floor = 0
@@ -129,6 +129,11 @@ class RequestRecord:
         ):
             self._forget(next(iter(self._replies)))
         self._shorten()
+
+    def halve(self, id: int, reply: bytes) -> None:
+        """Keep `reply`, beyond this process alone, for a request that still runs."""
+        self._span.append((id, len(reply)))
+        self._span_bytes += len(reply)
 
     @property
     def is_full(self) -> bool:

@@ -59,6 +59,9 @@ class Attachment(Protocol):
     def suspend(self, code: CloseCode) -> None:
         """Let go of the client, who may come back to this session when the actor runs again."""
 
+    def committing_half(self, id: int) -> None:
+        """Learn that a part of what request `id` does is committed now, and perhaps not the rest."""
+
 
 class Member(Protocol):
     """One connection, as the gateway sees it: a handle to give back to its actor."""

@@ -248,6 +248,15 @@ class Session:
         else:
             self._send(message)
 
+    def committing_half(self, id: int) -> None:
+        """Keep that this request has begun: after a crash it must not run a second time."""
+        if self.ended or self._record is None:
+            return
+        fault = OutcomeUnknown("the server ended while the action ran, and what it had saved is kept")
+        message = encode_error(self.encoding, id, fault)
+        self._record.halve(id, message)
+        self.actor.keep_reply(self.member, id, message, self._record.span)
+
     def restore(self, replies: Sequence[tuple[int, bytes]]) -> None:
         """Take the record of an earlier process."""
         self._have_record().restore(replies)
