@@ -31,7 +31,12 @@ class ActorScope(Generic[StateT, ConnStateT]):
 
     @property
     def state(self) -> StateT:
-        """The actor's saved state; it may be changed in place or assigned anew."""
+        """The actor's saved state; it may be changed in place or assigned anew.
+
+        It is kept as JSON, by its type: numbers (NaN and infinity too), bytes, times, enums, sets and tuples
+        come back as they were; in a field without a type (`Any`), as JSON has them. A state that would not
+        come back is refused when it is saved, and the error names the field.
+        """
         state: StateT = self._instance.state.value
         return state
 

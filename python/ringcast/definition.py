@@ -24,7 +24,7 @@ from .errors import DefinitionError, ReservedName
 from .faults import Hook, is_needed
 from .naming import RESERVED_EVENTS, actor_wire_names, snake_case
 from .protocol import MAX_NAME_CHARS
-from .state import StateType
+from .state_type import StateType
 
 __all__ = ["ActorDefinition", "Hooks", "define"]
 
@@ -114,20 +114,25 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
     if state_type is None and hooks.create_state is not None:
         state_type = _returned_type(name, hooks.create_state, names)
     state = StateType(state_type, f"{name} state")
+    state.require_keepable()
     if hooks.create_state is None:
         _require_constructible(name, state)
+    conn_state = StateType(conn_state_type, name)
+    durable = _durable(cls)
+    if durable:
+        conn_state.require_keepable()
     return ActorDefinition(
         cls=cls,
         name=name,
         wire_names=actor_wire_names(name),
         state=state,
-        conn_state=StateType(conn_state_type, name),
+        conn_state=conn_state,
         actions=_actions(cls, names),
         hooks=hooks,
         hook_values=_hook_values(name, hooks, names),
         events=_events(cls),
         stream=cls.__ringcast_stream__,
-        durable=_durable(cls),
+        durable=durable,
         sleep_after_s=cls.__ringcast_sleep__,
     )
 

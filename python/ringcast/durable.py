@@ -193,7 +193,7 @@ class DurableStream:
         """Have the store keep the session of an open connection, with what it listens for."""
         member = self._members[connection._number]
         member.kept = True
-        connection.kept_state = self._conn_state.dump(connection.state)
+        connection.kept_state = self._conn_state.dump_to_keep(connection.state)
         session = StoredSession(
             connection.id,
             token,
@@ -229,7 +229,7 @@ class DurableStream:
             if member is None or not member.kept:
                 continue
             try:
-                state = self._conn_state.dump(connection._state)
+                state = self._conn_state.dump_to_keep(connection._state, connection.kept_state)
             except Exception:
                 log.exception("the state of connection %s cannot be written as JSON", connection.id)
                 continue

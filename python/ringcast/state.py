@@ -1,85 +1,24 @@
-"""The state of one running actor: what it is made of, when it has changed, when it is saved.
+"""The state of one running actor: when it has changed, and when it is saved.
 
-Which store keeps it is the store's business; when hooks run on a change is `instance.py`'s.
+How it is written is in `state_type.py`; which store keeps it is the store's business, and when hooks run on a
+change is `instance.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import typing
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-import pydantic
-
-from .arguments import invalid
 from .clock import Clock, Timer
-from .errors import DefinitionError
 from .faults import ActorLog, from_store
 from .journal import Journal
 from .seam import Node
+from .state_type import StateType
 from .store import Change, StateChanged, StoredActor
 
-__all__ = ["SavedState", "StateType"]
-
-
-class StateType:
-    """The type of an actor's or a connection's state: how one is made, written down, and read back."""
-
-    __slots__ = ("_adapter", "_where", "annotation")
-
-    def __init__(self, annotation: Any, where: str) -> None:
-        self.annotation = None if annotation is type(None) else annotation
-        self._where = where
-        self._adapter: pydantic.TypeAdapter[Any] | None = None
-        if self.annotation is not None:
-            try:
-                self._adapter = pydantic.TypeAdapter(annotation)
-            except pydantic.errors.PydanticUserError as error:
-                hint = str(error).partition("\n")[0]
-                raise DefinitionError(f"{where}: {annotation!r} cannot be a state: {hint}") from error
-
-    def construct(self) -> Any:
-        """Return a state made without arguments, None where there is no type. Raises what the type raises."""
-        if self.annotation is None or self.annotation is Any:
-            return None
-        return (typing.get_origin(self.annotation) or self.annotation)()
-
-    def validate(self, value: Any, what: str) -> Any:
-        """Return `value` as a state. Raises `ValidationError`, which calls the value `what`."""
-        if self._adapter is None:
-            return value
-        try:
-            return self._adapter.validate_python(value)
-        except pydantic.ValidationError as error:
-            raise invalid(self._where, what, error) from None
-
-    def validated_or_constructed(self, value: Any, what: str) -> Any:
-        """Return `value` as a state; for None, a state made without arguments where the type allows it."""
-        if self.annotation is None:
-            return None
-        if value is not None:
-            return self.validate(value, what)
-        try:
-            return self.construct()
-        except (TypeError, pydantic.ValidationError):
-            # The type needs something: let the error say what, as it would for an empty object.
-            return self.validate({}, what)
-
-    def dump(self, state: Any) -> bytes:
-        """Return the state as JSON. Raises what pydantic raises for a value that has no JSON."""
-        return b"null" if self._adapter is None else self._adapter.dump_json(state)
-
-    def load(self, stored: bytes) -> Any:
-        """Return the state that `dump` wrote. Raises `ValueError` when it no longer fits the type."""
-        if self._adapter is None:
-            return None
-        try:
-            return self._adapter.validate_json(stored)
-        except pydantic.ValidationError as error:
-            # No fault of the client that happens to wake the actor: this is for the log alone.
-            raise ValueError(invalid(self._where, "stored state", error).message) from None
+__all__ = ["SavedState"]
 
 
 class SavedState:
@@ -170,8 +109,11 @@ class SavedState:
         self._is_stored = True
 
     async def create(self, name: str, key: tuple[str, ...]) -> None:
-        """Have the store keep the new actor, with what was added so far. Raises as `from_store`."""
-        self._saved = self._type.dump(self._value)
+        """Have the store keep the new actor, with what was added so far.
+
+        Raises as `from_store`, and `ValueError` for a state that cannot be kept.
+        """
+        self._saved = self._type.dump_to_keep(self._value)
         taken, self._added = self._added, []
         actor = StoredActor(self._actor_id, name, key, self._saved)
         await from_store(self._store.create(actor, [change for change, _ in taken]))
@@ -256,8 +198,8 @@ class SavedState:
     async def save(self) -> None:
         """Write the state to the store now, if it differs from what is there, with all that was added.
 
-        Raises what the store raises, and what pydantic raises for a state that cannot be written. An actor
-        that is being created is not in the store yet: it will be stored as it is then.
+        Raises what the store raises, and `ValueError` for a state that cannot be kept. An actor that is being
+        created is not in the store yet: it will be stored as it is then.
         """
         if not self._is_stored:
             return
@@ -269,7 +211,7 @@ class SavedState:
 
     def take_change(self) -> bytes | None:
         """Return the state if it has changed since it was last stored; the caller stores it."""
-        now = self._type.dump(self._value)
+        now = self._type.dump_to_keep(self._value, self._saved)
         if now == self._saved:
             return None
         self._saved = now
@@ -281,7 +223,7 @@ class SavedState:
         self._timer = True
 
     async def _commit(self, held: bool) -> None:
-        state = self._saved if held else self._type.dump(self._value)
+        state = self._saved if held else self._type.dump_to_keep(self._value, self._saved)
         taken = [item for item in self._added if not (held and item[1])]
         changes = [change for change, _ in taken]
         if state is not None and state != self._saved:
