@@ -71,6 +71,8 @@ class DurableStream:
         self._usable = self._prepared
         self.touched: set[KeptConnection[Any]] = set()
         """Connections whose state may have changed since the last commit."""
+        # Those of them whose state could not be written then.
+        self._unwritten: set[KeptConnection[Any]] = set()
         self.appended = stream.head
         """Offset of the newest event, fanned out or not."""
 
@@ -221,9 +223,11 @@ class DurableStream:
     def changed_states(self, log: ActorLog) -> list[Change]:
         """Return the changes of the kept connections' states since this was last asked.
 
-        One that cannot be written is told to the log; of that connection the state before is kept.
+        One that cannot be kept is told to the log, once, and tried again with each commit. Until then the
+        store has that connection's state of before: one client's must not hold up all others.
         """
         changes: list[Change] = []
+        failed: set[KeptConnection[Any]] = set()
         for connection in self.touched:
             member = self._members.get(connection._number)
             if member is None or not member.kept:
@@ -231,12 +235,14 @@ class DurableStream:
             try:
                 state = self._conn_state.dump_to_keep(connection._state, connection.kept_state)
             except Exception:
-                log.exception("the state of connection %s cannot be written as JSON", connection.id)
+                failed.add(connection)
+                if connection not in self._unwritten:
+                    log.exception("the state of connection %s cannot be kept; it is as before", connection.id)
                 continue
             if state != connection.kept_state:
                 connection.kept_state = state
                 changes.append(ConnStateChanged(connection.id, state))
-        self.touched.clear()
+        self.touched, self._unwritten = set(failed), failed
         return changes
 
     def trim(self) -> list[Change]:

@@ -318,17 +318,28 @@ async def test_nobody_is_told_of_what_a_state_that_cannot_be_written_leaves_out(
         assert await heard(client, 4) == [Reply(1, None), Reply(2, None), 1, Reply(3, 1)]
 
 
-async def test_one_connection_that_cannot_be_kept_leaves_the_others_alone() -> None:
+async def test_one_connection_that_cannot_be_kept_leaves_the_others_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     store = MemoryStore()
     async with ledger(store) as router, LinkedSocket(router) as ann, LinkedSocket(router) as bob:
-        await join(ann, events=())
+        id = (await join(ann, events=())).connection
         await join(bob, "bob", events=())
         ann.send(Call(1, "spoil", ["ann"]))
         bob.send(Call(1, "rename", ["carl"]))
         assert [await ann.receive(Reply), await bob.receive(Reply)] == [Reply(1, None), Reply(1, None)]
         crashed = copy.deepcopy(store)
+        # Told once, and tried again with each commit.
+        assert caplog.text.count(f"the state of connection {id} cannot be kept") == 1
+        assert "Ledger: name cannot be written as JSON" in caplog.text
+        (actor,) = router._directory
+        actor.conns.get(id)._state.name = "dora"
+        await call(router, "ledger", "a", "add")
+        repaired = copy.deepcopy(store)
     async with ledger(crashed) as router:
         assert await call(router, "ledger", "a", "names") == ["ann", "carl"]
+    async with ledger(repaired) as router:
+        assert await call(router, "ledger", "a", "names") == ["dora", "carl"]
 
 
 async def test_a_session_that_can_no_longer_be_read_does_not_keep_the_actor_from_starting(
