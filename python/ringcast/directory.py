@@ -6,6 +6,7 @@ What an actor does when it runs is the work of `instance.py`; what it was before
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections import Counter
@@ -33,6 +34,7 @@ __all__ = ["Directory"]
 _log: Final = logging.getLogger("ringcast.directory")
 
 _Place = tuple[str, tuple[str, ...]]
+_ID_BYTES: Final = 12
 """The name of a definition and a key."""
 
 
@@ -207,13 +209,14 @@ class Directory:
         self, definition: ActorDefinition, place: _Place, request: Connect
     ) -> ActorInstance:
         stored = await from_store(self._node.store.find(*place))
-        if stored is not None and request.lookup == "create":
-            raise _already_exists(definition.name, place[1])
+        new_id = _new_id(place, request)
+        if stored is not None and request.lookup == "create" and stored.actor_id != new_id:
+            raise _already_exists(*place)
         if stored is not None and request.lookup == "id" and stored.actor_id != request.actor_id:
             raise _no_such_id(definition.name, request)
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
-        actor_id = secrets.token_hex(12) if stored is None else stored.actor_id
+        actor_id = new_id if stored is None else stored.actor_id
         kept = None if stored is None else await self._kept_stream(definition, actor_id)
         instance = ActorInstance(definition, actor_id, place[1], self._node, kept)
         try:
@@ -281,12 +284,20 @@ class Directory:
 
 
 def _existing(instance: ActorInstance, request: Connect) -> ActorInstance:
-    if request.lookup == "create":
-        raise _already_exists(instance.definition.name, instance.key)
+    place = instance.definition.name, instance.key
+    if request.lookup == "create" and instance.actor_id != _new_id(place, request):
+        raise _already_exists(*place)
     if request.lookup == "id" and instance.actor_id != request.actor_id:
         # The one that was asked for has been destroyed, and its key is another one's by now.
         raise _no_such_id(instance.definition.name, request)
     return instance
+
+
+def _new_id(place: _Place, request: Connect) -> str:
+    """Return the id of an actor that is created: the same for every repeat of one attempt, here or later."""
+    if request.attempt is None:
+        return secrets.token_hex(_ID_BYTES)
+    return hashlib.sha256(repr((*place, request.attempt)).encode()).hexdigest()[: 2 * _ID_BYTES]
 
 
 def _no_such_id(name: str, request: Connect) -> ActorNotFound:

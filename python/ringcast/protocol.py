@@ -53,7 +53,7 @@ MAX_SUBSCRIPTIONS: Final = 256
 """Most event names that one connection may listen for."""
 
 Lookup = Literal["get", "get_or_create", "create", "id"]
-_ADDRESS: Final = ("key", "lookup", "actor_id", "input")
+_ADDRESS: Final = ("key", "lookup", "actor_id", "input", "attempt")
 _LOOKUPS: Final = frozenset({"get", "get_or_create", "create", "id"})
 
 
@@ -79,12 +79,16 @@ class Resume:
 
 @dataclass(slots=True, frozen=True)
 class Connect:
-    """The first message: which actor, with what parameters, listening for what, resuming from where."""
+    """The first message: which actor, with what parameters, listening for what, resuming from where.
+
+    `attempt` goes with lookup `create`: what this attempt to create has created is found when it is repeated.
+    """
 
     actor: str
     key: tuple[str, ...] = ()
     lookup: Lookup = "get_or_create"
     actor_id: str | None = None
+    attempt: str | None = None
     input: Any = None
     params: Any = None
     subscriptions: tuple[str, ...] = ()
@@ -97,6 +101,8 @@ class Connect:
             body["actor_id"] = self.actor_id
         else:
             body["key"] = list(self.key)
+        if self.attempt is not None:
+            body["attempt"] = self.attempt
         if self.input is not None:
             body["input"] = self.input
         if self.params is not None:
@@ -323,7 +329,7 @@ def _parse_connect(message: list[Any]) -> Connect:
 
 
 def parse_address(actor: str, body: dict[Any, Any]) -> Connect:
-    """Take an actor's address from an HTTP request: `key`, `lookup`, `actor_id` and `input` of `body`.
+    """Take an actor's address from an HTTP request: the fields of `body` that name one.
 
     Raises `ProtocolError` by the rules of a connect message.
     """
@@ -349,6 +355,11 @@ def _connect_from(body: dict[Any, Any]) -> Connect:
         _is_name(actor_id) if lookup == "id" else actor_id is None,
         "connect.actor_id goes with lookup id, and only with it",
     )
+    attempt = body.get("attempt")
+    _require(
+        attempt is None or (lookup == "create" and _is_name(attempt)),
+        "connect.attempt is a name, and goes with lookup create",
+    )
     subscriptions = body.get("subscriptions", [])
     _require(
         isinstance(subscriptions, list)
@@ -361,6 +372,7 @@ def _connect_from(body: dict[Any, Any]) -> Connect:
         key=tuple(key),
         lookup=cast(Lookup, lookup),
         actor_id=actor_id,
+        attempt=attempt,
         input=body.get("input"),
         params=body.get("params"),
         subscriptions=tuple(dict.fromkeys(subscriptions)),

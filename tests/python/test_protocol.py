@@ -56,17 +56,21 @@ by_key = st.builds(
     Connect,
     actor=names,
     key=keys,
-    lookup=st.sampled_from(["get", "get_or_create", "create"]),
+    lookup=st.sampled_from(["get", "get_or_create"]),
     input=plain,
     params=plain,
     subscriptions=subscriptions,
     resume=st.none() | resumes,
+)
+creating = st.builds(
+    Connect, actor=names, key=keys, lookup=st.just("create"), attempt=st.none() | names, input=plain
 )
 by_id = st.builds(
     Connect, actor=names, lookup=st.just("id"), actor_id=names, params=plain, subscriptions=subscriptions
 )
 client_messages = (
     by_key
+    | creating
     | by_id
     | st.builds(Call, ids, names, st.lists(plain, max_size=4))
     | st.builds(Subscribe, ids, names)
@@ -174,7 +178,17 @@ def test_address_of_a_request_takes_nothing_but_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"key": "a"}, {"key": [1]}, {"lookup": "id"}, {"lookup": "nope"}, {"actor_id": "x"}], ids=str
+    "body",
+    [
+        {"key": "a"},
+        {"key": [1]},
+        {"lookup": "id"},
+        {"lookup": "nope"},
+        {"actor_id": "x"},
+        {"attempt": "x"},
+        {"lookup": "create", "attempt": ""},
+    ],
+    ids=str,
 )
 def test_bad_address_of_a_request_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):

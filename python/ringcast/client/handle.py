@@ -6,10 +6,11 @@ A handle holds an address, no resources; make as many as you like. Events need a
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from ..errors import ActionTimeout, NotConnected
 from ..protocol import Connect
@@ -24,6 +25,8 @@ __all__ = ["ActorHandle", "Address"]
 
 A = TypeVar("A")
 
+_ATTEMPT_BYTES: Final = 12
+
 
 class Address:
     """Which actor is meant. One that is to be created is created once, and found by its id from then on."""
@@ -31,6 +34,9 @@ class Address:
     def __init__(self, endpoint: Endpoint, connect: Connect) -> None:
         self._endpoint = endpoint
         self._creating = asyncio.Lock()
+        if connect.lookup == "create":
+            # An answer may be lost: whoever asks again has to be known as the one who created it.
+            connect = replace(connect, attempt=secrets.token_urlsafe(_ATTEMPT_BYTES))
         self.connect = connect
         self.actor_id = connect.actor_id
 
@@ -45,7 +51,7 @@ class Address:
         async with self._creating:
             self.actor_id, _ = await self._endpoint.resolve(self.connect)
             if self.connect.lookup == "create":
-                self.connect = replace(self.connect, lookup="id", actor_id=self.actor_id, key=(), input=None)
+                self.connect = Connect(self.connect.actor, lookup="id", actor_id=self.actor_id)
         return self.actor_id
 
 

@@ -19,9 +19,11 @@ from ringcast.errors import (
     ConnectionFailure,
     ConnectionRefused,
     NotConnected,
+    OutcomeUnknown,
     UnknownAction,
     UnknownActor,
 )
+from ringcast.protocol import Connect
 from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy
 
@@ -138,6 +140,29 @@ class TestHandle:
         async with room.connect() as connection:
             assert await connection.messages() == ["first"]
             assert connection.actor_id == room.actor_id
+
+    async def test_a_create_whose_answer_is_lost_finds_what_it_has_created(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resolve, lost = client._endpoint.resolve, 2
+
+        async def resolve_in_vain(address: Connect) -> tuple[str, tuple[str, ...]]:
+            nonlocal lost
+            found = await resolve(address)
+            if lost:
+                lost -= 1
+                raise OutcomeUnknown("no answer came")
+            return found
+
+        monkeypatch.setattr(client._endpoint, "resolve", resolve_in_vain)
+        room = client.create(ChatRoom, ["new"], input=["first"])
+        with pytest.raises(OutcomeUnknown):
+            await room
+        async with room.connect() as connection:
+            assert lost == 0
+            assert await connection.messages() == ["first"]
+        with pytest.raises(ActorAlreadyExists):
+            await client.create(ChatRoom, ["new"])
 
     async def test_create_of_an_existing_actor_by_connecting(self, client: Client) -> None:
         await client.get_or_create(ChatRoom, ["old"])
