@@ -6,7 +6,8 @@ When they run is the work of `timetable.py`, which asks for one after the other.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
 from .errors import InternalError, RingcastError
 from .protocol import Call, Encoding
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Performing"]
 
+_performed: Final[ContextVar[object]] = ContextVar("performed")
+"""The scheduled call that the current task, or the one that has started it, runs an action for."""
+
 
 class Performing:
     """Runs the scheduled calls of an actor.
@@ -28,12 +32,12 @@ class Performing:
     ended, and with it what the action itself schedules and cancels.
     """
 
-    __slots__ = ("_instance", "_task")
+    __slots__ = ("_instance", "_running")
 
     def __init__(self, instance: ActorInstance) -> None:
         self._instance = instance
-        # Runs the action, where it is async.
-        self._task: asyncio.Task[Any] | None = None
+        # Stands for the call whose action runs, where that is async.
+        self._running: object = None
 
     async def perform(self, item: Item) -> None:
         """Run a call. For `ActorInstance.perform`, which says more."""
@@ -75,15 +79,17 @@ class Performing:
         await done.wait()
 
     def begun(self) -> None:
-        """The current task runs the action."""
-        self._task = asyncio.current_task()
+        """The current task runs the action, and so do those that it will start."""
+        self._running = object()
+        _performed.set(self._running)
 
     def is_half_done(self, of_scheduled: bool) -> bool:
         """Tell whether what user code does now belongs to a scheduled action that has not ended.
 
         `of_scheduled`: whether it goes through the context of one.
         """
-        return self._instance.state.held and (of_scheduled or asyncio.current_task() is self._task)
+        within = self._running is not None and _performed.get(None) is self._running
+        return self._instance.state.held and (of_scheduled or within)
 
     def kept(self, change: Change) -> None:
         """The store has this change."""
@@ -92,7 +98,7 @@ class Performing:
 
     def _ended(self, item: Item, fault: RingcastError | None) -> None:
         instance = self._instance
-        self._task = None
+        self._running = None
         instance.state.release()
         instance.node.timetable.remove(item)
         if not instance.ends_for_good:

@@ -287,6 +287,49 @@ async def test_what_an_async_one_schedules_itself_waits_for_its_end(clock: Manua
         assert len(await store.schedule()) == 3
 
 
+async def test_what_its_tasks_schedule_waits_for_its_end_and_what_others_schedule_does_not(
+    clock: ManualClock,
+) -> None:
+    class Divided(Actor[Notes]):
+        """Does its work in several tasks, and has one that is not of it."""
+
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        @action
+        def plan(self, c: Context[Notes]) -> None:
+            c.schedule.after(1, self.work)
+            c.spawn(self.beside())
+
+        async def beside(self) -> None:
+            await Divided.begun.wait()
+            self.schedule.after(3000, self.rest)
+
+        @action
+        async def work(self, c: Context[Notes]) -> None:
+            c.spawn(self.part(1))
+            await asyncio.gather(self.part(2), self.part(3))
+            Divided.begun.set()
+            await Divided.gate.wait()
+
+        async def part(self, number: int) -> None:
+            await asyncio.sleep(0)
+            self.schedule.after(1000 + number, self.rest)
+
+        @action
+        def rest(self, c: Context[Notes]) -> None: ...
+
+    store = Stubborn()
+    async with running(Divided, store=store, clock=clock) as router:
+        await call(router, "divided", "k", "plan")
+        await clock.advance(1)
+        await Divided.begun.wait()
+        await eventually(lambda: len(store.commits) == 2)
+        assert sorted(entry.due for entry in await store.schedule()) == [clock.now(), clock.now() + 3000]
+        Divided.gate.set()
+        await idle(router)
+        assert store.with_change(Unscheduled) == [["Scheduled", "Scheduled", "Scheduled", "Unscheduled"]]
+
+
 async def test_one_that_is_cancelled_by_another_action_before_it_is_kept_never_is(clock: ManualClock) -> None:
     class Hasty(Actor[Notes]):
         """Schedules at once and goes on for long."""
