@@ -11,10 +11,11 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from .encoding import writable
 from .errors import ActionTimeout, CloseCode, ProtocolError, RingcastError
 from .faults import StoreFault, for_client
 from .link import Gateway, Link
-from .protocol import Connect, Connected, Gap, Resume, writable
+from .protocol import Connect, Connected, Gap, Resume
 from .session import Session, refusal
 
 __all__ = ["connect"]

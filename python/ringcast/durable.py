@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from .connection import KeptConnection
 from .definition import ActorDefinition
+from .encoding import Encoding
 from .errors import EventTooLarge
 from .faults import ActorLog
 from .journal import Journal
-from .protocol import Encoding
 from .seam import GatewayStream
 from .store import (
     Change,

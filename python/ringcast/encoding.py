@@ -1,10 +1,11 @@
 """The two encodings of messages: pure functions between values and bytes.
 
-What a message is, `protocol.py` says; frames are the core's.
+What a message is, `protocol.py` says, and `parsing.py` which bytes are one; frames are the core's.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, cast
@@ -13,7 +14,11 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 import orjson
 from pydantic_core import to_jsonable_python
 
-__all__ = ["Encoding"]
+from .errors import MASKED, InternalError, RingcastError
+
+__all__ = ["Encoding", "writable"]
+
+_log: Final = logging.getLogger("ringcast.encoding")
 
 
 def _encode_json(value: Any) -> bytes:
@@ -62,3 +67,27 @@ class Encoding(Enum):
     def is_text(self) -> bool:
         """Whether messages travel in text frames."""
         return self is Encoding.JSON
+
+
+def writable(encoding: Encoding, error: RingcastError) -> dict[str, Any]:
+    """Return the object for `error` that `encoding` can write, inside any message; never raises.
+
+    Authors give a `UserError` what they like. What cannot be written goes to the log: metadata is left out,
+    and characters that are not Unicode (lone surrogates) become question marks.
+    """
+    try:
+        wire = error.to_wire()
+        # Wrapped: nesting is bounded, and a message adds to it.
+        encoding.encode([[[[wire]]]])
+    except Exception:
+        _log.exception("an error cannot be written as %s", encoding.name)
+    else:
+        return wire
+    try:
+        return {"code": _unicode(error.code), "message": _unicode(error.message)}
+    except Exception:
+        return InternalError(MASKED).to_wire()
+
+
+def _unicode(text: Any) -> str:
+    return str(text).encode("utf-8", "replace").decode()

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from .encoding import Encoding
 from .errors import ActorDestroyed, InvalidEventName, ReservedName
 from .naming import RESERVED_EVENTS
-from .protocol import MAX_NAME_CHARS, Encoding
+from .protocol import MAX_NAME_CHARS
 from .seam import EventStream
 
 __all__ = ["Emitter", "check_event_name"]

@@ -5,7 +5,8 @@ When a socket is due is `server/websocket.py`'s to know, and what the client mak
 
 from __future__ import annotations
 
-from .protocol import Encoding, Heartbeat
+from .encoding import Encoding
+from .protocol import Heartbeat
 from .seam import GatewayStream
 
 __all__ = ["Beat"]

@@ -19,6 +19,7 @@ from .calls import Calls
 from .connection import Connection, Connections, KeptConnection
 from .context import Context
 from .definition import ActorDefinition
+from .encoding import Encoding
 from .ending import TimeLeft, end, fall_asleep
 from .errors import ActorDestroyed, CloseCode, ReplyTooLarge
 from .event import Emitter
@@ -33,7 +34,7 @@ from .faults import (
 )
 from .keeping import Keeping
 from .performing import Performing
-from .protocol import Call, Connect, Encoding
+from .protocol import Call, Connect
 from .record import Span
 from .seam import GatewayStream, Node, Respond
 from .sleep import IdleTimer

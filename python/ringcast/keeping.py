@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .connection import Connection, KeptConnection
 from .durable import DurableStream
+from .encoding import Encoding
 from .journal import Journal
-from .protocol import Encoding
 from .record import Span
 from .restore import base_of, replay
 from .store import Change, Replied, StateChanged, StoredStream, StreamBegun

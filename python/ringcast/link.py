@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .clock import Clock
 from .config import ServerConfig
+from .encoding import Encoding, writable
 from .errors import (
     CloseCode,
     ProtocolError,
@@ -25,14 +26,8 @@ from .errors import (
 from .faults import contained
 from .heartbeat import Beat
 from .intake import Intake
-from .protocol import (
-    ClientMessage,
-    Connect,
-    Encoding,
-    Error,
-    parse_client_message,
-    writable,
-)
+from .parsing import parse_client_message
+from .protocol import ClientMessage, Connect, Error
 from .seam import ActorPort
 
 if TYPE_CHECKING:

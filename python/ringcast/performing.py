@@ -9,8 +9,9 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+from .encoding import Encoding
 from .errors import InternalError, RingcastError
-from .protocol import Call, Encoding
+from .protocol import Call
 from .schedule import ScheduledAction
 from .store import Change, Scheduled, Unscheduled
 from .timetable import Item, Stage

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from .protocol import Encoding
+from .encoding import Encoding
 from .seam import GatewayStream
 from .store import StoredSession, StoredStream
 

@@ -17,12 +17,13 @@ from .connection import Connection
 from .definition import ActorDefinition
 from .directory import Directory
 from .drain import SweepWaiter
+from .encoding import Encoding
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
 from .link import Gateway, Link, Peer
 from .parting import Parting
-from .protocol import Call, Connect, Encoding
+from .protocol import Call, Connect
 from .session import Session
 from .store import Store, StoredSession
 from .timetable import Timetable

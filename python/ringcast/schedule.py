@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from .encoding import Encoding
 from .errors import ActorDestroyed, ValidationError
-from .protocol import Encoding
 from .store import Scheduled, ScheduledCall, Unscheduled
 from .timetable import Item, Stage
 

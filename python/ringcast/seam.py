@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .encoding import Encoding
 from .errors import CloseCode, RingcastError
-from .protocol import Call, Connect, Encoding
+from .protocol import Call, Connect
 
 if TYPE_CHECKING:
     from .clock import Clock

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from .clock import Timer
+from .encoding import Encoding
 from .errors import (
     MASKED,
     CloseCode,
@@ -26,17 +27,7 @@ from .errors import (
 from .event import check_event_name
 from .faults import raise_interrupt
 from .link import Gateway, Link, encode_error
-from .protocol import (
-    MAX_SUBSCRIPTIONS,
-    Call,
-    Connected,
-    Encoding,
-    Error,
-    Received,
-    Reply,
-    Subscribe,
-    Unsubscribe,
-)
+from .protocol import MAX_SUBSCRIPTIONS, Call, Connected, Error, Received, Reply, Subscribe, Unsubscribe
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
 

@@ -6,8 +6,9 @@ import socket
 from typing import Any, Final, Self
 
 from ringcast import Connection
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Connected, Encoding, Event, Gap, Resume, Subscribe, Unsubscribe
+from ringcast.protocol import Connected, Event, Gap, Resume, Subscribe, Unsubscribe
 from ringcast.router import Router
 
 from .hall import Guest, Hall

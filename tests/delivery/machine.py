@@ -14,7 +14,7 @@ import uvloop
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ringcast.protocol import Encoding
+from ringcast.encoding import Encoding
 
 from .hall import HOWS, How, Order
 from .model import Conn

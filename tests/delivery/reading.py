@@ -9,9 +9,10 @@ from typing import ClassVar
 
 from linked import TIMEOUT_S, Closed, LinkedSocket
 
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
 from ringcast.heartbeat import Beat
-from ringcast.protocol import Call, Encoding, Error, Event, Gap, Heartbeat, Reply, ServerMessage
+from ringcast.protocol import Call, Error, Event, Gap, Heartbeat, Reply, ServerMessage
 from ringcast.router import Router
 
 from .model import Answer, Conn

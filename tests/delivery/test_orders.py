@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 from linked import running
 
-from ringcast.protocol import Encoding, Gap
+from ringcast.encoding import Encoding
+from ringcast.protocol import Gap
 
 from .hall import Hall
 from .held import Held

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
 from ringcast.clock import Clock
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
+from ringcast.parsing import parse_server_message
 from ringcast.protocol import (
     Call,
     Connect,
     Connected,
-    Encoding,
     Error,
     Event,
     Gap,
@@ -29,7 +30,6 @@ from ringcast.protocol import (
     ServerMessage,
     Subscribe,
     Unsubscribe,
-    parse_server_message,
 )
 from ringcast.router import Peer, Router
 from ringcast.store import Store

@@ -14,9 +14,10 @@ from linked import TIMEOUT_S, LinkedSocket, running
 from typing_extensions import TypedDict
 
 from ringcast import Actor, Connection, Context
+from ringcast.encoding import Encoding
 from ringcast.errors import ConnectionGone, EventTooLarge, InvalidEventName, ReservedName, ValidationError
 from ringcast.naming import RESERVED_EVENTS
-from ringcast.protocol import Connect, Encoding, Error, Event
+from ringcast.protocol import Connect, Error, Event
 from ringcast.router import Router
 
 

@@ -11,8 +11,9 @@ import pytest
 from linked import LinkedSocket, call, eventually, running
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, action
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, InternalError
-from ringcast.protocol import Call, Connect, Encoding, Error, Reply, Subscribe
+from ringcast.protocol import Call, Connect, Error, Reply, Subscribe
 from ringcast.server.serve import serving
 
 

@@ -13,18 +13,11 @@ import pytest
 
 from ringcast import errors, protocol
 from ringcast.config import ServerConfig
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, RingcastError, from_wire, may_come_back
 from ringcast.naming import RESERVED_EVENTS
-from ringcast.protocol import (
-    Connect,
-    Connected,
-    Encoding,
-    Gap,
-    Resume,
-    parse_address,
-    parse_client_message,
-    parse_server_message,
-)
+from ringcast.parsing import parse_address, parse_client_message, parse_server_message
+from ringcast.protocol import Connect, Connected, Gap, Resume
 from ringcast.server.handshake import PATH
 from ringcast.server.http import STATUS_BY_CODE
 

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringcast.encoding import Encoding
 from ringcast.errors import ActorNotFound, NotConnected, OutcomeUnknown, ProtocolError, UserError, from_wire
+from ringcast.parsing import parse_address, parse_client_message, parse_server_message
 from ringcast.protocol import (
     MAX_KEY_PARTS,
     MAX_NAME_CHARS,
@@ -21,15 +23,11 @@ from ringcast.protocol import (
     MAX_SUBSCRIPTIONS,
     Call,
     Connect,
-    Encoding,
     Event,
     Received,
     Resume,
     Subscribe,
     Unsubscribe,
-    parse_address,
-    parse_client_message,
-    parse_server_message,
 )
 
 names = st.text(min_size=1, max_size=MAX_NAME_CHARS)

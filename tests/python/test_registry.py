@@ -11,8 +11,8 @@ from linked import LinkedSocket, call, eventually
 
 import ringcast
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ConnectionClosed, DefinitionError, UnknownActor
-from ringcast.protocol import Encoding
 from ringcast.router import Peer, Router
 
 

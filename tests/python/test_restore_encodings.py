@@ -5,7 +5,8 @@ from __future__ import annotations
 from linked import LinkedSocket, call, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.protocol import Encoding, Event
+from ringcast.encoding import Encoding
+from ringcast.protocol import Event
 
 
 class Feed(Actor):

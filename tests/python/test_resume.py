@@ -12,18 +12,9 @@ import uvloop
 from linked import LinkedSocket, call, eventually, resume_from, running
 from room import Room, actor_of
 
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import (
-    Call,
-    Connect,
-    Connected,
-    Encoding,
-    Error,
-    Event,
-    Gap,
-    Reply,
-    Resume,
-)
+from ringcast.protocol import Call, Connect, Connected, Error, Event, Gap, Reply, Resume
 from ringcast.router import Router
 from ringcast.testing import ManualClock
 

@@ -10,8 +10,9 @@ import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, Registry, UserError, action
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, DefinitionError
-from ringcast.protocol import Connect, Connected, Encoding, Error, Event, Gap
+from ringcast.protocol import Connect, Connected, Error, Event, Gap
 from ringcast.router import Router
 
 

@@ -9,15 +9,10 @@ from typing import Any
 
 import pytest
 
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ProtocolError, may_come_back
-from ringcast.protocol import (
-    Connect,
-    Connected,
-    Encoding,
-    Gap,
-    parse_client_message,
-    parse_server_message,
-)
+from ringcast.parsing import parse_client_message, parse_server_message
+from ringcast.protocol import Connect, Connected, Gap
 
 WIRE = Path(__file__).parents[1] / "wire"
 

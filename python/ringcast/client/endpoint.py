@@ -12,8 +12,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx
 import orjson
 
+from ..encoding import Encoding
 from ..errors import ConnectionClosed, ConnectionFailure, InternalError, OutcomeUnknown, from_wire
-from ..protocol import Connect, Encoding
+from ..protocol import Connect
 from .config import ClientConfig
 from .socket import Receiver, Socket, open_socket
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from ..encoding import Encoding
 from ..errors import (
     ConnectionClosed,
     ConnectionFailure,
@@ -30,7 +31,6 @@ from ..errors import (
 from ..protocol import (
     Connect,
     Connected,
-    Encoding,
     Error,
     Event,
     Gap,

@@ -10,8 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..encoding import Encoding
 from ..errors import ProtocolError, RingcastError, from_wire
-from ..protocol import Connect, Encoding, Error, ServerMessage, parse_server_message
+from ..parsing import parse_server_message
+from ..protocol import Connect, Error, ServerMessage
 from .config import ClientConfig
 from .endpoint import Endpoint
 from .socket import Socket

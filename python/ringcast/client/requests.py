@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..encoding import Encoding
 from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
-from ..protocol import Call, Encoding, Received, Subscribe, Unsubscribe
+from ..protocol import Call, Received, Subscribe, Unsubscribe
 
 __all__ = ["Request", "Requests", "Settle"]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..protocol import Connected, Encoding, Gap, Resume
+from ..encoding import Encoding
+from ..protocol import Connected, Gap, Resume
 from .position import Position
 from .requests import Requests
 

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol, cast
 import picows
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from ..encoding import Encoding
 from ..errors import CloseCode, ConnectionFailure
-from ..protocol import Encoding
 from .config import ClientConfig
 from .liveness import Liveness, Step
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse
 
-from ..protocol import Encoding
+from ..encoding import Encoding
 
 __all__ = ["PATH", "Refusal", "accepted", "choose_encoding"]
 

@@ -20,9 +20,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..config import ServerConfig
+from ..encoding import Encoding, writable
 from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
 from ..faults import contained
-from ..protocol import Connect, Encoding, parse_address, writable
+from ..parsing import parse_address
+from ..protocol import Connect
 from ..router import Router
 from .handshake import PATH
 

@@ -18,9 +18,9 @@ from multidict import CIMultiDict
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from ..config import ServerConfig
+from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError
 from ..heartbeat import Beat
-from ..protocol import Encoding
 from ..router import Link, Peer, Router
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines

@@ -75,7 +75,7 @@ class StoredSession:
     connection_id: str
     token: str
     encoding: str
-    """The name of a `protocol.Encoding`."""
+    """The name of a `encoding.Encoding`."""
     params: bytes
     state: bytes
     """The connection's, as `StateType.dump` writes it."""

@@ -13,7 +13,8 @@ from ..client import Client, ClientConfig, Connection, HttpEndpoint
 from ..client.handle import Address
 from ..client.lifecycle import Params
 from ..client.socket import Receiver, Socket
-from ..protocol import Connect, Encoding
+from ..encoding import Encoding
+from ..protocol import Connect
 from .network import NetworkProxy
 
 __all__ = ["IMPATIENT", "LocalClient", "Wire"]

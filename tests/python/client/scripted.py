@@ -17,17 +17,9 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from ringcast.client import Connection
-from ringcast.protocol import (
-    Call,
-    ClientMessage,
-    Connect,
-    Connected,
-    Encoding,
-    Event,
-    Gap,
-    ServerMessage,
-    parse_client_message,
-)
+from ringcast.encoding import Encoding
+from ringcast.parsing import parse_client_message
+from ringcast.protocol import Call, ClientMessage, Connect, Connected, Event, Gap, ServerMessage
 
 TIMEOUT_S = 5.0
 """How long a test waits for something that must happen."""

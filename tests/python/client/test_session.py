@@ -8,8 +8,9 @@ import pytest
 
 from ringcast.client.requests import Request
 from ringcast.client.session import Session
+from ringcast.encoding import Encoding
 from ringcast.errors import OutcomeUnknown
-from ringcast.protocol import Call, Connected, Encoding, Gap, Resume
+from ringcast.protocol import Call, Connected, Gap, Resume
 
 
 def answer(**fields: Any) -> Connected:
