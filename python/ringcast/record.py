@@ -15,10 +15,9 @@ __all__ = ["RequestRecord", "Span", "Standing"]
 
 _LAST_RESORT: Final = 4
 """So many times the bounds are kept for a client that acknowledged replies and does so no more."""
-_FULL_SPAN: Final = 2
-"""So many times the bounds are spanned by the replies of a client that leaves out old ones, before it is
-refused: well before any of them has to go."""
 _FLOOR_BYTES: Final = 8
+_NONE: Final = 0
+"""No request has this id."""
 
 
 class Standing(Enum):
@@ -56,6 +55,7 @@ class RequestRecord:
         "_answered_before",
         "_bytes",
         "_floor",
+        "_halved",
         "_max_bytes",
         "_max_replies",
         "_newest",
@@ -82,6 +82,8 @@ class RequestRecord:
         self._span: deque[tuple[int, int]] = deque()
         self._span_bytes = 0
         self._floor = 0
+        # Of those in the span, what stands for the reply of a request that still runs.
+        self._halved: set[int] = set()
 
     @property
     def running(self) -> int:
@@ -119,8 +121,11 @@ class RequestRecord:
             self._bytes > self._max_bytes and len(self._replies) > 1
         )
 
-    def finish(self, id: int, reply: bytes) -> None:
-        """Keep the reply of a request that ran; forget the oldest ones beyond the bounds."""
+    def finish(self, id: int, reply: bytes) -> list[tuple[int, bytes]]:
+        """Keep the reply of a request that ran; forget the oldest ones beyond the bounds.
+
+        Returns older replies that `span` counts as added once more, behind this one.
+        """
         self._running.pop(id, None)
         self._add(id, reply)
         factor = _LAST_RESORT if self._acknowledges else 1
@@ -129,9 +134,11 @@ class RequestRecord:
         ):
             self._forget(next(iter(self._replies)))
         self._shorten()
+        return self._carry()
 
     def halve(self, id: int, reply: bytes) -> None:
         """Keep `reply`, beyond this process alone, for a request that still runs."""
+        self._halved.add(id)
         self._span.append((id, len(reply)))
         self._span_bytes += len(reply)
 
@@ -139,10 +146,7 @@ class RequestRecord:
     def is_full(self) -> bool:
         """Whether replies that have to be kept are past the bounds."""
         return self._acknowledges and (
-            len(self._replies) >= self._max_replies
-            or self._bytes > self._max_bytes
-            or len(self._span) > self._max_replies * _FULL_SPAN
-            or self._span_bytes > self._max_bytes * _FULL_SPAN
+            len(self._replies) >= self._max_replies or self._bytes > self._max_bytes
         )
 
     def acknowledge(self, ids: Iterable[int]) -> None:
@@ -158,7 +162,11 @@ class RequestRecord:
         self.acknowledge([id for id in self._replies if id not in wanted])
 
     def _add(self, id: int, reply: bytes) -> None:
-        self._forget(id)
+        if id in self._halved or id in self._replies:
+            # The one before goes when its turn comes, and stands for nothing until then.
+            self._halved.discard(id)
+            self._forget(id)
+            self._span = deque((_NONE if each == id else each, size) for each, size in self._span)
         self._replies[id] = reply
         self._bytes += len(reply)
         self._span.append((id, len(reply)))
@@ -173,14 +181,25 @@ class RequestRecord:
         lowest = next(iter(self._running), self._newest + 1)
         while span and span[0][0] not in replies and span[0][0] < lowest:
             self._drop()
-        # Whoever comes here has let something of long ago run, or leaves out an old reply for ever.
-        while len(span) > 1 and (
-            len(span) > self._max_replies * _LAST_RESORT or self._span_bytes > self._max_bytes * _LAST_RESORT
+
+    def _carry(self) -> list[tuple[int, bytes]]:
+        """Let no more in the span be of no use than the bounds allow: move what is held to its end."""
+        carried = []
+        span, replies = self._span, self._replies
+        while (
+            len(span) - len(replies) > self._max_replies or self._span_bytes - self._bytes > self._max_bytes
         ):
-            self._forget(span[0][0])
-            self._drop()
+            id = span[0][0]
+            if id in replies:
+                span.rotate(-1)
+                carried.append((id, replies[id]))
+            else:
+                # Perhaps while an older request runs: should that be lost, its outcome is unknown.
+                self._drop()
+        return carried
 
     def _drop(self) -> None:
         id, size = self._span.popleft()
         self._span_bytes -= size
+        self._halved.discard(id)
         self._floor = max(self._floor, id)

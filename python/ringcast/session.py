@@ -232,9 +232,10 @@ class Session:
             fault = ReplyTooLarge(f"the result takes {len(message)} bytes, and a client takes {most}")
             message = encode_error(self.encoding, id, fault)
         assert self._record is not None
-        self._record.finish(id, message)
+        carried = self._record.finish(id, message)
         if self._durable:
-            self.actor.keep_reply(self.member, id, message, self._record.span)
+            for each, reply in [(id, message), *carried]:
+                self.actor.keep_reply(self.member, each, reply, self._record.span)
             self.actor.after(partial(self._send, message))
         else:
             self._send(message)

@@ -137,14 +137,19 @@ class Kept:
             self.finish(id, reply)
 
     def finish(self, id: int, reply: bytes = b"x") -> None:
-        self.record.finish(id, reply)
+        added = [(id, reply), *self.record.finish(id, reply)]
         span = self.record.span
-        self.rows = [*self.rows, (id, span.mark(reply))][-span.replies :]
+        self.rows = [*self.rows, *((id, span.mark(reply)) for id, reply in added)][-span.replies :]
 
     def restart(self) -> RequestRecord:
-        self.record = RequestRecord(*self._bounds)
-        self.record.restore(self.rows)
+        self.record = self.restart_apart()
         return self.record
+
+    def restart_apart(self) -> RequestRecord:
+        """Return what would be there after a restart, and go on."""
+        record = RequestRecord(*self._bounds)
+        record.restore(self.rows)
+        return record
 
 
 def test_what_has_arrived_is_not_kept() -> None:
@@ -217,20 +222,36 @@ def test_what_is_kept_is_bounded_by_count_and_bytes() -> None:
     ]
 
 
-def test_a_client_that_leaves_out_an_old_reply_is_refused_before_it_is_forgotten() -> None:
+def test_an_old_reply_that_has_not_arrived_is_kept_again_rather_than_all_since_then() -> None:
     kept = Kept(max_replies=3, max_bytes=100)
-    kept.answer(1)
-    id = 1
-    while not kept.record.is_full:
-        id += 1
+    kept.answer(1, 2)
+    kept.record.acknowledge([2])
+    for id in range(3, 60):
+        assert not kept.record.is_full
         kept.answer(id, reply=b"x" * 20)
         kept.record.acknowledge([id])
-    assert kept.record.begin(1) == b"x"
-    for refused in range(id + 1, id + 50):
-        kept.answer(refused, reply=b"x" * 20)
-        kept.record.acknowledge([refused])
-        assert sum(len(reply) for _, reply in kept.rows) <= 4 * 100 + 20 + 8 * len(kept.rows)
-    assert kept.record.begin(1) is Standing.FORGOTTEN
+        assert len(kept.rows) <= 1 + 3 + 1
+    record = kept.restart()
+    assert [record.begin(id) for id in (1, 2, 50, 60)] == [
+        b"x",
+        Standing.FORGOTTEN,
+        Standing.FORGOTTEN,
+        Standing.NEW,
+    ]
+
+
+def test_a_request_that_runs_for_long_does_not_have_everything_kept_since_then() -> None:
+    kept = Kept(max_replies=3, max_bytes=100)
+    kept.record.begin(1)
+    for id in range(2, 60):
+        kept.answer(id, reply=b"x" * 20)
+        kept.record.acknowledge([id])
+        assert not kept.record.is_full
+        assert len(kept.rows) <= 3 + 1
+    assert kept.record.begin(1) is Standing.RUNNING
+    record = kept.restart()
+    # It had done nothing that is kept, but that cannot be told any more.
+    assert [record.begin(id) for id in (1, 55, 60)] == [Standing.FORGOTTEN, Standing.FORGOTTEN, Standing.NEW]
 
 
 def test_a_client_that_acknowledges_does_so_after_a_restart_too() -> None:
@@ -245,3 +266,16 @@ def test_a_client_that_acknowledges_does_so_after_a_restart_too() -> None:
 
 def test_a_reply_is_kept_with_what_is_known_of_those_before_it() -> None:
     assert Span(1, 258).mark(b"reply") == b"\0\0\0\0\0\0\1\2reply"
+
+
+def test_what_was_kept_of_a_request_half_done_gives_way_to_its_reply() -> None:
+    kept = Kept(max_replies=3)
+    for id in range(1, 30):
+        kept.record.begin(id)
+        kept.record.halve(id, b"half")
+        span = kept.record.span
+        kept.rows = [*kept.rows, (id, span.mark(b"half"))][-span.replies :]
+        assert kept.restart_apart().begin(id) == b"half"
+        kept.finish(id)
+        assert kept.restart_apart().begin(id) == b"x"
+        assert len(kept.rows) <= 2 * 3 + 1
