@@ -47,7 +47,7 @@ class RequestRecord:
     """The requests of one session: those that run, and the replies that may not have arrived.
 
     Past the bounds the oldest replies are forgotten; those of a client that acknowledges are kept, and it has
-    to be refused new requests while `is_full`.
+    to be refused new requests while `is_full`. `spans` has it know its span, for which nobody else shall pay.
     """
 
     __slots__ = (
@@ -63,9 +63,11 @@ class RequestRecord:
         "_running",
         "_span",
         "_span_bytes",
+        "_spans",
     )
 
-    def __init__(self, max_replies: int, max_bytes: int) -> None:
+    def __init__(self, max_replies: int, max_bytes: int, *, spans: bool = False) -> None:
+        self._spans = spans
         self._max_replies = max_replies
         self._max_bytes = max_bytes
         self._newest = 0
@@ -111,9 +113,12 @@ class RequestRecord:
 
         A request without a reply had done nothing that was kept, and is new, unless it was forgotten.
         """
-        for id, reply in marked:
-            self._floor = int.from_bytes(reply[:_FLOOR_BYTES])
-            self._add(id, reply[_FLOOR_BYTES:])
+        for id, each in marked:
+            self._floor = int.from_bytes(each[:_FLOOR_BYTES])
+            reply = each[_FLOOR_BYTES:]
+            self._extend(id, reply)
+            self._replies[id] = reply
+            self._bytes += len(reply)
         self._newest = self._floor
         self._answered_before = frozenset(self._replies)
         # Only for one that does has so much been kept.
@@ -127,12 +132,17 @@ class RequestRecord:
         Returns older replies that `span` counts as added once more, behind this one.
         """
         self._running.pop(id, None)
-        self._add(id, reply)
+        if self._spans:
+            self._extend(id, reply)
+        self._replies[id] = reply
+        self._bytes += len(reply)
         factor = _LAST_RESORT if self._acknowledges else 1
         while len(self._replies) > self._max_replies * factor or (
             self._bytes > self._max_bytes * factor and len(self._replies) > 1
         ):
             self._forget(next(iter(self._replies)))
+        if not self._spans:
+            return []
         self._shorten()
         return self._carry()
 
@@ -154,21 +164,20 @@ class RequestRecord:
         self._acknowledges = True
         for id in ids:
             self._forget(id)
-        self._shorten()
+        if self._spans:
+            self._shorten()
 
     def keep_only(self, ids: Iterable[int]) -> None:
         """The client wants these replies only: the others have arrived, or nobody waits for them."""
         wanted = frozenset(ids)
         self.acknowledge([id for id in self._replies if id not in wanted])
 
-    def _add(self, id: int, reply: bytes) -> None:
+    def _extend(self, id: int, reply: bytes) -> None:
         if id in self._halved or id in self._replies:
             # The one before goes when its turn comes, and stands for nothing until then.
             self._halved.discard(id)
             self._forget(id)
             self._span = deque((_NONE if each == id else each, size) for each, size in self._span)
-        self._replies[id] = reply
-        self._bytes += len(reply)
         self._span.append((id, len(reply)))
         self._span_bytes += len(reply)
 

@@ -215,7 +215,9 @@ class Session:
     def _have_record(self) -> RequestRecord:
         if self._record is None:
             config = self.gateway.config
-            self._record = RequestRecord(config.max_calls_recorded, config.max_recorded_bytes)
+            self._record = RequestRecord(
+                config.max_calls_recorded, config.max_recorded_bytes, spans=self._durable
+            )
         return self._record
 
     def respond(self, id: int, value: Any, error: RingcastError | None) -> None:

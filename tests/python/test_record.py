@@ -128,7 +128,7 @@ class Kept:
 
     def __init__(self, max_replies: int = 10, max_bytes: int = 1000) -> None:
         self._bounds = max_replies, max_bytes
-        self.record = RequestRecord(*self._bounds)
+        self.record = RequestRecord(*self._bounds, spans=True)
         self.rows: list[tuple[int, bytes]] = []
 
     def answer(self, *ids: int, reply: bytes = b"x") -> None:
@@ -147,7 +147,7 @@ class Kept:
 
     def restart_apart(self) -> RequestRecord:
         """Return what would be there after a restart, and go on."""
-        record = RequestRecord(*self._bounds)
+        record = RequestRecord(*self._bounds, spans=True)
         record.restore(self.rows)
         return record
 
