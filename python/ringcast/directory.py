@@ -34,8 +34,9 @@ __all__ = ["Directory"]
 _log: Final = logging.getLogger("ringcast.directory")
 
 _Place = tuple[str, tuple[str, ...]]
-_ID_BYTES: Final = 12
 """The name of a definition and a key."""
+
+_ID_BYTES: Final = 12
 
 
 class Directory:
