@@ -42,8 +42,8 @@ class Core:
 
         With `base`, at most 2**62, it goes on with what is kept of the same epoch: its first event gets the
         offset `base + 1`. Open the connections, change their subscriptions and publish the kept events again,
-        in the order in which all that happened. Whatever lies at or below `base` is unknown: whoever is at a
-        position below it has lost events. Raises `ValueError` for a value out of range.
+        in the order in which all that happened. What lies at or below `base` is gone; tell `Stream.open` what
+        of it was for a connection. Raises `ValueError` for a value out of range.
         """
     def open_sink(self, fd: int, encoding: int) -> Sink:
         """Take an own duplicate of the socket `fd`. `encoding`: 0 JSON (text frames), 1 MessagePack (binary).
@@ -110,8 +110,12 @@ class Stream:
 
         Returns False if that is already so, or never will be because the core is closed.
         """
-    def open(self, encoding: int, subscriptions: Sequence[str] | None = None) -> int:
-        """Open a connection without a socket, entitled to what is published from now on; return its id."""
+    def open(self, encoding: int, subscriptions: Sequence[str] | None = None, *, lost: int = 0) -> int:
+        """Open a connection without a socket, entitled to what is published from now on; return its id.
+
+        `lost` is for one that was open before the stream went on after a base: the newest event at or below
+        that base that was for it. Raises `ValueError` if it is above the base.
+        """
     def attach(self, connection: int, sink: Sink, offset: int, message: bytes) -> None:
         """Deliver through `sink` from now on: first `message`, then the events after `offset`.
 
@@ -130,8 +134,19 @@ class Stream:
 
         `replayed` counts the retained events after `offset` that the connection is entitled to.
         `lost_first` is 0 when nothing is lost; otherwise offsets `lost_first` to `lost_last` are no longer
-        retained and at least one of them was for this connection, or lies at or below the stream's base, so
-        that nobody can tell. Raises `ringcast.errors.ConnectionGone`; `ValueError` if `offset > head`.
+        retained and at least one of them was for this connection.
+        Raises `ringcast.errors.ConnectionGone`; `ValueError` if `offset > head`.
+        """
+    def let_go(
+        self, after: int, connections: Sequence[int]
+    ) -> tuple[int, list[tuple[str, int]], list[tuple[int, int]]]:
+        """Return what is no longer retained, as far as it matters: `(first, names, lost)`.
+
+        `first` is the oldest offset that is retained. `names` has names in use, with the newest event of each
+        to subscribers that is gone, if it is above `after`. `lost` has connections, with the newest event
+        that was for them and is gone, 0 if there is none: those in `connections` that are open, and those by
+        whose id something was published that is gone. Others have lost the newest of a name that they listen
+        for, if it came after they began to, and unless they have unsubscribed since.
         """
     def subscribe(self, connection: int, name: str) -> bool:
         """Entitle the connection to events `name` from now on. False if it already was."""

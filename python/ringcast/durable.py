@@ -1,7 +1,8 @@
 """The stream of a durable actor: events are numbered at once, and fanned out when the journal has them.
 
 It stands in front of the gateway's stream with the same interface. What is kept, and in which commit, is the
-work of `journal.py`; how it comes back after a restart is in `restore.py`.
+work of `journal.py`; what is kept of events that are gone, of `ledger.py`; how all of it comes back after a
+restart is in `restore.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from .encoding import Encoding
 from .errors import EventTooLarge
 from .faults import ActorLog
 from .journal import Journal
-from .seam import GatewayStream
+from .ledger import Ledger, Member
+from .seam import CoreStream
 from .store import (
     Change,
     ConnStateChanged,
@@ -28,8 +29,8 @@ from .store import (
     SessionOpened,
     StoredEvent,
     StoredSession,
+    StoredStream,
     Subscribed,
-    Trimmed,
     Unsubscribed,
 )
 
@@ -42,29 +43,25 @@ _TRIM_PART: Final = 8
 """The store is asked to forget once this part of what the ring retains is there in excess."""
 
 
-@dataclass(slots=True)
-class _Member:
-    """One open connection."""
-
-    id: str = ""
-    kept: bool = False
-    """Whether the store has its session."""
-    names: dict[str, int] = field(default_factory=dict)
-    """What it listens for, with the offset after which that began."""
-
-
 class DurableStream:
     """A stream whose events reach nobody before they are committed."""
 
-    def __init__(self, stream: GatewayStream, journal: Journal, definition: ActorDefinition) -> None:
+    def __init__(
+        self,
+        stream: CoreStream,
+        journal: Journal,
+        definition: ActorDefinition,
+        kept: StoredStream | None = None,
+    ) -> None:
+        """`kept` is what the store has of it: `stream` begins where that does."""
         self._stream = stream
         self._journal = journal
         self._max_bytes = definition.stream.max_bytes
         self._conn_state = definition.conn_state
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._members: dict[int, _Member] = {}
-        self._trimmed = stream.first
+        self._members: dict[int, Member] = {}
+        self._ledger = Ledger(self._members, stream.first, () if kept is None else kept.let_go)
         # Encodings that events are written in although nobody may use them, and those of them that every
         # event that is still to be fanned out has.
         self._prepared = stream.encodings
@@ -151,7 +148,7 @@ class DurableStream:
 
     def open(self, encoding: int, subscriptions: Sequence[str] = ()) -> int:
         number = self._stream.open(encoding)
-        self._members[number] = _Member()
+        self._members[number] = Member()
         for name in subscriptions:
             self.subscribe(number, name)
         return number
@@ -162,6 +159,7 @@ class DurableStream:
         if name in member.names:
             return False
         member.names[name] = self.appended
+        self._ledger.listens(name)
         if member.kept:
             self._journal.add(Subscribed(member.id, name, self.appended))
         self._journal.then(partial(self._stream.subscribe, connection, name))
@@ -172,6 +170,9 @@ class DurableStream:
         member = self._members[connection]
         if member.names.pop(name, None) is None:
             return False
+        member.left_at = self.appended
+        self._ledger.leaves(name)
+        self._ledger.single_out(connection)
         if member.kept:
             self._journal.add(Unsubscribed(member.id, name, self.appended))
         self._journal.then(partial(self._stream.unsubscribe, connection, name))
@@ -180,8 +181,11 @@ class DurableStream:
     def close(self, connection: int) -> bool:
         """Let go of the connection, after what was emitted for it so far."""
         self.end(connection)
-        if self._members.pop(connection, None) is None:
+        member = self._members.pop(connection, None)
+        if member is None:
             return False
+        for name in member.names:
+            self._ledger.leaves(name)
         self._journal.then(partial(self._stream.close, connection))
         return True
 
@@ -203,14 +207,24 @@ class DurableStream:
             Encoding.MSGPACK.encode(connection.params),
             connection.kept_state,
             self.appended,
+            lost=self._ledger.keep(connection._number),
         )
         self._journal.add(SessionOpened(session))
         for name, since in member.names.items():
             self._journal.add(Subscribed(member.id, name, since))
 
-    def taken_up(self, connection: int, id: str, names: Sequence[str]) -> None:
+    def taken_up(self, connection: int, session: StoredSession) -> None:
         """Learn of a connection that `restore.py` has opened in the stream behind this one."""
-        self._members[connection] = _Member(id, True, dict.fromkeys(names, self.appended))
+        member = Member(session.connection_id, True, lost=session.lost)
+        self._members[connection] = member
+        for interval in session.subscriptions:
+            if interval.until is None:
+                member.names[interval.name] = interval.since
+                self._ledger.listens(interval.name)
+            else:
+                member.left_at = max(member.left_at, interval.until)
+        if member.lost is not None or member.left_at >= 0:
+            self._ledger.single_out(connection)
         self._prepared = self._usable = self._stream.encodings
 
     def end(self, connection: int) -> None:
@@ -249,10 +263,9 @@ class DurableStream:
         """Return what makes the store forget what the ring has forgotten, once that is worth a change."""
         first = self._stream.first
         retained = self._stream.head + 1 - first
-        if first - self._trimmed <= retained // _TRIM_PART:
+        if first - self._ledger.first <= retained // _TRIM_PART:
             return []
-        self._trimmed = first
-        return [Trimmed(first)]
+        return [self._ledger.trim(self._stream)]
 
     # --- inner ------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class Keeping:
             self.journal.add(StreamBegun(epoch))
         else:
             self.core = node.open_stream(kept.epoch, definition, base_of(kept))
-        self.stream = DurableStream(self.core, self.journal, definition)
+        self.stream = DurableStream(self.core, self.journal, definition, kept)
 
     def restore(self) -> None:
         """Give the core the kept events again, and the actor its connections."""
@@ -48,8 +48,7 @@ class Keeping:
         definition, instance = self._instance.definition, self._instance
         for session in kept.sessions:
             number = numbers[session.connection_id]
-            names = [interval.name for interval in session.subscriptions if interval.until is None]
-            self.stream.taken_up(number, session.connection_id, names)
+            self.stream.taken_up(number, session)
             try:
                 connection: KeptConnection[Any] = KeptConnection(
                     session.connection_id,

@@ -5,12 +5,12 @@ What the store has kept is in `store/records.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from .encoding import Encoding
-from .seam import GatewayStream
+from .seam import CoreStream
 from .store import StoredSession, StoredStream
 
 __all__ = ["base_of", "replay"]
@@ -25,13 +25,13 @@ def base_of(kept: StoredStream) -> int:
     return kept.head - len(kept.events)
 
 
-def replay(kept: StoredStream, stream: GatewayStream) -> dict[str, int]:
+def replay(kept: StoredStream, stream: CoreStream) -> dict[str, int]:
     """Do in `stream`, opened at the base, what was done before; return the connections' numbers by id.
 
     An event finds the subscriptions that there were when it was emitted.
     """
     numbers: dict[str, int] = {}
-    changes = sorted(_changes(kept.sessions, base_of(kept), stream, numbers), key=lambda change: change[0])
+    changes = sorted(_changes(kept, stream, numbers), key=lambda change: change[0])
     position = 0
     for event in kept.events:
         while position < len(changes) and changes[position][0] < event.offset:
@@ -51,15 +51,16 @@ def replay(kept: StoredStream, stream: GatewayStream) -> dict[str, int]:
 
 
 def _changes(
-    sessions: Sequence[StoredSession], base: int, stream: GatewayStream, numbers: dict[str, int]
+    kept: StoredStream, stream: CoreStream, numbers: dict[str, int]
 ) -> list[tuple[int, Callable[[], object]]]:
     """Return what happened to the sessions, each with the newest offset at that time."""
     changes: list[tuple[int, Callable[[], object]]] = []
-    for session in sessions:
-        encoding = Encoding[session.encoding]
+    base, let_go = base_of(kept), dict(kept.let_go)
+    for session in kept.sessions:
+        encoding, lost = Encoding[session.encoding], _lost(session, base, let_go)
 
-        def open_it(id: str = session.connection_id, index: int = encoding.index) -> None:
-            numbers[id] = stream.open(index)
+        def open_it(id: str = session.connection_id, index: int = encoding.index, lost: int = lost) -> None:
+            numbers[id] = stream.open(index, lost=lost)
 
         # At the base at the latest: an event may be for a connection before its session is complete.
         changes.append((base, open_it))
@@ -70,6 +71,19 @@ def _changes(
                 leave = partial(_listen, stream.unsubscribe, numbers, session.connection_id, interval.name)
                 changes.append((interval.until, leave))
     return changes
+
+
+def _lost(session: StoredSession, base: int, let_go: Mapping[str, int]) -> int:
+    """Return the newest event at or below the base that was for a session; 0 if none was."""
+    if session.lost is not None:
+        return min(session.lost, base)
+    covered = (
+        let_go[interval.name]
+        for interval in session.subscriptions
+        if interval.since < let_go.get(interval.name, 0)
+        and (interval.until is None or let_go[interval.name] <= interval.until)
+    )
+    return max(covered, default=0)
 
 
 def _listen(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .store import Store, StoredSession
     from .timetable import Timetable
 
-__all__ = ["ActorPort", "Attachment", "EventStream", "GatewayStream", "Node", "Respond"]
+__all__ = ["ActorPort", "Attachment", "CoreStream", "EventStream", "GatewayStream", "Node", "Respond"]
 
 Respond = Callable[[int, Any, RingcastError | None], None]
 """Takes a request's id, its result, and the error that stands instead of one. Never raises."""
@@ -154,6 +154,15 @@ class GatewayStream(EventStream, Protocol):
     def shut(self) -> None: ...
 
 
+class CoreStream(GatewayStream, Protocol):
+    """The same as the core has it: what a durable actor keeps its own in front of."""
+
+    def open(self, encoding: int, subscriptions: Sequence[str] = (), *, lost: int = 0) -> int: ...
+    def let_go(
+        self, after: int, connections: Sequence[int]
+    ) -> tuple[int, list[tuple[str, int]], list[tuple[int, int]]]: ...
+
+
 class Node(Protocol):
     """What an actor may ask of the process that it runs in."""
 
@@ -165,7 +174,7 @@ class Node(Protocol):
     def clock(self) -> Clock: ...
     @property
     def timetable(self) -> Timetable: ...
-    def open_stream(self, epoch: str, definition: Any, base: int = 0) -> GatewayStream: ...
+    def open_stream(self, epoch: str, definition: Any, base: int = 0) -> CoreStream: ...
     def restore(self, actor: Any, session: StoredSession, member: Any, number: int) -> None:
         """Make a kept session one that waits for its client."""
 

@@ -191,6 +191,9 @@ fn gone(py: Python<'_>, _: Gone) -> PyErr {
     error(py, "ConnectionGone", "the connection has ended")
 }
 
+/// The oldest retained offset, names and connections, as in `LetGo`.
+type LetGoItems = (u64, Vec<(String, u64)>, Vec<(u64, u64)>);
+
 fn ids(bits: Vec<u64>) -> Vec<ConnectionId> {
     bits.into_iter().map(ConnectionId::from_bits).collect()
 }
@@ -276,9 +279,19 @@ impl PyStream {
         self.0.notify_when_swept(offset)
     }
 
-    #[pyo3(signature = (encoding, subscriptions = None))]
-    fn open(&self, py: Python<'_>, encoding: usize, subscriptions: Option<Vec<String>>) -> PyResult<u64> {
-        let id = self.0.open(parse_encoding(encoding)?, &subscriptions.unwrap_or_default());
+    #[pyo3(signature = (encoding, subscriptions = None, *, lost = 0))]
+    fn open(
+        &self,
+        py: Python<'_>,
+        encoding: usize,
+        subscriptions: Option<Vec<String>>,
+        lost: u64,
+    ) -> PyResult<u64> {
+        let base = self.0.config().base;
+        if lost > base {
+            return Err(PyValueError::new_err(format!("lost, {lost}, is above the base, {base}")));
+        }
+        let id = self.0.open(parse_encoding(encoding)?, &subscriptions.unwrap_or_default(), lost);
         id.map(ConnectionId::to_bits).ok_or_else(|| error(py, "ActorDestroyed", "the actor has stopped"))
     }
 
@@ -323,6 +336,13 @@ impl PyStream {
 
     fn unsubscribe(&self, py: Python<'_>, connection: u64, name: &str) -> PyResult<bool> {
         self.change_subscription(py, connection, name, false)
+    }
+
+    fn let_go(&self, py: Python<'_>, after: u64, connections: Vec<u64>) -> LetGoItems {
+        let let_go = py.detach(|| self.0.let_go(after, &ids(connections)));
+        let names = let_go.names.into_iter().map(|(name, offset)| (name.to_string(), offset));
+        let connections = let_go.connections.into_iter().map(|(id, offset)| (id.to_bits(), offset));
+        (let_go.first, names.collect(), connections.collect())
     }
 
     fn is_attached(&self, connection: u64) -> bool {

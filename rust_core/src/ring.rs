@@ -110,8 +110,9 @@ struct Evicted {
 /// What was evicted for, or withheld from, one connection.
 #[derive(Debug, Default)]
 struct EvictedFor {
-    /// Newest evicted event that was for this connection by id.
-    only: u64,
+    /// Newest evicted event that was for this connection, of those that its intervals do not tell of: it was named, or
+    /// an earlier life of the stream knew.
+    newest: u64,
     /// Of a name: the newest evicted event, if this connection was excluded from it, and the newest before that
     /// from which it was not.
     excluded: SmallVec<[(NameId, u64, u64); 1]>,
@@ -143,7 +144,7 @@ impl Evicted {
             }
             Audience::Only(ids) => {
                 for &id in ids.iter().filter(|&&id| is_open(id)) {
-                    self.by_connection.entry(id).or_default().only = offset;
+                    self.by_connection.entry(id).or_default().newest = offset;
                 }
                 return;
             }
@@ -159,9 +160,7 @@ pub struct Ring {
     stream: u32,
     /// When to let events go.
     limits: Limits,
-    /// The stream goes on after this offset. Of what lies at or below it nothing is known, not even whom it was for.
-    base: u64,
-    /// Offset of the newest event ever published; `base` before the first.
+    /// Offset of the newest event ever published; where the stream goes on before the first.
     head: u64,
     /// The retained events, up to `head`.
     entries: VecDeque<Entry>,
@@ -200,7 +199,6 @@ impl Ring {
         Self {
             stream,
             limits,
-            base,
             head: base,
             entries: VecDeque::new(),
             bookkeeping_bytes: 0,
@@ -359,17 +357,54 @@ impl Ring {
         Batch::new(from, published_bytes, events, lanes)
     }
 
-    /// Whether the ring has let go an event after `position` that this connection was entitled to, or cannot tell.
+    /// Whether the ring has let go an event after `position` that this connection was entitled to.
     #[must_use]
     pub fn has_lost(&self, position: u64, id: ConnectionId, subscriptions: &Subscriptions) -> bool {
-        if position + 1 >= self.first() {
-            return false;
+        position + 1 < self.first() && self.newest_lost(id, subscriptions) > position
+    }
+
+    /// The newest event that the ring has let go and this connection was entitled to; 0 if there is none.
+    #[must_use]
+    pub fn newest_lost(&self, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {
+        let own = self.evicted.by_connection.get(&id).map_or(0, |own| own.newest);
+        own.max(self.newest_lost_by_name(id, subscriptions))
+    }
+
+    fn newest_lost_by_name(&self, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {
+        subscriptions.newest_lost(|name| self.evicted.newest_for(id, name))
+    }
+
+    /// Remember of a new connection that `offset`, which an earlier life of the stream has let go, was for it.
+    pub fn remember_lost(&mut self, id: ConnectionId, offset: u64) {
+        if offset > 0 {
+            self.evicted.by_connection.entry(id).or_default().newest = offset;
         }
-        if position < self.base {
-            return true;
+    }
+
+    /// Connections of which more is remembered than that events of some names were evicted.
+    #[must_use]
+    pub fn singled_out(&self) -> Vec<ConnectionId> {
+        self.evicted.by_connection.keys().copied().collect()
+    }
+
+    /// Forget what is remembered of a connection, if its intervals say as much.
+    ///
+    /// They will say as much for ever: what they tell only grows. So those who were sent something of their own once do
+    /// not stay singled out.
+    pub fn forget_redundant(&mut self, id: ConnectionId, subscriptions: &Subscriptions) {
+        let Evicted { by_name, by_connection } = &mut self.evicted;
+        let Some(own) = by_connection.get_mut(&id) else { return };
+        own.excluded.retain(|excluded| by_name.get(&excluded.0) == Some(&excluded.1));
+        let (is_excluded, newest) = (!own.excluded.is_empty(), own.newest);
+        if !is_excluded && newest <= self.newest_lost_by_name(id, subscriptions) {
+            self.forget(id);
         }
-        let only = self.evicted.by_connection.get(&id).map_or(0, |own| own.only);
-        only > position || subscriptions.lost_after(position, |name| self.evicted.newest_for(id, name))
+    }
+
+    /// The newest evicted event to subscribers of each name of which one above `after` was evicted.
+    pub fn evicted_after(&self, after: u64) -> impl Iterator<Item = (NameId, u64)> + '_ {
+        let by_name = self.evicted.by_name.iter().map(|(&name, &offset)| (name, offset));
+        by_name.filter(move |&(_, offset)| offset > after)
     }
 
     /// The newest event of this name to subscribers, at `offset` or before, from which the connection was not

@@ -66,6 +66,17 @@ pub enum PublishError {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Gone;
 
+/// What a stream has let go, as far as it matters to somebody: enough to answer resumes of a later life of it.
+#[derive(Debug, Default)]
+pub struct LetGo {
+    /// The oldest offset that is retained: all this is about those below it.
+    pub first: u64,
+    /// By name, the newest event to subscribers.
+    pub names: Vec<(Arc<str>, u64)>,
+    /// Of single connections, the newest event that was for them; 0 if none was.
+    pub connections: Vec<(ConnectionId, u64)>,
+}
+
 /// What is guarded by the stream's lock.
 #[derive(Debug)]
 struct Inner {
@@ -304,9 +315,10 @@ impl Stream {
 
     // Connections.
 
-    /// Open a connection that is subscribed to `names` from the next event on.
+    /// Open a connection that is subscribed to `names` from the next event on. `lost` is the newest event that was for
+    /// it, of those that an earlier life of the stream has let go; 0 if none was.
     #[must_use]
-    pub fn open(&self, encoding: Encoding, subscribed: &[String]) -> Option<ConnectionId> {
+    pub fn open(&self, encoding: Encoding, subscribed: &[String], lost: u64) -> Option<ConnectionId> {
         let mut inner = self.inner.lock();
         if inner.shut {
             return None;
@@ -316,7 +328,33 @@ impl Stream {
         for name in subscribed {
             subscriptions.add(names, name, ring.head());
         }
-        Some(table.open(encoding, subscriptions).id)
+        let id = table.open(encoding, subscriptions).id;
+        ring.remember_lost(id, lost);
+        Some(id)
+    }
+
+    /// What has been let go: of each name of which an event above `after` was, and of each connection that is `asked`
+    /// about or singled out. All others have lost the newest event of a name that they listen for, if that came after
+    /// they began to.
+    #[must_use]
+    pub fn let_go(&self, after: u64, asked: &[ConnectionId]) -> LetGo {
+        let mut inner = self.inner.lock();
+        let Inner { ring, table, names, .. } = &mut *inner;
+        let text = |(name, offset)| Some((Arc::clone(names.text(name)?), offset));
+        let evicted = ring.evicted_after(after).filter_map(text).collect();
+        let mut ids = ring.singled_out();
+        ids.extend(asked);
+        ids.sort_unstable();
+        ids.dedup();
+        let mut connections = Vec::with_capacity(ids.len());
+        for id in ids {
+            // One that has ended is asked about by somebody who does not know that yet.
+            let Some(connection) = table.get(id) else { continue };
+            let subscriptions = connection.subscriptions.lock();
+            connections.push((id, ring.newest_lost(id, &subscriptions)));
+            ring.forget_redundant(id, &subscriptions);
+        }
+        LetGo { first: ring.first(), names: evicted, connections }
     }
 
     /// The connection with this id.

@@ -99,6 +99,12 @@ impl Names {
         Arc::clone(&self.get(id).bytes)
     }
 
+    /// The name with this id, unless it has been forgotten.
+    #[must_use]
+    pub fn text(&self, id: NameId) -> Option<&Arc<str>> {
+        self.known[id.0 as usize].as_ref().map(|name| &name.text)
+    }
+
     /// Offset of the newest event of this name that went to subscribers; 0 if there was none.
     #[must_use]
     pub fn newest(&self, id: NameId) -> u64 {
@@ -241,20 +247,18 @@ impl Subscriptions {
         })
     }
 
-    /// Whether an event that was covered, with an offset above `position`, is among those that a ring let go.
+    /// The newest event that was covered, of those that a ring let go; 0 if there is none.
     ///
     /// `evicted(name)` is the offset of the newest event of that name to subscribers that the ring no longer holds.
     #[must_use]
-    pub fn lost_after(&self, position: u64, evicted: impl Fn(NameId) -> u64) -> bool {
-        if position < self.forgotten {
-            return true;
-        }
-        self.intervals.iter().any(|interval| {
+    pub fn newest_lost(&self, evicted: impl Fn(NameId) -> u64) -> u64 {
+        let covered = self.intervals.iter().map(|interval| {
             let evicted = evicted(interval.name);
             // All of a closed interval is gone when its newest event is; then that one decides.
             let newest = if interval.until == OPEN { evicted } else { evicted.min(interval.newest) };
-            newest > position && newest >= interval.since
-        })
+            if newest >= interval.since { newest } else { 0 }
+        });
+        covered.max().unwrap_or(0).max(self.forgotten)
     }
 
     fn end_of(&self, name: NameId) -> usize {

@@ -137,8 +137,6 @@ class Model:
         """Those whom the actor sees, in the order of joining."""
         self.away: dict[Conn, float] = {}
         """When those whose client is gone end for want of it, in the order in which the clients went."""
-        self.unknown_to = 0
-        """Up to here, nothing is known of who was entitled: the store has kept no more over a restart."""
         self.runs = 0
         """How many actions have run to their end."""
         self.now = 0.0
@@ -233,9 +231,8 @@ class Model:
         for conn in sorted(late, key=lambda conn: self.away[conn]):
             self.leave(conn)
 
-    def restart(self, unknown_to: int) -> None:
+    def restart(self) -> None:
         """A durable actor begins again with what the store has; everybody has a whole window to come back."""
-        self.unknown_to = unknown_to
         self.away = dict.fromkeys(self.open, self.now + self._window_s)
         for conn in self.open:
             conn.requests.restart()
@@ -256,5 +253,4 @@ class Model:
         """Return what a client is told that comes back, having seen everything up to `seen`."""
         events = self.events_for(conn, seen)
         lost = [event for event in events if event.offset < self.first]
-        is_lost = bool(lost) or seen < self.unknown_to
-        return Missed(len(events) - len(lost), (seen + 1, self.first - 1) if is_lost else None)
+        return Missed(len(events) - len(lost), (seen + 1, self.first - 1) if lost else None)

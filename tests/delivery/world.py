@@ -163,23 +163,18 @@ class World:
         Every client has lost its network before.
         """
         await self.instance.settled()
-        before, actor_id = self.registry, self.instance.actor_id
+        before = self.registry
         if killed:
             # As it is now: what the server does while it is let go of is nothing to the next one.
             self.store = copy.deepcopy(self.store)
         else:
             await before.stop()
-        unknown_to = 0
-        if self.setup.durable:
-            kept = await self.store.load_stream(actor_id)
-            assert kept is not None
-            unknown_to = kept.head - len(kept.events)
         self._make_registry()
         await self.start()
         if killed:
             await before.stop()
         if self.setup.durable:
-            self.model.restart(unknown_to)
+            self.model.restart()
         else:
             self.model.begin_anew()
         self.counts["restarts"] += 1

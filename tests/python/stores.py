@@ -27,6 +27,7 @@ from ringcast.store import (
     StoredStream,
     StreamBegun,
     Subscribed,
+    Trimmed,
     Unsubscribed,
 )
 from ringcast.store.journal import Journal
@@ -49,7 +50,7 @@ __all__ = [
     "together",
 ]
 
-STREAM_TABLES = ("event", "session", "subscription", "request", "reply")
+STREAM_TABLES = ("event", "session", "subscription", "request", "reply", "let_go", "lost")
 ANN = StoredActor("id-1", "Room", ("a", "b"), b'{"x":1}')
 SESSION = StoredSession("conn-1", "token", "JSON", b'{"p":1}', b'{"s":1}', 0)
 BEGUN: list[Change] = [StreamBegun("epoch-1"), SessionOpened(SESSION)]
@@ -139,4 +140,5 @@ def everything(epoch: str = "epoch-1") -> Sequence[Sequence[Change]]:
         [EventAppended(event(3, msgpack=b"\x91\x03", exclude=("conn-2",))), Replied("conn-1", 3, b"three")],
         [Unsubscribed("conn-1", "news", 3), *append(4, 5), Subscribed("conn-1", "news", 5)],
         [Replied("conn-2", 2, b"two"), RequestBegun("conn-1", 7), *append(6)],
+        [Trimmed(1, let_go=(("news", 4), ("größe", 2)), lost=(("conn-1", 3), ("conn-2", 0)))],
     ]

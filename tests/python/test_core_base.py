@@ -1,4 +1,4 @@
-"""A stream that goes on after a base: offsets count from it, and what lies below is a gap to everybody."""
+"""A stream that goes on after a base: offsets count from it, and it is told what of before was for whom."""
 
 from __future__ import annotations
 
@@ -111,24 +111,44 @@ def test_a_restored_history_is_served_as_it_was(core: Core) -> None:
 
 
 @pytest.mark.parametrize("published", [0, 3])
-def test_below_the_base_everybody_has_lost_events(core: Core, published: int) -> None:
+def test_below_the_base_a_connection_has_lost_what_was_for_it(core: Core, published: int) -> None:
     stream = core.open_stream("e", base=BASE)
-    listener, other = stream.open(JSON, ["a"]), stream.open(JSON)
+    listener, other = stream.open(JSON, ["a"], lost=BASE), stream.open(JSON, lost=7)
+    newcomer = stream.open(JSON)
     for _ in range(published):
         stream.publish("a", b"[]", None)
-    for connection, entitled in ((listener, published), (other, 0)):
-        assert stream.resume(connection, BASE - 1) == (entitled, BASE, BASE)
-        assert stream.resume(connection, 0) == (entitled, 1, BASE)
-        assert stream.resume(connection, BASE) == (entitled, 0, 0)
+    assert stream.resume(listener, BASE) == (published, 0, 0)
+    assert stream.resume(listener, BASE - 1) == (published, BASE, BASE)
+    assert stream.resume(listener, 0) == (published, 1, BASE)
+    assert [stream.resume(other, offset) for offset in (BASE, 7, 6)] == [(0, 0, 0), (0, 0, 0), (0, 7, BASE)]
+    assert stream.resume(newcomer, 0) == (0, 0, 0)
+
+
+def test_nobody_has_lost_above_the_base_before_it_is_opened(core: Core) -> None:
+    stream = core.open_stream("e", base=5)
+    with pytest.raises(ValueError, match="lost, 6, is above the base, 5"):
+        stream.open(JSON, lost=6)
+
+
+def test_it_tells_what_it_has_let_go(core: Core) -> None:
+    stream = core.open_stream("e", max_events=1)
+    plain, named = stream.open(JSON, ["a"]), stream.open(JSON, ["a"])
+    stream.publish("a", b"[]", None)
+    stream.publish("a", b"[]", None, only=[named])
+    stream.publish("b", b"[]", None)
+    assert stream.let_go(0, []) == (3, [("a", 1)], [(named, 2)])
+    assert stream.let_go(1, [plain]) == (3, [], [(plain, 1), (named, 2)])
+    stream.close(named)
+    assert stream.let_go(1, [named]) == (3, [], [])
 
 
 def test_a_reader_from_below_the_base_is_told_first(core: Core) -> None:
     skipping = core.open_stream("e", base=BASE, slow_reader="skip")
-    with attached(core, skipping, skipping.open(JSON, ["a"]), BASE - 8) as client:
+    with attached(core, skipping, skipping.open(JSON, ["a"], lost=BASE), BASE - 8) as client:
         offset = skipping.publish("a", b"[]", None)
         gap = {"reason": "ring_overflow", "first": BASE - 7, "last": BASE}
         assert client.message() == ["gap", gap]
         assert client.message() == event(skipping, offset, "a")
     strict = core.open_stream("e", base=BASE)
-    with attached(core, strict, strict.open(JSON, ["a"]), BASE - 8) as client:
+    with attached(core, strict, strict.open(JSON, ["a"], lost=BASE), BASE - 8) as client:
         assert client.message() == 4502

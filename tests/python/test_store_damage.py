@@ -172,6 +172,8 @@ async def test_a_row_of_another_stream_is_noticed(damaged: Damaged, table: str) 
         ("request", [RequestBegun("conn-1", 8), RequestBegun("conn-2", 8)]),
         ("reply", [Replied("conn-1", 8, b"eight")]),
         ("reply", [Replied("conn-1", 8, b"eight", keep=1)]),
+        ("let_go", [Trimmed(1, let_go=(("news", 6),))]),
+        ("lost", [Trimmed(1, lost=(("conn-1", 6), ("conn-2", None)))]),
     ],
     ids=str,
 )

@@ -81,7 +81,8 @@ class Draw:
         token, encoding = self.one("t", "ä\x00", ""), self.one("JSON", "MSGPACK")
         blobs, newest = (self.blob(), self.blob()), self.one(0, 2)
         offset = max(head - self.one(0, 0, 1, -1), 0)
-        return StoredSession(self.connection_id(), token, encoding, *blobs, offset, newest_request=newest)
+        fixed = (self.connection_id(), token, encoding, *blobs, offset)
+        return StoredSession(*fixed, newest_request=newest, lost=self.one(None, None, 0, head))
 
     def call(self, actor_id: str) -> ScheduledCall:
         due = self.one(0.0, 1.5, 1e9 + 0.1)
@@ -109,7 +110,7 @@ class Draw:
             lambda: Replied(who, self.request(), self.blob(), self.one(1, 2, 3, 300)): 5,
             lambda: RequestBegun(who, self.request()): 2,
             lambda: ConnStateChanged(who, self.blob()): 2,
-            lambda: Trimmed(head + self.one(-6, -3, -1, 0, 1, 2)): 3,
+            lambda: self.trim(head): 4,
             lambda: SessionOpened(self.session(head)): 2,
             lambda: SessionEnded(who): 1,
             lambda: StateChanged(self.blob()): 1,
@@ -119,6 +120,12 @@ class Draw:
         }
         (make,) = self.random.choices(list(kinds), list(kinds.values()))
         return make()
+
+    def trim(self, head: int) -> Trimmed:
+        first = head + self.one(-6, -3, -1, 0, 1, 2)
+        let_go = [(self.name(), self.one(0, head, head // 2)) for _ in range(self.one(0, 1, 2))]
+        lost = [(self.connection_id(), self.one(None, 0, head)) for _ in range(self.one(0, 1, 2))]
+        return Trimmed(first, tuple(let_go), tuple(lost))
 
     def misfit(self, head: int) -> Change:
         return self.one(*self.misfits(head))
@@ -130,6 +137,7 @@ class Draw:
             Subscribed(self.connection_id(), self.name(), head + 9),
             Unsubscribed(self.connection_id(), self.name(), -1),
             Replied(self.connection_id(), 1, b"", keep=0),
+            Trimmed(head, let_go=(("news", head + 1),)),
             SessionOpened(replace(self.session(head), replies=((1, b""),))),
             Scheduled(self.call("somebody else")),
         ]

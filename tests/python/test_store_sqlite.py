@@ -237,6 +237,7 @@ async def fill(store: Store, events: int) -> None:
                 Subscribed(id, "news", 0),
                 Subscribed(id, "past", events // 2),
                 Unsubscribed(id, "past", events),
+                Trimmed(1, let_go=((f"name-{n}", n),), lost=((id, n),)),
                 *(Replied("conn-1", 10 * n + k, b"reply") for k in range(10)),
                 Scheduled(call(f"s{n}")),
             ],
@@ -273,7 +274,8 @@ async def cost(store: SqliteStore, changes: list[Change]) -> int:
 
 
 @pytest.mark.parametrize(
-    "kind", ["event", "trim", "subscribe", "unsubscribe", "reply", "state", "session", "schedule"]
+    "kind",
+    ["event", "trim", "what is gone", "subscribe", "unsubscribe", "reply", "state", "session", "schedule"],
 )
 async def test_a_commit_costs_what_is_in_it_and_not_what_was_before(tmp_path: Path, kind: str) -> None:
     costs = []
@@ -281,6 +283,9 @@ async def test_a_commit_costs_what_is_in_it_and_not_what_was_before(tmp_path: Pa
         changes: dict[str, list[Change]] = {
             "event": append(events + 1),
             "trim": [Trimmed(3)],
+            "what is gone": [
+                Trimmed(3, let_go=(("news", 2), ("name-1", 0)), lost=(("conn-1", 1), ("other-1", 0)))
+            ],
             "subscribe": [Subscribed("conn-1", "news", events)],
             "unsubscribe": [Unsubscribed("other-1", "news", events)],
             "reply": [Replied("conn-1", 10**6, b"reply")],
@@ -303,7 +308,8 @@ async def test_nothing_is_left_of_what_has_ended(store: SqliteStore, path: Path)
     for changes in everything():
         await store.commit("id-1", [*changes, Scheduled(call("s"))])
     assert all(rows(path, f"select * from {table}") for table in STREAM_TABLES)
-    await store.commit("id-1", [SessionEnded("conn-1"), SessionEnded("conn-2"), Trimmed(7)])
+    await store.commit("id-1", [SessionEnded("conn-1"), SessionEnded("conn-2")])
+    await store.commit("id-1", [Trimmed(7, let_go=(("news", 0), ("größe", 0)))])
     for table in STREAM_TABLES:
         assert rows(path, f"select * from {table}") == []
 

@@ -88,13 +88,16 @@ async def test_all_that_one_commit_changes_is_there_together(store: Store) -> No
         subscriptions=(Subscription("news", 0, 3), Subscription("news", 5)),
         newest_request=7,
         replies=((1, b"one"), (3, b"three")),
+        lost=3,
     )
     assert second == StoredSession(
         *("conn-2", "täken", "MSGPACK", b"{}", b"2", 1),
         subscriptions=(Subscription("größe", 1),),
         newest_request=4,
         replies=((2, b"two"),),
+        lost=0,
     )
+    assert stream.let_go == (("größe", 2), ("news", 4))
 
 
 async def test_trimmed_events_are_gone_and_the_head_stays(store: Store) -> None:
@@ -159,6 +162,9 @@ async def test_streams_of_different_actors_do_not_touch(store: Store) -> None:
         [Unsubscribed("conn-1", "news", -1)],
         [Replied("conn-1", 1, b"", keep=0)],
         [Scheduled(call("s", actor_id="id-2"))],
+        [Trimmed(1, let_go=(("news", 2),))],
+        [Trimmed(1, lost=(("conn-1", -1),))],
+        [SessionOpened(replace(SESSION, connection_id="new", lost=2))],
         [StreamBegun("next"), Subscribed("conn-1", "news", 1)],
         [StreamBegun("next"), SessionOpened(SESSION), SessionOpened(SESSION)],
     ],
@@ -226,11 +232,14 @@ ON, OFF = Subscribed, Unsubscribed
         ([(OFF, 3)], []),
         ([(ON, 1), (OFF, 2), (OFF, 3)], [(1, 2)]),
         ([(ON, 1), (OFF, 2), (ON, 3)], [(1, 2), (3, None)]),
-        # What holds no offset is nothing, and what has no hole is one.
+        # What holds no offset is nothing.
         ([(ON, 2), (OFF, 2)], []),
-        ([(ON, 1), (OFF, 2), (ON, 2)], [(1, None)]),
+        ([(ON, 1), (OFF, 2), (ON, 2)], [(1, 2), (2, None)]),
         ([(ON, 1), (OFF, 2), (ON, 3), (OFF, 3)], [(1, 2)]),
-        ([(ON, 1), (OFF, 2), (ON, 2), (OFF, 4)], [(1, 4)]),
+        ([(ON, 1), (OFF, 2), (ON, 2), (OFF, 2)], [(1, 2)]),
+        ([(ON, 1), (OFF, 2), (ON, 2), (OFF, 4)], [(1, 2), (2, 4)]),
+        # Nothing overlaps.
+        ([(ON, 1), (OFF, 3), (ON, 2)], [(1, None)]),
     ],
     ids=str,
 )
@@ -259,6 +268,38 @@ async def test_intervals_before_the_oldest_event_are_gone(store: Store) -> None:
     # One that ends before it is not even kept.
     await store.commit("id-1", [Subscribed("conn-1", "e", 1), Unsubscribed("conn-1", "e", 2)])
     assert (await session_of(store)).subscriptions == expected
+
+
+async def test_of_events_that_are_gone_the_newest_of_each_name_is_known(store: Store) -> None:
+    await store.commit("id-1", [*append(1, 2, 3, 4), Trimmed(3, let_go=(("news", 1), ("größe", 2)))])
+    assert (await stream_of(store)).let_go == (("größe", 2), ("news", 1))
+    # Of the others stays what was said, until it is of no use.
+    await store.commit("id-1", [Trimmed(4, let_go=(("news", 3), ("", 2)))])
+    assert (await stream_of(store)).let_go == (("", 2), ("größe", 2), ("news", 3))
+    await store.commit("id-1", [Trimmed(5, let_go=(("größe", 0), ("unknown", 0)))])
+    assert (await stream_of(store)).let_go == (("", 2), ("news", 3))
+    await store.commit("id-1", [StreamBegun("next")])
+    assert (await stream_of(store)).let_go == ()
+
+
+async def test_of_events_that_are_gone_the_newest_for_a_session_is_known_where_it_is_said(
+    store: Store,
+) -> None:
+    other = replace(SESSION, connection_id="other", lost=0)
+    await store.commit("id-1", [*append(1, 2, 3), SessionOpened(other)])
+
+    async def lost() -> list[int | None]:
+        return [session.lost for session in (await stream_of(store)).sessions]
+
+    assert await lost() == [None, 0]
+    await store.commit("id-1", [Trimmed(3, lost=(("conn-1", 0), ("other", 2), ("gone", 1)))])
+    assert await lost() == [0, 2]
+    await store.commit("id-1", [Trimmed(3, lost=(("conn-1", 1),))])
+    assert await lost() == [1, 2]
+    await store.commit("id-1", [Trimmed(3, lost=(("conn-1", None), ("other", 1), ("other", 2)))])
+    assert await lost() == [None, 2]
+    await store.commit("id-1", [SessionEnded("other"), SessionOpened(replace(other, lost=None))])
+    assert await lost() == [None, None]
 
 
 async def test_the_newest_replies_are_kept(store: Store) -> None:

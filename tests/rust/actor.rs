@@ -135,8 +135,13 @@ impl Actor {
     }
 
     pub fn open(&self, encoding: Encoding, names: &[&str]) -> ConnectionId {
+        self.open_again(encoding, names, 0)
+    }
+
+    /// Open a connection that has lost an event of an earlier life of the stream.
+    pub fn open_again(&self, encoding: Encoding, names: &[&str], lost: u64) -> ConnectionId {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.stream.open(encoding, &names).expect("not shut")
+        self.stream.open(encoding, &names, lost).expect("not shut")
     }
 
     /// Attach a new sink, as the Python module does; the client's first message is `["reply", 0]`.

@@ -133,7 +133,7 @@ fn an_owner_that_cannot_be_told_holds_up_nobody() {
     let actor = Actor::running(tight());
     let broken = actor.sibling(|| panic!("a notification fails: this test wants it to"));
     for (stream, is_waited_for) in [(&broken, true), (&actor.stream, false), (&broken, true)] {
-        let id = stream.open(JSON, &["a".to_owned()]).unwrap();
+        let id = stream.open(JSON, &["a".to_owned()], 0).unwrap();
         let (mut client, sink) = actor.attach_in(stream, id, stream.head());
         assert_eq!(client.message(), Message::Reply(0));
         for _ in 0..10 {
@@ -150,7 +150,7 @@ fn an_owner_that_cannot_be_told_holds_up_nobody() {
     broken.shut();
     let by_hand = Actor::by_hand(tight());
     let broken = by_hand.sibling(|| panic!("a notification fails: this test wants it to"));
-    let id = broken.open(JSON, &[]).unwrap();
+    let id = broken.open(JSON, &[], 0).unwrap();
     let _attached = by_hand.attach_in(&broken, id, 0);
     broken.publish("a", [Some(b"[]"), None], Audience::Subscribers).unwrap();
     assert!(broken.notify_when_swept(1));

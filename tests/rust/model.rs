@@ -26,11 +26,28 @@ pub enum To {
 /// One step of a history.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Publish { name: usize, length: usize, to: To },
-    Subscribe { who: usize, name: usize },
-    Unsubscribe { who: usize, name: usize },
-    Open { msgpack: bool, names: Vec<usize> },
-    Close { who: usize },
+    Publish {
+        name: usize,
+        length: usize,
+        to: To,
+    },
+    Subscribe {
+        who: usize,
+        name: usize,
+    },
+    Unsubscribe {
+        who: usize,
+        name: usize,
+    },
+    /// `lost` counts down from the base: how far below it, and one more, the newest event lies that is lost.
+    Open {
+        msgpack: bool,
+        names: Vec<usize>,
+        lost: u64,
+    },
+    Close {
+        who: usize,
+    },
 }
 
 pub fn to() -> impl Strategy<Value = To> {
@@ -48,8 +65,8 @@ pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
         8 => (name(), 0..max_length, to()).prop_map(|(name, length, to)| Step::Publish { name, length, to }),
         3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Subscribe { who, name }),
         3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Unsubscribe { who, name }),
-        1 => (any::<bool>(), prop::collection::vec(name(), 0..3))
-            .prop_map(|(msgpack, names)| Step::Open { msgpack, names }),
+        1 => (any::<bool>(), prop::collection::vec(name(), 0..3), 0..4_u64)
+            .prop_map(|(msgpack, names, lost)| Step::Open { msgpack, names, lost }),
         1 => (0..64_usize).prop_map(|who| Step::Close { who }),
     ]
 }
@@ -68,8 +85,17 @@ pub struct Model {
     /// Where the stream goes on: `events[0]` has the next offset.
     pub base: u64,
     pub events: Vec<Event>,
-    /// Open connections, and what they are subscribed to now.
-    pub open: BTreeMap<ConnectionId, BTreeSet<&'static str>>,
+    /// Open connections, and what they are subscribed to now, with the newest offset when that began.
+    pub open: BTreeMap<ConnectionId, BTreeMap<&'static str, u64>>,
+    /// Of each connection, the newest event at or below the base that was for it.
+    pub lost: BTreeMap<ConnectionId, u64>,
+    /// Who has ended a subscription, and when last, as long as events from before are retained.
+    unsubscribed: BTreeMap<ConnectionId, u64>,
+    /// Of whom [`Self::check_let_go`] was told something else than follows from names.
+    differing: BTreeSet<ConnectionId>,
+    /// What [`Self::check_let_go`] has been told of names, and when.
+    told: BTreeMap<String, u64>,
+    told_up_to: u64,
     /// All connections ever opened.
     pub ever: Vec<ConnectionId>,
 }
@@ -93,12 +119,14 @@ impl Model {
         let who = |who: usize| self.ever.get(who % self.ever.len().max(1)).copied();
         match step {
             Step::Publish { name, length, to } => self.publish(actor, NAMES[*name], *length, to),
-            Step::Open { msgpack, names } => {
+            Step::Open { msgpack, names, lost } => {
                 let encoding = if *msgpack { Encoding::Msgpack } else { Encoding::Json };
                 let names: BTreeSet<_> = names.iter().map(|&name| NAMES[name]).collect();
-                let id = actor.open(encoding, &names.iter().copied().collect::<Vec<_>>());
+                let lost = if *lost == 0 { 0 } else { self.base.saturating_sub(lost - 1) };
+                let id = actor.open_again(encoding, &names.iter().copied().collect::<Vec<_>>(), lost);
                 assert!(!self.ever.contains(&id), "an id is never used twice");
-                self.open.insert(id, names);
+                self.open.insert(id, names.into_iter().map(|name| (name, self.head())).collect());
+                self.lost.insert(id, lost);
                 self.ever.push(id);
             }
             Step::Close { who: number } => {
@@ -111,11 +139,16 @@ impl Model {
                 let Some(id) = who(*number) else {
                     return;
                 };
-                let name = NAMES[*name];
-                let expected = self
-                    .open
-                    .get_mut(&id)
-                    .map(|subscribed| if listen { subscribed.insert(name) } else { subscribed.remove(name) });
+                let (name, head) = (NAMES[*name], self.head());
+                let expected = self.open.get_mut(&id).map(|subscribed| {
+                    if !listen {
+                        self.unsubscribed.insert(id, head);
+                        return subscribed.remove(name).is_some();
+                    }
+                    let is_new = !subscribed.contains_key(name);
+                    subscribed.entry(name).or_insert(head);
+                    is_new
+                });
                 assert_eq!(actor.stream.change_subscription(id, name, listen).ok(), expected);
             }
         }
@@ -126,7 +159,7 @@ impl Model {
             let count = self.ever.len().max(1);
             numbers.iter().filter_map(|number| self.ever.get(number % count).copied()).collect()
         };
-        let subscribed = |id: &ConnectionId| self.open[id].contains(name);
+        let subscribed = |id: &ConnectionId| self.open[id].contains_key(name);
         let open = self.open.keys().copied();
         let (audience, entitled): (_, BTreeSet<_>) = match to {
             To::Subscribers => (Audience::Subscribers, open.filter(subscribed).collect()),
@@ -164,9 +197,39 @@ impl Model {
         after.filter(move |(event, _)| event.entitled.contains(&id)).map(|(_, offset)| offset)
     }
 
-    /// Whether a connection has lost one of the offsets from `first` to `last`, as far as anybody knows.
+    /// Whether a connection has lost one of the offsets from `first` to `last`.
     pub fn has_lost(&self, id: ConnectionId, first: u64, last: u64) -> bool {
-        first <= self.base || self.entitled(id, first - 1).any(|offset| offset <= last)
+        self.newest_lost(id, last) >= first
+    }
+
+    /// The newest event up to `last` that was for a connection; 0 if there is none.
+    fn newest_lost(&self, id: ConnectionId, last: u64) -> u64 {
+        let entitled = self.entitled(id, self.base).take_while(|&offset| offset <= last);
+        entitled.last().unwrap_or(0).max(self.lost[&id])
+    }
+
+    /// What the stream tells of events that are gone is enough to know what every connection has lost, when it is asked
+    /// now and then, with what it said before, about those who have unsubscribed.
+    fn check_let_go(&mut self, actor: &Actor) {
+        let asked: Vec<_> = self.unsubscribed.keys().chain(&self.differing).copied().collect();
+        let let_go = actor.stream.let_go(self.told_up_to, &asked);
+        self.told_up_to = let_go.first - 1;
+        self.told.extend(let_go.names.into_iter().map(|(name, offset)| (name.to_string(), offset)));
+        let single: BTreeMap<_, _> = let_go.connections.into_iter().collect();
+        for (id, listens) in &self.open {
+            let by_name = listens
+                .iter()
+                .filter_map(|(name, since)| self.told.get(*name).copied().filter(|offset| offset > since));
+            let by_name = by_name.max().unwrap_or(0);
+            let said = single.get(id).copied().unwrap_or(by_name);
+            assert_eq!(said, self.newest_lost(*id, let_go.first - 1), "{id:?}, {single:?}");
+            if said == by_name {
+                self.differing.remove(id);
+            } else {
+                self.differing.insert(*id);
+            }
+        }
+        self.unsubscribed.retain(|_, until| *until >= let_go.first);
     }
 
     /// Compare every connection's answer from every position.
@@ -204,13 +267,14 @@ proptest! {
         base in base(),
         max_events in 1..16_usize,
         max_bytes in prop_oneof![Just(1 << 20), 500..4000_usize],
+        ask_every in 1..12_usize,
         steps in prop::collection::vec(step(300), 1..150),
     ) {
         let limits = Limits { max_events, max_bytes };
         let actor = Actor::by_hand(Setup { limits, base, ..Setup::default() });
         let mut model = Model::after(base);
         for _ in 0..3 {
-            model.step(&actor, &Step::Open { msgpack: false, names: vec![0] });
+            model.step(&actor, &Step::Open { msgpack: false, names: vec![0], lost: 2 });
         }
         for (index, step) in steps.iter().enumerate() {
             model.step(&actor, step);
@@ -218,6 +282,9 @@ proptest! {
             prop_assert!(actor.stream.head() + 1 - actor.stream.first() <= max_events as u64);
             if index % 16 == 0 {
                 model.check(&actor);
+            }
+            if index % ask_every == 0 {
+                model.check_let_go(&actor);
             }
         }
         model.check(&actor);

@@ -86,24 +86,26 @@ fn a_stream_that_goes_on_counts_from_its_base() {
 }
 
 #[test]
-fn nobody_can_tell_what_was_lost_below_the_base() {
+fn of_what_lies_below_the_base_everybody_has_lost_what_was_for_them() {
     let actor = goes_on(1000);
-    let listener = actor.open(Encoding::Json, &["a"]);
-    let other = actor.open(Encoding::Json, &[]);
+    let listener = actor.open_again(Encoding::Json, &["a"], 100);
+    let other = actor.open_again(Encoding::Json, &[], 7);
+    let newcomer = actor.open(Encoding::Json, &["a"]);
     let missed = |id, position| {
         let missed = actor.stream.resume(id, position).unwrap();
         (missed.replayed, missed.lost)
     };
-    for id in [listener, other] {
+    for id in [listener, other, newcomer] {
         assert_eq!(missed(id, 100), (0, None), "nothing was published since");
-        assert_eq!(missed(id, 99), (0, Some((100, 100))));
-        assert_eq!(missed(id, 0), (0, Some((1, 100))));
     }
+    assert_eq!([99, 0].map(|position| missed(listener, position).1), [Some((100, 100)), Some((1, 100))]);
+    assert_eq!([99, 7, 6].map(|position| missed(other, position).1), [None, None, Some((7, 100))]);
+    assert_eq!([99, 0].map(|position| missed(newcomer, position).1), [None, None]);
     actor.publish("a", "");
     actor.publish("b", "");
     assert_eq!([missed(listener, 100), missed(listener, 101)], [(1, None), (0, None)]);
-    assert_eq!([missed(other, 100), missed(other, 99)], [(0, None), (0, Some((100, 100)))]);
-    assert_eq!(missed(listener, 7), (1, Some((8, 100))));
+    assert_eq!([missed(listener, 7), missed(other, 7)], [(1, Some((8, 100))), (0, None)]);
+    assert_eq!([missed(newcomer, 100), missed(newcomer, 0)], [(1, None), (1, None)]);
 }
 
 #[test]
@@ -116,7 +118,36 @@ fn what_is_let_go_above_the_base_is_known() {
     actor.publish("c", "");
     let lost = |id, position| actor.stream.resume(id, position).unwrap().lost;
     assert_eq!([100, 101].map(|position| lost(listener, position)), [Some((101, 102)), None]);
-    assert_eq!([100, 99].map(|position| lost(other, position)), [None, Some((100, 102))]);
+    assert_eq!([100, 99].map(|position| lost(other, position)), [None, None]);
+}
+
+#[test]
+fn what_it_has_let_go_is_told_by_name_and_by_connection_where_that_differs() {
+    let actor = actor(1, 1 << 20);
+    let plain = actor.open(Encoding::Json, &["a"]);
+    let named = actor.open(Encoding::Json, &["a"]);
+    let excluded = actor.open(Encoding::Json, &["a"]);
+    actor.publish("a", "to all");
+    actor.publish_to("own", "", Audience::only(vec![named])).unwrap();
+    actor.publish_to("a", "", Audience::except(vec![excluded])).unwrap();
+    actor.publish("b", "retained, and nobody listens");
+    let told = |after, asked: &[_]| {
+        let let_go = actor.stream.let_go(after, asked);
+        let names: Vec<_> = let_go.names.iter().map(|(name, offset)| (name.to_string(), *offset)).collect();
+        (let_go.first, names, let_go.connections)
+    };
+    let a = || vec![("a".to_owned(), 3)];
+    assert_eq!(told(0, &[]), (4, a(), vec![(named, 3), (excluded, 1)]));
+    // What was for one alone is older than what was for all: it need not be told again.
+    assert_eq!(told(0, &[]), (4, a(), vec![(excluded, 1)]));
+    assert_eq!(told(3, &[]), (4, vec![], vec![(excluded, 1)]));
+    assert_eq!(told(3, &[plain]), (4, vec![], vec![(plain, 3), (excluded, 1)]));
+    actor.stream.close(plain);
+    assert_eq!(told(3, &[plain]), (4, vec![], vec![(excluded, 1)]));
+    actor.publish("a", "to all");
+    actor.publish("a", "to all");
+    assert_eq!(told(3, &[]).2, [(excluded, 5)]);
+    assert_eq!(told(3, &[]).2, [], "it has lost what everybody has");
 }
 
 #[test]

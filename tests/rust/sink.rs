@@ -416,10 +416,10 @@ fn hammer(actor: &Actor, number: u64) {
 }
 
 #[test]
-fn a_reader_from_below_the_base_of_a_stream_is_told_of_the_gap() {
+fn a_reader_that_has_lost_an_event_from_before_the_base_is_told_of_the_gap() {
     let setup = |slow_reader| Setup { base: 100, ..small(slow_reader) };
     let actor = Actor::running(setup(SlowReader::Skip));
-    let id = actor.open(JSON, &["a"]);
+    let id = actor.open_again(JSON, &["a"], 100);
     // Whether there are events by then or not.
     let (mut early, _early_sink) = actor.attach(id, 42);
     assert_eq!(early.message(), Message::Reply(0));
@@ -432,9 +432,14 @@ fn a_reader_from_below_the_base_of_a_stream_is_told_of_the_gap() {
     assert_eq!(late.message().offset(), Some(101));
 
     let actor = Actor::running(setup(SlowReader::Disconnect));
-    let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 99);
+    let (mut client, sink) = actor.attach(actor.open_again(JSON, &["a"], 100), 99);
     assert_eq!(client.rest(), [Message::Reply(0), close_message(4502, "slow_reader")]);
     assert_eq!(sink.end_reason(), Some(EndReason::SlowReader));
+    // The other one has had all that was for it.
+    let (mut client, _sink) = actor.attach(actor.open_again(JSON, &["a"], 42), 42);
+    assert_eq!(client.message(), Message::Reply(0));
+    actor.publish("a", "x");
+    assert_eq!(client.message().offset(), Some(101));
 }
 
 #[test]

@@ -262,6 +262,8 @@ fn check(model: &Model, id: ConnectionId, ended: u64, attached: Attached) -> Res
         .entitled(id, position)
         .filter(|offset| *offset <= ended && !lost.iter().any(|range| range.contains(offset)))
         .collect();
+    let told = lost.iter().any(|range| range.contains(&model.lost[&id]));
+    prop_assert!(told || model.lost[&id] <= position, "{id:?} from {position} with gaps {lost:?}");
     prop_assert_eq!(offsets(&messages), expected, "{:?} from {} with gaps {:?}", id, position, lost);
     Ok(())
 }
@@ -280,7 +282,8 @@ fn run(base: u64, limits: Limits, chunks: &[usize], turns: &[Turn]) -> Result<()
     let mut model = Model::after(base);
     let mut attached: BTreeMap<ConnectionId, Attached> = BTreeMap::new();
     let mut ended = Vec::new();
-    let opening = (0..4).map(|index| Step::Open { msgpack: index % 2 == 1, names: vec![0, index % 3] });
+    let opening =
+        (0..4).map(|index| Step::Open { msgpack: index % 2 == 1, names: vec![0, index % 3], lost: 1 });
     for (step, replies, comes_back) in opening.map(|step| (step, 0, None)).chain(turns.iter().cloned()) {
         let head = actor.stream.head();
         if let Step::Close { who } = step
@@ -295,7 +298,7 @@ fn run(base: u64, limits: Limits, chunks: &[usize], turns: &[Turn]) -> Result<()
         model.step(&actor, &step);
         if let (Step::Open { .. }, Some(&id)) = (&step, model.ever.last()) {
             let chunk = chunks[model.ever.len() % chunks.len()];
-            // Some come from below what the stream knows, and are to be told so.
+            // Some come from below the base, and may have lost something there.
             let position = if replies % 8 == 7 { base.saturating_sub(u64::from(replies)) } else { head };
             attached.insert(id, Attached::new(&actor, id, position, chunk));
         }
@@ -357,7 +360,7 @@ fn a_full_room_is_not_in_the_way_of_the_others() {
     let room = Actor::by_hand(Setup::default());
     let crowd: Vec<_> = (0..300).map(|_| room.attach(room.open(Encoding::Json, &["a"]), 0)).collect();
     let other = room.sibling(|| {});
-    let id = other.open(Encoding::Json, &["a".to_owned()]).unwrap();
+    let id = other.open(Encoding::Json, &["a".to_owned()], 0).unwrap();
     let (mut client, _sink) = room.attach_in(&other, id, 0);
     room.publish("a", "for three hundred");
     other.publish("a", [Some(b"[\"\"]"), None], Audience::Subscribers).unwrap();

@@ -225,7 +225,7 @@ class Journal:
                 first = min(first, stream.head + 1)
                 if first > stream.first:
                     stream.first, actor.is_trimmed = first, True
-                    sessions.trim()
+                sessions.trim(change)
             case SessionOpened(session=session):
                 sessions.open(session)
             case SessionEnded(connection_id=connection_id):

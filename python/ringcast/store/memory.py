@@ -123,6 +123,7 @@ class _Stream:
     first: int = 1
     head: int = 0
     events: deque[StoredEvent] = field(default_factory=deque)
+    let_go: dict[str, int] = field(default_factory=dict)
     sessions: dict[str, StoredSession] = field(default_factory=dict)
 
     def stored(self) -> StoredStream:
@@ -130,17 +131,16 @@ class _Stream:
             replace(session, subscriptions=_in_order(self._wanted(session)))
             for session in self.sessions.values()
         )
-        return StoredStream(self.epoch, self.head, tuple(self.events), tuple(sessions))
+        let_go = tuple(sorted(self.let_go.items()))
+        return StoredStream(self.epoch, self.head, tuple(self.events), tuple(sessions), let_go)
 
     def apply(self, change: StreamChange) -> None:
         match change:
             case EventAppended(event=event):
                 self.events.append(event)
                 self.head = event.offset
-            case Trimmed(first=first):
-                self.first = max(self.first, min(first, self.head + 1))
-                while self.events and self.events[0].offset < self.first:
-                    self.events.popleft()
+            case Trimmed():
+                self._trim(change)
             case SessionOpened(session=session):
                 self.sessions[session.connection_id] = session
             case SessionEnded(connection_id=connection_id):
@@ -150,6 +150,16 @@ class _Stream:
             case _:
                 if (session_now := self.sessions.get(change.connection_id)) is not None:
                     self.sessions[change.connection_id] = self._changed(session_now, change)
+
+    def _trim(self, change: Trimmed) -> None:
+        self.first = max(self.first, min(change.first, self.head + 1))
+        while self.events and self.events[0].offset < self.first:
+            self.events.popleft()
+        self.let_go.update(change.let_go)
+        self.let_go = {name: offset for name, offset in self.let_go.items() if offset}
+        for connection_id, lost in change.lost:
+            if (session := self.sessions.get(connection_id)) is not None:
+                self.sessions[connection_id] = replace(session, lost=lost)
 
     def _changed(self, session: StoredSession, change: SessionChange) -> StoredSession:
         match change:
@@ -174,9 +184,9 @@ class _Stream:
     def _listening(self, session: StoredSession, name: str, offset: int) -> tuple[Subscription, ...]:
         intervals = self._wanted(session)
         newest = max((interval for interval in intervals if interval.name == name), key=_since, default=None)
-        if newest is None or (newest.until is not None and newest.until < offset):
+        if newest is None or (newest.until is not None and newest.until <= offset):
             return (*intervals, Subscription(name, offset))
-        # It listens already, or again from where it left off.
+        # It listens already.
         return tuple(
             replace(interval, until=None) if interval is newest else interval for interval in intervals
         )

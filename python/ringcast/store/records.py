@@ -87,6 +87,9 @@ class StoredSession:
     """The highest id of a request that has begun."""
     replies: tuple[tuple[int, bytes], ...] = ()
     """Ids of answered requests with their replies, in the order in which they were answered."""
+    lost: int | None = None
+    """Of the events that are not kept, the newest that was for this session, 0 if none was. None where that
+    follows from its subscriptions and the stream's `let_go`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -98,6 +101,8 @@ class StoredStream:
     events: tuple[StoredEvent, ...]
     sessions: tuple[StoredSession, ...]
     """In the order in which they were opened."""
+    let_go: tuple[tuple[str, int], ...] = ()
+    """By name, the newest event to subscribers that is not kept; only where a session may have lost it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -137,9 +142,16 @@ class EventAppended:
 
 @dataclass(slots=True, frozen=True)
 class Trimmed:
-    """Events below `first` are wanted no more, nor are subscriptions that ended before it."""
+    """Events below `first` are wanted no more, nor are subscriptions that ended before it.
+
+    What is to be known of those events goes with it, where it is another than what was said before.
+    """
 
     first: int
+    let_go: tuple[tuple[str, int], ...] = ()
+    """Names with the newest event of each that went to subscribers; 0 where that is of no more use."""
+    lost: tuple[tuple[str, int | None], ...] = ()
+    """Ids of connections with what `StoredSession.lost` is to be."""
 
 
 @dataclass(slots=True, frozen=True)

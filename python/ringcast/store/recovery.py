@@ -54,7 +54,10 @@ def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | N
         if stream is None:
             return None
         events = tuple(_events(database, stream))
-        return StoredStream(stream.epoch, stream.head, events, _Sessions(database, stream).read())
+        rows = _Rows(database, stream)
+        sessions, let_go = rows.sessions(), rows.let_go()
+        rows.require_all()
+        return StoredStream(stream.epoch, stream.head, events, sessions, let_go)
     except JournalCorrupt as error:
         raise JournalCorrupt(f"the stream of {actor_id}: {error}") from error
     except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
@@ -89,8 +92,8 @@ def _events(database: sqlite3.Connection, stream: Stream) -> Iterator[StoredEven
         raise JournalCorrupt(f"the event {due} is missing, and the head is {stream.head}")
 
 
-class _Sessions:
-    """Reads the sessions of one stream from four tables, and adds up their checksums."""
+class _Rows:
+    """Reads what is kept of one stream besides events, and adds up the checksums of the rows."""
 
     def __init__(self, database: sqlite3.Connection, stream: Stream) -> None:
         self._database = database
@@ -98,7 +101,16 @@ class _Sessions:
         # Counts again what the stream counts in its digest.
         self._sum = Stream.new(stream.actor_id, stream.epoch)
 
-    def read(self) -> tuple[StoredSession, ...]:
+    def let_go(self) -> tuple[tuple[str, int], ...]:
+        # Sorted here: the names in an order of their own may be those of SQLite, which compares bytes.
+        return tuple(sorted(self._rows("let_go", "name, offset", "name")))
+
+    def require_all(self) -> None:
+        """Raise `JournalCorrupt` unless all there is has been read."""
+        if self._sum.digest != self._stream.digest:
+            raise JournalCorrupt("rows about its sessions are missing, or older than the others")
+
+    def sessions(self) -> tuple[StoredSession, ...]:
         subscriptions: defaultdict[int, list[Subscription]] = defaultdict(list)
         for session, name, since, until in self._rows(
             "subscription", "session, name, since, until", "session, name, since"
@@ -115,20 +127,19 @@ class _Sessions:
                 replies[session].append((request, reply))
             newest_requests[session] = max(newest_requests.get(session, 0), newest)
         states = dict(self._rows("session", "number, state", "number", crc="state_crc"))
-        sessions = tuple(
+        lost = dict(self._rows("lost", "session, offset", "session"))
+        return tuple(
             StoredSession(
                 *(connection_id, token, encoding, params, states[number], offset),
                 subscriptions=tuple(subscriptions[number]),
                 newest_request=newest_requests.get(number, 0),
                 replies=tuple(reversed(replies[number])),
+                lost=lost.get(number),
             )
             for number, connection_id, token, encoding, offset, params in self._rows(
                 "session", "number, connection_id, token, encoding, offset, params", "number"
             )
         )
-        if self._sum.digest != self._stream.digest:
-            raise JournalCorrupt("rows about its sessions are missing, or older than the others")
-        return sessions
 
     def _rows(self, table: str, columns: str, order: str, crc: str = "crc") -> list[Any]:
         rows = []

@@ -54,8 +54,10 @@ class _Stream:
                 if event.offset != self._begun() + 1:
                     raise ValueError(f"the event has the offset {event.offset}, the head is {self._head}")
                 self._head = event.offset
-            case Trimmed():
-                self._begun()
+            case Trimmed(let_go=let_go, lost=lost):
+                offsets = [offset for _, offset in (*let_go, *lost) if offset is not None]
+                if not 0 <= min(offsets, default=0) <= max(offsets, default=0) <= self._begun():
+                    raise ValueError(f"an event is let go that is not there, the head is {self._head}")
             case SessionOpened(session=session):
                 self._check_new(session)
                 self._changed[session.connection_id] = True
@@ -72,6 +74,8 @@ class _Stream:
     def _check_new(self, session: StoredSession) -> None:
         if not 0 <= session.offset <= self._begun():
             raise ValueError(f"a session is opened at {session.offset}, the head is {self._head}")
+        if session.lost is not None and not 0 <= session.lost <= self._begun():
+            raise ValueError(f"a session has lost the event {session.lost}, the head is {self._head}")
         if session.subscriptions or session.replies:
             raise ValueError("a session is opened with subscriptions or replies")
         if self._changed.get(session.connection_id) or (

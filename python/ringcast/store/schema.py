@@ -92,6 +92,22 @@ _TABLES: Final = {
         crc integer not null,
         primary key (stream, session, number)
     """,
+    # What is to be known of events that are kept no more. By name, the newest that went to subscribers.
+    "let_go": """
+        stream integer not null,
+        name text not null,
+        offset integer not null,
+        crc integer not null,
+        primary key (stream, name)
+    """,
+    # The newest that was for a session, where names and its subscriptions do not say.
+    "lost": """
+        stream integer not null,
+        session integer not null,
+        offset integer not null, -- 0 if none was
+        crc integer not null,
+        primary key (stream, session)
+    """,
 }
 
 STREAM_TABLES: Final = tuple(table for table in _TABLES if table != "stream")

@@ -1,4 +1,5 @@
-"""What is written about the sessions of a stream: a row for each session, subscription and reply.
+"""What is written about the sessions of a stream: a row for each session, subscription and reply, and of each
+name and session what it has lost.
 
 Each row that is written or deleted is counted in the stream's digest.
 """
@@ -6,6 +7,7 @@ Each row that is written or deleted is counted in the stream's digest.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -17,9 +19,10 @@ from .records import (
     SessionChange,
     StoredSession,
     Subscribed,
+    Trimmed,
     Unsubscribed,
 )
-from .rows import WaitingRows, checksum, insert_all, verified
+from .rows import Row, WaitingRows, checksum, insert_all, verified
 from .stream import Stream
 
 __all__ = ["SessionRows"]
@@ -77,6 +80,8 @@ class SessionRows:
         stream.add(*crcs)
         opened = self._known[session.connection_id] = _Session(stream.opened, crcs[1])
         self._begin(opened, session.newest_request)
+        if session.lost is not None:
+            self._insert("lost", [(stream.number, stream.opened, session.lost)])
 
     def end(self, connection_id: str) -> None:
         """Delete a session, if it is there, with what belongs to it."""
@@ -84,7 +89,7 @@ class SessionRows:
         if session is None:
             return
         self._waiting.write()
-        for table in ("reply", "request", "subscription"):
+        for table in ("reply", "request", "subscription", "lost"):
             self._delete(table, "session = ?", session.number)
         self._delete("session", "number = ?", session.number)
         self._stream.remove(session.state_crc)
@@ -107,9 +112,21 @@ class SessionRows:
             case Replied():
                 self._reply(session, change)
 
-    def trim(self) -> None:
-        """Delete the subscriptions that ended before the stream's first offset."""
+    def trim(self, change: Trimmed) -> None:
+        """Delete the subscriptions that ended before the stream's first offset; write what has been lost."""
         self._delete("subscription", "until < ?", self._stream.first)
+        number = self._stream.number
+        for name in (let_go := dict(change.let_go)):
+            self._delete("let_go", "name = ?", name)
+        self._insert("let_go", [(number, name, offset) for name, offset in let_go.items() if offset])
+        lost: dict[int, int | None] = {}
+        for connection_id, offset in change.lost:
+            session = self._find(connection_id)
+            if session is not None:
+                lost[session.number] = offset
+        for session_number in lost:
+            self._delete("lost", "session = ?", session_number)
+        self._insert("lost", [(number, *row) for row in lost.items() if row[1] is not None])
 
     def _find(self, connection_id: str) -> _Session | None:
         session = self._known.get(connection_id)
@@ -139,10 +156,9 @@ class SessionRows:
 
     def _subscribe(self, session: int, name: str, offset: int) -> None:
         interval = self._newest_interval(session, name)
-        if interval is None or (interval.until is not None and interval.until < offset):
+        if interval is None or (interval.until is not None and interval.until <= offset):
             self._set_interval(session, name, offset, None)
         elif interval.until is not None:
-            # Again from where it left off.
             self._stream.remove(interval.crc)
             self._set_interval(session, name, interval.since, None)
 
@@ -204,6 +220,11 @@ class SessionRows:
             self._waiting.write()
             self._delete("reply", "session = ? and number < ?", session.number, session.first_reply)
             session.oldest_reply = session.first_reply
+
+    def _insert(self, table: str, rows: Sequence[Row]) -> None:
+        crcs = [checksum(*row) for row in rows]
+        insert_all(self._database, table, [(*row, crc) for row, crc in zip(rows, crcs, strict=True)])
+        self._stream.add(*crcs)
 
     def _delete(self, table: str, condition: str, *values: object) -> None:
         where = f"where stream = ? and {condition}"

@@ -125,7 +125,7 @@ impl Actor {
 
     pub fn open(&self, names: &[&str]) -> ConnectionId {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.stream.open(JSON, &names).expect("not shut")
+        self.stream.open(JSON, &names, 0).expect("not shut")
     }
 
     /// Attach a new client, as the Python module does, and have a thread read what comes.
