@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .encoding import writable
-from .errors import ActionTimeout, CloseCode, ProtocolError, RingcastError
+from .errors import ActionTimeout, CloseCode, OutcomeUnknown, ProtocolError, RingcastError
 from .faults import StoreFault, for_client
 from .link import Gateway, Link
 from .protocol import Connect, Connected, Gap, Resume
+from .seam import ActorPort
 from .session import Session, refusal
 
 __all__ = ["connect"]
@@ -65,7 +66,7 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
     if opening is None:
         return
     if actor.durable:
-        await actor.settled()
+        await _settled(actor)
     if not (link.lost or session.ended):
         await _catch_up(session, opening)
     if link.lost or session.ended:
@@ -136,7 +137,7 @@ async def _catch_up(session: Session, opening: _Opening) -> None:
             opening.gap, opening.offset = Gap("ring_overflow", first, last), last
             return
         opening.snapshot, position = await actor.snapshot(session.member, session.encoding)
-        await actor.settled()
+        await _settled(actor)
         if session.ended:
             return
         if opening.snapshot is not None:
@@ -197,7 +198,7 @@ async def _take_up(
         raise ProtocolError("resume.offset is ahead of the stream")
     session.keep_subscriptions(request.subscriptions)
     if actor.durable:
-        await actor.settled()
+        await _settled(actor)
         if not session.takes(link):
             return
     if request.resume is not None and request.resume.unanswered is not None:
@@ -211,12 +212,21 @@ async def _take_up(
     if snapshot is not None:
         # It stands for what is retained as well: that would be applied a second time.
         answer = _answer(session, position, None, gap, refused, snapshot)
-        await actor.settled()
+        await _settled(actor)
         if not session.takes(link):
             return
     else:
         answer = _answer(session, offset, replayed, gap, refused)
     session.attach(link, answer)
+
+
+async def _settled(actor: ActorPort) -> None:
+    """Wait until everything so far is certain. Raises `StoreFault`."""
+    try:
+        await actor.settled()
+    except OutcomeUnknown as error:
+        # The actor ends, and what was not committed never was: the same connect may go well with the next.
+        raise StoreFault("the actor ended before its last commit") from error
 
 
 async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -53,6 +53,9 @@ class Directory:
         self._stopping: dict[_Place, asyncio.Task[None]] = {}
         # How many are being looked for now, by place: an actor that is wanted does not go to sleep.
         self._wanted: Counter[_Place] = Counter()
+        # Ids of actors whose journal a commit has found damaged, until they have started anew: what it has
+        # met may be nowhere that a start looks.
+        self._damaged: set[str] = set()
         self._closed = False
 
     def __len__(self) -> int:
@@ -225,6 +228,7 @@ class Directory:
         except BaseException:
             await instance.abandon()
             raise
+        self._damaged.discard(actor_id)
         self._by_place[place] = instance
         self._by_id[actor_id] = instance
         return instance
@@ -233,6 +237,8 @@ class Directory:
         if not definition.durable:
             return None
         try:
+            if actor_id in self._damaged:
+                raise JournalCorrupt("a commit has found it so")
             return await self._node.store.load_stream(actor_id)
         except JournalCorrupt as error:
             # Whoever resumes gets a gap that says so: the stream begins anew.
@@ -282,6 +288,8 @@ class Directory:
     def _forget(self, place: _Place, instance: ActorInstance) -> None:
         self._by_place.pop(place, None)
         self._by_id.pop(instance.actor_id, None)
+        if instance.is_damaged and not instance.deleted:
+            self._damaged.add(instance.actor_id)
 
 
 def _existing(instance: ActorInstance, request: Connect) -> ActorInstance:

@@ -52,7 +52,7 @@ async def end(instance: ActorInstance, time: TimeLeft) -> list[Connection[Any]]:
     await _guarded(instance, time, instance.close_journal())
     if instance.ends_for_good:
         await _delete(instance, time)
-    else:
+    elif not instance.is_damaged:
         await _guarded(instance, time, instance.state.save())
     # The last events go out before the close frames.
     await _guarded(instance, time, instance.drain())
@@ -70,6 +70,10 @@ async def fall_asleep(instance: ActorInstance, time: TimeLeft) -> bool:
         # A journal does not give up by itself.
         await asyncio.wait_for(instance.state.save(), time.share_s())
     except Exception:
+        if instance.is_damaged:
+            # It cannot go on either.
+            await _guarded(instance, time, instance.close_journal())
+            return True
         instance.log.exception("the state cannot be saved: the actor stays awake")
         await _run(instance, "on_start", instance.node.config.start_timeout_s)
         return False

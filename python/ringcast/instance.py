@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from enum import Enum
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .calls import Calls
 from .connection import Connection, Connections, KeptConnection
@@ -21,11 +21,12 @@ from .context import Context
 from .definition import ActorDefinition
 from .encoding import Encoding
 from .ending import TimeLeft, end, fall_asleep
-from .errors import ActorDestroyed, CloseCode, ReplyTooLarge
+from .errors import ActorDestroyed, CloseCode
 from .event import Emitter
 from .faults import (
     ActorLog,
     Hook,
+    StoreFault,
     contained,
     for_client,
     from_store,
@@ -38,6 +39,7 @@ from .protocol import Call, Connect
 from .record import Span
 from .seam import GatewayStream, Node, Respond
 from .sleep import IdleTimer
+from .snapshot import copied
 from .state import SavedState
 from .store import StoredActor, StoredStream
 from .tasks import ActorTasks
@@ -50,9 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["ActorInstance", "Status"]
 
 ResultT = TypeVar("ResultT")
-
-_ANSWER_BYTES: Final = 131_072
-"""More than all that an answer to a connect message has besides its snapshot."""
 
 
 class Status(Enum):
@@ -103,6 +102,8 @@ class ActorInstance:
         self.ends_for_good = False
         """Whether it is to be deleted when it stops, with all that it has scheduled."""
         self.deleted = False
+        self.is_damaged = False
+        """Whether the store has said that its journal is: it cannot go on with that."""
         self.actor: Actor[Any, Any] = definition.cls.__new__(definition.cls)
         self.actor._instance = self
         self.context: Context[Any, Any] = Context(self, None)
@@ -204,6 +205,13 @@ class ActorInstance:
             self.status = Status.STOPPING
             self.node.retire(self)
 
+    def fail(self) -> None:
+        """Begin to end this actor, whose journal is damaged: started anew, it begins a new stream."""
+        self.is_damaged = True
+        if self.status is Status.RUNNING:
+            self.status = Status.STOPPING
+            self.node.give_up(self)
+
     # --- connections ------------------------------------------------------------------------------------
 
     @property
@@ -295,17 +303,10 @@ class ActorInstance:
         async with self.turn():
             try:
                 value = hook.start(self.actor, Context(self, connection))
-                copy = None if value is None else self._copy(value, encoding)
+                copy = None if value is None else copied(value, encoding, self.node.config.max_reply_bytes)
             except BaseException as error:
                 raise for_client(error, self.log, hook.name) from None
             return copy, self.position
-
-    def _copy(self, snapshot: Any, encoding: Encoding) -> Any:
-        written = encoding.encode(snapshot)
-        most = self.node.config.max_reply_bytes - _ANSWER_BYTES
-        if len(written) > most:
-            raise ReplyTooLarge(f"the snapshot takes {len(written)} bytes, and a client takes {most}")
-        return encoding.decode(written)
 
     async def join(self, connection: Connection[Any]) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
@@ -421,6 +422,8 @@ class ActorInstance:
     # --- inner ------------------------------------------------------------------------------------------
 
     def require_running(self) -> None:
+        if self.is_damaged:
+            raise StoreFault("the journal of the actor is damaged")
         if self.status is not Status.RUNNING:
             raise ActorDestroyed(f"{self.definition.name} {self.actor_id} is not running")
 

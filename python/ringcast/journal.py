@@ -16,7 +16,7 @@ from .clock import Timer
 from .errors import OutcomeUnknown
 from .faults import ActorLog
 from .seam import Node
-from .store import Change
+from .store import Change, JournalCorrupt
 from .turns import Turns
 
 __all__ = ["Journal"]
@@ -32,16 +32,25 @@ class Journal:
     """The uncommitted end of one actor's history. Lives on one event loop.
 
     `collect` gives what has changed without being added here, the state above all; it is called at the moment
-    of a commit.
+    of a commit. `on_damage` is called once the store says that what it has is damaged: nothing is committed,
+    and nobody told of anything, from then on.
     """
 
-    def __init__(self, node: Node, actor_id: str, log: ActorLog, collect: Callable[[], list[Change]]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        actor_id: str,
+        log: ActorLog,
+        collect: Callable[[], list[Change]],
+        on_damage: Callable[[], object],
+    ) -> None:
         self.turns = Turns(self._turn_over)
         self._store = node.store
         self._clock = node.clock
         self._actor_id = actor_id
         self._log = log
         self._collect = collect
+        self._on_damage = on_damage
         self._batch = _Batch()
         # No commit before `open`: the store may not have the actor yet.
         self._opened = False
@@ -174,6 +183,14 @@ class Journal:
             try:
                 await self._store.commit(self._actor_id, batch.changes)
                 break
+            except JournalCorrupt:
+                # It will not get better: the actor has to begin a new stream.
+                self._failed = True
+                self._log.exception(
+                    "the journal is damaged and the actor ends: %d changes are lost; nobody was told of them",
+                    len(batch.changes),
+                )
+                self._on_damage()
             except Exception:
                 if self._closing:
                     self._failed = True

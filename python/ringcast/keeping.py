@@ -29,7 +29,7 @@ class Keeping:
         self._instance = instance
         self._kept = kept
         node, definition = instance.node, instance.definition
-        self.journal = Journal(node, instance.actor_id, instance.log, self._collect)
+        self.journal = Journal(node, instance.actor_id, instance.log, self._collect, instance.fail)
         if kept is None:
             epoch = secrets.token_urlsafe(9)
             self.core = node.open_stream(epoch, definition)

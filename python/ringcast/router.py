@@ -237,6 +237,10 @@ class Router:
         """Destroy an actor."""
         self._directory.retire(instance, CloseCode.ACTOR_DESTROYED, destroy=True)
 
+    def give_up(self, instance: ActorInstance) -> None:
+        """Stop an actor that cannot go on as it is."""
+        self._directory.retire(instance, CloseCode.INTERNAL_ERROR, destroy=False)
+
     def sleep(self, instance: ActorInstance) -> bool:
         """Stop an actor that nobody uses, unless somebody has just asked for it."""
         return self._directory.sleep(instance)

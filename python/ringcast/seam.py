@@ -188,5 +188,8 @@ class Node(Protocol):
     def retire(self, instance: Any) -> None:
         """Destroy an actor, once the running action has returned."""
 
+    def give_up(self, instance: Any) -> None:
+        """Stop an actor that cannot go on as it is; its clients may come back, and start it anew."""
+
     def sleep(self, instance: Any) -> bool:
         """Stop an actor that nobody uses; tell whether it stops: not when somebody has just asked for it."""

@@ -1,0 +1,25 @@
+"""A snapshot as a client will have it: a copy, of a size that a client takes. Pure.
+
+When it is taken, and what it stands for, is the work of `instance.py` and `admission.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .errors import ReplyTooLarge
+from .protocol import Encoding
+
+__all__ = ["copied"]
+
+_ANSWER_BYTES: Final = 131_072
+"""More than all that an answer to a connect message has besides its snapshot."""
+
+
+def copied(snapshot: Any, encoding: Encoding, max_reply_bytes: int) -> Any:
+    """Return a copy, made by writing and reading it. Raises `ReplyTooLarge`, and what `encode` raises."""
+    written = encoding.encode(snapshot)
+    most = max_reply_bytes - _ANSWER_BYTES
+    if len(written) > most:
+        raise ReplyTooLarge(f"the snapshot takes {len(written)} bytes, and a client takes {most}")
+    return encoding.decode(written)
