@@ -77,7 +77,7 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
     gateway.sessions[session.token] = session
     gap = opening.gap
     if request.resume is not None:
-        gap = Gap(_gap_reason(reason, request.resume, actor.stream.epoch))
+        gap = Gap(_gap_reason(reason, request.resume, actor))
     answer = _answer(session, opening.offset, None, gap, opening.refused, opening.snapshot)
     session.attach(link, answer)
 
@@ -161,7 +161,7 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
         # Its client is here, and gets a new session: nobody else will come for the old one.
         session.end(CloseCode.SESSION_REPLACED)
         return "encoding_changed"
-    if resume.epoch != actor.stream.epoch:
+    if not actor.continues(resume.epoch, resume.offset):
         session.end(CloseCode.SESSION_REPLACED)
         return "epoch_changed"
     if not session.takes(link):
@@ -276,8 +276,8 @@ def _answer(
     )
 
 
-def _gap_reason(reason: str | None, resume: Resume, epoch: str) -> str:
+def _gap_reason(reason: str | None, resume: Resume, actor: ActorPort) -> str:
     # The session of an actor that was started anew is unknown: the epoch tells the client more.
-    if reason == "session_expired" and resume.epoch != epoch:
+    if reason == "session_expired" and not actor.continues(resume.epoch, resume.offset):
         return "epoch_changed"
     return reason or "session_expired"

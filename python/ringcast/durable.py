@@ -53,7 +53,7 @@ class DurableStream:
         definition: ActorDefinition,
         kept: StoredStream | None = None,
     ) -> None:
-        """`kept` is what the store has of it: `stream` begins where that does."""
+        """`kept` is what the store has of it: `stream` begins where that does, in an epoch of its own."""
         self._stream = stream
         self._journal = journal
         self._max_bytes = definition.stream.max_bytes
@@ -62,6 +62,8 @@ class DurableStream:
         self._thread = threading.get_ident()
         self._members: dict[int, Member] = {}
         self._ledger = Ledger(self._members, stream.first, () if kept is None else kept.let_go)
+        # The offset at which each earlier epoch ended.
+        self._ended = {} if kept is None else dict([*kept.lineage, (kept.epoch, kept.head)])
         # Encodings that events are written in although nobody may use them, and those of them that every
         # event that is still to be fanned out has.
         self._prepared = stream.encodings
@@ -87,6 +89,10 @@ class DurableStream:
     @property
     def epoch(self) -> str:
         return self._stream.epoch
+
+    def continues(self, epoch: str, offset: int) -> bool:
+        """Tell whether what a client has that is at this position is what this stream has up to there."""
+        return epoch == self.epoch or offset <= self._ended.get(epoch, -1)
 
     @property
     def head(self) -> int:

@@ -388,6 +388,11 @@ class ActorInstance:
     def durable(self) -> bool:
         return self._keeping is not None
 
+    def continues(self, epoch: str, offset: int) -> bool:
+        """Tell whether a client at this position can go on from there."""
+        keeping = self._keeping
+        return epoch == self.stream.epoch if keeping is None else keeping.stream.continues(epoch, offset)
+
     @property
     def position(self) -> int:
         """Offset of the newest event, whether or not it has been fanned out."""

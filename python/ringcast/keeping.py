@@ -14,7 +14,7 @@ from .encoding import Encoding
 from .journal import Journal
 from .record import Span
 from .restore import base_of, replay
-from .store import Change, Replied, StateChanged, StoredStream, StreamBegun
+from .store import Change, Replied, StateChanged, StoredStream, StreamBegun, StreamContinued
 
 if TYPE_CHECKING:
     from .instance import ActorInstance
@@ -30,12 +30,11 @@ class Keeping:
         self._kept = kept
         node, definition = instance.node, instance.definition
         self.journal = Journal(node, instance.actor_id, instance.log, self._collect, instance.fail)
-        if kept is None:
-            epoch = secrets.token_urlsafe(9)
-            self.core = node.open_stream(epoch, definition)
-            self.journal.add(StreamBegun(epoch))
-        else:
-            self.core = node.open_stream(kept.epoch, definition, base_of(kept))
+        epoch = secrets.token_urlsafe(9)
+        self.core = node.open_stream(epoch, definition, 0 if kept is None else base_of(kept))
+        # A store may come back as it was at an earlier moment, with clients that are ahead of it. So offsets
+        # count on in an epoch of their own, which the store has before anybody gets it: none is used twice.
+        self.journal.add(StreamBegun(epoch) if kept is None else StreamContinued(epoch))
         self.stream = DurableStream(self.core, self.journal, definition, kept)
 
     def restore(self) -> None:

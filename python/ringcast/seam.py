@@ -109,6 +109,9 @@ class ActorPort(Protocol):
         at all where the action has not begun when a durable actor stops: its client asks again.
         """
 
+    def continues(self, epoch: str, offset: int) -> bool:
+        """Tell whether the stream goes on from this position, which may be of an earlier epoch of it."""
+
     # What a durable actor keeps of its clients. Of the others nothing is kept, and nothing is waited for.
 
     @property

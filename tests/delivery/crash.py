@@ -64,8 +64,9 @@ class Crash:
 class MortalServer:
     """A server on a port of its own, that is killed and started again with what the store has."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, place: str = "ledger:registry") -> None:
         self._store = store
+        self._place = place
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address: tuple[str, int] = free.getsockname()
@@ -78,7 +79,7 @@ class MortalServer:
         self._program = programs.start(
             programs.RINGCAST,
             "serve",
-            "ledger:registry",
+            self._place,
             *options,
             "--session-window",
             str(WINDOW_S),

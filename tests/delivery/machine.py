@@ -315,14 +315,19 @@ class History(RuleBasedStateMachine):
         return joined[index % len(joined)]
 
     @precondition(lambda self: not (self.doors or self.world.running))
-    @rule(killed=st.booleans())
-    def server_restarts(self, killed: bool) -> None:
-        """Only a durable actor is as it was after it was killed."""
+    @rule(killed=st.booleans(), put_back=st.booleans())
+    def server_restarts(self, killed: bool, put_back: bool) -> None:
+        """Only a durable actor is as it was after it was killed; or as it was when a copy was made."""
         for visitor in filter(with_socket, self.visitors):
             self.do(visitor.cut)
-        self.run(self.world.restart(killed=killed and self.world.setup.durable))
+        self.run(self.world.restart(killed=killed and self.world.setup.durable, put_back=put_back))
         for visitor in filter(inside, self.visitors):
             visitor.forget_farewell()
+
+    @precondition(lambda self: self.world.setup.durable and not (self.doors or self.world.running))
+    @rule()
+    def a_copy_of_the_store_is_made(self) -> None:
+        self.run(self.world.back_up())
 
     @rule(seconds=st.sampled_from((1.0, 10.0, 29.0, 31.0)))
     def time_passes(self, seconds: float) -> None:

@@ -7,12 +7,14 @@ are no intervals, no ledger and no positions of a server. `reading.py` compares 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 from .hall import Order
 
-__all__ = ["Answer", "Conn", "Missed", "Model", "Sent"]
+__all__ = ["Answer", "Conn", "Missed", "Model", "Moment", "Sent"]
 
 LAST_RESORT: Final = 4
 """So many times the bound of a record, answers are forgotten that have not arrived."""
@@ -110,6 +112,19 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What a durable actor had committed at some time."""
+
+    head: int
+    runs: int
+    life: int
+    lineage: dict[int, int]
+    joined: list[Conn]
+    open: list[tuple[Conn, set[str], int, Requests]]
+    """With what each listened for, its level and its requests."""
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """What a client that comes back is told: how many events follow, and which offsets are lost."""
 
@@ -137,6 +152,11 @@ class Model:
         """Those whom the actor sees, in the order of joining."""
         self.away: dict[Conn, float] = {}
         """When those whose client is gone end for want of it, in the order in which the clients went."""
+        self.life = 0
+        """Which life of the stream this is: a new one with each restart."""
+        self.lineage: dict[int, int] = {}
+        """The lives that this one continues, with the newest event when each ended."""
+        self._lives = count(1)
         self.runs = 0
         """How many actions have run to their end."""
         self.now = 0.0
@@ -233,15 +253,37 @@ class Model:
 
     def restart(self) -> None:
         """A durable actor begins again with what the store has; everybody has a whole window to come back."""
+        self.lineage[self.life] = self.head
+        self.life = next(self._lives)
         self.away = dict.fromkeys(self.open, self.now + self._window_s)
         for conn in self.open:
             conn.requests.restart()
+
+    def remember(self) -> Moment:
+        """Return what would be left if the store came back as it is now."""
+        kept = [(conn, set(conn.names), conn.level, deepcopy(conn.requests)) for conn in self.open]
+        return Moment(self.head, self.runs, self.life, dict(self.lineage), list(self.joined), kept)
+
+    def put_back(self, moment: Moment) -> None:
+        """Nothing has happened since that moment."""
+        del self.sent[moment.head :]
+        self.runs, self.life, self.lineage = moment.runs, moment.life, dict(moment.lineage)
+        self.joined = list(moment.joined)
+        self.open = [conn for conn, *_ in moment.open]
+        for conn, names, level, requests in moment.open:
+            conn.names, conn.level, conn.requests = set(names), level, deepcopy(requests)
+
+    def continues(self, life: int, seen: int) -> bool:
+        """Tell whether what a client has seen in a life of the stream is part of this one."""
+        return life == self.life or seen <= self.lineage.get(life, -1)
 
     def begin_anew(self) -> None:
         """An actor that is not durable begins another stream."""
         for conn in list(self.open):
             self.leave(conn)
         self.sent.clear()
+        self.lineage.clear()
+        self.life = next(self._lives)
 
     # --- what a client is to get --------------------------------------------------------------------------
 

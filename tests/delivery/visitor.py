@@ -35,8 +35,12 @@ class Visitor(Reader):
         self.acknowledges = acknowledges
         world.counts["clients"] += 1
         self.encoding = encoding
+        self.begun_in = encoding
+        """The encoding of its session."""
         self.wanted = set(names)
         self.known: Connected | None = None
+        self.life = 0
+        """The life of the stream that `known` and `seen` are of."""
         self.last_id = 0
         self._who = self._level = 0
         """What a new session of it is like."""
@@ -70,7 +74,7 @@ class Visitor(Reader):
             return
         answer = await opened.receive(Connected)
         self.forget_due()
-        if self.is_open and not other_encoding:
+        if self.is_open and not other_encoding and self.model.continues(self.life, self.seen):
             self._check_resumed(answer)
         else:
             self._enter(answer)
@@ -164,11 +168,12 @@ class Visitor(Reader):
         """A new session; the one before has ended, or ends now because the client changed its encoding."""
         reason = None
         if self.known is not None:
-            same = self.known.epoch == self.world.stream.epoch
+            same = self.model.continues(self.life, self.seen)
             reason = "session_expired" if same else "epoch_changed"
         if self.is_open:
-            assert self.conn is not None
-            reason = "encoding_changed"
+            assert self.conn is not None and self.known is not None
+            if self.encoding is not self.begun_in:
+                reason = "encoding_changed"
             self.model.leave(self.conn)
         self.conn = self.model.enter(self._who, self.wanted)
         self.conn.level = self._level
@@ -214,6 +219,7 @@ class Visitor(Reader):
     def _settle_in(self, opened: GuestSocket, answer: Connected) -> None:
         assert self.conn is not None
         self.place, self.socket, self.known, self.seen = Place.HERE, opened, answer, answer.offset
+        self.life, self.begun_in = self.model.life, self.encoding
         self.even_at = self.model.first
         self.world.answer_to[self.conn] = self._now_due
 

@@ -18,7 +18,7 @@ from ringcast.protocol import Connect
 from ringcast.seam import GatewayStream
 
 from .hall import Hall, Order, emit
-from .model import Answer, Conn, Model
+from .model import Answer, Conn, Model, Moment
 
 __all__ = ["ManualClock", "Running", "Setup", "World"]
 
@@ -115,6 +115,8 @@ class World:
         self.store = MemoryStore()
         self._make_registry()
         self.model = Model(setup.max_events, WINDOW_S, KEPT_ANSWERS, lambda: self.stream.first)
+        self.backup: tuple[MemoryStore, Moment] | None = None
+        """A copy of the store, and what was in it."""
         self.running: list[Running] = []
         self.answer_to: dict[Conn, Callable[[int, Answer], None]] = {}
         """Whoever is attached and reads, by connection."""
@@ -157,14 +159,26 @@ class World:
             self.hall.go_on(who, what)
         await self.registry.stop()
 
-    async def restart(self, *, killed: bool) -> None:
+    async def back_up(self) -> None:
+        """Make a copy of what a durable actor's store has."""
+        await self.instance.settled()
+        self.backup = copy.deepcopy(self.store), self.model.remember()
+
+    async def restart(self, *, killed: bool, put_back: bool) -> None:
         """Stop the server, or kill it once it has told all that it has done; and start it again.
 
-        Every client has lost its network before.
+        With `put_back` the copy of the store takes its place, if there is one. Every client has lost its
+        network before.
         """
         await self.instance.settled()
         before = self.registry
-        if killed:
+        if put_back and self.backup is not None:
+            killed = True
+            store, moment = self.backup
+            self.store = copy.deepcopy(store)
+            self.model.put_back(moment)
+            self.counts["put back"] += 1
+        elif killed:
             # As it is now: what the server does while it is let go of is nothing to the next one.
             self.store = copy.deepcopy(self.store)
         else:

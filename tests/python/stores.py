@@ -26,6 +26,7 @@ from ringcast.store import (
     StoredSession,
     StoredStream,
     StreamBegun,
+    StreamContinued,
     Subscribed,
     Trimmed,
     Unsubscribed,
@@ -50,7 +51,10 @@ __all__ = [
     "together",
 ]
 
-STREAM_TABLES = ("event", "session", "subscription", "request", "reply", "let_go", "lost")
+STREAM_TABLES = (
+    *("past_epoch", "event", "session", "subscription", "request", "reply"),
+    *("let_go", "lost"),
+)
 ANN = StoredActor("id-1", "Room", ("a", "b"), b'{"x":1}')
 SESSION = StoredSession("conn-1", "token", "JSON", b'{"p":1}', b'{"s":1}', 0)
 BEGUN: list[Change] = [StreamBegun("epoch-1"), SessionOpened(SESSION)]
@@ -133,8 +137,9 @@ def everything(epoch: str = "epoch-1") -> Sequence[Sequence[Change]]:
     """Return commits that leave rows of every kind, and every column with something in it."""
     second = StoredSession("conn-2", "täken", "MSGPACK", b"{}", b"null", 1, newest_request=4)
     return [
-        [StreamBegun(epoch), SessionOpened(SESSION), Subscribed("conn-1", "news", 0)],
+        [StreamBegun("epoch-0"), SessionOpened(SESSION), Subscribed("conn-1", "news", 0)],
         [*append(1), StateChanged(b'{"x":2}'), Replied("conn-1", 1, b"one")],
+        [StreamContinued(epoch)],
         [SessionOpened(second), Subscribed("conn-2", "größe", 1), ConnStateChanged("conn-2", b"2")],
         [EventAppended(event(2, "größe", json=None, msgpack=b"\x91\x02", only=("conn-1", "conn-2")))],
         [EventAppended(event(3, msgpack=b"\x91\x03", exclude=("conn-2",))), Replied("conn-1", 3, b"three")],

@@ -216,6 +216,29 @@ async def test_what_one_was_excluded_from_and_what_another_alone_was_sent_is_kno
     assert lost == {speaker.connection: [1, 2, 0, 0], hearer.connection: [1, 2, 3, 0]}
 
 
+async def test_who_took_long_to_be_let_in_has_lost_nothing_that_was_kept_from_him_meanwhile() -> None:
+    """His session is kept from then on; the store has been trimmed before."""
+    history = History(Small, Random(0))
+    async with running(Small, store=history.store) as router:
+        instance = await history.start(router)
+        stream = instance.stream
+        assert isinstance(stream, DurableStream)
+        history.begins["c"] = 0
+        number = stream.open(Encoding.JSON.index, ["a"])
+        stream.introduce(number, "c")
+        stream.publish("a", b"[]", None, exclude=[number])
+        for _ in range(20):
+            stream.publish("b", b"[]", None)
+            await instance.settled()
+        # Once more, so that nothing is left to trim.
+        await instance.settled()
+        history.keep(instance, stream, number)
+        await instance.settled()
+        crashed = copy.deepcopy(history.store)
+    async with running(Small, store=crashed) as router:
+        assert history.answers(await history.start(router))["c", 0] == (0, 0, 0)
+
+
 async def test_a_trim_writes_nothing_for_those_whose_loss_follows_from_names() -> None:
     store = RecordingStore()
     async with running(Wall, store=store) as router, contextlib.AsyncExitStack() as open_sockets:

@@ -15,7 +15,7 @@ from scheduling import WallClock
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.clock import SystemClock
 from ringcast.errors import CloseCode, DefinitionError
-from ringcast.protocol import Call, Connect, Event, Reply
+from ringcast.protocol import Call, Connect, Event, Gap, Reply
 from ringcast.router import Router
 from ringcast.store import Change, StoredActor
 from ringcast.testing import ManualClock
@@ -691,8 +691,10 @@ async def test_the_stream_of_a_durable_actor_goes_on_after_a_sleep(clock: Manual
         await clock.advance(5 + 30)
         await asleep(router)
         async with LinkedSocket(router) as client:
-            after = await client.connect("chronicle", "k", events=("told",))
-            assert (after.epoch, after.offset) == (before.epoch, 1)
+            seen = resume_from(before, 1)
+            after = await client.connect("chronicle", "k", resume=seen, events=("told",))
+            # It is the session that is over, and not the stream.
+            assert (after.gap, after.offset) == (Gap("session_expired"), 1)
             client.send(Call(1, "tell", ["another"]))
             assert (await client.receive(Event)).offset == 2
 

@@ -27,6 +27,7 @@ from ringcast.store import (
     StoredActor,
     StoredStream,
     StreamBegun,
+    StreamContinued,
     Subscribed,
     Trimmed,
     Unsubscribed,
@@ -173,6 +174,7 @@ async def test_a_row_of_another_stream_is_noticed(damaged: Damaged, table: str) 
         ("reply", [Replied("conn-1", 8, b"eight")]),
         ("reply", [Replied("conn-1", 8, b"eight", keep=1)]),
         ("let_go", [Trimmed(1, let_go=(("news", 6),))]),
+        ("past_epoch", [StreamContinued("epoch-2")]),
         ("lost", [Trimmed(1, lost=(("conn-1", 6), ("conn-2", None)))]),
     ],
     ids=str,
@@ -222,6 +224,16 @@ async def test_an_event_in_the_place_of_another_is_noticed(damaged: Damaged) -> 
     assert await stream_of(damaged.store) == damaged.whole
 
 
+async def test_an_event_of_another_history_is_noticed(damaged: Damaged) -> None:
+    """Of a copy of the file that went on for a while, for example, and had another event at this offset."""
+    for row in damaged.rows("event"):
+        for epoch in {"epoch-0", "epoch-1", "elsewhere"} - {"epoch-0" if row["offset"] == 1 else "epoch-1"}:
+            damaged.put("event", with_checksum("event", row, epoch))
+            assert await damaged.is_noticed()
+        damaged.put("event", row)
+    assert await stream_of(damaged.store) == damaged.whole
+
+
 async def test_an_event_beyond_the_head_is_noticed(damaged: Damaged) -> None:
     damaged.put("event", with_checksum("event", {**damaged.rows("event")[-1], "offset": 7}))
     with pytest.raises(JournalCorrupt, match="event 7, and the head is 6"):
@@ -244,7 +256,7 @@ async def test_an_event_before_the_oldest_is_noticed(damaged: Damaged) -> None:
         ("first", 2, "event 1 where 2 should be"),
         ("first", 0, "event 1 where 0 should be"),
         ("epoch", "epoch-2", "'event' has a bad checksum"),
-        ("digest", 0, "rows about its sessions"),
+        ("digest", 0, "rows besides events"),
     ],
 )
 async def test_a_row_of_the_stream_that_fits_by_itself_must_fit_the_others(

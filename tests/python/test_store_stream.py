@@ -12,6 +12,7 @@ from stores import BEGUN, SESSION, append, call, event, everything, memory, open
 
 from ringcast.errors import ActorNotFound
 from ringcast.store import (
+    EPOCHS_KEPT,
     Change,
     ConnStateChanged,
     EventAppended,
@@ -27,6 +28,7 @@ from ringcast.store import (
     StoredSession,
     StoredStream,
     StreamBegun,
+    StreamContinued,
     Subscribed,
     Subscription,
     Trimmed,
@@ -98,6 +100,7 @@ async def test_all_that_one_commit_changes_is_there_together(store: Store) -> No
         lost=0,
     )
     assert stream.let_go == (("größe", 2), ("news", 4))
+    assert (stream.epoch, stream.lineage) == ("epoch-1", (("epoch-0", 1),))
 
 
 async def test_trimmed_events_are_gone_and_the_head_stays(store: Store) -> None:
@@ -132,6 +135,50 @@ async def test_a_session_may_be_opened_again_in_the_epoch_that_begins(store: Sto
     other = replace(SESSION, connection_id="other")
     await store.commit("id-1", [SessionOpened(other), StreamBegun("2"), SessionOpened(other)])
     assert (await stream_of(store)).sessions == (other,)
+
+
+async def test_an_epoch_that_continues_leaves_everything_as_it_is(store: Store) -> None:
+    for changes in everything():
+        await store.commit("id-1", changes)
+    before = await stream_of(store)
+    await store.commit("id-1", [StreamContinued("2"), *append(7), StreamContinued("3"), StreamContinued("4")])
+    expected = replace(
+        before,
+        epoch="4",
+        head=7,
+        events=(*before.events, event(7)),
+        lineage=(*before.lineage, ("epoch-1", 6), ("2", 7), ("3", 7)),
+    )
+    assert await stream_of(store) == expected
+    await store.commit("id-1", [*append(8), Trimmed(8)])
+    after = await stream_of(store)
+    assert (after.events, after.lineage) == ((event(8),), expected.lineage)
+
+
+async def test_the_newest_epochs_are_kept_and_those_of_events_that_are(store: Store) -> None:
+    for n in range(1, 101):
+        await store.commit("id-1", [*append(n), StreamContinued(f"after {n}")])
+    whole = [("epoch-1", 1), *((f"after {n}", n + 1) for n in range(1, 100))]
+    assert list((await stream_of(store)).lineage) == whole
+    await store.commit("id-1", [Trimmed(30), StreamContinued("last")])
+    # There is the event 30 of the epoch that ended with it.
+    assert list((await stream_of(store)).lineage) == [*whole[29:], ("after 100", 100)]
+    await store.commit("id-1", [Trimmed(90), StreamContinued("very last")])
+    lineage = (await stream_of(store)).lineage
+    assert (len(lineage), lineage[-1]) == (EPOCHS_KEPT, ("last", 100))
+
+
+async def test_epochs_in_which_nothing_happens_do_not_pile_up(store: Store) -> None:
+    """An actor may sleep and wake for years without sending anything."""
+    await store.commit("id-1", [*append(1), StreamContinued("a"), *append(2)])
+    for n in range(200):
+        await store.commit("id-1", [StreamContinued(f"{n}")])
+    await store.commit("id-1", [*append(3), StreamContinued("last")])
+    lineage = (await stream_of(store)).lineage
+    # The two of the events that are kept, and the newest.
+    assert lineage[:2] == (("epoch-1", 1), ("a", 2))
+    assert lineage[2:] == (*((f"{n}", 2) for n in range(136, 199)), ("199", 3))
+    assert len(lineage) == 2 + EPOCHS_KEPT
 
 
 async def test_streams_of_different_actors_do_not_touch(store: Store) -> None:
@@ -179,7 +226,9 @@ async def test_a_commit_with_a_misfit_leaves_nothing(store: Store, misfit: Seque
 
 
 @pytest.mark.parametrize(
-    "change", [*append(1), Trimmed(1), SessionOpened(SESSION)], ids=lambda change: type(change).__name__
+    "change",
+    [*append(1), Trimmed(1), SessionOpened(SESSION), StreamContinued("e")],
+    ids=lambda change: type(change).__name__,
 )
 async def test_a_stream_has_to_begin_first(store: Store, change: Change) -> None:
     await store.create(StoredActor("id-2", "Room", (), b""))

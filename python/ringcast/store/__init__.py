@@ -8,6 +8,7 @@ from __future__ import annotations
 from .interface import JournalCorrupt, StateCorrupt, Store
 from .memory import MemoryStore
 from .records import (
+    EPOCHS_KEPT,
     REPLIES_KEPT,
     Change,
     ConnStateChanged,
@@ -24,6 +25,7 @@ from .records import (
     StoredSession,
     StoredStream,
     StreamBegun,
+    StreamContinued,
     Subscribed,
     Subscription,
     Trimmed,
@@ -33,6 +35,7 @@ from .records import (
 from .sqlite import SqliteStore
 
 __all__ = [
+    "EPOCHS_KEPT",
     "REPLIES_KEPT",
     "Change",
     "ConnStateChanged",
@@ -54,6 +57,7 @@ __all__ = [
     "StoredSession",
     "StoredStream",
     "StreamBegun",
+    "StreamContinued",
     "Subscribed",
     "Subscription",
     "Trimmed",

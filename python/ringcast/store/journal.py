@@ -26,6 +26,7 @@ from .records import (
     StoredEvent,
     StreamBegun,
     StreamChange,
+    StreamContinued,
     Trimmed,
     Unscheduled,
 )
@@ -219,6 +220,8 @@ class Journal:
             # What is left is about sessions, and there are none.
             return
         match change:
+            case StreamContinued(epoch=epoch):
+                stream.go_on(self.database, epoch)
             case EventAppended(event=event):
                 self._append(stream, event)
             case Trimmed(first=first):

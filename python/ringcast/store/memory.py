@@ -27,13 +27,14 @@ from .records import (
     StoredStream,
     StreamBegun,
     StreamChange,
+    StreamContinued,
     Subscribed,
     Subscription,
     Trimmed,
     Unscheduled,
     Unsubscribed,
 )
-from .rules import check
+from .rules import check, surplus_epochs
 
 __all__ = ["MemoryStore"]
 
@@ -124,6 +125,7 @@ class _Stream:
     head: int = 0
     events: deque[StoredEvent] = field(default_factory=deque)
     let_go: dict[str, int] = field(default_factory=dict)
+    lineage: list[tuple[str, int]] = field(default_factory=list)
     sessions: dict[str, StoredSession] = field(default_factory=dict)
 
     def stored(self) -> StoredStream:
@@ -132,10 +134,13 @@ class _Stream:
             for session in self.sessions.values()
         )
         let_go = tuple(sorted(self.let_go.items()))
-        return StoredStream(self.epoch, self.head, tuple(self.events), tuple(sessions), let_go)
+        fixed = (self.epoch, self.head, tuple(self.events), tuple(sessions))
+        return StoredStream(*fixed, let_go, tuple(self.lineage))
 
     def apply(self, change: StreamChange) -> None:
         match change:
+            case StreamContinued(epoch=epoch):
+                self._go_on(epoch)
             case EventAppended(event=event):
                 self.events.append(event)
                 self.head = event.offset
@@ -150,6 +155,12 @@ class _Stream:
             case _:
                 if (session_now := self.sessions.get(change.connection_id)) is not None:
                     self.sessions[change.connection_id] = self._changed(session_now, change)
+
+    def _go_on(self, epoch: str) -> None:
+        self.lineage.append((self.epoch, self.head))
+        self.epoch = epoch
+        surplus = surplus_epochs([ended for _, ended in self.lineage], self.first)
+        self.lineage = [past for place, past in enumerate(self.lineage) if place not in surplus]
 
     def _trim(self, change: Trimmed) -> None:
         self.first = max(self.first, min(change.first, self.head + 1))

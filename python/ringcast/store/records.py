@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 __all__ = [
+    "EPOCHS_KEPT",
     "REPLIES_KEPT",
     "Change",
     "ConnStateChanged",
@@ -25,12 +26,16 @@ __all__ = [
     "StoredSession",
     "StoredStream",
     "StreamBegun",
+    "StreamContinued",
     "Subscribed",
     "Subscription",
     "Trimmed",
     "Unscheduled",
     "Unsubscribed",
 ]
+
+EPOCHS_KEPT: Final = 64
+"""How many earlier epochs of a stream are kept, besides those of which there are events."""
 
 REPLIES_KEPT: Final = 256
 """How many replies of a session are kept where a change does not say."""
@@ -103,6 +108,8 @@ class StoredStream:
     """In the order in which they were opened."""
     let_go: tuple[tuple[str, int], ...] = ()
     """By name, the newest event to subscribers that is not kept; only where a session may have lost it."""
+    lineage: tuple[tuple[str, int], ...] = ()
+    """The epochs before this one, the oldest first, each with the offset at which it ended."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -129,6 +136,13 @@ class StateChanged:
 @dataclass(slots=True, frozen=True)
 class StreamBegun:
     """A new epoch begins with offset 1: forget every event and session that the actor's stream had."""
+
+    epoch: str
+
+
+@dataclass(slots=True, frozen=True)
+class StreamContinued:
+    """Another epoch begins at the head, where the one until now ends; everything else stays."""
 
     epoch: str
 
@@ -233,7 +247,9 @@ class Unscheduled:
 ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled
 """What any actor can commit."""
 SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | RequestBegun | Replied
-StreamChange: TypeAlias = StreamBegun | EventAppended | Trimmed | SessionOpened | SessionEnded | SessionChange
+StreamChange: TypeAlias = (
+    StreamBegun | StreamContinued | EventAppended | Trimmed | SessionOpened | SessionEnded | SessionChange
+)
 """What only an actor with a stream can commit."""
 Change: TypeAlias = ActorChange | StreamChange
 """One part of a commit."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .interface import JournalCorrupt, StateCorrupt
@@ -53,11 +54,12 @@ def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | N
         stream = Stream.read(database, actor_id)
         if stream is None:
             return None
-        events = tuple(_events(database, stream))
         rows = _Rows(database, stream)
+        lineage = rows.lineage()
+        events = tuple(_events(database, stream, lineage))
         sessions, let_go = rows.sessions(), rows.let_go()
         rows.require_all()
-        return StoredStream(stream.epoch, stream.head, events, sessions, let_go)
+        return StoredStream(stream.epoch, stream.head, events, sessions, let_go, lineage)
     except JournalCorrupt as error:
         raise JournalCorrupt(f"the stream of {actor_id}: {error}") from error
     except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as error:
@@ -78,10 +80,15 @@ def _actor(database: sqlite3.Connection, where: str, *values: str) -> StoredActo
     return StoredActor(actor_id, name, strings_in(key), state)
 
 
-def _events(database: sqlite3.Connection, stream: Stream) -> Iterator[StoredEvent]:
+def _events(
+    database: sqlite3.Connection, stream: Stream, lineage: Sequence[tuple[str, int]]
+) -> Iterator[StoredEvent]:
     due = stream.first
+    epochs, ends = [*(epoch for epoch, _ in lineage), stream.epoch], [end for _, end in lineage]
     for row in database.execute("select * from event where stream = ? order by offset", (stream.number,)):
-        _, offset, name, json, msgpack, only, exclude = verified(row, "event", stream.epoch)
+        # In the epoch that it belongs to: one that another history had at this offset is none of ours.
+        epoch = epochs[bisect_left(ends, row[1])]
+        _, offset, name, json, msgpack, only, exclude = verified(row, "event", epoch)
         if offset != due:
             raise JournalCorrupt(f"there is the event {offset} where {due} should be")
         if offset > stream.head:
@@ -101,6 +108,10 @@ class _Rows:
         # Counts again what the stream counts in its digest.
         self._sum = Stream.new(stream.actor_id, stream.epoch)
 
+    def lineage(self) -> tuple[tuple[str, int], ...]:
+        rows = self._rows("past_epoch", "number, epoch, ended", "number")
+        return tuple((epoch, ended) for _, epoch, ended in rows)
+
     def let_go(self) -> tuple[tuple[str, int], ...]:
         # Sorted here: the names in an order of their own may be those of SQLite, which compares bytes.
         return tuple(sorted(self._rows("let_go", "name, offset", "name")))
@@ -108,7 +119,7 @@ class _Rows:
     def require_all(self) -> None:
         """Raise `JournalCorrupt` unless all there is has been read."""
         if self._sum.digest != self._stream.digest:
-            raise JournalCorrupt("rows about its sessions are missing, or older than the others")
+            raise JournalCorrupt("rows besides events are missing, or older than the others")
 
     def sessions(self) -> tuple[StoredSession, ...]:
         subscriptions: defaultdict[int, list[Subscription]] = defaultdict(list)

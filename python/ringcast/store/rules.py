@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .records import (
+    EPOCHS_KEPT,
     Change,
     EventAppended,
     Replied,
@@ -13,12 +14,13 @@ from .records import (
     SessionOpened,
     StoredSession,
     StreamBegun,
+    StreamContinued,
     Subscribed,
     Trimmed,
     Unsubscribed,
 )
 
-__all__ = ["check"]
+__all__ = ["check", "surplus_epochs"]
 
 
 def check(actor_id: str, changes: Sequence[Change], head: int | None, is_open: Callable[[str], bool]) -> None:
@@ -34,6 +36,19 @@ def check(actor_id: str, changes: Sequence[Change], head: int | None, is_open: C
                 raise ValueError(f"{actor_id!r} commits a scheduled call of {change.call.actor_id!r}")
         else:
             stream.check(change)
+
+
+def surplus_epochs(ends: Sequence[int], first: int) -> list[int]:
+    """Return which earlier epochs of a stream are kept no more: their places in `ends`, where each ended.
+
+    `first` is the oldest event that is kept. Besides the newest epochs, those stay that have events.
+    """
+    surplus, before = [], 0
+    for place, end in enumerate(ends[:-EPOCHS_KEPT]):
+        if end < first or end == before:
+            surplus.append(place)
+        before = end
+    return surplus
 
 
 class _Stream:
@@ -54,6 +69,8 @@ class _Stream:
                 if event.offset != self._begun() + 1:
                     raise ValueError(f"the event has the offset {event.offset}, the head is {self._head}")
                 self._head = event.offset
+            case StreamContinued():
+                self._begun()
             case Trimmed(let_go=let_go, lost=lost):
                 offsets = [offset for _, offset in (*let_go, *lost) if offset is not None]
                 if not 0 <= min(offsets, default=0) <= max(offsets, default=0) <= self._begun():

@@ -36,8 +36,17 @@ _TABLES: Final = {
         first integer not null, -- the oldest offset that is kept
         head integer not null, -- the newest
         opened integer not null, -- how many sessions it ever had
-        digest integer not null, -- of the checksums of all rows about sessions
+        epochs integer not null, -- how many there were before this one
+        digest integer not null, -- of the checksums of all rows but events
         crc integer not null
+    """,
+    "past_epoch": """
+        stream integer not null,
+        number integer not null, -- in the order in which they began
+        epoch text not null,
+        ended integer not null, -- the newest offset by then
+        crc integer not null,
+        primary key (stream, number)
     """,
     "event": """
         stream integer not null,

@@ -32,8 +32,8 @@ class SqliteStore(Store):
     """Keep actors in the SQLite file at `path`, which is made when it does not exist.
 
     With `synchronous="full"` what is committed outlives a power cut. With `"normal"` it outlives the process
-    alone: a power cut may take the last commits, though it harms none before them. Clients may then have seen
-    events that the stream no longer has. Raises `ValueError` for anything else.
+    alone: a power cut may take the last commits, though it harms none before them. Clients that have seen
+    more are told of a gap. Raises `ValueError` for anything else.
 
     `open` raises `OSError` or `sqlite3.Error` when the file cannot be used (`BlockingIOError` when another
     server uses it), and `RuntimeError` when it was written by a newer version of this package.

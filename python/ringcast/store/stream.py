@@ -8,7 +8,8 @@ from secrets import randbits
 from typing import Final
 
 from .interface import JournalCorrupt
-from .rows import Row, checksum, verified
+from .rows import Row, checksum, insert_all, verified
+from .rules import surplus_epochs
 from .schema import STREAM_TABLES
 
 __all__ = ["Stream"]
@@ -29,14 +30,16 @@ class Stream:
     head: int
     opened: int
     """How many sessions it ever had."""
+    epochs: int
+    """How many epochs there were before this one."""
     digest: int
-    """Of the checksums of all rows about sessions, so that one that is missing or of yesterday shows."""
+    """Of the checksums of all rows but events, so that one that is missing or of yesterday shows."""
 
     @classmethod
     def new(cls, actor_id: str, epoch: str) -> Stream:
         """Return a stream without events and sessions."""
         # The number is drawn, so that no damaged counter can give out that of another stream.
-        return cls(actor_id, randbits(62), epoch, first=1, head=0, opened=0, digest=0)
+        return cls(actor_id, randbits(62), epoch, first=1, head=0, opened=0, epochs=0, digest=0)
 
     @classmethod
     def read(cls, database: sqlite3.Connection, actor_id: str) -> Stream | None:
@@ -51,15 +54,34 @@ class Stream:
 
     def row(self) -> Row:
         """Return the row as it is to be written."""
-        columns = (self.actor_id, self.number, self.epoch, self.first, self.head, self.opened, self.digest)
+        columns = (
+            *(self.actor_id, self.number, self.epoch, self.first, self.head),
+            *(self.opened, self.epochs, self.digest),
+        )
         return (*columns, checksum(*columns))
 
+    def go_on(self, database: sqlite3.Connection, epoch: str) -> None:
+        """Let another epoch begin at the head, and forget earlier ones of which nothing has to be known."""
+        self.epochs += 1
+        row = (self.number, self.epochs, self.epoch, self.head)
+        crc = checksum(*row)
+        insert_all(database, "past_epoch", [(*row, crc)])
+        self.add(crc)
+        self.epoch = epoch
+        past = database.execute(
+            "select number, ended, crc from past_epoch where stream = ? order by number", (self.number,)
+        ).fetchall()
+        for place in surplus_epochs([ended for _, ended, _ in past], self.first):
+            number, _, crc = past[place]
+            database.execute("delete from past_epoch where stream = ? and number = ?", (self.number, number))
+            self.remove(crc)
+
     def add(self, *crcs: int) -> None:
-        """Count rows about sessions that are written."""
+        """Count rows that are written, events apart."""
         self.digest = (self.digest + sum(map(_weight, crcs))) & _DIGEST_MASK
 
     def remove(self, *crcs: int) -> None:
-        """Count rows about sessions that are gone."""
+        """Count rows that are gone, events apart."""
         self.digest = (self.digest - sum(map(_weight, crcs))) & _DIGEST_MASK
 
     def forget_rows(self, database: sqlite3.Connection) -> None:

@@ -161,6 +161,24 @@ async def test_a_new_epoch_takes_its_own_offset(server: ScriptedServer, client: 
     assert connect.resume == Resume("s2", "e2", 3, ())
 
 
+async def test_a_session_that_goes_on_in_another_epoch_is_replayed(
+    server: ScriptedServer, client: Client
+) -> None:
+    connection = client.room.get_or_create("k").connect()
+    log = record(connection, "a")
+    peer = await server.accept()
+    await peer.welcome(event(90, "a", 90), epoch="e1", offset=80)
+    await until(lambda: connection.position == ("e1", 90))
+    peer.cut()
+    peer = await server.accept()
+    await peer.welcome(event(91, "a", 91), epoch="e2", offset=90, replayed=1)
+    await until(lambda: ("a", 91) in log)
+    assert log[2:] == [("disconnected",), ("reconnected",), ("replayed", 1), ("a", 91)]
+    peer.cut()
+    connect = await (await server.accept()).welcome(epoch="e3", offset=91, replayed=0)
+    assert connect.resume == Resume("s1", "e2", 91, ())
+
+
 async def test_a_ring_overflow_is_a_gap_and_then_a_replay(server: ScriptedServer, client: Client) -> None:
     connection = client.room.get_or_create("k").connect()
     log = record(connection, "a")

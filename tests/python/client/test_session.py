@@ -71,5 +71,18 @@ def test_a_session_that_could_not_be_resumed(session: Session, reason: str) -> N
     assert session.resume() == Resume("s2", "e2", 1, ())
 
 
+def test_a_session_that_goes_on_in_another_epoch_is_resumed_like_any_other(session: Session) -> None:
+    """As after a restart of a durable actor: its offsets count on."""
+    settled: list[Any] = []
+    payload = session.requests.send(Request(Call, "a", lambda _value, error: settled.append(error), []))
+    session.position.advance(9)
+    session.lost()
+    arrival = session.accept(answer(epoch="e2", offset=9, replayed=2))
+    assert (arrival.gap, arrival.replayed, arrival.resend, settled) == (None, 2, [payload], [])
+    assert session.resume() == Resume("s1", "e2", 9, (1,))
+    assert not session.position.advance(9)
+    assert session.position.advance(10)
+
+
 def test_a_new_token_is_a_gap_even_if_the_server_does_not_say_so(session: Session) -> None:
     assert session.accept(answer(session="s2")).gap == Gap("session_expired")
