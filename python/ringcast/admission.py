@@ -157,6 +157,8 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     if session is None or not session.actor.is_at(request):
         return "session_expired"
     actor = session.actor
+    if not session.takes(link):
+        return None
     if session.encoding is not link.encoding:
         # Its client is here, and gets a new session: nobody else will come for the old one.
         session.end(CloseCode.SESSION_REPLACED)
@@ -164,8 +166,6 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     if not actor.continues(resume.epoch, resume.offset):
         session.end(CloseCode.SESSION_REPLACED)
         return "epoch_changed"
-    if not session.takes(link):
-        return None
     session.hold()
     try:
         refused = await _subscribe(session, request.subscriptions)
