@@ -34,13 +34,19 @@ from .store import (
     Unsubscribed,
 )
 
-__all__ = ["DurableStream"]
+__all__ = ["DurableStream", "most_bytes"]
 
 _EVENT_OVERHEAD_BYTES: Final = 256
 """More than the ring takes for one event besides its arguments, its name and its list of connections."""
 
 _TRIM_PART: Final = 8
 """The store is asked to forget once this part of what the ring retains is there in excess."""
+
+
+def most_bytes(name: str, json: bytes | None, msgpack: bytes | None, targets: int) -> int:
+    """Return at least as many bytes as the ring takes for an event that names so many connections."""
+    args = len(json or b"") + len(msgpack or b"")
+    return args + 4 * len(name.encode()) + 8 * targets + _EVENT_OVERHEAD_BYTES
 
 
 class DurableStream:
@@ -133,9 +139,8 @@ class DurableStream:
 
         From another thread than the loop's it is handed over, and gets its number there.
         """
-        targets = len(only or ()) + len(exclude or ())
-        size = len(json or b"") + len(msgpack or b"") + 4 * len(name.encode()) + 8 * targets
-        if size + _EVENT_OVERHEAD_BYTES > self._max_bytes:
+        size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
+        if size > self._max_bytes:
             raise EventTooLarge(f"the event takes about {size} bytes, the ring holds {self._max_bytes}")
         append = partial(self._append, name, json, msgpack, only, exclude)
         if threading.get_ident() == self._thread:

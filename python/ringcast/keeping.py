@@ -9,12 +9,20 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from .connection import Connection, KeptConnection
-from .durable import DurableStream
+from .durable import DurableStream, most_bytes
 from .encoding import Encoding
 from .journal import Journal
 from .record import Span
 from .restore import base_of, replay
-from .store import Change, Replied, StateChanged, StoredStream, StreamBegun, StreamContinued
+from .store import (
+    Change,
+    Replied,
+    StateChanged,
+    StoredEvent,
+    StoredStream,
+    StreamBegun,
+    StreamContinued,
+)
 
 if TYPE_CHECKING:
     from .instance import ActorInstance
@@ -26,9 +34,13 @@ class Keeping:
     """The durable half of one running actor. `kept` is what the store has of its stream."""
 
     def __init__(self, instance: ActorInstance, kept: StoredStream | None) -> None:
+        node, definition = instance.node, instance.definition
+        if kept is not None and any(_size(event) > definition.stream.max_bytes for event in kept.events):
+            # As after a change of the class. Without that event the stream would have a hole.
+            instance.log.error("the ring holds less than an event that was kept: a new stream begins")
+            kept = None
         self._instance = instance
         self._kept = kept
-        node, definition = instance.node, instance.definition
         self.journal = Journal(node, instance.actor_id, instance.log, self._collect, instance.fail)
         epoch = secrets.token_urlsafe(9)
         self.core = node.open_stream(epoch, definition, 0 if kept is None else base_of(kept))
@@ -77,3 +89,7 @@ class Keeping:
         if changes or self.journal.has_changes:
             self._instance.calls.committing()
         return [*changes, *self.stream.trim()]
+
+
+def _size(event: StoredEvent) -> int:
+    return most_bytes(event.name, event.json, event.msgpack, len(event.only or ()) + len(event.exclude))

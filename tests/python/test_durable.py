@@ -605,6 +605,27 @@ async def test_an_event_that_no_ring_holds_is_refused_when_it_is_sent() -> None:
             assert await call(router, "ledger", "a", "add") == 1
 
 
+async def test_a_ring_that_has_become_too_small_for_what_was_kept_begins_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = MemoryStore()
+    async with ledger(store) as router, LinkedSocket(router) as client:
+        connected = await join(client)
+        client.send(Call(1, "shout", [50_000]))
+        assert await client.receive(Event)
+
+    class Smaller(Ledger, max_ring_bytes=4096):
+        """The class as it is by now."""
+
+    Smaller.__name__ = "Ledger"
+    async with running(Smaller, store=store) as router, LinkedSocket(router) as client:
+        again = await join(client, resume=resume_from(connected))
+        assert (again.gap, again.offset) == (Gap("epoch_changed"), 0)
+        client.send(Call(1, "add", []))
+        assert await values(client, 1) == [1]
+    assert "a new stream begins" in caplog.text
+
+
 def test_durable_is_true_or_false() -> None:
     class Odd(Actor):
         durable = "yes"  # type: ignore[assignment]
