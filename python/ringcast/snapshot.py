@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .errors import ReplyTooLarge
-from .protocol import Encoding
+from .encoding import Encoding
 
 __all__ = ["copied"]
 

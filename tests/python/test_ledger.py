@@ -17,7 +17,8 @@ from ringcast.connection import KeptConnection
 from ringcast.durable import DurableStream
 from ringcast.errors import CloseCode
 from ringcast.instance import ActorInstance
-from ringcast.protocol import Call, Connect, Encoding, Event, Gap, Reply
+from ringcast.encoding import Encoding
+from ringcast.protocol import Call, Connect, Event, Gap, Reply
 from ringcast.router import Router
 from ringcast.store import Change, Trimmed
 
