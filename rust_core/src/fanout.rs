@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::audience::Audience;
 use crate::connection::ConnectionId;
-use crate::frame::{ENCODINGS, Encoding};
+use crate::frame::{Form, LANES};
 use crate::subscription::{NameId, Subscriptions};
 
 /// One event of a batch.
@@ -19,7 +19,7 @@ pub struct BatchEvent {
     /// Whom it is for.
     pub audience: Audience,
     /// Where its frame ends in each lane, in bytes since the batch began.
-    pub ends: [usize; ENCODINGS],
+    pub ends: [usize; LANES],
 }
 
 /// Consecutive events, with their frames. Holds the ring's bytes by reference; costs no copy.
@@ -31,8 +31,10 @@ pub struct Batch {
     published_bytes: u64,
     /// The events, in order.
     events: Vec<BatchEvent>,
-    /// Their frames, by encoding, with where each slice ends in its lane.
-    lanes: [SmallVec<[(usize, Bytes); 2]>; ENCODINGS],
+    /// Bit set of the encodings whose lane of compressed frames has all of the events; the others have none of them.
+    deflated: u8,
+    /// Their frames, by form, with where each slice ends in its lane.
+    lanes: [SmallVec<[(usize, Bytes); 2]>; LANES],
     /// The distinct names, if every event is for all subscribers of its name.
     plain: Option<SmallVec<[NameId; 4]>>,
 }
@@ -73,13 +75,15 @@ const MAX_RUNS: usize = 512;
 const MAX_PLAIN_NAMES: usize = 16;
 
 impl Batch {
-    /// Events that follow `from`, and the slices that hold their frames.
+    /// Events that follow `from`, and the slices that hold their frames; `deflated` names the encodings whose lane of
+    /// compressed frames has them.
     #[must_use]
     pub fn new(
         from: u64,
         published_bytes: u64,
         events: Vec<BatchEvent>,
-        lanes: [SmallVec<[Bytes; 2]>; ENCODINGS],
+        lanes: [SmallVec<[Bytes; 2]>; LANES],
+        deflated: u8,
     ) -> Self {
         let plain = distinct_names(&events);
         let lanes = lanes.map(|slices| {
@@ -90,7 +94,7 @@ impl Batch {
             };
             slices.into_iter().map(with_end).collect()
         });
-        Self { from, published_bytes, events, lanes, plain }
+        Self { from, published_bytes, events, deflated, lanes, plain }
     }
 
     /// Bytes of all frames that the ring had published up to the end of the batch.
@@ -138,7 +142,7 @@ impl Batch {
     #[must_use]
     pub fn share(
         &self,
-        encoding: Encoding,
+        form: Form,
         viewer: ConnectionId,
         subscriptions: &Subscriptions,
         position: u64,
@@ -157,7 +161,7 @@ impl Batch {
         if let Some(names) = &self.plain
             && subscriptions.covers_all(names, first, limit)
         {
-            share.push(self.begin(encoding, first), self.end(encoding, limit));
+            share.push(self.begin(form, first), self.end(form, limit));
             return (share, limit);
         }
         for offset in first..=limit {
@@ -166,15 +170,15 @@ impl Batch {
                 if share.runs.len() == MAX_RUNS {
                     return (share, offset - 1);
                 }
-                share.push(self.begin(encoding, offset), self.end(encoding, offset));
+                share.push(self.begin(form, offset), self.end(form, offset));
             }
         }
         (share, limit)
     }
 
     /// The bytes of one run, as the slices that hold them.
-    pub fn slices(&self, encoding: Encoding, run: (usize, usize)) -> impl Iterator<Item = &[u8]> + '_ {
-        let lane = &self.lanes[encoding.index()];
+    pub fn slices(&self, form: Form, run: (usize, usize)) -> impl Iterator<Item = &[u8]> + '_ {
+        let lane = &self.lanes[self.lane(form)];
         let first = lane.partition_point(|(end, _)| *end <= run.0);
         lane[first..].iter().map_while(move |(end, bytes)| {
             let begin = end - bytes.len();
@@ -184,22 +188,29 @@ impl Batch {
 
     /// The event whose frame holds the byte before `end` of the lane, and where that frame ends.
     #[must_use]
-    pub fn event_ending_at(&self, encoding: Encoding, end: usize) -> (u64, usize) {
-        let lane = encoding.index();
+    pub fn event_ending_at(&self, form: Form, end: usize) -> (u64, usize) {
+        let lane = self.lane(form);
         let index = self.events.partition_point(|event| event.ends[lane] < end);
         (self.from + 1 + index as u64, self.events[index].ends[lane])
+    }
+
+    /// Where a form is read from: what is not there compressed goes out as it is, which every client takes.
+    fn lane(&self, form: Form) -> usize {
+        let plain = Form::from(form.encoding);
+        let is_there = self.deflated & (1 << plain.lane()) != 0;
+        if is_there { form.lane() } else { plain.lane() }
     }
 
     fn event(&self, offset: u64) -> &BatchEvent {
         &self.events[(offset - self.from - 1) as usize]
     }
 
-    fn begin(&self, encoding: Encoding, offset: u64) -> usize {
-        if offset == self.from + 1 { 0 } else { self.end(encoding, offset - 1) }
+    fn begin(&self, form: Form, offset: u64) -> usize {
+        if offset == self.from + 1 { 0 } else { self.end(form, offset - 1) }
     }
 
-    fn end(&self, encoding: Encoding, offset: u64) -> usize {
-        self.event(offset).ends[encoding.index()]
+    fn end(&self, form: Form, offset: u64) -> usize {
+        self.event(offset).ends[self.lane(form)]
     }
 }
 

@@ -1,9 +1,10 @@
 //! Bytes of WebSocket frames and of the event message inside them; leaves reading frames to picows.
 //!
 //! A frame from server to client is not masked (RFC 6455, section 5.1), so one prepared frame serves every
-//! connection of an encoding.
+//! connection of an encoding, and one compressed frame every one that takes those.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 /// Longest payload of a control frame (RFC 6455, section 5.5).
 pub const MAX_CONTROL_PAYLOAD_BYTES: usize = 125;
@@ -44,6 +45,42 @@ impl Encoding {
     }
 }
 
+/// Number of lanes in a ring: one for each encoding as it is, one for each compressed.
+pub const LANES: usize = 2 * ENCODINGS;
+
+/// What a socket takes: an encoding, and whether messages may come to it compressed.
+///
+/// The first belongs to a session and to the end of its life. The second belongs to one socket, as it was negotiated,
+/// and is only ever a permission: every event can be had as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// How messages are written.
+    pub encoding: Encoding,
+    /// Whether permessage-deflate was negotiated (RFC 7692).
+    pub deflated: bool,
+}
+
+impl Form {
+    /// The lane that holds frames of just this form.
+    #[must_use]
+    pub fn lane(self) -> usize {
+        self.encoding.index() + if self.deflated { ENCODINGS } else { 0 }
+    }
+
+    /// An encoding, compressed.
+    #[must_use]
+    pub fn deflated(encoding: Encoding) -> Self {
+        Self { encoding, deflated: true }
+    }
+}
+
+impl From<Encoding> for Form {
+    /// An encoding as it is.
+    fn from(encoding: Encoding) -> Self {
+        Self { encoding, deflated: false }
+    }
+}
+
 /// The opcodes that a server sends (RFC 6455, section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
@@ -61,9 +98,16 @@ pub enum Opcode {
 
 const FIN: u8 = 0x80;
 
+/// Marks a compressed message (RFC 7692, section 6).
+const RSV1: u8 = 0x40;
+
 /// Append the header of an unmasked, unfragmented frame with a payload of `length` bytes.
 pub fn push_header(out: &mut BytesMut, opcode: Opcode, length: usize) {
-    out.put_u8(FIN | opcode as u8);
+    push_header_with(out, FIN | opcode as u8, length);
+}
+
+fn push_header_with(out: &mut BytesMut, first: u8, length: usize) {
+    out.put_u8(first);
     // The shortest form that fits is the only valid one (RFC 6455, section 5.2).
     match length {
         0..=125 => out.put_u8(length as u8),
@@ -91,6 +135,15 @@ pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
 #[must_use]
 pub fn message(encoding: Encoding, payload: &[u8]) -> Bytes {
     frame(encoding.opcode(), payload)
+}
+
+/// A whole message that [`deflate`](crate::deflate::deflate) has compressed, in a frame of its encoding.
+#[must_use]
+pub fn deflated_message(encoding: Encoding, deflated: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(MAX_HEADER_BYTES + deflated.len());
+    push_header_with(&mut out, FIN | RSV1 | encoding.opcode() as u8, deflated.len());
+    out.put_slice(deflated);
+    out.freeze()
 }
 
 /// A close frame; without a code it is empty (RFC 6455, section 5.5.1). A reason that is too long is cut at a
@@ -178,16 +231,9 @@ pub fn push_event(
             parts.iter().for_each(|part| out.put_slice(part));
         }
         Encoding::Msgpack => {
-            let mut head = [0_u8; 1 + 6 + 9 + 9];
-            let mut rest = &mut head[..];
-            rest.put_u8(0x95); // an array of five
-            rest.put_slice(b"\xa5event");
-            put_msgpack_uint(&mut rest, u64::from(stream));
-            put_msgpack_uint(&mut rest, offset);
-            let unused = rest.len();
-            let head = &head[..head.len() - unused];
+            let head = msgpack_event_head(stream, offset);
             push_header(out, Opcode::Binary, head.len() + name.len() + args.len());
-            out.put_slice(head);
+            out.put_slice(&head);
             out.put_slice(name);
             out.put_slice(args);
         }
@@ -195,11 +241,74 @@ pub fn push_event(
     out.len() - before
 }
 
-/// Upper bound of what [`push_event`] appends, so that a block can be chosen before.
+fn msgpack_event_head(stream: u32, offset: u64) -> SmallVec<[u8; 32]> {
+    let mut head = [0_u8; 1 + 6 + 9 + 9];
+    let mut rest = &mut head[..];
+    rest.put_u8(0x95); // an array of five
+    rest.put_slice(b"\xa5event");
+    put_msgpack_uint(&mut rest, u64::from(stream));
+    put_msgpack_uint(&mut rest, offset);
+    let unused = rest.len();
+    SmallVec::from_slice(&head[..head.len() - unused])
+}
+
+/// What follows the arguments in an event message, which is compressed with them.
 #[must_use]
-pub fn max_event_bytes(encoding: Encoding, name: &NameBytes, args: &[u8]) -> usize {
-    const FIXED: usize = MAX_HEADER_BYTES + 12 + 2 * 20;
-    FIXED + name.0[encoding.index()].len() + args.len()
+pub fn event_tail(encoding: Encoding) -> &'static [u8] {
+    match encoding {
+        Encoding::Json => b"]",
+        Encoding::Msgpack => b"",
+    }
+}
+
+/// Append the frame of an event whose arguments and [tail](event_tail) have been compressed, before its offset was
+/// known: what comes before them stands in a block of its own, as it is (RFC 1951, section 3.2.4).
+pub fn push_deflated_event(
+    out: &mut BytesMut,
+    encoding: Encoding,
+    stream: u32,
+    offset: u64,
+    name: &NameBytes,
+    deflated: &[u8],
+) {
+    let name = &name.0[encoding.index()];
+    let head: SmallVec<[u8; 32]> = match encoding {
+        Encoding::Json => {
+            let mut head = SmallVec::from_slice(b"[\"event\",");
+            head.extend_from_slice(itoa::Buffer::new().format(stream).as_bytes());
+            head.push(b',');
+            head.extend_from_slice(itoa::Buffer::new().format(offset).as_bytes());
+            head.push(b',');
+            head
+        }
+        Encoding::Msgpack => msgpack_event_head(stream, offset),
+    };
+    let comma: &[u8] = if encoding == Encoding::Json { b"," } else { b"" };
+    let stored = head.len() + name.len() + comma.len();
+    // A name has at most 128 characters, of six bytes each at most: far below what the length can say.
+    debug_assert!(stored <= usize::from(u16::MAX));
+    push_header_with(
+        out,
+        FIN | RSV1 | encoding.opcode() as u8,
+        STORED_BLOCK_BYTES + stored + deflated.len(),
+    );
+    out.put_u8(0); // a stored block, not the last one, and nothing up to the next whole byte
+    out.put_u16_le(stored as u16);
+    out.put_u16_le(!(stored as u16));
+    out.put_slice(&head);
+    out.put_slice(name);
+    out.put_slice(comma);
+    out.put_slice(deflated);
+}
+
+/// What it takes to have bytes in a compressed stream as they are.
+pub const STORED_BLOCK_BYTES: usize = 5;
+
+/// Upper bound of what [`push_event`] or [`push_deflated_event`] appends, so that a block can be chosen before.
+#[must_use]
+pub fn max_event_bytes(encoding: Encoding, name: &NameBytes, args_bytes: usize) -> usize {
+    const FIXED: usize = MAX_HEADER_BYTES + STORED_BLOCK_BYTES + 12 + 2 * 20;
+    FIXED + name.0[encoding.index()].len() + args_bytes
 }
 
 /// The shortest MessagePack form of an unsigned integer, which is also what other encoders write.

@@ -6,6 +6,7 @@
 //! | module | what it is | pure |
 //! | --- | --- | --- |
 //! | [`frame`] | bytes of WebSocket frames and event messages, encoded once | yes |
+//! | [`deflate`] | payloads compressed, each by itself | yes |
 //! | [`audience`] | whom one event is for | yes |
 //! | [`subscription`] | who listens to what, and since which offset | yes |
 //! | [`ring`] | a bounded, in-order buffer of events, and what it remembers of those it let go | yes |
@@ -29,6 +30,7 @@
 
 pub mod audience;
 pub mod connection;
+pub mod deflate;
 pub mod descriptor;
 pub mod fanout;
 pub mod frame;

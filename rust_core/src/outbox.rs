@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::connection::ConnectionId;
 use crate::fanout::{Batch, Share};
-use crate::frame::{self, Encoding};
+use crate::frame::{self, Form};
 use crate::subscription::Subscriptions;
 
 /// Most buffers in one system call (`IOV_MAX` on Linux and macOS).
@@ -33,8 +33,8 @@ struct Queued {
 /// Who reads a batch through this outbox.
 #[derive(Clone, Copy)]
 pub struct Viewer<'a> {
-    /// The lane that it reads.
-    pub encoding: Encoding,
+    /// What its socket takes.
+    pub form: Form,
     /// For events that name connections.
     pub id: ConnectionId,
     /// For events that go to subscribers.
@@ -61,8 +61,8 @@ enum Piece {
 pub struct Write {
     /// In order.
     pieces: SmallVec<[Piece; 2]>,
-    /// The lane that shares refer to.
-    lane: Option<Encoding>,
+    /// The form whose lane shares refer to.
+    form: Option<Form>,
 }
 
 impl Write {
@@ -80,8 +80,8 @@ impl Write {
             match piece {
                 Piece::Rest(frame) | Piece::Own(Queued { frame, .. }) => buffers.push(IoSlice::new(frame)),
                 Piece::Events(share, _) => {
-                    if let (Some(batch), Some(lane)) = (batch, self.lane) {
-                        let slices = share.runs.iter().flat_map(|&run| batch.slices(lane, run));
+                    if let (Some(batch), Some(form)) = (batch, self.form) {
+                        let slices = share.runs.iter().flat_map(|&run| batch.slices(form, run));
                         buffers.extend(slices.map(IoSlice::new));
                     }
                 }
@@ -157,7 +157,7 @@ impl Outbox {
     /// What others queue during the write cannot come between; [`Self::settle`] puts back what did not go out.
     #[must_use]
     pub fn gather(&mut self, batch: Option<&Batch>, viewer: Option<Viewer<'_>>) -> Write {
-        let mut write = Write { lane: viewer.map(|viewer| viewer.encoding), ..Write::default() };
+        let mut write = Write { form: viewer.map(|viewer| viewer.form), ..Write::default() };
         if !self.rest.is_empty() {
             write.pieces.push(Piece::Rest(self.rest.clone()));
         }
@@ -177,7 +177,7 @@ impl Outbox {
                 break;
             }
             let (share, reached) =
-                batch.share(viewer.encoding, viewer.id, viewer.subscriptions, position, limit);
+                batch.share(viewer.form, viewer.id, viewer.subscriptions, position, limit);
             write.pieces.push(Piece::Events(share, reached));
             position = reached;
             if reached < limit {
@@ -215,8 +215,8 @@ impl Outbox {
                 }
                 Piece::Events(_, reached) if whole => *position = reached.max(*position),
                 Piece::Events(share, _) => {
-                    if let (Some(batch), Some(lane), true) = (batch, write.lane, written > 0) {
-                        let (reached, rest) = stopped_at(batch, lane, &share, written);
+                    if let (Some(batch), Some(form), true) = (batch, write.form, written > 0) {
+                        let (reached, rest) = stopped_at(batch, form, &share, written);
                         *position = reached.max(*position);
                         self.rest = rest;
                     }
@@ -246,7 +246,7 @@ impl Outbox {
 
 /// Where a write that took only `written` bytes of a share has come to: the offset of the last event whose frame
 /// has begun to go out, and the rest of that frame.
-fn stopped_at(batch: &Batch, lane: Encoding, share: &Share, mut written: usize) -> (u64, Bytes) {
+fn stopped_at(batch: &Batch, form: Form, share: &Share, mut written: usize) -> (u64, Bytes) {
     let mut stop = 0;
     for &(begin, end) in &share.runs {
         stop = begin + written.min(end - begin);
@@ -255,7 +255,7 @@ fn stopped_at(batch: &Batch, lane: Encoding, share: &Share, mut written: usize) 
             break;
         }
     }
-    let (offset, end) = batch.event_ending_at(lane, stop);
-    let rest: Vec<u8> = batch.slices(lane, (stop, end)).flatten().copied().collect();
+    let (offset, end) = batch.event_ending_at(form, stop);
+    let rest: Vec<u8> = batch.slices(form, (stop, end)).flatten().copied().collect();
     (offset, rest.into())
 }

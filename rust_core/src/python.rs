@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId};
 use crate::descriptor;
-use crate::frame::{self, Encoding, Opcode};
+use crate::frame::{self, Encoding, Form, Opcode};
 use crate::ring::Limits;
 use crate::sink::Sink;
 use crate::stream::{Gone, Notify, PublishError, SlowReader, Stream, StreamConfig};
@@ -38,6 +38,10 @@ const MAX_CLOSE_TIMEOUT_S: f64 = 86_400.0;
 
 /// Smallest ring: one event of the largest size that clients may send, and room beside it.
 const MIN_RING_BYTES: usize = 1024;
+
+/// Compressing less than this does not let go of the interpreter: that takes a few microseconds, and getting it back
+/// from a busy thread some milliseconds.
+const MIN_DETACHED_BYTES: usize = 4096;
 
 /// Highest offset that a stream may go on after. On the wire offsets are below 2^63: as many again are left to count on.
 const MAX_BASE: u64 = 1 << 62;
@@ -64,6 +68,7 @@ struct PyCore {
     threads: Mutex<Vec<JoinHandle<()>>>,
     wake: Arc<WakePipe>,
     max_unswept_bytes: usize,
+    compress_min_bytes: u32,
     next_stream: AtomicU32,
     next_writer: AtomicUsize,
 }
@@ -71,8 +76,15 @@ struct PyCore {
 #[pymethods]
 impl PyCore {
     #[new]
-    #[pyo3(signature = (*, writer_threads = 1, max_unswept_bytes = 262_144, close_timeout_s = 5.0))]
-    fn new(writer_threads: usize, max_unswept_bytes: usize, close_timeout_s: f64) -> PyResult<Self> {
+    #[pyo3(signature = (
+        *, writer_threads = 1, max_unswept_bytes = 262_144, close_timeout_s = 5.0, compress_min_bytes = 256
+    ))]
+    fn new(
+        writer_threads: usize,
+        max_unswept_bytes: usize,
+        close_timeout_s: f64,
+        compress_min_bytes: u32,
+    ) -> PyResult<Self> {
         if !(1..=MAX_WRITER_THREADS).contains(&writer_threads) {
             return Err(PyValueError::new_err(format!("writer_threads must be 1 to {MAX_WRITER_THREADS}")));
         }
@@ -92,6 +104,7 @@ impl PyCore {
             threads: Mutex::default(),
             wake: Arc::new(WakePipe { reader, writer }),
             max_unswept_bytes,
+            compress_min_bytes,
             next_stream: AtomicU32::new(1),
             next_writer: AtomicUsize::new(0),
         };
@@ -132,15 +145,17 @@ impl PyCore {
             limits: Limits { max_events, max_bytes },
             slow_reader,
             max_unswept_bytes: self.max_unswept_bytes,
+            min_deflated_bytes: self.compress_min_bytes as usize,
             base,
         };
         Ok(PyStream(Stream::new(config, self.writer(), Arc::clone(&self.wake) as Arc<dyn Notify>)))
     }
 
-    fn open_sink(&self, fd: i32, encoding: usize) -> PyResult<PySink> {
-        let encoding = parse_encoding(encoding)?;
+    #[pyo3(signature = (fd, encoding, compressed = false))]
+    fn open_sink(&self, fd: i32, encoding: usize, compressed: bool) -> PyResult<PySink> {
+        let form = Form { encoding: parse_encoding(encoding)?, deflated: compressed };
         let own = descriptor::duplicate(fd)?;
-        Ok(PySink(Sink::new(own, encoding, self.writer())))
+        Ok(PySink(Sink::with_form(own, form, self.compress_min_bytes, self.writer())))
     }
 
     #[getter]
@@ -253,7 +268,9 @@ impl PyStream {
             None => Audience::except(ids(exclude.unwrap_or_default())),
         };
         // A large event may wait for the sweep before it is appended; the others never wait here.
-        let published = if self.0.is_large([json, msgpack], &audience) {
+        let takes_long = self.0.is_large([json, msgpack], &audience)
+            || self.0.bytes_to_deflate([json, msgpack]) >= MIN_DETACHED_BYTES;
+        let published = if takes_long {
             py.detach(|| self.0.publish(name, [json, msgpack], audience))
         } else {
             self.0.publish(name, [json, msgpack], audience)
@@ -396,7 +413,11 @@ struct PySink(Arc<Sink>);
 impl PySink {
     #[pyo3(signature = (message, flush = true))]
     fn send(&self, py: Python<'_>, message: &[u8], flush: bool) {
-        self.0.push_message(message);
+        if message.len() >= MIN_DETACHED_BYTES && self.0.deflates(message.len()) {
+            py.detach(|| self.0.push_message(message));
+        } else {
+            self.0.push_message(message);
+        }
         if flush {
             self.flush(py);
         }

@@ -1,6 +1,6 @@
 //! A bounded, in-order buffer of events, and what it remembers of those it let go; knows no connections or sockets.
 //!
-//! Frames lie one after the other in blocks, one lane per encoding. Publishing copies a frame to the end of the
+//! Frames lie one after the other in blocks, one lane per form: each encoding as it is, and compressed. Publishing copies a frame to the end of the
 //! open block; reading *seals* what is there, which costs no copy, so any number of events between two readings
 //! is one contiguous slice that is sent as it is.
 
@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 use crate::audience::Audience;
 use crate::connection::ConnectionId;
 use crate::fanout::{Batch, BatchEvent};
-use crate::frame::{self, ENCODINGS, Encoding, NameBytes};
+use crate::deflate::{Args, Deflated};
+use crate::frame::{self, ENCODINGS, LANES, NameBytes};
 use crate::subscription::{NameId, Subscriptions};
 
 /// How much a ring holds: whichever bound is met first lets the oldest event go.
@@ -28,6 +29,10 @@ pub struct Limits {
 const MIN_BLOCK_BYTES: usize = 1 << 10;
 const MAX_BLOCK_BYTES: usize = 1 << 16;
 
+/// After so many events in a row that were not compressed, a lane of compressed frames gets no more of them until one
+/// is. An actor whose events are small keeps each once, and where large ones come now and then, batches stay whole.
+const MAX_AS_IS_RUN: u32 = 64;
+
 /// One retained event.
 #[derive(Debug)]
 struct Entry {
@@ -36,7 +41,9 @@ struct Entry {
     /// Whom it is for.
     audience: Audience,
     /// Where its frame ends in each lane, in bytes since the stream began. It begins where the one before ended.
-    ends: [u64; ENCODINGS],
+    ends: [u64; LANES],
+    /// Bit set of the encodings of which the lane of compressed frames has it too.
+    deflated: u8,
     /// Bytes of bookkeeping since the stream began, this event's included.
     bookkeeping_end: u64,
 }
@@ -47,7 +54,7 @@ impl Entry {
     }
 }
 
-/// The frames of one encoding.
+/// The frames of one form.
 #[derive(Debug, Default)]
 struct Lane {
     /// Readable slices, oldest first, with where each begins. Consecutive without holes.
@@ -61,15 +68,17 @@ struct Lane {
 }
 
 impl Lane {
-    fn push_event(&mut self, encoding: Encoding, stream: u32, offset: u64, name: &NameBytes, args: &[u8]) {
-        let needed = frame::max_event_bytes(encoding, name, args);
+    /// Have `write` append a frame of at most `needed` bytes.
+    fn push(&mut self, needed: usize, write: impl FnOnce(&mut BytesMut)) {
         if self.open.capacity() - self.open.len() < needed {
             self.seal();
             let retained = (self.end - self.start) as usize;
             let block = (retained / 4).next_power_of_two().clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
             self.open = BytesMut::with_capacity(block.max(needed));
         }
-        self.end += frame::push_event(&mut self.open, encoding, stream, offset, name, args) as u64;
+        let before = self.open.len();
+        write(&mut self.open);
+        self.end += (self.open.len() - before) as u64;
     }
 
     fn seal(&mut self) {
@@ -168,8 +177,11 @@ pub struct Ring {
     bookkeeping_bytes: usize,
     /// Bytes of bookkeeping of all events ever published.
     bookkeeping_end: u64,
-    /// Their frames, by encoding.
-    lanes: [Lane; ENCODINGS],
+    /// Their frames, by form.
+    lanes: [Lane; LANES],
+    /// By encoding: how many events in a row stand in the lane of compressed frames as they are. [`MAX_AS_IS_RUN`] when
+    /// the newest is not in it.
+    as_is_run: [u32; ENCODINGS],
     /// What was let go.
     evicted: Evicted,
 }
@@ -204,6 +216,7 @@ impl Ring {
             bookkeeping_bytes: 0,
             bookkeeping_end: 0,
             lanes: Default::default(),
+            as_is_run: [MAX_AS_IS_RUN; ENCODINGS],
             evicted: Evicted::default(),
         }
     }
@@ -262,8 +275,7 @@ impl Ring {
 
     /// Append an event; the oldest go while a bound is exceeded.
     ///
-    /// `args` are the encoded arguments by encoding, `None` for one that nobody uses. `is_open` tells whether a
-    /// connection that an evicted event names still exists.
+    /// `is_open` tells whether a connection that an evicted event names still exists.
     ///
     /// # Errors
     /// [`EventTooLarge`] if the event alone exceeds the ring; nothing has changed then.
@@ -271,26 +283,24 @@ impl Ring {
         &mut self,
         name: NameId,
         bytes: &NameBytes,
-        args: [Option<&[u8]>; ENCODINGS],
+        args: Args<'_>,
         audience: Audience,
         is_open: impl Fn(ConnectionId) -> bool,
     ) -> Result<Published, EventTooLarge> {
-        let frames = Encoding::ALL.iter().zip(args).filter_map(|(&encoding, args)| Some((encoding, args?)));
-        let needed = size_of::<Entry>()
-            + audience.list_bytes()
-            + frames
-                .clone()
-                .map(|(encoding, args)| frame::max_event_bytes(encoding, bytes, args))
-                .sum::<usize>();
+        let (mut needed, mut compressed) = (size_of::<Entry>() + audience.list_bytes(), 0);
+        for (encoding, args, deflated) in args.forms() {
+            needed += frame::max_event_bytes(encoding, bytes, args.len());
+            compressed += frame::max_event_bytes(encoding, bytes, deflated.len_of(args));
+        }
         if needed > self.limits.max_bytes {
             return Err(EventTooLarge { bytes: needed, max_bytes: self.limits.max_bytes });
         }
         self.head += 1;
-        for (encoding, args) in frames {
-            self.lanes[encoding.index()].push_event(encoding, self.stream, self.head, bytes, args);
-        }
+        // What fits as it is does not become too large because somebody would take it compressed as well.
+        let with_deflated = needed + compressed <= self.limits.max_bytes;
+        let deflated = self.push_frames(bytes, &args, with_deflated);
         let ends = self.lanes.each_ref().map(|lane| lane.end);
-        let mut entry = Entry { name, audience, ends, bookkeeping_end: 0 };
+        let mut entry = Entry { name, audience, ends, deflated, bookkeeping_end: 0 };
         self.bookkeeping_bytes += entry.bookkeeping_bytes();
         self.bookkeeping_end += entry.bookkeeping_bytes() as u64;
         entry.bookkeeping_end = self.bookkeeping_end;
@@ -300,6 +310,37 @@ impl Ring {
             let_go.extend(self.evict_oldest(&is_open));
         }
         Ok(Published { offset: self.head, let_go })
+    }
+
+    /// Append the newest event to the lanes. Returns of which encodings the lane of compressed frames has it.
+    fn push_frames(&mut self, name: &NameBytes, args: &Args<'_>, with_deflated: bool) -> u8 {
+        let (stream, head, mut set) = (self.stream, self.head, 0);
+        for (encoding, args, deflated) in args.forms() {
+            let index = encoding.index();
+            let as_is = |out: &mut BytesMut| {
+                frame::push_event(out, encoding, stream, head, name, args);
+            };
+            self.lanes[index].push(frame::max_event_bytes(encoding, name, args.len()), as_is);
+            let (lane, run) = (&mut self.lanes[ENCODINGS + index], &mut self.as_is_run[index]);
+            match deflated {
+                Deflated::Bytes(bytes) if with_deflated => {
+                    *run = 0;
+                    lane.push(frame::max_event_bytes(encoding, name, bytes.len()), |out| {
+                        frame::push_deflated_event(out, encoding, stream, head, name, bytes);
+                    });
+                }
+                Deflated::AsIs if with_deflated && *run < MAX_AS_IS_RUN => {
+                    *run += 1;
+                    lane.push(frame::max_event_bytes(encoding, name, args.len()), as_is);
+                }
+                _ => {
+                    *run = MAX_AS_IS_RUN;
+                    continue;
+                }
+            }
+            set |= 1 << index;
+        }
+        set
     }
 
     fn evict_oldest(&mut self, is_open: impl Fn(ConnectionId) -> bool) -> Option<NameId> {
@@ -325,7 +366,8 @@ impl Ring {
 
     /// Cut the events after `position` out of the ring, at most `max_bytes` of the largest lane but at least one.
     ///
-    /// Begins with the oldest retained event if those before it are gone: see [`Self::has_lost`].
+    /// Begins with the oldest retained event if those before it are gone: see [`Self::has_lost`]. Ends where a lane of
+    /// compressed frames begins or ends, so that each lane has all of the batch or nothing.
     pub fn batch(&mut self, position: u64, max_bytes: usize) -> Batch {
         let from = position.max(self.first() - 1).min(self.head);
         let begin = (from + 1 - self.first()) as usize;
@@ -333,28 +375,30 @@ impl Ring {
             Some(before) => self.entries[before].ends,
             None => self.lanes.each_ref().map(|lane| lane.start),
         };
+        let deflated = self.entries.get(begin).map_or(0, |entry| entry.deflated);
         let fits = |entry: &Entry| {
-            entry.ends.iter().zip(starts).all(|(end, start)| (end - start) as usize <= max_bytes)
+            entry.deflated == deflated
+                && entry.ends.iter().zip(starts).all(|(end, start)| (end - start) as usize <= max_bytes)
         };
         let mut events = Vec::new();
         for entry in self.entries.range(begin..) {
             if !events.is_empty() && !fits(entry) {
                 break;
             }
-            let mut ends = [0; ENCODINGS];
-            for lane in 0..ENCODINGS {
+            let mut ends = [0; LANES];
+            for lane in 0..LANES {
                 ends[lane] = (entry.ends[lane] - starts[lane]) as usize;
             }
             events.push(BatchEvent { name: entry.name, audience: entry.audience.clone(), ends });
         }
-        let ends = events.last().map_or([0; ENCODINGS], |event| event.ends);
-        let mut lanes: [SmallVec<[Bytes; 2]>; ENCODINGS] = Default::default();
+        let ends = events.last().map_or([0; LANES], |event| event.ends);
+        let mut lanes: [SmallVec<[Bytes; 2]>; LANES] = Default::default();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             lane.seal();
             lanes[index] = lane.slices(starts[index], starts[index] + ends[index] as u64);
         }
         let published_bytes = starts.iter().zip(ends).map(|(start, end)| start + end as u64).sum();
-        Batch::new(from, published_bytes, events, lanes)
+        Batch::new(from, published_bytes, events, lanes, deflated)
     }
 
     /// Whether the ring has let go an event after `position` that this connection was entitled to.

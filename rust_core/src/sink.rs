@@ -17,7 +17,8 @@ use bytes::Bytes;
 
 use crate::connection::Connection;
 use crate::fanout::Batch;
-use crate::frame::{self, Encoding};
+use crate::deflate::deflate;
+use crate::frame::{self, Encoding, Form};
 use crate::outbox::{Outbox, Viewer, Write};
 use crate::socket::Socket;
 use crate::stream::{SlowReader, Stream};
@@ -40,6 +41,8 @@ const MAX_ROUNDS: usize = if cfg!(feature = "shuttle") { 2 } else { 8 };
 struct Cursor {
     /// Where the events come from.
     stream: Arc<Stream>,
+    /// What the socket takes.
+    form: Form,
     /// Whose subscriptions count.
     connection: Arc<Connection<Sink>>,
     /// Everything that the connection may see up to this offset has been handed to the socket or to `outbox`.
@@ -77,8 +80,10 @@ struct State {
 /// One client's socket.
 #[derive(Debug)]
 pub struct Sink {
-    /// Fixed by the subprotocol.
-    encoding: Encoding,
+    /// Fixed by the handshake.
+    form: Form,
+    /// Shorter messages are not compressed; none is where the form does not allow it.
+    min_deflated_bytes: u32,
     /// The thread that waits for readiness and deadlines of this socket.
     writer: Arc<Writer>,
     /// Everything that changes.
@@ -89,6 +94,17 @@ impl Sink {
     /// A sink for a socket, which must be an own duplicate.
     #[must_use]
     pub fn new(fd: impl Into<Descriptor>, encoding: Encoding, writer: Arc<Writer>) -> Arc<Self> {
+        Self::with_form(fd, encoding.into(), 0, writer)
+    }
+
+    /// A sink for a socket whose client may take compressed messages; those that are shorter than that are not.
+    #[must_use]
+    pub fn with_form(
+        fd: impl Into<Descriptor>,
+        form: Form,
+        min_deflated_bytes: u32,
+        writer: Arc<Writer>,
+    ) -> Arc<Self> {
         let socket = Socket::new(fd.into(), Arc::clone(&writer));
         let state = State {
             socket: Some(Arc::new(socket)),
@@ -101,13 +117,27 @@ impl Sink {
             closing: None,
             ended: None,
         };
-        Arc::new(Self { encoding, writer, state: Mutex::new(state) })
+        Arc::new(Self { form, min_deflated_bytes, writer, state: Mutex::new(state) })
     }
 
     /// How messages for this socket are encoded.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
-        self.encoding
+        self.form.encoding
+    }
+
+    /// Whether a message of that many bytes is compressed, which takes its time.
+    #[must_use]
+    pub fn deflates(&self, bytes: usize) -> bool {
+        self.form.deflated && bytes >= self.min_deflated_bytes as usize
+    }
+
+    fn message(&self, payload: &[u8]) -> Bytes {
+        let deflated = if self.deflates(payload.len()) { deflate(&[payload]) } else { None };
+        match deflated {
+            Some(deflated) => frame::deflated_message(self.form.encoding, &deflated),
+            None => frame::message(self.form.encoding, payload),
+        }
     }
 
     /// Why it ended, or is going to end because the client was too slow.
@@ -125,7 +155,7 @@ impl Sink {
 
     /// Queue a whole message behind every event that was published to the attached connection so far.
     pub fn push_message(self: &Arc<Self>, payload: &[u8]) {
-        self.push(frame::message(self.encoding, payload), true);
+        self.push(self.message(payload), true);
     }
 
     /// Queue a control frame for the next frame boundary.
@@ -169,14 +199,16 @@ impl Sink {
         position: u64,
         message: &[u8],
     ) -> bool {
+        let message = self.message(message);
         let mut state = self.state.lock();
         if state.closing.is_some() || state.ended.is_some() || state.taken {
             return false;
         }
         state.taken = true;
-        state.outbox.push(frame::message(self.encoding, message), 0);
-        stream.note_attached();
+        state.outbox.push(message, 0);
+        stream.note_attached(self.form);
         state.cursor = Some(Cursor {
+            form: self.form,
             stream: Arc::clone(stream),
             connection: Arc::clone(connection),
             position,
@@ -287,7 +319,7 @@ impl Sink {
                     return None;
                 }
                 SlowReader::Skip => {
-                    state.outbox.push_due(frame::gap(self.encoding, first, last), cursor.position);
+                    state.outbox.push_due(frame::gap(self.form.encoding, first, last), cursor.position);
                     cursor.position = last;
                 }
             }
@@ -366,7 +398,7 @@ impl State {
         };
         let subscriptions = cursor.connection.subscriptions.lock();
         let viewer = Viewer {
-            encoding: cursor.connection.encoding,
+            form: cursor.form,
             id: cursor.connection.id,
             subscriptions: &subscriptions,
             position: cursor.position,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId, ConnectionTable};
 use crate::fanout::Batch;
-use crate::frame::{ENCODINGS, Encoding};
+use crate::deflate::{Args, Deflated};
+use crate::frame::{ENCODINGS, Encoding, Form};
 use crate::replay::{self, Missed};
 use crate::ring::{EventTooLarge, Limits, Published, Ring};
 use crate::sink::Sink;
@@ -47,6 +48,8 @@ pub struct StreamConfig {
     pub slow_reader: SlowReader,
     /// How far publishing may run ahead of the sweep, in bytes of frames.
     pub max_unswept_bytes: usize,
+    /// Events whose arguments are shorter are not compressed.
+    pub min_deflated_bytes: usize,
     /// Where it goes on: its first event gets the next offset. 0 for a stream that begins.
     pub base: u64,
 }
@@ -113,6 +116,9 @@ pub struct Stream {
     offered: AtomicU64,
     /// Sinks that deliver from this stream.
     attached: AtomicUsize,
+    /// Those of them that take compressed frames, by encoding. An event that was published before one of them counted
+    /// goes out to it as it is.
+    deflating: [AtomicUsize; ENCODINGS],
     /// It is in the writer's inbox already.
     scheduled: AtomicBool,
     /// Woken when `swept` moves.
@@ -151,6 +157,7 @@ impl Stream {
             swept: AtomicU64::new(base),
             offered: AtomicU64::new(base),
             attached: AtomicUsize::new(0),
+            deflating: Default::default(),
             scheduled: AtomicBool::new(false),
             progress: Condvar::new(),
             awaited: AtomicU64::new(u64::MAX),
@@ -232,15 +239,16 @@ impl Stream {
         args: [Option<&[u8]>; ENCODINGS],
         audience: Audience,
     ) -> Result<(u64, bool), PublishError> {
+        let args = self.with_deflated(args);
         let mut inner = self.inner.lock();
-        if self.is_large(args, &audience) {
+        if self.exceeds_part(args.len(), &audience) {
             self.wait_for_all(&mut inner);
         }
         // After the wait, which others may have used to open a connection or to stop the actor.
         if inner.shut {
             return Err(PublishError::Shut);
         }
-        let given: u8 = (0..ENCODINGS).filter(|&index| args[index].is_some()).map(|index| 1 << index).sum();
+        let given: u8 = (0..ENCODINGS).filter(|&index| args.plain[index].is_some()).map(|index| 1 << index).sum();
         if inner.table.encodings() & !given != 0 {
             return Err(PublishError::EncodingMissing);
         }
@@ -267,11 +275,46 @@ impl Stream {
         Ok((offset, must_wait))
     }
 
-    /// Whether publishing this waits for the sweep first.
+    /// Whether publishing this may wait for the sweep first.
     #[must_use]
     pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS], audience: &Audience) -> bool {
-        let bytes = args.iter().flatten().map(|args| args.len()).sum::<usize>();
+        let bytes = |(encoding, args): (Encoding, Option<&[u8]>)| {
+            // Compressed, it takes less than as much again.
+            args.map_or(0, |args| if self.is_deflating(encoding) { 2 * args.len() } else { args.len() })
+        };
+        self.exceeds_part(Encoding::ALL.into_iter().zip(args).map(bytes).sum(), audience)
+    }
+
+    fn exceeds_part(&self, bytes: usize, audience: &Audience) -> bool {
         bytes + audience.list_bytes() > self.config.limits.max_bytes / LARGE_EVENT_PART
+    }
+
+    /// How many bytes publishing this would compress, which takes its time.
+    #[must_use]
+    pub fn bytes_to_deflate(&self, args: [Option<&[u8]>; ENCODINGS]) -> usize {
+        let is_compressed = |(encoding, args): (Encoding, Option<&[u8]>)| {
+            let length = args?.len();
+            (self.is_deflating(encoding) && length >= self.config.min_deflated_bytes).then_some(length)
+        };
+        Encoding::ALL.into_iter().zip(args).filter_map(is_compressed).sum()
+    }
+
+    fn is_deflating(&self, encoding: Encoding) -> bool {
+        self.deflating[encoding.index()].load(Ordering::Relaxed) > 0
+    }
+
+    /// Compress arguments for those who take them so: once, whoever many they are, and before the lock is taken.
+    fn with_deflated<'a>(&self, args: [Option<&'a [u8]>; ENCODINGS]) -> Args<'a> {
+        let mut args = Args::from(args);
+        for encoding in Encoding::ALL {
+            if let Some(plain) = args.plain[encoding.index()]
+                && self.is_deflating(encoding)
+            {
+                args.deflated[encoding.index()] =
+                    Deflated::new(encoding, plain, self.config.min_deflated_bytes);
+            }
+        }
+        args
     }
 
     fn is_far_ahead(&self, inner: &Inner) -> bool {
@@ -302,15 +345,21 @@ impl Stream {
     }
 
     /// A sink begins to deliver from this stream.
-    pub fn note_attached(&self) {
+    pub fn note_attached(&self, form: Form) {
         // Under the lock: a publisher decides under it whether there is anybody to sweep for.
         let _inner = self.inner.lock();
         self.attached.fetch_add(1, Ordering::AcqRel);
+        if form.deflated {
+            self.deflating[form.encoding.index()].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A sink delivers no more from this stream.
-    pub fn note_detached(&self) {
+    pub fn note_detached(&self, form: Form) {
         self.attached.fetch_sub(1, Ordering::AcqRel);
+        if form.deflated {
+            self.deflating[form.encoding.index()].fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     // Connections.

@@ -102,7 +102,7 @@ impl Sink {
 
 pub(super) fn release_cursor(state: &mut State) {
     if let Some(cursor) = state.cursor.take() {
-        cursor.stream.note_detached();
+        cursor.stream.note_detached(cursor.form);
     }
 }
 
