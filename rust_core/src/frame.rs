@@ -287,11 +287,7 @@ pub fn push_deflated_event(
     let stored = head.len() + name.len() + comma.len();
     // A name has at most 128 characters, of six bytes each at most: far below what the length can say.
     debug_assert!(stored <= usize::from(u16::MAX));
-    push_header_with(
-        out,
-        FIN | RSV1 | encoding.opcode() as u8,
-        STORED_BLOCK_BYTES + stored + deflated.len(),
-    );
+    push_header_with(out, FIN | RSV1 | encoding.opcode() as u8, STORED_BLOCK_BYTES + stored + deflated.len());
     out.put_u8(0); // a stored block, not the last one, and nothing up to the next whole byte
     out.put_u16_le(stored as u16);
     out.put_u16_le(!(stored as u16));

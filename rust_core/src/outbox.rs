@@ -176,8 +176,7 @@ impl Outbox {
             if position >= limit {
                 break;
             }
-            let (share, reached) =
-                batch.share(viewer.form, viewer.id, viewer.subscriptions, position, limit);
+            let (share, reached) = batch.share(viewer.form, viewer.id, viewer.subscriptions, position, limit);
             write.pieces.push(Piece::Events(share, reached));
             position = reached;
             if reached < limit {

@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use crate::audience::Audience;
 use crate::connection::ConnectionId;
-use crate::fanout::{Batch, BatchEvent};
 use crate::deflate::{Args, Deflated};
+use crate::fanout::{Batch, BatchEvent};
 use crate::frame::{self, ENCODINGS, LANES, NameBytes};
 use crate::subscription::{NameId, Subscriptions};
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::connection::Connection;
-use crate::fanout::Batch;
 use crate::deflate::deflate;
+use crate::fanout::Batch;
 use crate::frame::{self, Encoding, Form};
 use crate::outbox::{Outbox, Viewer, Write};
 use crate::socket::Socket;

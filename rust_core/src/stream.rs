@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId, ConnectionTable};
-use crate::fanout::Batch;
 use crate::deflate::{Args, Deflated};
+use crate::fanout::Batch;
 use crate::frame::{ENCODINGS, Encoding, Form};
 use crate::replay::{self, Missed};
 use crate::ring::{EventTooLarge, Limits, Published, Ring};
@@ -248,7 +248,8 @@ impl Stream {
         if inner.shut {
             return Err(PublishError::Shut);
         }
-        let given: u8 = (0..ENCODINGS).filter(|&index| args.plain[index].is_some()).map(|index| 1 << index).sum();
+        let given: u8 =
+            (0..ENCODINGS).filter(|&index| args.plain[index].is_some()).map(|index| 1 << index).sum();
         if inner.table.encodings() & !given != 0 {
             return Err(PublishError::EncodingMissing);
         }

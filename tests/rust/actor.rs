@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringcast_core::audience::Audience;
 use ringcast_core::connection::ConnectionId;
-use ringcast_core::frame::Encoding;
+use ringcast_core::frame::{Encoding, Form};
 use ringcast_core::ring::Limits;
 use ringcast_core::sink::Sink;
 use ringcast_core::stream::{Notify, PublishError, SlowReader, Stream, StreamConfig};
@@ -18,6 +18,9 @@ use crate::client::{Client, arguments, pair, pair_with, reply};
 
 /// A send buffer that does not fill up in a test; the system may allow less, which is still enough.
 const ROOMY: usize = 1 << 22;
+
+/// Shorter messages are not compressed.
+pub const MIN_DEFLATED_BYTES: u32 = 100;
 
 /// Counts its calls.
 #[derive(Debug, Default)]
@@ -80,6 +83,7 @@ impl Setup {
             limits: self.limits,
             slow_reader: self.slow_reader,
             max_unswept_bytes: self.max_unswept_bytes,
+            min_deflated_bytes: MIN_DEFLATED_BYTES as usize,
             base: self.base,
         }
     }
@@ -169,6 +173,17 @@ impl Actor {
         let connection = stream.get(id).expect("open");
         let sink = Sink::new(server, connection.encoding, Arc::clone(&self.writer));
         assert!(stream.attach(&connection, &sink, position, &reply(connection.encoding, 0)));
+        (client, sink)
+    }
+
+    /// Attach to a socket that a whole test fits into, and that takes compressed messages.
+    pub fn attach_deflating(&self, id: ConnectionId, position: u64) -> (Client, Arc<Sink>) {
+        let (client, server) = pair_with(ROOMY);
+        let connection = self.stream.get(id).expect("open");
+        let encoding = connection.encoding;
+        let form = Form::deflated(encoding);
+        let sink = Sink::with_form(server, form, MIN_DEFLATED_BYTES, Arc::clone(&self.writer));
+        assert!(self.stream.attach(&connection, &sink, position, &reply(encoding, 0)));
         (client, sink)
     }
 

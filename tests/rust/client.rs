@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use ringcast_core::deflate::WINDOW_BITS;
 use ringcast_core::frame::Encoding;
 use serde_json::Value;
 
@@ -25,7 +26,10 @@ pub fn wait_until(what: &str, done: impl Fn() -> bool) {
 pub struct Frame {
     /// With the FIN bit taken off, which must be set.
     pub opcode: u8,
+    /// What was compressed is so no more.
     pub payload: Vec<u8>,
+    /// It came compressed (RFC 7692).
+    pub deflated: bool,
 }
 
 /// What a frame means.
@@ -61,7 +65,7 @@ impl Message {
 /// Split the frame at the front of `bytes` off, if it is complete.
 pub fn split_frame(bytes: &mut Vec<u8>) -> Option<Frame> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
-    assert_eq!(first & 0xF0, 0x80, "a whole, unfragmented frame without extensions: {first:#x}");
+    assert_eq!(first & 0xB0, 0x80, "a whole, unfragmented frame without unknown extensions: {first:#x}");
     assert!(second < 0x80, "a server does not mask");
     let (header, length) = match second {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()))),
@@ -70,7 +74,21 @@ pub fn split_frame(bytes: &mut Vec<u8>) -> Option<Frame> {
     };
     let payload = bytes.get(header..header + length)?.to_vec();
     bytes.drain(..header + length);
-    Some(Frame { opcode: first & 0x0F, payload })
+    let (opcode, deflated) = (first & 0x0F, first & 0x40 != 0);
+    assert!(!deflated || opcode < 8, "a control frame is not compressed");
+    Some(Frame { opcode, payload: if deflated { inflate(&payload) } else { payload }, deflated })
+}
+
+/// What a compressed payload says; fails unless it is whole blocks, none of them the last one.
+pub fn inflate(payload: &[u8]) -> Vec<u8> {
+    // The end of the flushed block, and a last one that is empty: behind anything else it makes no sense.
+    let rest = [0x00, 0x00, 0xff, 0xff, 0x03, 0x00];
+    let mut inflater = flate2::Decompress::new_with_window_bits(false, WINDOW_BITS);
+    let input = [payload, &rest].concat();
+    let mut out = Vec::with_capacity(1 << 24);
+    let status = inflater.decompress_vec(&input, &mut out, flate2::FlushDecompress::Finish).expect("DEFLATE");
+    assert_eq!((status, inflater.total_in() as usize), (flate2::Status::StreamEnd, input.len()));
+    out
 }
 
 /// Read what a frame means; fails on anything that is not a message of these tests.

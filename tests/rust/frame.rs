@@ -29,7 +29,7 @@ fn event(encoding: Encoding, stream: u32, offset: u64, name: &str, args: &[u8]) 
     let (name, mut out) = (NameBytes::new(name), BytesMut::new());
     let length = frame::push_event(&mut out, encoding, stream, offset, &name, args);
     assert_eq!(length, out.len());
-    assert!(length <= frame::max_event_bytes(encoding, &name, args));
+    assert!(length <= frame::max_event_bytes(encoding, &name, args.len()));
     out.to_vec()
 }
 

@@ -11,6 +11,8 @@
 mod actor;
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod client;
+#[path = "interleavings/deflate.rs"]
+mod deflate;
 #[path = "interleavings/delivery.rs"]
 mod delivery;
 #[path = "interleavings/ending.rs"]

@@ -7,6 +7,7 @@ mod client;
 
 mod connection;
 mod containment;
+mod deflate;
 mod fanout;
 mod frame;
 mod model;

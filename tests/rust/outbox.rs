@@ -68,8 +68,8 @@ impl Socket {
         let batch: Batch = self.ring.batch(self.position, self.max_batch_bytes);
         let connection = std::sync::Arc::clone(&self.viewer);
         let subscriptions = connection.subscriptions.lock();
-        let (encoding, id, position) = (self.encoding, self.viewer.id, self.position);
-        let viewer = Viewer { encoding, id, subscriptions: &subscriptions, position, until: u64::MAX };
+        let (form, id, position) = (self.encoding.into(), self.viewer.id, self.position);
+        let viewer = Viewer { form, id, subscriptions: &subscriptions, position, until: u64::MAX };
         let write = self.outbox.gather(Some(&batch), Some(viewer));
         let bytes: Vec<u8> = write.buffers(Some(&batch)).iter().flat_map(|buffer| buffer.to_vec()).collect();
         assert_eq!(write.is_empty(), bytes.is_empty());
@@ -85,7 +85,8 @@ impl Socket {
         let args = arguments(text);
         let args = [Some(args[0].as_slice()), Some(args[1].as_slice())];
         let bytes = self.names.bytes(name);
-        let offset = self.ring.publish(name, &bytes, args, Audience::Subscribers, |_| true).unwrap().offset;
+        let offset =
+            self.ring.publish(name, &bytes, args.into(), Audience::Subscribers, |_| true).unwrap().offset;
         if own {
             let mut frame = bytes::BytesMut::new();
             let args = args[self.encoding.index()].unwrap();

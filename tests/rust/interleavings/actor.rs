@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringcast_core::audience::Audience;
 use ringcast_core::connection::ConnectionId;
-use ringcast_core::frame::Encoding;
+use ringcast_core::frame::{Encoding, Form};
 use ringcast_core::ring::Limits;
 use ringcast_core::simulated::{self, Peer};
 use ringcast_core::sink::Sink;
@@ -116,6 +116,7 @@ impl Actor {
             limits: Limits { max_events: setup.max_events, max_bytes: 1 << 20 },
             slow_reader: setup.slow_reader,
             max_unswept_bytes: setup.max_unswept_bytes,
+            min_deflated_bytes: 0,
             base: 0,
         };
         let told = Arc::new(Told::default());
@@ -134,6 +135,13 @@ impl Actor {
         self.attach_to(descriptor, Some(peer), id, position)
     }
 
+    /// The same with a client that takes compressed messages.
+    pub fn attach_deflating(&self, id: ConnectionId, position: u64, capacity: usize) -> Attached {
+        let (descriptor, peer) = simulated::pair(capacity);
+        let sink = Sink::with_form(descriptor, Form::deflated(JSON), 0, Arc::clone(&self.writers[1]));
+        self.deliver_to(sink, Some(peer), id, position)
+    }
+
     pub fn attach_to(
         &self,
         descriptor: simulated::Descriptor,
@@ -141,8 +149,12 @@ impl Actor {
         id: ConnectionId,
         position: u64,
     ) -> Attached {
-        let reader = peer.map(|peer| thread::spawn(move || read(peer)));
         let sink = Sink::new(descriptor, JSON, Arc::clone(&self.writers[1]));
+        self.deliver_to(sink, peer, id, position)
+    }
+
+    fn deliver_to(&self, sink: Arc<Sink>, peer: Option<Peer>, id: ConnectionId, position: u64) -> Attached {
+        let reader = peer.map(|peer| thread::spawn(move || read(peer)));
         let connection = self.stream.get(id).expect("open");
         assert!(self.stream.attach(&connection, &sink, position, &reply(JSON, 0)));
         Attached { sink, reader }
