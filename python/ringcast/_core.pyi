@@ -23,11 +23,18 @@ class Core:
 
     `writer_threads` is at least 1. `max_unswept_bytes` is how far `Stream.publish` may run ahead of the sweep
     before it waits. `close_timeout_s` is how long a socket that would block may delay a close, a day at most.
+    Messages to sinks that take compressed ones, and arguments of events, are compressed if they have at least
+    `compress_min_bytes`.
     Raises `ValueError` for a value out of range.
     """
 
     def __new__(
-        cls, *, writer_threads: int = 1, max_unswept_bytes: int = 262_144, close_timeout_s: float = 5.0
+        cls,
+        *,
+        writer_threads: int = 1,
+        max_unswept_bytes: int = 262_144,
+        close_timeout_s: float = 5.0,
+        compress_min_bytes: int = 256,
     ) -> Core: ...
     def open_stream(
         self,
@@ -45,9 +52,12 @@ class Core:
         in the order in which all that happened. What lies at or below `base` is gone; tell `Stream.open` what
         of it was for a connection. Raises `ValueError` for a value out of range.
         """
-    def open_sink(self, fd: int, encoding: int) -> Sink:
+    def open_sink(self, fd: int, encoding: int, compressed: bool = False) -> Sink:
         """Take an own duplicate of the socket `fd`. `encoding`: 0 JSON (text frames), 1 MessagePack (binary).
 
+        `compressed` says that permessage-deflate was negotiated, without context takeover and with a window
+        of at least 12 bits for the server. A connection may use sinks of both kinds, one after the other:
+        events that were published before one of this kind was attached go out as they are.
         Raises `OSError` if it cannot be duplicated.
         """
     @property

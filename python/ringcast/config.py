@@ -82,6 +82,15 @@ class ServerConfig:
     """WebSockets that are closed at a time when the server stops; the next ones follow when as many clients
     may have been let in again, or sooner, so that all are closed within `shutdown_timeout_s`."""
 
+    compression: bool = False
+    """Whether clients that offer permessage-deflate, as browsers do, get long messages compressed, and may
+    send such. An event is compressed once, however many they are, on the thread that sends it. Messages from
+    which an eavesdropper could learn a secret by their length, because they have it next to text of a
+    stranger's, should not be compressed."""
+
+    compress_min_bytes: int = 256
+    """Messages and events' arguments that are shorter than this are not compressed."""
+
     writer_threads: int = 1
     """Threads of the core that write to sockets."""
 
@@ -103,7 +112,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, str) or (value is None and field.name in _MAY_BE_NONE):
+            if isinstance(value, str | bool) or (value is None and field.name in _MAY_BE_NONE):
                 continue
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise ValueError(f"{field.name} is {value}, which is too small")

@@ -84,7 +84,9 @@ class Router:
                 await self.store.close()
                 raise
             self._core = _core.Core(
-                writer_threads=self.config.writer_threads, close_timeout_s=self.config.close_timeout_s
+                writer_threads=self.config.writer_threads,
+                close_timeout_s=self.config.close_timeout_s,
+                compress_min_bytes=self.config.compress_min_bytes,
             )
             self._sweep = SweepWaiter(self._core, loop)
             self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
@@ -130,11 +132,14 @@ class Router:
 
     # --- what the server calls ----------------------------------------------------------------------------
 
-    def open_sink(self, fd: int, encoding: Encoding) -> _core.Sink:
-        """Let the core write to the socket `fd`. Raises `OSError`; `ConnectionClosed` when not started."""
+    def open_sink(self, fd: int, encoding: Encoding, compressed: bool = False) -> _core.Sink:
+        """Let the core write to the socket `fd`; `compressed` says that its client takes that.
+
+        Raises `OSError`; `ConnectionClosed` when not started.
+        """
         if self._core is None:
             raise ConnectionClosed("the server is not running")
-        return self._core.open_sink(fd, encoding.index)
+        return self._core.open_sink(fd, encoding.index, compressed)
 
     def accept(self, sink: _core.Sink, encoding: Encoding, peer: Peer) -> Link:
         """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""

@@ -208,6 +208,12 @@ impl NameBytes {
         push_msgpack_str(&mut msgpack, name);
         Self([json_string(name).into_boxed_slice(), msgpack.into_boxed_slice()])
     }
+
+    /// Whether a stored block has room for it, and for what else stands before an event's arguments.
+    #[must_use]
+    pub fn fits_stored_block(&self) -> bool {
+        self.0.iter().all(|bytes| bytes.len() < 1 << 15)
+    }
 }
 
 /// Append the frame of `["event", stream, offset, name, args]`, `args` being encoded already. Returns its length.
@@ -285,7 +291,7 @@ pub fn push_deflated_event(
     };
     let comma: &[u8] = if encoding == Encoding::Json { b"," } else { b"" };
     let stored = head.len() + name.len() + comma.len();
-    // A name has at most 128 characters, of six bytes each at most: far below what the length can say.
+    // The caller has asked `fits_stored_block`.
     debug_assert!(stored <= usize::from(u16::MAX));
     push_header_with(out, FIN | RSV1 | encoding.opcode() as u8, STORED_BLOCK_BYTES + stored + deflated.len());
     out.put_u8(0); // a stored block, not the last one, and nothing up to the next whole byte

@@ -83,7 +83,7 @@ impl PyCore {
         writer_threads: usize,
         max_unswept_bytes: usize,
         close_timeout_s: f64,
-        compress_min_bytes: u32,
+        compress_min_bytes: usize,
     ) -> PyResult<Self> {
         if !(1..=MAX_WRITER_THREADS).contains(&writer_threads) {
             return Err(PyValueError::new_err(format!("writer_threads must be 1 to {MAX_WRITER_THREADS}")));
@@ -104,7 +104,8 @@ impl PyCore {
             threads: Mutex::default(),
             wake: Arc::new(WakePipe { reader, writer }),
             max_unswept_bytes,
-            compress_min_bytes,
+            // No message is longer than that.
+            compress_min_bytes: u32::try_from(compress_min_bytes).unwrap_or(u32::MAX),
             next_stream: AtomicU32::new(1),
             next_writer: AtomicUsize::new(0),
         };

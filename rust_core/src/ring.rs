@@ -297,7 +297,7 @@ impl Ring {
         }
         self.head += 1;
         // What fits as it is does not become too large because somebody would take it compressed as well.
-        let with_deflated = needed + compressed <= self.limits.max_bytes;
+        let with_deflated = needed + compressed <= self.limits.max_bytes && bytes.fits_stored_block();
         let deflated = self.push_frames(bytes, &args, with_deflated);
         let ends = self.lanes.each_ref().map(|lane| lane.end);
         let mut entry = Entry { name, audience, ends, deflated, bookkeeping_end: 0 };

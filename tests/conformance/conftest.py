@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -21,11 +22,23 @@ Address = tuple[str, int]
 @pytest.fixture(scope="package")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """The address of the server under test. It must stop cleanly, without having logged anything."""
-    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(tmp_path_factory.mktemp("server") / "log") as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def compressing_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """The address of one that agrees to compression."""
+    with serving(tmp_path_factory.mktemp("compressing") / "log", "compression") as address:
+        yield address
+
+
+@contextmanager
+def serving(log: Path, *arguments: str) -> Iterator[Address]:
+    """Run a server, which must stop cleanly and write nothing to `log`."""
     with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, HERE / "echo_server.py"], stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        command = [sys.executable, HERE / "echo_server.py", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert process.stdout is not None
         with process, process.stdout as output:
             first_line = output.readline().strip()

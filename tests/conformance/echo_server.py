@@ -1,8 +1,12 @@
-"""The server under test: run as a script, it prints its address and serves until SIGTERM."""
+"""The server under test: run as a script, it prints its address and serves until SIGTERM.
+
+With the argument `compression` it agrees to permessage-deflate.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
@@ -43,5 +47,6 @@ if __name__ == "__main__":
         # The cases expect one frame and no other: none of them lasts as long as this.
         heartbeat_s=3600.0,
         dead_peer_timeout_s=7500.0,
+        compression="compression" in sys.argv[1:],
     )
     run(Registry(Echo, store=MemoryStore(), config=config), port=0)

@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import time
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -27,7 +28,9 @@ __all__ = [
     "Frame",
     "RawClient",
     "Response",
+    "deflate",
     "frame",
+    "inflate",
 ]
 
 CONTINUATION: Final = 0x0
@@ -73,12 +76,31 @@ def frame(
     return head + mask + bytes(a ^ b for a, b in zip(payload, key, strict=False))
 
 
+def inflate(payload: bytes) -> bytes:
+    """Decompress a message (RFC 7692, section 7.2.2): with what is left out, and an empty last block."""
+    inflater = zlib.decompressobj(wbits=-12)
+    message = inflater.decompress(payload + b"\x00\x00\xff\xff\x03\x00")
+    assert inflater.eof and not inflater.unused_data, "not whole blocks"
+    return message
+
+
+def deflate(payload: bytes, *, final: bool = False) -> bytes:
+    """Compress a message (section 7.2.1). `final` writes its last block as such (section 7.2.3.4)."""
+    deflater = zlib.compressobj(wbits=-15)
+    compressed = deflater.compress(payload)
+    if final:
+        return compressed + deflater.flush() + b"\x00"
+    return (compressed + deflater.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
+
+
 @dataclass(frozen=True)
 class Frame:
     """A frame that the server sent."""
 
     opcode: int
     payload: bytes
+    compressed: bool = False
+    """It came compressed (RFC 7692); `payload` is not so any more."""
 
     @property
     def close_code(self) -> int | None:
@@ -104,6 +126,8 @@ class RawClient:
     encoding: str = "json"
     sock: socket.socket = field(init=False)
     next_id: int = 1
+    compression: bool = False
+    """Whether permessage-deflate was agreed on."""
     _buffer: bytes = b""
 
     def __post_init__(self) -> None:
@@ -201,7 +225,7 @@ class RawClient:
         """Read a frame and check that a server may send it (RFC 6455, sections 5.1, 5.2 and 5.5)."""
         first, second = self._take(2)
         assert first & 0x80, "fragmented, though it need not be"
-        assert not first & 0x70, "a reserved bit is set"
+        assert not first & (0x30 if self.compression else 0x70), "a reserved bit is set"
         assert not second & 0x80, "a server must not mask"
         opcode, length = first & 0x0F, second
         assert opcode in {TEXT, BINARY, CLOSE, PING, PONG}
@@ -212,7 +236,10 @@ class RawClient:
             length = struct.unpack(">Q", self._take(8))[0]
             assert length >= 65536, "not the shortest form of a length"
         assert opcode < CLOSE or length <= 125, "a control frame is too long"
-        return Frame(opcode, self._take(length))
+        compressed = bool(first & 0x40)
+        assert opcode < CLOSE or not compressed, "a control frame is compressed"
+        payload = self._take(length)
+        return Frame(opcode, inflate(payload) if compressed else payload, compressed)
 
     def expect_close(self, code: int | None) -> Frame:
         """Read a close frame with `code`, as the last thing before the end of the socket."""
@@ -250,9 +277,13 @@ class RawClient:
         """Read a message in this connection's encoding."""
         return json.loads(payload) if self.encoding == "json" else msgpack.unpackb(payload)
 
-    def connect(self, *subscriptions: str, key: str = "conformance", actor: str = "echo") -> Self:
-        """Upgrade, send the connect message and read its answer."""
-        assert self.upgrade().status == 101
+    def connect(
+        self, *subscriptions: str, key: str = "conformance", actor: str = "echo", **changes: Any
+    ) -> Self:
+        """Upgrade, send the connect message and read its answer. `changes` are as in `request_bytes`."""
+        response = self.upgrade(**changes)
+        assert response.status == 101
+        self.compression = "sec-websocket-extensions" in response.headers
         body = {"actor": actor, "key": [key], "subscriptions": list(subscriptions)}
         self.send_message(["connect", body])
         assert self.read_message()[0] == "connected"

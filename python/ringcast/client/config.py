@@ -49,6 +49,11 @@ class ClientConfig:
     over a lost network (1024, if nothing else is set there)."""
     max_message_bytes: int = 16 * 1024 * 1024
     """Largest message that is taken from the server."""
+    compression: bool = False
+    """Whether to offer the server that long messages are compressed, in both directions. Worth it where
+    bandwidth costs more than time; `docs/performance.md` has the figures."""
+    compress_min_bytes: int = 256
+    """Messages to the server that are shorter than this are not compressed."""
     max_unhandled_events: int = 1024
     """Events that may wait for their handlers before the socket is no longer read; 16 times as many while a
     call is unanswered."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, cast
 import picows
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from ..deflate import OFFER, BrokenMessage, MalformedExtensions, accept_answer, deflate, inflate
 from ..encoding import Encoding
 from ..errors import CloseCode, ConnectionFailure
 from .config import ClientConfig
@@ -49,6 +50,9 @@ class Socket(WSListener):
         self._transport: WSTransport | None = None
         self._fragments: list[bytes] | None = None
         """The parts of a message whose last frame has not come."""
+        self._parts_compressed = False
+        self._compression = False
+        """Whether both sides may compress messages."""
         self._closing = False
         """No more messages are sent or taken."""
         self._failure: str | None = None
@@ -67,7 +71,29 @@ class Socket(WSListener):
         """Send one message. Does nothing once the socket is closing: `on_lost` follows or has come."""
         if self._transport is not None and not self._closing:
             self._sent = True
+            if self._compression and len(payload) >= self._config.compress_min_bytes:
+                compressed = deflate(payload)
+                if compressed is not None:
+                    self._transport.send(self._data_type, compressed, True, True)
+                    return
             self._transport.send(self._data_type, payload)
+
+    def agree(self, encoding: Encoding) -> str | None:
+        """Learn what the server's answer to the upgrade request says, before any message; return what is
+        wrong with it."""
+        if self._transport is None:
+            return "the server closed the connection"
+        headers = self._transport.response.headers
+        if headers.get("Sec-WebSocket-Protocol") != encoding.subprotocol:
+            return f"the server does not speak {encoding.subprotocol}"
+        try:
+            agreed = accept_answer(headers.getall("Sec-WebSocket-Extensions", []))
+        except MalformedExtensions as error:
+            return str(error)
+        if agreed and not self._config.compression:
+            return "the server answers with an extension that was not offered"
+        self._compression = agreed
+        return None
 
     def watch(self, heartbeat_s: float | None) -> None:
         """Look after the server from now on, which has promised a heartbeat so often (None: none at all).
@@ -125,10 +151,10 @@ class Socket(WSListener):
             self._answer_close(transport, frame)
         elif self._closing:
             return  # picows hands on what it had read already
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+        elif (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self._may_be_compressed(frame):
             self.fail(CloseCode.PROTOCOL_ERROR, "a reserved bit is set")
         elif frame.msg_type is self._data_type and frame.fin and self._fragments is None:
-            self._receiver.on_message(frame.get_payload_as_bytes())
+            self._take_message(frame.get_payload_as_bytes(), bool(frame.rsv1))
         elif frame.msg_type is not WSMsgType.PONG:
             self._take_fragment(frame)
 
@@ -180,6 +206,19 @@ class Socket(WSListener):
         before, self._room = self._room, memoryview(protocol.get_buffer(-1)).nbytes
         return heard or self._room != before
 
+    def _may_be_compressed(self, frame: WSFrame) -> bool:
+        begins = frame.msg_type is WSMsgType.TEXT or frame.msg_type is WSMsgType.BINARY
+        return self._compression and begins and not (frame.rsv2 or frame.rsv3)
+
+    def _take_message(self, payload: bytes, compressed: bool) -> None:
+        if compressed:
+            try:
+                payload = inflate(payload, self._config.max_message_bytes)
+            except BrokenMessage as broken:
+                self.fail(broken.code, broken.reason)
+                return
+        self._receiver.on_message(payload)
+
     def _take_fragment(self, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CONTINUATION:
             if self._fragments is None:
@@ -193,12 +232,13 @@ class Socket(WSListener):
             return
         else:
             self._fragments = []
+            self._parts_compressed = bool(frame.rsv1)
         self._fragments.append(frame.get_payload_as_bytes())
         if sum(map(len, self._fragments)) > self._config.max_message_bytes:
             self.fail(CloseCode.MESSAGE_TOO_BIG, f"a message exceeds {self._config.max_message_bytes} bytes")
         elif frame.fin:
             message, self._fragments = b"".join(self._fragments), None
-            self._receiver.on_message(message)
+            self._take_message(message, self._parts_compressed)
 
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self._closing:
@@ -259,7 +299,7 @@ async def open_socket(
             ssl_context=config.ssl_context,
             websocket_handshake_timeout=config.connect_timeout_s,
             max_frame_size=config.max_message_bytes,
-            extra_headers={"Sec-WebSocket-Protocol": encoding.subprotocol},
+            extra_headers=_headers(encoding, config),
             **_socket_option(socket_factory),
         )
     except picows.WSError as error:
@@ -272,11 +312,18 @@ async def open_socket(
         raise
     if listener is None:
         raise ConnectionResetError("the server closed the connection before the upgrade")
-    agreed = socket._transport and socket._transport.response.headers.get("Sec-WebSocket-Protocol")
-    if agreed != encoding.subprotocol:
+    fault = socket.agree(encoding)
+    if fault is not None:
         socket.abort()
-        raise ConnectionFailure(f"the server does not speak {encoding.subprotocol}", code="upgrade_refused")
+        raise ConnectionFailure(fault, code="upgrade_refused")
     return socket
+
+
+def _headers(encoding: Encoding, config: ClientConfig) -> dict[str, str]:
+    headers = {"Sec-WebSocket-Protocol": encoding.subprotocol}
+    if config.compression:
+        headers["Sec-WebSocket-Extensions"] = OFFER
+    return headers
 
 
 def _socket_option(socket_factory: Callable[[], OsSocket] | None) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 from picows import WSUpgradeRequest, WSUpgradeResponse
 
+from ..deflate import MalformedExtensions, answer_offers
 from ..encoding import Encoding
 
-__all__ = ["PATH", "Refusal", "accepted", "choose_encoding"]
+__all__ = ["PATH", "Refusal", "accepted", "choose_encoding", "choose_extension"]
 
 PATH: Final = "/connect"
 """Where the WebSocket endpoint is."""
@@ -65,11 +66,27 @@ def choose_encoding(request: WSUpgradeRequest) -> Encoding:
     )
 
 
-def accepted(encoding: Encoding) -> WSUpgradeResponse:
-    """Return the response that accepts an upgrade. No extension is ever negotiated."""
-    response: WSUpgradeResponse = WSUpgradeResponse.create_101_response(
-        {"Sec-WebSocket-Protocol": encoding.subprotocol}
-    )
+def choose_extension(request: WSUpgradeRequest, compression: bool) -> str | None:
+    """Return the answer to the extensions that the client offers; None to agree to nothing.
+
+    Raises `Refusal` if they are malformed (RFC 6455, section 9.1), also where `compression` is off.
+    """
+    lines = request.headers.getall("sec-websocket-extensions", None)
+    if lines is None:
+        return None
+    try:
+        answer = answer_offers(lines)
+    except MalformedExtensions as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
+    return answer if compression else None
+
+
+def accepted(encoding: Encoding, extension: str | None) -> WSUpgradeResponse:
+    """Return the response that accepts an upgrade."""
+    headers = {"Sec-WebSocket-Protocol": encoding.subprotocol}
+    if extension is not None:
+        headers["Sec-WebSocket-Extensions"] = extension
+    response: WSUpgradeResponse = WSUpgradeResponse.create_101_response(headers)
     return response
 
 

@@ -18,13 +18,14 @@ from multidict import CIMultiDict
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from ..config import ServerConfig
+from ..deflate import BrokenMessage, inflate
 from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError
 from ..heartbeat import Beat
 from ..router import Link, Peer, Router
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines
-from .handshake import Refusal, accepted, choose_encoding
+from .handshake import Refusal, accepted, choose_encoding, choose_extension
 
 if TYPE_CHECKING:
     from .._core import Sink
@@ -68,6 +69,7 @@ class WebSocketEndpoint:
     def __init__(self, router: Router, config: ServerConfig) -> None:
         self.router = router
         self.max_message_bytes = config.max_message_bytes
+        self.compression = config.compression
         self.connect_timeout_s = config.connect_timeout_s
         self.close_timeout_s = config.close_timeout_s
         shortest_s = min(config.connect_timeout_s, config.close_timeout_s, config.heartbeat_s)
@@ -94,12 +96,13 @@ class WebSocketEndpoint:
         """Answer an upgrade request."""
         try:
             encoding = choose_encoding(request)
+            extension = choose_extension(request, self.compression)
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
         host, port = (transport.get_extra_info("peername") or (None, None))[:2]
         headers = {name: request.headers[name] for name in _PEER_HEADERS if name in request.headers}
-        listener = WebSocket(self, encoding, Peer(host, port, headers))
-        return WSUpgradeResponseWithListener(accepted(encoding), listener)
+        listener = WebSocket(self, encoding, Peer(host, port, headers), extension is not None)
+        return WSUpgradeResponseWithListener(accepted(encoding, extension), listener)
 
     def _begin_round(self) -> None:
         self._rounds += 1
@@ -134,10 +137,17 @@ class _Violation(Exception):  # noqa: N818 - caught where it is turned into a cl
         self.reason = reason
 
 
+class _CompressedParts(bytearray):
+    """The fragments of a message that is compressed as a whole (RFC 7692, section 6.1)."""
+
+    __slots__ = ()
+
+
 class WebSocket(FrameListener):
     """One client's WebSocket, from the upgrade on."""
 
     __slots__ = (
+        "_compressed",
         "_data_kind",
         "_decoder",
         "_encoding",
@@ -154,10 +164,14 @@ class WebSocket(FrameListener):
         "_sink",
     )
 
-    def __init__(self, endpoint: WebSocketEndpoint, encoding: Encoding, peer: Peer) -> None:
+    def __init__(
+        self, endpoint: WebSocketEndpoint, encoding: Encoding, peer: Peer, compressed: bool = False
+    ) -> None:
         self._endpoint = endpoint
         self._encoding = encoding
         self._data_kind = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
+        self._compressed = compressed
+        """Whether messages may be compressed, in both directions."""
         self._peer: Peer | None = peer
         """Until the router has it."""
         self._gate: Gate | None = None
@@ -283,7 +297,7 @@ class WebSocket(FrameListener):
         router, encoding = self._endpoint.router, self._encoding
         sock = gate.transport.get_extra_info("socket")
         try:
-            self._sink = router.open_sink(sock.fileno(), encoding)
+            self._sink = router.open_sink(sock.fileno(), encoding, self._compressed)
         except OSError as error:
             self._endpoint.warn_of_turning_away(error)
             self._turn_away(gate, CloseCode.TRY_AGAIN_LATER)
@@ -318,9 +332,8 @@ class WebSocket(FrameListener):
 
     def _on_frame(self, frame: WSFrame) -> None:
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            raise _Violation(
-                CloseCode.PROTOCOL_ERROR, "a reserved bit is set and no extension was negotiated"
-            )
+            self._on_reserved(frame)
+            return
         kind = frame.msg_type
         if kind is self._data_kind and frame.fin and self._parts is None:
             payload = frame.get_payload_as_bytes()
@@ -337,6 +350,27 @@ class WebSocket(FrameListener):
         else:
             self._on_fragment(frame)
 
+    def _on_reserved(self, frame: WSFrame) -> None:
+        """Take a frame that begins a compressed message (RFC 7692, section 6), and no other."""
+        kind = frame.msg_type
+        if not self._compressed or frame.rsv2 or frame.rsv3:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "a reserved bit is set for no agreed extension")
+        if kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY:
+            raise _Violation(CloseCode.PROTOCOL_ERROR, "the mark of compression is on the first frame only")
+        if kind is self._data_kind and frame.fin and self._parts is None:
+            self._deliver(self._inflated(frame.get_payload_as_bytes()), frame)
+        else:
+            self._on_fragment(frame)
+
+    def _inflated(self, payload: bytes) -> bytes:
+        try:
+            message = inflate(payload, self._endpoint.max_message_bytes)
+        except BrokenMessage as broken:
+            raise _Violation(broken.code, broken.reason) from None
+        if self._encoding.is_text:
+            _check_utf8(message)
+        return message
+
     def _on_fragment(self, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CONTINUATION:
             if self._parts is None:
@@ -351,13 +385,16 @@ class WebSocket(FrameListener):
                 CloseCode.UNSUPPORTED_DATA,
                 f"messages of {self._encoding.subprotocol} travel in {wanted} frames",
             )
+        elif frame.rsv1:
+            self._parts = _CompressedParts()
         else:
             self._parts = bytearray()
             self._decoder = _NEW_UTF8_DECODER() if self._encoding.is_text else None
         self._append(frame)
         if frame.fin:
-            payload, self._parts, self._decoder = bytes(self._parts), None, None
-            self._deliver(payload, frame)
+            parts, self._parts, self._decoder = self._parts, None, None
+            payload = bytes(parts)
+            self._deliver(self._inflated(payload) if isinstance(parts, _CompressedParts) else payload, frame)
 
     def _append(self, frame: WSFrame) -> None:
         assert self._parts is not None  # the caller began it
