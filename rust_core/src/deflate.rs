@@ -8,8 +8,8 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use crate::frame::{self, ENCODINGS, Encoding};
 
-/// From the first level to this one an event of 1 KB gets smaller by a sixth, and costs three times as much; the next
-/// levels take longer for next to nothing. See `benches/compression.py`.
+/// From the first level to this one an event of 1 KB gets smaller by a sixth and takes a third longer; the levels after it
+/// take longer for next to nothing. `benches/compression.py` measures it.
 const LEVEL: u32 = 2;
 
 /// How far back compressed data refers: 4 KiB, as much as clients ask for that want to save memory. More gains nothing

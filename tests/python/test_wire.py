@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ringcast.deflate import inflate
 from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ProtocolError, may_come_back
 from ringcast.parsing import parse_client_message, parse_server_message
@@ -121,6 +122,14 @@ def test_message_frame_holds_the_message(case: dict[str, Any], encoding: Encodin
     opcode, data = unwrap(frame(case, encoding))
     assert opcode == (1 if encoding.is_text else 2)
     assert data == encoding.encode(case["value"])
+
+
+@pytest.mark.parametrize("case", load("frames.json", "compressed"))
+def test_compressed_frame_holds_the_message(case: dict[str, Any], encoding: Encoding) -> None:
+    first, *rest = frame(case, encoding)
+    assert first == 0xC0 | (1 if encoding.is_text else 2)
+    _, data = unwrap(bytes([first & 0x8F, *rest]))
+    assert encoding.decode(inflate(data, 10_000)) == case["value"]
 
 
 @pytest.mark.parametrize("case", load("frames.json", "control"))

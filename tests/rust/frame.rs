@@ -4,6 +4,8 @@ use bytes::BytesMut;
 use ringcast_core::frame::{self, Encoding, NameBytes, Opcode};
 use serde_json::Value;
 
+use crate::client::split_frame;
+
 fn golden(list: &str) -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wire/frames.json");
     let text = std::fs::read_to_string(path).expect("the golden frames");
@@ -110,6 +112,17 @@ fn messages_equal_the_golden_frames() {
         for (encoding, expected) in Encoding::ALL.iter().zip(["json_frame_hex", "msgpack_frame_hex"]) {
             let frame = frame::message(*encoding, &encode(*encoding, &case["value"]));
             assert_eq!(frame, bytes(&case[expected]), "{encoding:?} {}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn compressed_golden_frames_say_what_they_should() {
+    for case in golden("compressed") {
+        for (encoding, hex) in Encoding::ALL.iter().zip(["json_frame_hex", "msgpack_frame_hex"]) {
+            let frame = split_frame(&mut bytes(&case[hex])).expect("a frame");
+            assert!(frame.deflated);
+            assert_eq!(frame.payload, encode(*encoding, &case["value"]), "{encoding:?} {}", case["name"]);
         }
     }
 }

@@ -13,6 +13,7 @@ from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this m
 from typing import Any, Final, Protocol, cast
 
 import picows
+from multidict import CIMultiDict
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..deflate import OFFER, BrokenMessage, MalformedExtensions, accept_answer, deflate, inflate
@@ -46,6 +47,9 @@ class Socket(WSListener):
     def __init__(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> None:
         self._receiver = receiver
         self._config = config
+        self._subprotocol = encoding.subprotocol
+        self.refusal: str | None = "the server closed the connection"
+        """What is wrong with the server's answer to the upgrade request."""
         self._data_type = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
         self._transport: WSTransport | None = None
         self._fragments: list[bytes] | None = None
@@ -77,23 +81,6 @@ class Socket(WSListener):
                     self._transport.send(self._data_type, compressed, True, True)
                     return
             self._transport.send(self._data_type, payload)
-
-    def agree(self, encoding: Encoding) -> str | None:
-        """Learn what the server's answer to the upgrade request says, before any message; return what is
-        wrong with it."""
-        if self._transport is None:
-            return "the server closed the connection"
-        headers = self._transport.response.headers
-        if headers.get("Sec-WebSocket-Protocol") != encoding.subprotocol:
-            return f"the server does not speak {encoding.subprotocol}"
-        try:
-            agreed = accept_answer(headers.getall("Sec-WebSocket-Extensions", []))
-        except MalformedExtensions as error:
-            return str(error)
-        if agreed and not self._config.compression:
-            return "the server answers with an extension that was not offered"
-        self._compression = agreed
-        return None
 
     def watch(self, heartbeat_s: float | None) -> None:
         """Look after the server from now on, which has promised a heartbeat so often (None: none at all).
@@ -142,6 +129,8 @@ class Socket(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
+        # Before the first frame, which may have come with the answer.
+        self.refusal = self._agree(transport.response.headers)
         if self._closing:  # aborted while it was being opened
             transport.disconnect(False)
 
@@ -174,6 +163,19 @@ class Socket(WSListener):
         """Nothing; see `pause_writing`."""
 
     # Inner parts.
+
+    def _agree(self, headers: CIMultiDict[str]) -> str | None:
+        """Learn from the server's answer what was agreed on; return what is wrong with it."""
+        if headers.get("Sec-WebSocket-Protocol") != self._subprotocol:
+            return f"the server does not speak {self._subprotocol}"
+        try:
+            agreed = accept_answer(headers.getall("Sec-WebSocket-Extensions", []))
+        except MalformedExtensions as error:
+            return str(error)
+        if agreed and not self._config.compression:
+            return "the server answers with an extension that was not offered"
+        self._compression = agreed
+        return None
 
     def _wait_for_tick(self, liveness: Liveness) -> None:
         loop = asyncio.get_running_loop()
@@ -312,10 +314,9 @@ async def open_socket(
         raise
     if listener is None:
         raise ConnectionResetError("the server closed the connection before the upgrade")
-    fault = socket.agree(encoding)
-    if fault is not None:
+    if socket.refusal is not None:
         socket.abort()
-        raise ConnectionFailure(fault, code="upgrade_refused")
+        raise ConnectionFailure(socket.refusal, code="upgrade_refused")
     return socket
 
 
