@@ -95,7 +95,7 @@ class CloseCode(IntEnum):
     UNSUPPORTED_DATA = 1003
     """A binary frame on a JSON connection, or a text frame on a MessagePack one."""
     INVALID_TEXT = 1007
-    """A text message is not UTF-8."""
+    """A text message is not UTF-8, or a compressed one is broken."""
     MESSAGE_TOO_BIG = 1009
     """A message exceeds the server's limit (64 KiB by default)."""
     INTERNAL_ERROR = 1011

@@ -70,10 +70,11 @@ class ClientConfig:
                 raise ValueError(f"{name} must not be negative, but is {value}")
             if name.startswith("ping_") and value == 0:
                 raise ValueError(f"{name} must be positive")
-            if name.startswith("max_") and value < 1:
+            is_amount = name.startswith("max_") or name.endswith("_bytes")
+            if is_amount and value < 1:
                 raise ValueError(f"{name} must be at least 1, but is {value}")
             # Written so that not-a-number, which is neither, is refused as well.
             if name.endswith("_s") and not value <= _LONGEST_S:
                 raise ValueError(f"{name} must be at most {_LONGEST_S:g}, but is {value}")
-            if name.startswith("max_") and not value <= sys.maxsize:
+            if is_amount and not value <= sys.maxsize:
                 raise ValueError(f"{name} must be a number of things, but is {value}")
