@@ -100,37 +100,36 @@ impl Deflated {
     }
 }
 
+/// Of an event that nobody takes compressed.
+pub static UNUSED: [Deflated; ENCODINGS] = [Deflated::Unused, Deflated::Unused];
+
 /// The arguments of one event, by encoding: `None` for one that nobody uses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     /// As they are.
     pub plain: [Option<&'a [u8]>; ENCODINGS],
     /// Compressed.
-    pub deflated: [Deflated; ENCODINGS],
+    pub deflated: &'a [Deflated; ENCODINGS],
 }
 
 impl<'a> From<[Option<&'a [u8]>; ENCODINGS]> for Args<'a> {
     fn from(plain: [Option<&'a [u8]>; ENCODINGS]) -> Self {
-        Self { plain, deflated: Default::default() }
+        Self { plain, deflated: &UNUSED }
     }
 }
 
 impl<'a> Args<'a> {
     /// Bytes of them in all forms.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.forms().map(|(_, args, deflated)| args.len() + deflated.len_of(args)).sum()
     }
 
-    /// Whether nobody reads the event.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The encodings in use, with both forms of the arguments.
-    pub fn forms(&self) -> impl Iterator<Item = (Encoding, &'a [u8], &Deflated)> + '_ {
-        let all = Encoding::ALL.into_iter().zip(self.plain).zip(&self.deflated);
-        all.filter_map(|((encoding, args), deflated)| Some((encoding, args?, deflated)))
+    pub fn forms(self) -> impl Iterator<Item = (Encoding, &'a [u8], &'a Deflated)> {
+        Encoding::ALL.iter().filter_map(move |&encoding| {
+            let index = encoding.index();
+            Some((encoding, self.plain[index]?, &self.deflated[index]))
+        })
     }
 }

@@ -298,7 +298,7 @@ impl Ring {
         self.head += 1;
         // What fits as it is does not become too large because somebody would take it compressed as well.
         let with_deflated = needed + compressed <= self.limits.max_bytes && bytes.fits_stored_block();
-        let deflated = self.push_frames(bytes, &args, with_deflated);
+        let deflated = self.push_frames(bytes, args, with_deflated);
         let ends = self.lanes.each_ref().map(|lane| lane.end);
         let mut entry = Entry { name, audience, ends, deflated, bookkeeping_end: 0 };
         self.bookkeeping_bytes += entry.bookkeeping_bytes();
@@ -313,7 +313,7 @@ impl Ring {
     }
 
     /// Append the newest event to the lanes. Returns of which encodings the lane of compressed frames has it.
-    fn push_frames(&mut self, name: &NameBytes, args: &Args<'_>, with_deflated: bool) -> u8 {
+    fn push_frames(&mut self, name: &NameBytes, args: Args<'_>, with_deflated: bool) -> u8 {
         let (stream, head, mut set) = (self.stream, self.head, 0);
         for (encoding, args, deflated) in args.forms() {
             let index = encoding.index();

@@ -239,9 +239,14 @@ impl Stream {
         args: [Option<&[u8]>; ENCODINGS],
         audience: Audience,
     ) -> Result<(u64, bool), PublishError> {
-        let args = self.with_deflated(args);
+        let owned;
+        let mut args = Args::from(args);
+        if Encoding::ALL.iter().any(|&encoding| self.is_deflating(encoding)) {
+            owned = self.deflated(args.plain);
+            args.deflated = &owned;
+        }
         let mut inner = self.inner.lock();
-        if self.exceeds_part(args.len(), &audience) {
+        if self.exceeds_part(args.bytes(), &audience) {
             self.wait_for_all(&mut inner);
         }
         // After the wait, which others may have used to open a connection or to stop the actor.
@@ -279,11 +284,11 @@ impl Stream {
     /// Whether publishing this may wait for the sweep first.
     #[must_use]
     pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS], audience: &Audience) -> bool {
-        let bytes = |(encoding, args): (Encoding, Option<&[u8]>)| {
-            // Compressed, it takes less than as much again.
-            args.map_or(0, |args| if self.is_deflating(encoding) { 2 * args.len() } else { args.len() })
+        // Compressed, it takes less than as much again.
+        let bytes = |(encoding, args, _): (Encoding, &[u8], _)| {
+            if self.is_deflating(encoding) { 2 * args.len() } else { args.len() }
         };
-        self.exceeds_part(Encoding::ALL.into_iter().zip(args).map(bytes).sum(), audience)
+        self.exceeds_part(Args::from(args).forms().map(bytes).sum(), audience)
     }
 
     fn exceeds_part(&self, bytes: usize, audience: &Audience) -> bool {
@@ -293,29 +298,24 @@ impl Stream {
     /// How many bytes publishing this would compress, which takes its time.
     #[must_use]
     pub fn bytes_to_deflate(&self, args: [Option<&[u8]>; ENCODINGS]) -> usize {
-        let is_compressed = |(encoding, args): (Encoding, Option<&[u8]>)| {
-            let length = args?.len();
-            (self.is_deflating(encoding) && length >= self.config.min_deflated_bytes).then_some(length)
+        let is_compressed = |&(encoding, args, _): &(Encoding, &[u8], _)| {
+            self.is_deflating(encoding) && args.len() >= self.config.min_deflated_bytes
         };
-        Encoding::ALL.into_iter().zip(args).filter_map(is_compressed).sum()
+        Args::from(args).forms().filter(is_compressed).map(|(_, args, _)| args.len()).sum()
     }
 
     fn is_deflating(&self, encoding: Encoding) -> bool {
         self.deflating[encoding.index()].load(Ordering::Relaxed) > 0
     }
 
-    /// Compress arguments for those who take them so: once, whoever many they are, and before the lock is taken.
-    fn with_deflated<'a>(&self, args: [Option<&'a [u8]>; ENCODINGS]) -> Args<'a> {
-        let mut args = Args::from(args);
-        for encoding in Encoding::ALL {
-            if let Some(plain) = args.plain[encoding.index()]
-                && self.is_deflating(encoding)
-            {
-                args.deflated[encoding.index()] =
-                    Deflated::new(encoding, plain, self.config.min_deflated_bytes);
+    /// Compress arguments for those who take them so: once, however many they are, and before the lock is taken.
+    fn deflated(&self, args: [Option<&[u8]>; ENCODINGS]) -> [Deflated; ENCODINGS] {
+        Encoding::ALL.map(|encoding| match args[encoding.index()] {
+            Some(args) if self.is_deflating(encoding) => {
+                Deflated::new(encoding, args, self.config.min_deflated_bytes)
             }
-        }
-        args
+            _ => Deflated::Unused,
+        })
     }
 
     fn is_far_ahead(&self, inner: &Inner) -> bool {
