@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .errors import ReplyTooLarge
 from .encoding import Encoding
+from .errors import ReplyTooLarge
 
 __all__ = ["copied"]
 

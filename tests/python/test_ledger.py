@@ -15,9 +15,9 @@ from linked import LinkedSocket, call, resume_from, running
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.connection import KeptConnection
 from ringcast.durable import DurableStream
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
 from ringcast.instance import ActorInstance
-from ringcast.encoding import Encoding
 from ringcast.protocol import Call, Connect, Event, Gap, Reply
 from ringcast.router import Router
 from ringcast.store import Change, Trimmed

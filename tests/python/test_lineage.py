@@ -11,8 +11,8 @@ import pytest
 from linked import LinkedSocket, call, eventually, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.errors import CloseCode
 from ringcast.encoding import Encoding
+from ringcast.errors import CloseCode
 from ringcast.protocol import Call, Connect, Connected, Event, Gap, Reply, Resume
 from ringcast.router import Router
 from ringcast.store import EPOCHS_KEPT, Change
