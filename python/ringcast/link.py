@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -34,21 +34,12 @@ if TYPE_CHECKING:
     from ._core import Sink
     from .session import Session
 
-__all__ = ["Gateway", "Link", "Peer", "encode_error"]
+__all__ = ["Gateway", "Link", "encode_error"]
 
 _log: Final = logging.getLogger("ringcast.session")
 
 _MAX_REASON_BYTES: Final = 123
 """What a close frame has room for (RFC 6455, section 5.5)."""
-
-
-@dataclass(slots=True)
-class Peer:
-    """Who is at the other end of a socket: header names in lower case."""
-
-    host: str | None = None
-    port: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

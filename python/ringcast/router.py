@@ -21,7 +21,7 @@ from .encoding import Encoding
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
-from .link import Gateway, Link, Peer
+from .link import Gateway, Link
 from .parting import Parting
 from .protocol import Call, Connect
 from .session import Session
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .registry import Registry
 
-__all__ = ["Link", "Peer", "Router"]
+__all__ = ["Link", "Router"]
 
 _log: Final = logging.getLogger("ringcast.router")
 
@@ -141,11 +141,10 @@ class Router:
             raise ConnectionClosed("the server is not running")
         return self._core.open_sink(fd, encoding.index, compressed)
 
-    def accept(self, sink: _core.Sink, encoding: Encoding, peer: Peer) -> Link:
+    def accept(self, sink: _core.Sink, encoding: Encoding) -> Link:
         """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""
         if self._gateway is None:
             raise ConnectionClosed("the server is not running")
-        _log.debug("a socket from %s", peer.host)
         link = Link(self._gateway, sink, encoding)
         if self._gateway.stopping:
             link.close(CloseCode.SERVER_RESTART)

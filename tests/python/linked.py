@@ -31,7 +31,7 @@ from ringcast.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from ringcast.router import Peer, Router
+from ringcast.router import Router
 from ringcast.store import Store
 
 TIMEOUT_S = 10
@@ -58,7 +58,7 @@ class LinkedSocket:
         self._near.setblocking(False)
         self._far.setblocking(False)
         self._buffer = b""
-        self.link = router.accept(router.open_sink(self._near.fileno(), encoding), encoding, Peer())
+        self.link = router.accept(router.open_sink(self._near.fileno(), encoding), encoding)
 
     async def __aenter__(self) -> LinkedSocket:
         return self

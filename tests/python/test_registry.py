@@ -13,7 +13,7 @@ import ringcast
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
 from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ConnectionClosed, DefinitionError, UnknownActor
-from ringcast.router import Peer, Router
+from ringcast.router import Router
 
 
 class Room(Actor):
@@ -104,7 +104,7 @@ async def test_a_router_that_does_not_run_takes_nothing() -> None:
     with pytest.raises(ConnectionClosed):
         router.open_sink(0, Encoding.JSON)
     with pytest.raises(ConnectionClosed):
-        router.accept(None, Encoding.JSON, Peer())  # type: ignore[arg-type]
+        router.accept(None, Encoding.JSON)  # type: ignore[arg-type]
     with pytest.raises(ConnectionClosed):
         await call(router, "room", "a", "who")
 

@@ -66,6 +66,29 @@ class FrameListener(WSListener):
         raise NotImplementedError
 
 
+class _NoSocket:
+    """What picows gets for the socket, and does not need.
+
+    It would set options that the loop has set (TCP_NODELAY) or that last for one packet (TCP_QUICKACK), and
+    look up addresses and options for a line of its log: seventeen system calls for each client.
+    """
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        # picows would write to it, if the gate's write buffer were ever empty.
+        return -1
+
+    def setsockopt(self, *option: object) -> None:
+        pass
+
+    def getsockopt(self, *option: object) -> int:
+        return 0
+
+
+_NO_SOCKET: Final = _NoSocket()
+
+
 class Gate:
     """The transport that picows sees: lets its HTTP response out, and after the upgrade nothing.
 
@@ -132,7 +155,8 @@ class Gate:
         return 1
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.transport.get_extra_info(name, default)
+        # What picows asks for besides: both addresses, and whether there is TLS, which there is not.
+        return _NO_SOCKET if name == "socket" else default
 
 
 Accept = Callable[[WSUpgradeRequest, asyncio.Transport], WSUpgradeResponseWithListener]
@@ -175,7 +199,7 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         return self._accept(request, gate.transport)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Start on `transport`, which must be a socket's: picows sets TCP options on it."""
+        """Start on `transport`, which must be a socket's, without TLS."""
         super().connection_made(Gate(transport))
 
     def get_buffer(self, size_hint: int) -> memoryview:

@@ -22,7 +22,7 @@ from ..deflate import BrokenMessage, inflate
 from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError
 from ..heartbeat import Beat
-from ..router import Link, Peer, Router
+from ..router import Link, Router
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines
 from .handshake import Refusal, accepted, choose_encoding, choose_extension
@@ -34,7 +34,6 @@ __all__ = ["WebSocketEndpoint", "accept_socket", "is_valid_close_code"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
-_PEER_HEADERS: Final = ("origin", "user-agent")
 _NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
 
 MAX_QUEUED_BYTES: Final = 1_048_576
@@ -99,9 +98,7 @@ class WebSocketEndpoint:
             extension = choose_extension(request, self.compression)
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
-        host, port = (transport.get_extra_info("peername") or (None, None))[:2]
-        headers = {name: request.headers[name] for name in _PEER_HEADERS if name in request.headers}
-        listener = WebSocket(self, encoding, Peer(host, port, headers), extension is not None)
+        listener = WebSocket(self, encoding, extension is not None)
         return WSUpgradeResponseWithListener(accepted(encoding, extension), listener)
 
     def _begin_round(self) -> None:
@@ -156,7 +153,6 @@ class WebSocket(FrameListener):
         "_heard_eof",
         "_link",
         "_parts",
-        "_peer",
         "_peer_code",
         "_phase",
         "_quiet_rounds",
@@ -164,16 +160,12 @@ class WebSocket(FrameListener):
         "_sink",
     )
 
-    def __init__(
-        self, endpoint: WebSocketEndpoint, encoding: Encoding, peer: Peer, compressed: bool = False
-    ) -> None:
+    def __init__(self, endpoint: WebSocketEndpoint, encoding: Encoding, compressed: bool = False) -> None:
         self._endpoint = endpoint
         self._encoding = encoding
         self._data_kind = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
         self._compressed = compressed
         """Whether messages may be compressed, in both directions."""
-        self._peer: Peer | None = peer
-        """Until the router has it."""
         self._gate: Gate | None = None
         self._sink: Sink | None = None
         self._link: Link | None = None
@@ -292,10 +284,10 @@ class WebSocket(FrameListener):
             self._link.beat(endpoint.beat, ping=self._quiet_rounds >= endpoint.rounds_per_beat)
 
     def _open(self, gate: Gate) -> None:
-        peer, self._peer = self._peer, None
-        assert peer is not None  # a socket connects once
         router, encoding = self._endpoint.router, self._encoding
         sock = gate.transport.get_extra_info("socket")
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug("a socket from %s", gate.transport.get_extra_info("peername"))
         try:
             self._sink = router.open_sink(sock.fileno(), encoding, self._compressed)
         except OSError as error:
@@ -310,7 +302,7 @@ class WebSocket(FrameListener):
             self._turn_away(gate, CloseCode.INTERNAL_ERROR)
             return
         try:
-            self._link = router.accept(self._sink, encoding, peer)
+            self._link = router.accept(self._sink, encoding)
         except Exception:
             _LOG.exception("a connection could not be accepted")
             self._close(CloseCode.INTERNAL_ERROR, "")

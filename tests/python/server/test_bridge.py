@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -165,6 +166,9 @@ def test_uvicorn_hands_the_socket_over(run: Run) -> None:
             # uvicorn does not wait for it at shutdown.
             assert protocol not in here.server.server_state.connections
             assert len(here.server.server_state.connections) == 0
+            # picows' options are not needed: the loop has set the one that matters.
+            sock = listener.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             # The response was written at once: the core may write from now on.
             assert listener.seen == [("connected", 0)]
             writer.write(text(b"one") + text(b"two") + PING)
