@@ -7,6 +7,7 @@ response is still to be written: two writers, where only the core may write.
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -20,26 +21,78 @@ MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
 
 
+_WHOLE_UPGRADE: Final = re.compile(
+    rb"GET /connect(?:\?[!-~]*)? HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+)
+
+
+def is_plain_upgrade(data: bytes) -> bool:
+    """Tell whether `data` is one whole request to upgrade `/connect`, without anything unusual about it.
+
+    True only for what uvicorn's parser would take for the same; it decides about all others.
+    """
+    if len(data) > MAX_HEAD_BYTES or _WHOLE_UPGRADE.fullmatch(data) is None:
+        return False
+    head = data.lower()
+    return (
+        b"upgrade" in [token.strip() for token in _value(head, b"connection").split(b",")]
+        and _value(head, b"upgrade").strip() == b"websocket"
+        # A body would follow.
+        and b"\r\ncontent-length:" not in head
+        and b"\r\ntransfer-encoding:" not in head
+    )
+
+
+def _value(head: bytes, name: bytes) -> bytes:
+    """Return what a header says that is there once; nothing otherwise."""
+    parts = head.split(b"\r\n" + name + b":", 2)
+    return parts[1].partition(b"\r\n")[0] if len(parts) == 2 else b""
+
+
 class HeadProtocol(HttpToolsProtocol):
-    """One connection that speaks HTTP. `timeout_s` bounds how long each request's head may take."""
+    """One connection that speaks HTTP. `timeout_s` bounds how long each request's head may take.
+
+    Most come for a WebSocket, with a request that is whole with the first read: they are handed over without
+    uvicorn's part of this object, which is made when something else comes. It costs more than all that
+    accepting a client needs.
+    """
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], timeout_s: float
     ) -> None:
-        super().__init__(config, server_state, app_state)
+        self._made_of: tuple[Config, ServerState, dict[str, Any]] | None = config, server_state, app_state
+        """What uvicorn's part is to be made of; None once it is."""
         self._timeout_s = timeout_s
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        assert self._made_of is not None  # a transport is given once, and before anything comes from it
+        self.transport = transport
+        # Whom to close at the end.
+        self._made_of[1].connections.add(self)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_complete()
-        super().connection_lost(exc)
+        if self._made_of is not None:
+            self._made_of[1].connections.discard(self)
+        else:
+            super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self._made_of is not None:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
+        if self._made_of is not None:
+            if is_plain_upgrade(data):
+                self._hand_over(data, *self._made_of)
+                return
+            self._become_http(*self._made_of)
         deadline = self._deadline
         super().data_received(data)
         # Counted here and not per header: the parser itself collects a header that never ends. What came
@@ -48,6 +101,25 @@ class HeadProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse("the request's head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _hand_over(
+        self, request: bytes, config: Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
+        self._head_is_complete()
+        server_state.connections.discard(self)
+        protocol: Any = config.ws_protocol_class(  # type: ignore[call-arg, misc]
+            config=config, server_state=server_state, app_state=app_state
+        )
+        protocol.connection_made(self.transport)
+        protocol.data_received(request)
+        self.transport.set_protocol(protocol)
+
+    def _become_http(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        self._made_of = None
+        transport = self.transport
+        super().__init__(config, server_state, app_state)
+        super().connection_made(transport)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
