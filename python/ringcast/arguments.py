@@ -90,7 +90,8 @@ class Arguments:
         hints = resolve_hints(function, [parameter.name for parameter in parameters], names)
         self._where = where
         self._names: list[str] = []
-        self._checks: list[Check | None] = []
+        # Of those that are checked: which one, and its check.
+        self._checks: list[tuple[int, Check]] = []
         self._least = 0
         self._rest: tuple[str, Check | None] | None = None
         for parameter in parameters:
@@ -102,8 +103,10 @@ class Arguments:
         if parameter.kind is parameter.VAR_POSITIONAL:
             self._rest = name, check_for(annotation, f"{self._where}: {name}")
         elif parameter.kind in _POSITIONAL:
+            check = check_for(annotation, f"{self._where}: {name}")
+            if check is not None:
+                self._checks.append((len(self._names), check))
             self._names.append(name)
-            self._checks.append(check_for(annotation, f"{self._where}: {name}"))
             if parameter.default is parameter.empty:
                 self._least = len(self._names)
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
@@ -115,13 +118,14 @@ class Arguments:
         if count < self._least or (count > self._most and self._rest is None):
             raise self._wrong_count(count)
         bound = list(values)
-        # The shorter of the two ends it: defaults stand for what is missing, `*args` for what is over.
-        for position, check in enumerate(self._checks[:count]):
-            if check is not None:
-                try:
-                    bound[position] = check(bound[position])
-                except pydantic.ValidationError as error:
-                    raise invalid(self._where, self._names[position], error) from None
+        position = 0
+        try:
+            for position, check in self._checks:
+                if position >= count:
+                    break  # defaults stand for what is missing
+                bound[position] = check(bound[position])
+        except pydantic.ValidationError as error:
+            raise invalid(self._where, self._names[position], error) from None
         if count > self._most:
             self._bind_rest(bound)
         return bound

@@ -22,6 +22,7 @@ from .seam import Respond
 
 if TYPE_CHECKING:
     from .instance import ActorInstance
+    from .turns import Turns
 
 __all__ = ["Calls"]
 
@@ -36,13 +37,11 @@ class Calls:
         # Who calls the action that has the turn, and the call's id; None once that is known to be half kept.
         self._in_turn: tuple[KeptConnection[Any], int] | None = None
 
-    def call(self, connection: Connection[Any] | None, request: Call, respond: Respond) -> None:
-        """Run an action, in its turn. For `ActorInstance.call`, which says more."""
-        turns = self._instance.turns
-        if turns is None:
-            self.call_in_turn(connection, request, respond)
-        else:
-            turns.run(partial(self._call_if_running, connection, request, respond))
+    def take_turn(
+        self, turns: Turns, connection: Connection[Any] | None, request: Call, respond: Respond
+    ) -> None:
+        """Run an action of a durable actor when it has its turn."""
+        turns.run(partial(self._call_if_running, connection, request, respond))
 
     def _call_if_running(
         self, connection: Connection[Any] | None, request: Call, respond: Respond
@@ -72,39 +71,40 @@ class Calls:
         scheduled: ScheduledAction | None = None,
     ) -> asyncio.Task[Any] | None:
         """Run an action as `call`, now. It lasts until the task that comes back is done."""
-        before_response = self._instance.definition.hooks.on_before_action_response
+        # For every call of every client: what is looked at twice is looked up once.
+        instance = self._instance
+        state = instance.state
+        before_response = instance.definition.hooks.on_before_action_response
         outcome: Any = None
-        additions = self._instance.state.additions
+        additions = state.additions
         try:
-            spec = self._instance.definition.actions.get(request.action)
+            spec = instance.definition.actions.get(request.action)
             if spec is None:
-                raise UnknownAction(f"{self._instance.definition.name} has no action {request.action!r}")
-            self._instance.require_running()
+                raise UnknownAction(f"{instance.definition.name} has no action {request.action!r}")
+            instance.require_running()
             arguments = spec.arguments.bind(request.args)
-            context: Context[Any, Any] = Context(self._instance, connection, scheduled)
+            context: Context[Any, Any] = Context(instance, connection, scheduled)
             later = spec.is_async or (before_response is not None and before_response.is_async)
             if not later:
-                outcome = spec.function(self._instance.actor, context, *arguments)
+                outcome = spec.function(instance.actor, context, *arguments)
                 # A sync method may hand on a coroutine, as one does under a decorator that knows no async.
                 later = type(outcome) is CoroutineType
                 if before_response is not None and not later:
-                    outcome = before_response.start(
-                        self._instance.actor, context, spec.name, arguments, outcome
-                    )
+                    outcome = before_response.start(instance.actor, context, spec.name, arguments, outcome)
         except BaseException as error:
-            fault = for_client(error, self._instance.log, f"action {request.action}")
-            self._instance.settle()
-            if self._instance.state.additions == additions or scheduled is not None:
+            fault = for_client(error, instance.log, f"action {request.action}")
+            instance.settle()
+            if state.additions == additions or scheduled is not None:
                 respond(request.id, None, fault)
                 return None
-            return self._instance.start(self._respond_when_kept(request.id, None, fault, respond))
+            return instance.start(self._respond_when_kept(request.id, None, fault, respond))
         if later:
-            return self._instance.start(self._run(spec, context, arguments, outcome, (request.id, respond)))
-        self._instance.settle()
-        if self._instance.state.additions == additions or scheduled is not None:
+            return instance.start(self._run(spec, context, arguments, outcome, (request.id, respond)))
+        instance.settle()
+        if state.additions == additions or scheduled is not None:
             respond(request.id, outcome, None)
             return None
-        return self._instance.start(self._respond_when_kept(request.id, outcome, None, respond))
+        return instance.start(self._respond_when_kept(request.id, outcome, None, respond))
 
     async def _run(
         self,

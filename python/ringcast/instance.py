@@ -361,7 +361,10 @@ class ActorInstance:
         if connection is None:
             # A connection keeps the actor awake by itself.
             self.used()
-        self.calls.call(connection, request, respond)
+        if self._keeping is None:
+            self.calls.call_in_turn(connection, request, respond)
+        else:
+            self.calls.take_turn(self._keeping.journal.turns, connection, request, respond)
 
     async def perform(self, item: Item) -> None:
         """Run a scheduled call, unless the actor is stopping.

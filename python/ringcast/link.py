@@ -27,7 +27,7 @@ from .faults import contained
 from .heartbeat import Beat
 from .intake import Intake
 from .parsing import parse_client_message
-from .protocol import ClientMessage, Connect, Error
+from .protocol import Call, ClientMessage, Connect, Error
 from .seam import ActorPort
 
 if TYPE_CHECKING:
@@ -121,7 +121,12 @@ class Link:
             if self._pending is not None:
                 self._postpone(payload)
             else:
-                self._handle(parse_client_message(self.encoding, payload))
+                message = parse_client_message(self.encoding, payload)
+                session = self.session
+                if type(message) is Call and session is not None:
+                    session.call(message)
+                else:
+                    self._handle(message)
         except ProtocolError as error:
             self.fail(error)
         except Exception:
@@ -129,6 +134,8 @@ class Link:
             self.close(CloseCode.INTERNAL_ERROR)
         finally:
             self._inline = False
+            if last and self._unflushed:
+                self._flush()
 
     def on_lost(self, code: int | None) -> None:
         """The socket is gone. `code` is what the client's close frame said, None when there was none."""
@@ -142,6 +149,7 @@ class Link:
     def send(self, message: bytes) -> None:
         """Send a message behind every event that was published for this link's connection so far."""
         if self._inline:
+            self._unflushed = False  # it takes the others with it
             self.sink.send(message, True)
             return
         self.sink.send(message, False)
@@ -200,8 +208,9 @@ class Link:
         self._gateway.start(self._then_pending(work))
 
     def _flush(self) -> None:
-        self._unflushed = False
-        self.sink.flush()
+        if self._unflushed:
+            self._unflushed = False
+            self.sink.flush()
 
     def _handle(self, message: ClientMessage) -> None:
         session = self.session

@@ -27,7 +27,7 @@ from .errors import (
 from .event import check_event_name
 from .faults import raise_interrupt
 from .link import Gateway, Link, encode_error
-from .protocol import MAX_SUBSCRIPTIONS, Call, Connected, Error, Received, Reply, Subscribe, Unsubscribe
+from .protocol import MAX_SUBSCRIPTIONS, Call, Connected, Error, Received, Subscribe, Unsubscribe
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
 
@@ -173,40 +173,51 @@ class Session:
 
     # --- requests -----------------------------------------------------------------------------------------
 
+    def call(self, request: Call) -> None:
+        """Run an action, unless it ran before."""
+        record = self._record or self._have_record()
+        id = request.id
+        standing = record.begin(id)
+        if standing is not Standing.NEW:
+            self._repeat(id, standing)
+        elif record.running > self.gateway.config.max_calls_in_flight or record.is_full:
+            self.respond(id, None, self._too_many(record))
+        else:
+            self.actor.call(self.member, request, self.respond)
+
     def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
+        if isinstance(request, Call):
+            self.call(request)
+            return None
         record = self._have_record()
         if isinstance(request, Received):
             record.acknowledge(request.ids)
             return None
         standing = record.begin(request.id)
-        if standing is Standing.NEW:
-            if isinstance(request, Call):
-                refusal = self._too_many(record)
-                if refusal is not None:
-                    self.respond(request.id, None, refusal)
-                    return None
-                self.actor.call(self.member, request, self.respond)
-                return None
-            if isinstance(request, Subscribe):
-                return self._subscribe(request)
+        if standing is not Standing.NEW:
+            self._repeat(request.id, standing)
+        elif isinstance(request, Subscribe):
+            return self._subscribe(request)
+        else:
             self._unsubscribe(request.name)
             self.respond(request.id, None, None)
-        elif isinstance(standing, bytes):
+        return None
+
+    def _repeat(self, id: int, standing: Standing | bytes) -> None:
+        """Answer a request that was here before; one that runs is answered when it ends."""
+        if isinstance(standing, bytes):
             # Perhaps what it tells of is not certain yet.
             self.actor.after(partial(self._send, standing))
         elif standing is Standing.FORGOTTEN:
-            fault = OutcomeUnknown(f"request {request.id} was answered, and its reply is no longer kept")
-            self._send(encode_error(self.encoding, request.id, fault))
-        return None
+            fault = OutcomeUnknown(f"request {id} was answered, and its reply is no longer kept")
+            self._send(encode_error(self.encoding, id, fault))
 
-    def _too_many(self, record: RequestRecord) -> TooManyCalls | None:
+    def _too_many(self, record: RequestRecord) -> TooManyCalls:
         most = self.gateway.config.max_calls_in_flight
         if record.running > most:  # the new one is among them
             return TooManyCalls(f"{most} calls run already")
-        if record.is_full:
-            return TooManyCalls("too many answers have not arrived yet, or too large ones")
-        return None
+        return TooManyCalls("too many answers have not arrived yet, or too large ones")
 
     def keep_answers(self, ids: tuple[int, ...]) -> None:
         """Of the answers so far, keep those to `ids`: its client has the others."""
@@ -224,11 +235,10 @@ class Session:
         """Send a reply to whoever is attached, and keep it for a client that asks again."""
         if self.ended:
             return
-        message = (
-            encode_reply(self.encoding, id, value)
-            if error is None
-            else encode_error(self.encoding, id, error)
-        )
+        if error is None:
+            message = encode_reply(self.encoding, id, value)
+        else:
+            message = encode_error(self.encoding, id, error)
         most = self.gateway.config.max_reply_bytes
         if len(message) > most:
             fault = ReplyTooLarge(f"the result takes {len(message)} bytes, and a client takes {most}")
@@ -239,8 +249,8 @@ class Session:
             for each, reply in [(id, message), *carried]:
                 self.actor.keep_reply(self.member, each, reply, self._record.span)
             self.actor.after(partial(self._send, message))
-        else:
-            self._send(message)
+        elif self.link is not None:
+            self.link.send(message)
 
     def committing_half(self, id: int) -> None:
         """Keep that this request has begun: after a crash it must not run a second time."""
@@ -320,7 +330,7 @@ def refusal(name: str) -> SubscriptionRefused:
 def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
     """Return a reply; an internal error when the value cannot be written."""
     try:
-        return encoding.encode(Reply(id, value).to_wire())
+        return encoding.encode(("reply", id, value))  # `Reply.to_wire`, for every call
     except BaseException as error:  # of the author's own types: they may raise anything
         raise_interrupt(error)
         _log.exception("the result of a request cannot be written as %s", encoding.name)

@@ -326,12 +326,13 @@ class WebSocket(FrameListener):
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._on_reserved(frame)
             return
-        kind = frame.msg_type
+        kind = frame.msg_type  # looked up once: picows makes it anew each time
         if kind is self._data_kind and frame.fin and self._parts is None:
             payload = frame.get_payload_as_bytes()
             if kind is WSMsgType.TEXT and not payload.isascii():
                 _check_utf8(payload)
-            self._deliver(payload, frame)
+            assert self._link is not None  # frames come after the link was made
+            self._link.on_message(payload, bool(frame.last_in_buffer))
         elif kind is WSMsgType.PING:
             assert self._sink is not None  # frames come after the sink was opened
             self._sink.pong(frame.get_payload_as_bytes())
