@@ -8,6 +8,7 @@ at the moment is a link (`link.py`).
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
@@ -309,7 +310,8 @@ class Session:
     def subscribe(self, name: str) -> None:
         """Listen for `name` from now on."""
         if self.actor.stream.subscribe(self.number, name):
-            self.subscriptions = (*self.subscriptions, name)
+            # Interned: many connections listen for the same few names.
+            self.subscriptions = (*self.subscriptions, sys.intern(name))
 
     def _unsubscribe(self, name: str) -> None:
         if self.actor.stream.unsubscribe(self.number, name):

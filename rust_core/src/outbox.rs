@@ -227,6 +227,10 @@ impl Outbox {
             }
             written -= length;
         }
+        if self.queue.is_empty() {
+            // Most connections wait for events and for nothing else: no memory is kept for what they are sent seldom.
+            self.queue = VecDeque::new();
+        }
         true
     }
 

@@ -175,7 +175,7 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
     def __init__(
         self, accept: Accept, max_frame_bytes: int, handshake_timeout_s: float | None = None
     ) -> None:
-        self._accept = accept
+        self._accept: Accept | None = accept
         super().__init__(
             None,  # host_port: for clients
             None,  # ws_path: for clients
@@ -196,11 +196,20 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
 
     def _on_request(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         gate: Gate = self.transport.underlying_transport
-        return self._accept(request, gate.transport)
+        accept, self._accept = self._accept, None
+        assert accept is not None  # picows asks once
+        return accept(request, gate.transport)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Start on `transport`, which must be a socket's, without TLS."""
         super().connection_made(Gate(transport))
+
+    @staticmethod
+    def data_received(data: bytes) -> None:
+        """Never called: the loop reads into `get_buffer`.
+
+        uvloop would otherwise keep this method of the protocol before, and with it all of that protocol.
+        """
 
     def get_buffer(self, size_hint: int) -> memoryview:
         # Asked for when there is something to read. One call a read less than to override `buffer_updated`.
@@ -209,6 +218,16 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
             listener.heard = True
         buffer: memoryview = super().get_buffer(size_hint)
         return buffer[:MAX_READ_BYTES]
+
+    def feed(self, request: bytes) -> None:
+        """Take a whole upgrade request that was read by somebody else."""
+        rest = memoryview(_trim(request))
+        while rest:
+            buffer = self.get_buffer(len(rest))
+            count = min(len(buffer), len(rest))
+            buffer[:count] = rest[:count]
+            rest = rest[count:]
+            self.buffer_updated(count)
 
     def eof_received(self) -> bool:
         """Return whether to keep the socket open for writing."""
@@ -239,16 +258,10 @@ class UpgradeProtocol(FrameProtocol):
 
     __slots__ = ()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # type: ignore[override]
         """Take the whole upgrade request. uvicorn calls this once, before it sets the transport's
         protocol."""
-        rest = memoryview(_trim(data))
-        while rest:
-            buffer = self.get_buffer(len(rest))
-            count = min(len(buffer), len(rest))
-            buffer[:count] = rest[:count]
-            rest = rest[count:]
-            self.buffer_updated(count)
+        self.feed(data)
 
 
 def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio.Protocol]:

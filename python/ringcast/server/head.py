@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from .bridge import FrameProtocol
 
 __all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "head_protocol_class"]
 
@@ -49,6 +52,14 @@ def _value(head: bytes, name: bytes) -> bytes:
     return parts[1].partition(b"\r\n")[0] if len(parts) == 2 else b""
 
 
+class _Parts(NamedTuple):
+    """What uvicorn makes its protocols of."""
+
+    config: Config
+    server_state: ServerState
+    app_state: dict[str, Any]
+
+
 class HeadProtocol(HttpToolsProtocol):
     """One connection that speaks HTTP. `timeout_s` bounds how long each request's head may take.
 
@@ -57,42 +68,41 @@ class HeadProtocol(HttpToolsProtocol):
     accepting a client needs.
     """
 
-    def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], timeout_s: float
-    ) -> None:
-        self._made_of: tuple[Config, ServerState, dict[str, Any]] | None = config, server_state, app_state
+    def __init__(self, parts: _Parts, timeout_s: float, new_protocol: Callable[[], FrameProtocol]) -> None:
+        self._parts: _Parts | None = parts
         """What uvicorn's part is to be made of; None once it is."""
         self._timeout_s = timeout_s
+        self._new_protocol = new_protocol
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        assert self._made_of is not None  # a transport is given once, and before anything comes from it
+        assert self._parts is not None  # a transport is given once, and before anything comes from it
         self.transport = transport
         # Whom to close at the end.
-        self._made_of[1].connections.add(self)
+        self._parts.server_state.connections.add(self)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_complete()
-        if self._made_of is not None:
-            self._made_of[1].connections.discard(self)
+        if self._parts is not None:
+            self._parts.server_state.connections.discard(self)
         else:
             super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        if self._made_of is not None:
+        if self._parts is not None:
             self.transport.close()
         else:
             super().shutdown()
 
     def data_received(self, data: bytes) -> None:
-        if self._made_of is not None:
+        if self._parts is not None:
             if is_plain_upgrade(data):
-                self._hand_over(data, *self._made_of)
+                self._hand_over(data, self._parts)
                 return
-            self._become_http(*self._made_of)
+            self._become_http(self._parts)
         deadline = self._deadline
         super().data_received(data)
         # Counted here and not per header: the parser itself collects a header that never ends. What came
@@ -102,23 +112,19 @@ class HeadProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse("the request's head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
-    def _hand_over(
-        self, request: bytes, config: Config, server_state: ServerState, app_state: dict[str, Any]
-    ) -> None:
+    def _hand_over(self, request: bytes, parts: _Parts) -> None:
         """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
         self._head_is_complete()
-        server_state.connections.discard(self)
-        protocol: Any = config.ws_protocol_class(  # type: ignore[call-arg, misc]
-            config=config, server_state=server_state, app_state=app_state
-        )
+        parts.server_state.connections.discard(self)
+        protocol = self._new_protocol()
         protocol.connection_made(self.transport)
-        protocol.data_received(request)
+        protocol.feed(request)
         self.transport.set_protocol(protocol)
 
-    def _become_http(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        self._made_of = None
+    def _become_http(self, parts: _Parts) -> None:
+        self._parts = None
         transport = self.transport
-        super().__init__(config, server_state, app_state)
+        super().__init__(*parts)
         super().connection_made(transport)
 
     def on_message_begin(self) -> None:
@@ -167,13 +173,18 @@ class HeadProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def head_protocol_class(timeout_s: float) -> type[asyncio.Protocol]:
-    """Return what goes into uvicorn's configuration as `http`."""
+def head_protocol_class(
+    timeout_s: float, new_protocol: Callable[[], FrameProtocol]
+) -> type[asyncio.Protocol]:
+    """Return what goes into uvicorn's configuration as `http`.
+
+    `new_protocol` makes what takes the socket over where the request to upgrade is plain.
+    """
 
     def make(
         config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: object = None
     ) -> HeadProtocol:
-        return HeadProtocol(config, server_state, app_state, timeout_s)
+        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, new_protocol)
 
     # uvicorn only calls it.
     return cast(type[asyncio.Protocol], make)

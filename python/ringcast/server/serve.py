@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(router, config),
-                http=head_protocol_class(config.connect_timeout_s),
+                http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",
                 interface="asgi3",

@@ -89,6 +89,10 @@ class WebSocketEndpoint:
         """Return a protocol for a socket whose upgrade request is still to be read."""
         return FrameProtocol(self.accept, self.max_message_bytes, self.connect_timeout_s)
 
+    def upgraded_protocol(self) -> FrameProtocol:
+        """Return a protocol for a socket whose upgrade request is at hand."""
+        return FrameProtocol(self.accept, self.max_message_bytes)
+
     def accept(
         self, request: WSUpgradeRequest, transport: asyncio.Transport
     ) -> WSUpgradeResponseWithListener:
@@ -191,8 +195,7 @@ class WebSocket(FrameListener):
         assert isinstance(gate, Gate)  # the bridge put it there
         self._gate = gate
         gate.shut(self)
-        # picows keeps both for the life of the connection.
-        transport.request.headers = transport.response.headers = _NO_HEADERS
+        _forget_handshake(transport)
         self._since = asyncio.get_running_loop().time()
         self._endpoint.deadlines.add(self)
         if gate.transport.get_write_buffer_size():
@@ -256,7 +259,7 @@ class WebSocket(FrameListener):
                 self._gate.discard_input()
         elif self._phase is _Phase.CONNECTING:
             if self._link is not None and self._link.connected:
-                self._phase = _Phase.OPEN
+                self._phase, self._since = _Phase.OPEN, 0.0
             elif now - self._since > self._endpoint.connect_timeout_s:
                 self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
         else:
@@ -450,6 +453,13 @@ class WebSocket(FrameListener):
             self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
         else:
             gate.transport.resume_reading()
+
+
+def _forget_handshake(transport: WSTransport) -> None:
+    """Let go of what came with the request: picows keeps it for the life of the connection."""
+    request = transport.request
+    request.headers = transport.response.headers = _NO_HEADERS
+    request.method = request.path = request.version = b""
 
 
 def _check_utf8(payload: bytes) -> None:

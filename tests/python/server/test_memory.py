@@ -1,0 +1,65 @@
+"""What a connection does not keep once it is open: many thousands of them only listen."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from loops import Run
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+from ringcast import Actor, MemoryStore, Registry
+from ringcast.server.head import HeadProtocol
+from ringcast.server.serve import serving
+from ringcast.session import Session
+
+PLAIN = (
+    b"GET /connect?token=secret HTTP/1.1\r\nhost: here\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-protocol: ringcast.v1.json\r\n\r\n"
+)
+CONNECT = b'["connect",{"actor":"quiet","subscriptions":["tick"]}]'
+
+
+class Quiet(Actor):
+    pass
+
+
+async def connected(port: int, request: bytes) -> asyncio.StreamWriter:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    assert b" 101 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.write(bytes([0x81, 0x80 | len(CONNECT)]) + bytes(4) + CONNECT)
+    assert b"connected" in await asyncio.wait_for(reader.read(1024), 5)
+    return writer
+
+
+def alive(kind: type[Any]) -> list[Any]:
+    return [each for each in gc.get_objects() if isinstance(each, kind)]
+
+
+@pytest.mark.parametrize(
+    "request_", [PLAIN, PLAIN.replace(b"GET /", b"GET http://here/")], ids=["plain", "by uvicorn's parser"]
+)
+def test_nothing_of_the_handshake_is_kept(run: Run, request_: bytes) -> None:
+    async def scenario() -> None:
+        async with serving(Registry(Quiet, store=MemoryStore())) as address:
+            writers = [await connected(int(address.rpartition(":")[2]), request_) for _ in range(3)]
+            gc.collect()
+            assert alive(HeadProtocol) == []
+            assert len(alive(WSProtocol)) == 3
+            for protocol in alive(WSProtocol):
+                request = protocol.transport.request
+                assert (
+                    len(request.headers) + len(request.path) + len(protocol.transport.response.headers) == 0
+                )
+            # Names that many listen for are there once; what only callers need is not there.
+            sessions = alive(Session)
+            assert len({id(session.subscriptions[0]) for session in sessions}) == 1
+            assert [session._record for session in sessions] == [None] * 3
+            for writer in writers:
+                writer.close()
+
+    run(scenario())
