@@ -27,9 +27,11 @@ MAX_READ_BYTES: Final = 16_384
 without a bound one client that sends fast could make it grow to the size of the kernel's buffer."""
 
 _CLOSE_FRAME: Final = 0x88
-# What picows and the handshake need, and what tells who connects. Cookies and the like would only make the
-# read buffer grow, for as long as the connection lives.
-_FORWARDED: Final = frozenset({b"host", b"upgrade", b"origin", b"user-agent"})
+# What picows and the handshake need. Cookies and the like would only make the read buffer grow, for as long
+# as the connection lives.
+_FORWARDED: Final = frozenset({b"host", b"upgrade"})
+_SMALL_REQUEST_BYTES: Final = 1024
+"""What fits into the read buffer without making it grow, with room to spare."""
 
 
 class _QuietLog(logging.LoggerAdapter[logging.Logger]):
@@ -41,6 +43,11 @@ class _QuietLog(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         super().log(level if kwargs.get("exc_info") else logging.DEBUG, msg, *args, **kwargs)
+
+    def info(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        # For each client that comes and goes: nothing is put together for nobody.
+        if self.logger.isEnabledFor(logging.DEBUG):
+            super().info(msg, *args, **kwargs)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, kwargs
@@ -285,6 +292,10 @@ def _trim(request: bytes) -> bytes:
     picows accepts nothing but the single token "upgrade", while browsers may send a list ("keep-alive,
     Upgrade"); uvicorn has found the token in it.
     """
+    if len(request) <= _SMALL_REQUEST_BYTES:
+        head = request.lower()
+        if b"\r\nconnection: upgrade\r\n" in head and head.count(b"\r\nconnection:") == 1:
+            return request
     first_line, *headers = request[: -len(b"\r\n\r\n")].split(b"\r\n")
     kept = [first_line, b"connection: upgrade"]
     for line in headers:
