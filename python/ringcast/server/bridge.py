@@ -157,8 +157,10 @@ class Gate:
     def abort(self) -> None:
         self.transport.abort()
 
-    def get_write_buffer_size(self) -> int:
-        # Never empty, or picows would bypass `write` and send to the descriptor.
+    @staticmethod
+    def get_write_buffer_size() -> int:
+        # Never empty, or picows would bypass `write` and send to the descriptor. It keeps this method for the
+        # life of the connection: static, so that there is one for all.
         return 1
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
