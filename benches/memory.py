@@ -73,8 +73,9 @@ def _measure(cores: Cores, kind: str, count: int) -> dict[str, float]:
             server.settle(_WARM)
             before, busy_s = server.used()
             seconds = _open(load, server, "idle", count)
+            _, until_s = server.used()  # without what is done to look at it
             server.settle(_WARM + count)
-            after, until_s = server.used()
+            after, _ = server.used()
     finally:
         server.stop()
     return {
