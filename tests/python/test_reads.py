@@ -15,8 +15,9 @@ import pytest
 from linked import running
 
 from ringcast import Actor, Context, action
+from ringcast.encoding import Encoding
 from ringcast.link import Link
-from ringcast.protocol import Call, Connect, Encoding, Received, Subscribe
+from ringcast.protocol import Call, Connect, Received, Subscribe
 from ringcast.router import Router
 
 JSON = Encoding.JSON
