@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from enum import Enum
 from functools import partial
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .calls import Calls
@@ -27,7 +26,6 @@ from .faults import (
     ActorLog,
     Hook,
     StoreFault,
-    contained,
     for_client,
     from_store,
     raise_interrupt,
@@ -38,6 +36,7 @@ from .performing import Performing
 from .protocol import Call, Connect
 from .record import Span
 from .seam import GatewayStream, Node, Respond
+from .settling import Settling
 from .sleep import IdleTimer
 from .snapshot import copied
 from .state import SavedState
@@ -90,6 +89,7 @@ class ActorInstance:
         self.conns: Connections[Any] = Connections(self.emitter)
         self.calls = Calls(self)
         self.performing = Performing(self)
+        self._settling = Settling(self)
         self.state = SavedState(definition.state, node, actor_id, self.log, self.performing.kept)
         if self._keeping is not None:
             self.state.journal = self._keeping.journal
@@ -219,6 +219,10 @@ class ActorInstance:
         """Whether there are connections, or user code runs that will end."""
         tasks = self.tasks
         return bool(len(self.conns) or self._arriving or tasks or tasks.background)
+
+    @property
+    def is_starting(self) -> bool:
+        return self.status is Status.STARTING
 
     @property
     def is_running(self) -> bool:
@@ -471,34 +475,4 @@ class ActorInstance:
 
     def settle(self) -> None:
         """User code has run: see whether the state has changed."""
-        self.state.touch()
-        hook = self.definition.hooks.on_state_change
-        if hook is None or self.status is Status.STARTING:
-            return
-        try:
-            if not self.state.changed():
-                return
-            outcome = hook.start(self.actor, self.context)
-            if type(outcome) is CoroutineType:
-                if self._keeping is None:
-                    self.start(self._settle_later(outcome))
-                else:
-                    self._keeping.journal.turns.run(partial(self.start, self._settle_later(outcome)))
-                return
-            # What the hook itself changed is no news to it.
-            self.state.settle()
-        except BaseException as error:
-            raise_interrupt(error)
-            self.log.exception("on_state_change raised, or the state cannot be written as JSON")
-
-    async def _settle_later(self, hook: Awaitable[Any]) -> None:
-        hook = contained(hook, "on_state_change")
-        await self.guarded(asyncio.wait_for(hook, self.node.config.hook_timeout_s))
-        if self.in_progress:
-            # Others may have changed the state meanwhile, and have not ended: they will tell. So the hook
-            # hears of its own changes as well, once.
-            return
-        try:
-            self.state.settle()
-        except Exception:
-            self.log.exception("the state cannot be written as JSON")
+        self._settling.settle()
