@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from figures import p50_p99, table
-from question import Question, option
-from rig import Cores, Load, Server, faultless, running
-from server import FIRST, STORES
+from ringcast.bench.actors import FIRST
+from ringcast.bench.cores import Cores
+from ringcast.bench.figures import p50_p99, table
+from ringcast.bench.question import Question, option
+from ringcast.bench.rig import Load, Server, faultless, running
+from ringcast.bench.stores import STORES
 
 __all__ = ["QUESTION"]
 
@@ -36,8 +38,8 @@ _CALLERS: Final = (1, 64)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    seconds: float = option(1.0, "how long each case takes")
-    directory: str = option("", "where the SQLite file is made; '' is the system's place for such files")
+    seconds: float = option(1.0, "How long each case takes, in seconds.")
+    directory: str = option("", "Where the SQLite file is made; '' is the system's place for such files.")
 
 
 @dataclass(frozen=True, slots=True)

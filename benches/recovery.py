@@ -6,12 +6,14 @@ says what is measured, and how.
 
 from __future__ import annotations
 
-import sys
-
+import click
 import journal
-import replay
 import sleepers
-from question import ask
+
+from ringcast.bench import replay
+from ringcast.bench.command import command_of
+
+QUESTIONS = (replay.QUESTION, sleepers.QUESTION, journal.QUESTION)
 
 if __name__ == "__main__":
-    sys.exit(ask(__doc__, [replay.QUESTION, sleepers.QUESTION, journal.QUESTION]))
+    click.Group("recovery", commands=[command_of(each) for each in QUESTIONS], help=__doc__)()

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from figures import table
-from question import Question, option
-from rig import Cores, Failed, Load, faultless, running
-from server import FIRST
+from ringcast.bench.actors import FIRST
+from ringcast.bench.cores import Cores
+from ringcast.bench.failures import Failed
+from ringcast.bench.figures import table
+from ringcast.bench.question import Question, option
+from ringcast.bench.rig import Load, faultless, running
 
 __all__ = ["QUESTION"]
 
@@ -27,11 +29,11 @@ _KEY: Final = "sleepers"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    clients: int = option(1000, "how many are connected")
-    every: int = option(10, "one of so many sleeps")
+    clients: int = option(1000, "How many are connected.", 1)
+    every: int = option(10, "One of so many sleeps.", 2)
     # More than a sleeping socket's buffers and the ring take together, about 35,000 of them.
-    events: int = option(60_000, "how many events the flood has")
-    per_turn: int = option(1, "how many of them are sent in one turn of the event loop")
+    events: int = option(60_000, "How many events the flood has.", 1)
+    per_turn: int = option(1, "How many of them are sent in one turn of the event loop.", 1)
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:

@@ -12,10 +12,16 @@ GIL, for the sweep to catch up.
 from collections.abc import Sequence
 from typing import Final, Literal, final
 
-__all__ = ["BUILD_PROFILE", "Core", "Sink", "Stream"]
+__all__ = ["BUILD_PROFILE", "Core", "Sink", "Stream", "run_limit", "run_load"]
 
 BUILD_PROFILE: Final[str]
 """`release` or `debug`."""
+
+def run_load() -> None:
+    """Receive, as standard input says, until it ends: the load of `ringcast bench`."""
+
+def run_limit() -> None:
+    """Send ready-made frames, as standard input says, until it ends: what `ringcast bench` compares with."""
 
 @final
 class Core:

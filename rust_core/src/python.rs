@@ -27,6 +27,9 @@ mod _core {
     use super::{PyCore, PySink, PyStream};
 
     #[pymodule_export]
+    use super::{run_limit, run_load};
+
+    #[pymodule_export]
     const BUILD_PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 }
 
@@ -466,4 +469,16 @@ impl PySink {
         self.flush(py);
         Ok(())
     }
+}
+
+// What `ringcast bench` measures with: programs of the load's crate, in processes of their own.
+
+#[pyfunction]
+fn run_load(py: Python<'_>) -> PyResult<()> {
+    Ok(py.detach(ringcast_load::program::run_load)?)
+}
+
+#[pyfunction]
+fn run_limit(py: Python<'_>) -> PyResult<()> {
+    Ok(py.detach(ringcast_load::program::run_limit)?)
 }

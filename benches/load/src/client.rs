@@ -1,5 +1,6 @@
 //! One connection of the load, over one socket after the other: upgrade, connect message, and what comes then.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -56,8 +57,6 @@ pub struct Client {
     pub replay_left: u64,
     /// What it has seen.
     pub sequence: Sequence,
-    /// When the call was sent whose reply has not come; 0 for none.
-    pub called_ns: u64,
     /// Present except while it is closed.
     socket: Option<TcpStream>,
     /// Its place in the load's list.
@@ -73,6 +72,10 @@ pub struct Client {
     session: Option<Session>,
     /// The id of the newest call.
     call: u64,
+    /// When the newest calls were sent, the oldest first; 0 where the reply has come.
+    called_ns: VecDeque<u64>,
+    /// How many of those wait for their replies.
+    calling: usize,
 }
 
 /// The connection is over.
@@ -89,7 +92,6 @@ impl Client {
             reached: false,
             replay_left: 0,
             sequence: Sequence::new(settings.names.len(), settings.whole, &settings.next),
-            called_ns: 0,
             socket: None,
             token: Token(place),
             asleep: false,
@@ -98,6 +100,8 @@ impl Client {
             stream: 0,
             session: None,
             call: 0,
+            called_ns: VecDeque::new(),
+            calling: 0,
         }
     }
 
@@ -153,11 +157,43 @@ impl Client {
         Ok(())
     }
 
-    /// Call an action; `action_and_args` is the rest of the message behind the id.
-    pub fn call(&mut self, action_and_args: &str, counts: &mut Counts) {
-        self.call += 1;
-        self.called_ns = clock::monotonic_ns();
-        self.write(&frame::text(format!("[\"call\",{},{action_and_args}]", self.call).as_bytes()), counts);
+    /// How many calls wait for their replies.
+    #[must_use]
+    pub fn calling(&self) -> usize {
+        self.calling
+    }
+
+    /// Call an action so many times; `action_and_args` is the rest of the message behind the id.
+    pub fn call(&mut self, times: usize, action_and_args: &str, counts: &mut Counts) {
+        let now = clock::monotonic_ns();
+        let mut calls = Vec::new();
+        for _ in 0..times {
+            self.call += 1;
+            calls.extend(frame::text(format!("[\"call\",{},{action_and_args}]", self.call).as_bytes()));
+            self.called_ns.push_back(now);
+        }
+        self.calling += times;
+        self.write(&calls, counts);
+    }
+
+    /// A reply, or an error, has come. Returns when the call was sent, if there is one that waits for it.
+    fn answered(&mut self, id: u64) -> Option<u64> {
+        let oldest = self.call + 1 - self.called_ns.len() as u64;
+        let at = usize::try_from(id.checked_sub(oldest)?).ok()?;
+        let sent_ns = std::mem::take(self.called_ns.get_mut(at)?);
+        while self.called_ns.front() == Some(&0) {
+            self.called_ns.pop_front();
+        }
+        if sent_ns == 0 {
+            return None;
+        }
+        self.calling -= 1;
+        Some(sent_ns)
+    }
+
+    fn forget_calls(&mut self) {
+        self.called_ns.clear();
+        self.calling = 0;
     }
 
     /// The socket is ready: go on as far as it goes.
@@ -239,7 +275,7 @@ impl Client {
         self.phase = Phase::Closed;
         self.asleep = false;
         self.rest.clear();
-        self.called_ns = 0;
+        self.forget_calls();
     }
 
     /// Take what has come; returns how many bytes of it were whole.
@@ -311,16 +347,13 @@ impl Client {
                     known.add(frame, &event);
                 }
             }
-            Ok(Message::Reply(id)) if id == self.call && self.called_ns != 0 => {
-                counts.calls.saturating_record(now.saturating_sub(self.called_ns));
-                self.called_ns = 0;
-            }
-            Ok(Message::Reply(_)) => counts.note_error("a reply that nobody waits for"),
+            Ok(Message::Reply(id)) => match self.answered(id) {
+                Some(sent_ns) => counts.note_reply(sent_ns, now),
+                None => counts.note_error("a reply that nobody waits for"),
+            },
             Ok(Message::Error(id, error)) => {
                 counts.note_error(error);
-                if id == Some(self.call) {
-                    self.called_ns = 0;
-                }
+                id.and_then(|id| self.answered(id));
             }
             Ok(Message::Connected(connected)) => self.on_connected(*connected, settings, counts),
             Ok(Message::Gap(gap)) => self.on_gap(gap.first, gap.last, counts),

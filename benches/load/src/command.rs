@@ -70,7 +70,7 @@ pub enum Command {
         /// Which group.
         group: String,
     },
-    /// Call an action from each connection of a group, one call after the other.
+    /// Call an action from each connection of a group, so many calls at a time.
     Call(Call),
     /// Close the sockets of a group for good; done when the server has closed them as well.
     Close {
@@ -120,11 +120,18 @@ pub struct Call {
     pub total: u64,
     /// nor after this time.
     pub seconds: f64,
+    /// How many calls of each connection may wait for their replies at a time.
+    #[serde(default = "one_call")]
+    pub pipeline: usize,
     /// At most, the last replies included.
     pub timeout_s: f64,
 }
 
 fn one() -> u64 {
+    1
+}
+
+fn one_call() -> usize {
     1
 }
 
@@ -160,6 +167,10 @@ pub struct Progress {
 /// What was counted.
 #[derive(Debug, Serialize)]
 pub struct Figures {
+    /// When the first event was read, in nanoseconds of the monotonic clock; 0 for none.
+    pub first_ns: u64,
+    /// When the last one was.
+    pub last_ns: u64,
     /// From the first event to the last.
     pub seconds: f64,
     /// Events, of all connections.
@@ -168,7 +179,9 @@ pub struct Figures {
     pub events_per_s: f64,
     /// Bytes read.
     pub bytes: u64,
-    /// Processor time of this process, all groups, as a share of the time that passed.
+    /// Processor time of this process, all groups, since the last `measure`.
+    pub cpu_s: f64,
+    /// The same as a share of the time that passed.
     pub cpu_share: f64,
     /// From the sending of an event to its being read.
     pub latency_ms: Option<Percentiles>,

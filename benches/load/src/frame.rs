@@ -83,23 +83,33 @@ pub fn close(code: u16) -> Vec<u8> {
     masked(0x88, &code.to_be_bytes())
 }
 
+/// A text message of a server.
+#[must_use]
+pub fn sent_by_server(payload: &[u8]) -> Vec<u8> {
+    written(0x81, 0, payload, &[])
+}
+
 /// Masked with zeros, which a server has to accept and which change nothing.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    written(first, 0x80, payload, &[0; 4])
+}
+
+fn written(first: u8, masked: u8, payload: &[u8], mask: &[u8]) -> Vec<u8> {
     let length = payload.len();
     let mut frame = Vec::with_capacity(length + 14);
     frame.push(first);
     match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short @ 0..126), _) => frame.push(0x80 | short),
+        (Ok(short @ 0..126), _) => frame.push(masked | short),
         (_, Ok(medium)) => {
-            frame.push(0x80 | 126);
+            frame.push(masked | 126);
             frame.extend_from_slice(&medium.to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(masked | 127);
             frame.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
-    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(mask);
     frame.extend_from_slice(payload);
     frame
 }

@@ -128,6 +128,11 @@ impl Counts {
         self.last_ns = now;
     }
 
+    /// Note that a reply was read.
+    pub fn note_reply(&mut self, sent_ns: u64, now: u64) {
+        self.calls.saturating_record(now.saturating_sub(sent_ns));
+    }
+
     /// Note what went wrong; the first one is kept as an example.
     pub fn note_error(&mut self, error: impl ToString) {
         self.faults.malformed += 1;
@@ -139,13 +144,17 @@ impl Counts {
     pub fn figures(&self) -> Figures {
         let now = clock::monotonic_ns();
         let from_ns = if self.first_ns > self.since_ns { self.first_ns } else { self.since_ns };
+        let used_ns = clock::cpu_ns() - self.cpu_since_ns;
         let receiving_ns = self.last_ns.saturating_sub(self.first_ns);
         Figures {
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
             seconds: seconds(receiving_ns),
             events: self.events,
             events_per_s: if receiving_ns == 0 { 0.0 } else { ratio(self.events, receiving_ns) * 1e9 },
             bytes: self.bytes,
-            cpu_share: ratio(clock::cpu_ns() - self.cpu_since_ns, (now - from_ns).max(1)),
+            cpu_s: seconds(used_ns),
+            cpu_share: ratio(used_ns, (now - from_ns).max(1)),
             latency_ms: percentiles(&self.latency),
             call_ms: percentiles(&self.calls),
             replayed: self.replayed,

@@ -1,7 +1,7 @@
 //! The load of the benchmarks: many WebSocket clients in one thread, which check every event that they receive.
 //!
 //! It takes commands, one JSON object a line, and answers each with one. What is measured, and what the server does
-//! meanwhile, is decided by whoever sends the commands (`benches/rig.py`).
+//! meanwhile, is decided by whoever sends the commands (`ringcast/bench/rig.py`).
 //!
 //! - [`clock`]: the time, and the processor time of this process
 //! - [`frame`]: WebSocket frames, read and written: pure
@@ -12,6 +12,8 @@
 //! - [`client`]: one connection, over one socket after the other
 //! - [`command`]: commands and answers as they are written: pure
 //! - [`load`]: the event loop, and what the commands do
+//! - [`limit`]: the other side at its simplest: ready-made frames, sent to every socket
+//! - [`program`]: both as programs, which the Python module runs in processes of their own
 //!
 //! There is no TLS and no fragmented message, and of HTTP no more than an upgrade: the server under test sends
 //! neither, and a general client would be the bottleneck.
@@ -24,6 +26,8 @@ pub mod command;
 pub mod frame;
 pub mod group;
 pub mod known;
+pub mod limit;
 pub mod load;
 pub mod message;
+pub mod program;
 pub mod sequence;

@@ -36,7 +36,7 @@ enum Goal {
     /// It has the event with this counter of this name.
     Received { name: usize, counter: u64, or_closed: bool },
     /// It has no call to wait for, and need not begin another.
-    Called { action_and_args: String, left: u64, until_ns: u64 },
+    Called { action_and_args: String, left: u64, until_ns: u64, pipeline: usize },
     /// It is closed.
     Closed,
 }
@@ -266,7 +266,9 @@ impl Load {
         self.groups[group].counts = Counts::default();
         let action_and_args = format!("{},{}", json!(call.action), call.args);
         let until_ns = monotonic_ns() + nanoseconds(call.seconds);
-        self.start(group, Goal::Called { action_and_args, left: call.total, until_ns }, call.timeout_s);
+        let pipeline = call.pipeline.max(1);
+        let goal = Goal::Called { action_and_args, left: call.total, until_ns, pipeline };
+        self.start(group, goal, call.timeout_s);
         self.look_at_all(group);
         Ok(())
     }
@@ -365,14 +367,14 @@ impl Task {
                 client.sequence.newest(*name) >= *counter || (*or_closed && closed)
             }
             Goal::Closed => closed,
-            Goal::Called { action_and_args, left, until_ns } => {
-                let idle = client.called_ns == 0 && !closed;
-                let more = idle && *left > 0 && monotonic_ns() < *until_ns;
-                if more {
-                    *left -= 1;
-                    client.call(action_and_args, counts);
+            Goal::Called { action_and_args, left, until_ns, pipeline } => {
+                let room = pipeline.saturating_sub(client.calling());
+                let times = room.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                if times > 0 && !closed && monotonic_ns() < *until_ns {
+                    *left -= times as u64;
+                    client.call(times, action_and_args, counts);
                 }
-                idle && !more
+                client.calling() == 0 && !closed
             }
         };
         if reached {

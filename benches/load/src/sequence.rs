@@ -5,13 +5,18 @@ use serde::Serialize;
 /// Most event names that a connection of the load listens for.
 pub const MAX_NAMES: usize = 4;
 
+/// Stretches of missing events that are remembered, of one connection.
+const MAX_ABSENT: usize = 64;
+
 /// How many events were not as they should be. A figure counts only if all of this is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Faults {
     /// Events that never came, and of which no gap told.
     pub missing: u64,
-    /// Events that came again, or behind later ones.
+    /// Events that came again.
     pub twice: u64,
+    /// Events that came behind later ones.
+    pub late: u64,
     /// Offsets that do not follow the one before, where every event of the stream is for the connection.
     pub holes: u64,
     /// Events with a name, or for a stream, that the connection does not know.
@@ -43,13 +48,22 @@ pub struct Sequence {
     shift: Option<u64>,
     /// There is one name only.
     single: bool,
+    /// What was missing when a later event came: name, first and last counter. To tell late events from repeated ones.
+    absent: Vec<(usize, u64, u64)>,
 }
 
 impl Sequence {
     /// A connection that listens for `names` names. `next`: the counters that shall come next, where known.
     #[must_use]
     pub fn new(names: usize, whole: bool, next: &[u64]) -> Self {
-        let mut sequence = Self { whole, position: 0, next: [0; MAX_NAMES], shift: None, single: names == 1 };
+        let mut sequence = Self {
+            whole,
+            position: 0,
+            next: [0; MAX_NAMES],
+            shift: None,
+            single: names == 1,
+            absent: Vec::new(),
+        };
         for (slot, &counter) in sequence.next.iter_mut().zip(next) {
             *slot = counter;
         }
@@ -105,15 +119,18 @@ impl Sequence {
     #[inline]
     pub fn take(&mut self, name: usize, offset: u64, counter: u64, faults: &mut Faults) {
         if offset <= self.position {
-            faults.twice += 1;
+            self.note_old(name, counter, faults);
             return;
         }
         let expected = self.next[name];
         if expected != counter && expected != 0 {
             if counter > expected {
                 faults.missing += counter - expected;
+                if self.absent.len() < MAX_ABSENT {
+                    self.absent.push((name, expected, counter - 1));
+                }
             } else {
-                faults.twice += 1;
+                self.note_old(name, counter, faults);
             }
         }
         if self.whole {
@@ -128,5 +145,24 @@ impl Sequence {
         }
         self.position = offset;
         self.next[name] = counter + 1;
+    }
+
+    /// An event that is not newer than what came before.
+    fn note_old(&mut self, name: usize, counter: u64, faults: &mut Faults) {
+        let found =
+            self.absent.iter().position(|&(of, first, last)| of == name && (first..=last).contains(&counter));
+        let Some(at) = found else {
+            faults.twice += 1;
+            return;
+        };
+        let (_, first, last) = self.absent.swap_remove(at);
+        if first < counter {
+            self.absent.push((name, first, counter - 1));
+        }
+        if counter < last {
+            self.absent.push((name, counter + 1, last));
+        }
+        faults.missing -= 1;
+        faults.late += 1;
     }
 }

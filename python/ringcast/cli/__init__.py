@@ -16,6 +16,7 @@ from typing import Final
 import click
 
 from ..errors import RingcastError
+from .bench import bench
 from .call import call
 from .demo import demo
 from .listen import listen
@@ -45,7 +46,7 @@ def ringcast() -> None:
     """
 
 
-for command in (serve, listen, call, demo):
+for command in (serve, listen, call, demo, bench):
     ringcast.add_command(command)
 
 

@@ -1,7 +1,12 @@
 """How fast a crowd that was lost gets back what it missed, and what the others notice of it.
 
-5,000 clients listen to an actor and are lost. The actor goes on and sends 1,000 events; then all of them come
-back at once. Meanwhile 100 others stay connected and keep getting another event at a steady pace.
+Clients listen to an actor and are lost. The actor goes on and sends events; then all of them come back at
+once, and get what they have missed. Meanwhile others stay connected and keep getting another event at a steady
+pace. The rate is all missed events by the time from the first connect to the last of them, connects included.
+
+\b
+Example:
+  ringcast bench replay --connections 5000 --messages 1000
 """
 
 from __future__ import annotations
@@ -10,10 +15,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from figures import p50_p99, table
-from question import Question, option
-from rig import Cores, Failed, Load, Server, faultless, waited
-from server import FIRST
+from .actors import FIRST
+from .cores import Cores
+from .failures import Failed
+from .figures import p50_p99, table
+from .question import Question, option
+from .rig import Load, Server, disorder, faultless, require_descriptors, waited
 
 __all__ = ["QUESTION"]
 
@@ -24,16 +31,19 @@ _VARIANT: Final = "replay"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    clients: int = option(5000, "how many come back")
-    missed: int = option(1000, "how many events each of them has missed")
-    others: int = option(100, "how many stay connected")
-    pace_per_s: float = option(50.0, "how many events a second those get")
-    quiet_s: float = option(2.0, "how long they are watched before, for comparison")
+    connections: int = option(5000, "How many come back.", 1)
+    messages: int = option(1000, "How many events each of them has missed.", 1)
+    payload: int = option(128, "How many bytes the arguments of an event take.", 32)
+    others: int = option(100, "How many stay connected.", 1)
+    rate: float = option(50.0, "How many events a second those get.", 1)
+    quiet_s: float = option(2.0, "How long they are watched before, for comparison, in seconds.", 0.1)
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     # The others are another process: their latency is not to be that of a thread that reads for the crowd.
-    with Server(cores.server) as server, Load(cores.load) as crowd, Load(cores.load) as others:
+    require_descriptors(options.connections + options.others)
+    arguments = ("--payload", str(options.payload))
+    with Server(cores.server, *arguments) as server, Load(cores.load) as crowd, Load(cores.load) as others:
         opened = _lose(options, server, crowd, others)
         others.do("measure", "others")
         time.sleep(options.quiet_s)
@@ -56,35 +66,37 @@ def _lose(options: Options, server: Server, crowd: Load, others: Load) -> dict[s
     """Connect everybody, lose the crowd, and have the actor go on; return how the connecting went."""
     connect = {"actor": _ACTOR, "key": [_KEY]}
     crowds = {**connect, "subscriptions": ["tick"]}
-    opened = crowd.open("crowd", options.clients, server, crowds, next=[FIRST])
+    opened = crowd.open("crowd", options.connections, server, crowds, next=[FIRST])
     both = {**connect, "subscriptions": ["tick", "pace"]}
     others.open("others", options.others, server, both, whole=True, next=[FIRST, FIRST])
     crowd.do("drop", "crowd")
     waited(lambda: server.status(_ACTOR, _KEY)["connected"] == options.others, "the server notices the loss")
-    server.call(_ACTOR, _KEY, "flood", options.missed, 1)
-    others.receive("others", "tick", FIRST - 1 + options.missed)
-    server.call(_ACTOR, _KEY, "pace", options.pace_per_s)
+    server.call(_ACTOR, _KEY, "flood", options.messages, 1)
+    others.receive("others", "tick", FIRST - 1 + options.messages)
+    server.call(_ACTOR, _KEY, "pace", options.rate)
     return opened
 
 
 def _require_all(crowd: Load, options: Options) -> None:
-    crowd.receive("crowd", "tick", FIRST - 1 + options.missed)
+    crowd.receive("crowd", "tick", FIRST - 1 + options.messages)
     figures = faultless(crowd.figures("crowd"))
-    wanted = options.clients * options.missed
+    wanted = options.connections * options.messages
     got = (figures["resumed"], figures["announced"], figures["replayed"], figures["events"])
-    if got != (options.clients, wanted, wanted, wanted) or figures["gaps"] or figures["renewed"]:
+    if got != (options.connections, wanted, wanted, wanted) or figures["gaps"] or figures["renewed"]:
         raise Failed(f"not everybody got back what it missed: {figures}")
 
 
 def _result(options: Options, opened: dict[str, Any], back: dict[str, Any], used_s: float) -> dict[str, Any]:
     seconds, figures = back["progress"]["seconds"], back["figures"]
     return {
-        "clients": options.clients,
-        "missed": options.missed,
         "seconds": seconds,
         "events_per_s": figures["replayed"] / seconds,
-        "clients_per_s": options.clients / seconds,
-        "first_connects_per_s": options.clients / opened["progress"]["seconds"],
+        "deliveries_per_s": figures["replayed"] / seconds,
+        **disorder([figures]),
+        "server_cpu_s": used_s,
+        "receiver_cpu_s": figures["cpu_s"],
+        "clients_per_s": options.connections / seconds,
+        "first_connects_per_s": options.connections / opened["progress"]["seconds"],
         "caught_up_ms": back["progress"]["reached_ms"],
         "load_cpu_share": figures["cpu_share"],
         "server_cpu_share": used_s / seconds,

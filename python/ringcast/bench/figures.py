@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["BUSY", "machine", "median", "p50_p99", "table"]
+__all__ = ["BUSY", "machine", "median", "microseconds", "p50_p99", "table"]
 
 BUSY: Final = 1.5
 """A load average above which figures say little."""
@@ -29,18 +29,28 @@ def median(values: Sequence[Any]) -> Any:
 
 def machine() -> dict[str, Any]:
     """Return what the figures are made on, and with."""
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
     return {
-        "processor": models[0] if models else platform.processor(),
+        "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "ringcast": version("ringcast"),
         "load_average": os.getloadavg()[0],
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
+
+
+def microseconds(percentiles: dict[str, Any] | None) -> dict[str, float | None]:
+    """Return p50 and p99 of what the load tells in milliseconds; None where there were no values."""
+    return {
+        f"{name}_us": percentiles[name] * 1000 if percentiles and percentiles[name] is not None else None
+        for name in ("p50", "p99")
     }
 
 

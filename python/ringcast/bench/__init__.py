@@ -1,0 +1,1 @@
+"""Benchmarks that come with the package: `ringcast bench` asks them, and so do the programs in `benches/`."""

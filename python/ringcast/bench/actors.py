@@ -1,0 +1,130 @@
+"""The actors under test: they send events that the load can check, as many and as fast as they are told.
+
+How they are served is `server.py`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Any, ClassVar, Final
+
+from ..action import action
+from ..actor import Actor
+from ..context import Context
+from .stores import commits
+
+__all__ = ["FIRST", "Feed", "padding"]
+
+FIRST: Final = 1_000_000
+"""The first counter, so that all of them have as many digits."""
+
+
+def padding(payload_bytes: int) -> str:
+    """Return what fills an event's arguments up to so many bytes of JSON: `[1234567,1234567890123,"…"]`."""
+    return "x" * max(0, payload_bytes - len(f'[{FIRST},{time.monotonic_ns()},""]'))
+
+
+class Feed(Actor):
+    """Sends events: a counter of the name, counted from `FIRST`, the time, and padding."""
+
+    padding: ClassVar[str] = padding(128)
+    running: ClassVar[dict[str, Feed]] = {}
+    """By the first part of their keys."""
+
+    def __init__(self) -> None:
+        self.sent = {"tick": FIRST - 1, "pace": FIRST - 1}
+        self.pacing: asyncio.Task[None] | None = None
+
+    def on_start(self) -> None:
+        self.running[self.key[0]] = self
+
+    def send(self, name: str, at_ns: int) -> None:
+        self.sent[name] = counter = self.sent[name] + 1
+        self.broadcast(name, counter, at_ns, self.padding)
+
+    @action
+    async def flood(self, c: Context, events: int, per_turn: int, drain: bool = False) -> int:
+        """Send so many ticks, `per_turn` of them in each turn of the event loop; return when it was begun.
+
+        With `drain` a turn ends when the events were offered to every connection.
+        """
+        began_ns = time.monotonic_ns()
+        for number in range(1, events + 1):
+            self.send("tick", time.monotonic_ns())
+            if number % per_turn == 0:
+                await (c.drain() if drain else asyncio.sleep(0))
+        await c.drain()
+        return began_ns
+
+    @action
+    async def flood_all(self, c: Context, keys: list[str], events: int, per_turn: int) -> int:
+        """Send so many ticks from each of these actors, `per_turn` from each in a turn of the event loop."""
+        feeds = [self.running[key] for key in keys]
+        began_ns = time.monotonic_ns()
+        for first in range(0, events, per_turn):
+            for feed in feeds:
+                for _ in range(min(per_turn, events - first)):
+                    feed.send("tick", time.monotonic_ns())
+            await asyncio.sleep(0)
+        for feed in feeds:
+            await feed.drain()
+        return began_ns
+
+    @action
+    def say(self, c: Context, events: int) -> None:
+        """Send so many ticks in one action."""
+        for _ in range(events):
+            self.send("tick", time.monotonic_ns())
+
+    @action
+    def echo(self, c: Context, value: Any) -> Any:
+        """Return what came."""
+        return value
+
+    @action
+    def pace(self, c: Context, per_s: float) -> None:
+        """Send so many paces a second from now on, with the time at which each is due; 0 stops it."""
+        if self.pacing is not None:
+            self.pacing.cancel()
+        self.pacing = asyncio.create_task(self._pace(1 / per_s)) if per_s else None
+
+    async def _pace(self, every_s: float) -> None:
+        due_s = time.monotonic()
+        while True:
+            due_s += every_s
+            await asyncio.sleep(due_s - time.monotonic())
+            self.send("pace", int(due_s * 1e9))
+
+    @action
+    def collect(self, c: Context) -> None:
+        """Let go of what nobody refers to any more, before memory is looked at."""
+        gc.collect()
+
+    @action
+    def status(self, c: Context) -> dict[str, Any]:
+        """Return how far the actor and its connections are, and what the process has used."""
+        stream = self._instance.stream
+        # A durable actor's stands in front of it.
+        core: Any = getattr(stream, "core", stream)
+        return {
+            "sent": self.sent,
+            "head": stream.head,
+            "first": stream.first,
+            "retained_bytes": core.retained_bytes,
+            "ring_bytes": self._instance.definition.stream.max_bytes,
+            "connected": sum(conn.connected for conn in self.conns),
+            "cpu_s": time.process_time(),
+            "commits": commits.take(),
+        }
+
+
+class SkippingFeed(Feed, slow_reader="skip"):
+    """Tells slow readers what they lost instead of closing their sockets."""
+
+
+class DurableFeed(Feed):
+    """Sends events once the store has them."""
+
+    durable = True

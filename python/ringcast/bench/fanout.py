@@ -1,0 +1,210 @@
+"""How fast broadcasts reach everybody, beside the limit of the machine.
+
+One actor, or several, sends events to all connections, --burst of them in each turn of the event loop. The
+limit is a native loop that calls send with ready-made frames, as many a call, on as many sockets. With
+--messages 1 the figure is the time from one broadcast until the last connection has it.
+
+\b
+Examples:
+  ringcast bench fanout --connections 1000 --burst 30
+  ringcast bench fanout --connections 9000 --messages 1 --json
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .actors import FIRST
+from .cores import Cores
+from .figures import microseconds, table
+from .question import Question, option
+from .rig import Limit, Load, Server, complete, disorder, running
+
+__all__ = ["QUESTION", "Options"]
+
+_ACTOR: Final = "feed"
+_LIMIT: Final = "limit"
+_VARIANTS: Final = ("ringcast", _LIMIT)
+_SINGLE_ROUNDS: Final = 15
+"""Of one broadcast at a time: the median of so many."""
+
+_WARM_UP: Final = 200
+_LIMIT_S: Final = 2.0
+"""The limit does not need every message: at one frame a call it would take minutes."""
+
+_DEFAULT_RING_BYTES: Final = 8 << 20
+_RETAINED: Final = 1024
+"""So many events fit into the ring, however large they are: this is about sending, not about rings."""
+
+_LATENCY_EVERY: Final = 101
+"""The latency of every hundredth, or recording it would be much of what the load does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    connections: int = option(1000, "How many connections receive.", 1)
+    messages: int = option(20_000, "How many events each of them gets.", 1)
+    payload: int = option(128, "How many bytes the arguments of an event take.", 32)
+    burst: int = option(1, "How many broadcasts there are in one turn of the event loop.", 1)
+    actors: int = option(1, "How many actors send; each connection listens to one of them.", 1)
+    drain: bool = option(False, "Wait after each burst until it was offered to every connection.")
+    limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
+
+    @property
+    def rounds(self) -> int:
+        return _SINGLE_ROUNDS if self.messages == 1 else 1
+
+    @property
+    def latency_every(self) -> int:
+        return 1 if self.messages <= _LATENCY_EVERY else _LATENCY_EVERY
+
+
+@dataclass(slots=True)
+class Sent:
+    """One flood: when it was begun, and how far it went."""
+
+    began_ns: int
+    messages: int
+
+
+class _Ringcast:
+    """A server's actors, as the sending side."""
+
+    def __init__(self, server: Server, options: Options) -> None:
+        self.place = server
+        self._options = options
+        # More actors than connections would have nobody to send to.
+        count = min(options.actors, options.connections)
+        self.shares = {
+            f"actor {number}": len(range(number, options.connections, count)) for number in range(count)
+        }
+
+    def flood(self, first: int, messages: int) -> Sent:
+        options, keys = self._options, list(self.shares)
+        burst = min(options.burst, messages)
+        if len(keys) == 1:
+            began_ns = self.place.call(_ACTOR, keys[0], "flood", messages, burst, options.drain)
+        else:
+            began_ns = self.place.call(_ACTOR, keys[0], "flood_all", keys, messages, burst)
+        return Sent(began_ns, messages)
+
+    def cpu_s(self) -> float:
+        used_s: float = self.place.status(_ACTOR, next(iter(self.shares)))["cpu_s"]
+        return used_s
+
+
+class _Limit:
+    """The limit, as the sending side."""
+
+    def __init__(self, limit: Limit, options: Options) -> None:
+        self.place = limit
+        self._options = options
+        self._used_s = 0.0
+        self.shares = {_LIMIT: options.connections}
+
+    def flood(self, first: int, messages: int) -> Sent:
+        options = self._options
+        burst = min(options.limit_burst or options.burst, messages)
+        sent = self.place.flood(
+            first=first, messages=messages, burst=burst, payload=options.payload, seconds=_LIMIT_S
+        )
+        self._used_s += sent["cpu_s"]
+        return Sent(sent["began_ns"], sent["last"] - first + 1)
+
+    def cpu_s(self) -> float:
+        return self._used_s
+
+
+def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
+    if variant == _LIMIT:
+        with Limit(cores.server) as limit, Load(cores.load) as load:
+            return _measure(options, _Limit(limit, options), load)
+    ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, options.payload * _RETAINED)))
+    with running(cores, "--payload", str(options.payload), *ring) as (server, load):
+        return _measure(options, _Ringcast(server, options), load)
+
+
+def _measure(options: Options, side: _Ringcast | _Limit, load: Load) -> dict[str, Any]:
+    for key, count in side.shares.items():
+        connect = {"actor": _ACTOR, "key": [key], "subscriptions": ["tick"]}
+        every = options.latency_every
+        load.open(key, count, side.place, connect, whole=True, next=[FIRST], latency_every=every)
+    counter = FIRST
+    warm = side.flood(counter, min(options.messages, _WARM_UP))
+    counter += warm.messages
+    _received(load, side, counter - 1)
+    used_s, rounds = side.cpu_s(), []
+    for _ in range(options.rounds):
+        for key in side.shares:
+            load.do("measure", key)
+        sent = side.flood(counter, options.messages)
+        counter += sent.messages
+        rounds.append(_round(options, sent, _received(load, side, counter - 1)))
+    middle = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    return middle | {"server_cpu_s": (side.cpu_s() - used_s) / options.rounds}
+
+
+def _received(load: Load, side: _Ringcast | _Limit, counter: int) -> list[dict[str, Any]]:
+    """Wait until every connection has got that far, with nothing lost; return the figures of all."""
+    return [complete(load.receive(key, "tick", counter)["figures"]) for key in side.shares]
+
+
+def _round(options: Options, sent: Sent, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = (max(figures["last_ns"] for figures in groups) - sent.began_ns) / 1e9
+    latencies = [microseconds(figures["latency_ms"]) for figures in groups if figures["latency_ms"]]
+    return {
+        "deliveries_per_s": sum(figures["events"] for figures in groups) / seconds,
+        "events": sum(figures["events"] for figures in groups),
+        "seconds": seconds,
+        "p50_us": statistics.median(each["p50_us"] or 0.0 for each in latencies),
+        "p99_us": max(each["p99_us"] or 0.0 for each in latencies),
+        # All groups are one process: its time since the first of them was asked to count.
+        "receiver_cpu_s": max(figures["cpu_s"] for figures in groups),
+        **disorder(groups),
+        "receiver_cpu_share": max(figures["cpu_s"] for figures in groups) / seconds,
+    }
+
+
+def _compare(options: Options, medians: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    own, limit = medians["ringcast"], medians[_LIMIT]
+    return {
+        "limit_per_s": limit["deliveries_per_s"],
+        "rate_to_limit": own["deliveries_per_s"] / limit["deliveries_per_s"],
+        "until_last_us": own["seconds"] * 1e6 if options.messages == 1 else None,
+        "until_last_to_limit": own["seconds"] / limit["seconds"] if options.messages == 1 else None,
+        "server_ns_per_delivery": own["server_cpu_s"] / own["events"] * 1e9,
+        "limit_ns_per_delivery": limit["server_cpu_s"] / limit["events"] * 1e9,
+    }
+
+
+def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
+    rows = [
+        (
+            variant,
+            f"{of['deliveries_per_s']:,.0f}",
+            f"{of['seconds'] * 1000:,.2f}",
+            f"{of['p50_us'] / 1000:.2f} / {of['p99_us'] / 1000:.2f}",
+            f"{of['server_cpu_s']:.3f}",
+            f"{of['receiver_cpu_s']:.3f}",
+        )
+        for variant, of in medians.items()
+    ]
+    head = (
+        "",
+        "deliveries/s",
+        "until the last, ms",
+        "latency, ms, p50 / p99",
+        "sender CPU, s",
+        "receiver CPU, s",
+    )
+    verdict = f"{compared['rate_to_limit']:.2f} of the limit's rate; no gaps, no duplicates, all in order"
+    if compared["until_last_to_limit"] is not None:
+        verdict = f"{compared['until_last_to_limit']:.2f} times the limit's time until the last; {verdict}"
+    return f"{table(head, rows)}\n{verdict}"
+
+
+QUESTION: Final = Question(
+    "fanout", "Broadcasts to many connections, beside the limit.", Options, _VARIANTS, _run, _compare, _table
+)
