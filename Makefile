@@ -22,7 +22,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 DEPENDENCIES := $(VENV)/.dependencies-installed
 NATIVE := $(VENV)/.native-module-$(PROFILE)
-RUST_SOURCES := $(shell find rust_core -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock)
+RUST_SOURCES := $(shell find rust_core benches/load/src -name '*.rs' -o -name Cargo.toml) benches/load/Cargo.toml Cargo.toml $(wildcard Cargo.lock)
 
 .DEFAULT_GOAL := check
 .DELETE_ON_ERROR:
@@ -131,7 +131,7 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	cargo clippy $(LOAD) --all-targets --quiet -- -D warnings
 	cargo test $(LOAD) --quiet
 	MYPYPATH=benches:python $(BIN)/mypy benches/recovery.py
-	$(BIN)/python benches/recovery.py replay --runs 1 --clients 100 --missed 100
+	$(BIN)/python benches/recovery.py replay --runs 1 --connections 100 --messages 100
 	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1
 

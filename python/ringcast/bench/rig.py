@@ -30,6 +30,7 @@ __all__ = [
     "complete",
     "disorder",
     "faultless",
+    "require_descriptors",
     "require_release",
     "running",
     "waited",
