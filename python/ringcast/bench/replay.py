@@ -1,8 +1,8 @@
 """How fast a crowd that was lost gets back what it missed, and what the others notice of it.
 
 Clients listen to an actor and are lost. The actor goes on and sends events; then all of them come back at
-once, and get what they have missed. Meanwhile others stay connected and keep getting another event at a
-steady pace. The rate is all missed events by the time from the first connect to the last of them, connects included.
+once, and get what they have missed. Meanwhile others stay connected and keep getting another event steadily.
+The rate is all missed events by the time from the first connect to the last of them, connects included.
 
 \b
 Example:

@@ -24,6 +24,7 @@ from .load import BUILD_PROFILE
 from .resident import forget_peak, resident
 
 __all__ = [
+    "Bare",
     "Limit",
     "Load",
     "Server",
@@ -124,11 +125,11 @@ class Server:
         _stopped(self._process)
 
 
-class _Native:
-    """One of the programs of `load.py`, on a core of its own, that answers a line of JSON with another."""
+class _Program:
+    """A program on a core of its own that answers a line of JSON with another."""
 
-    def __init__(self, core: int | None, *arguments: str) -> None:
-        command = [sys.executable, "-m", "ringcast.bench.load", *arguments]
+    def __init__(self, core: int | None, *arguments: str, module: str = "ringcast.bench.load") -> None:
+        command = [sys.executable, "-m", module, *arguments]
         with on_core(core):
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -167,7 +168,7 @@ class _Native:
         _stopped(self._process)
 
 
-class Limit(_Native):
+class Limit(_Program):
     """The least that can be done: ready-made frames, sent to every connection (`load/src/limit.rs`)."""
 
     def __init__(self, core: int | None) -> None:
@@ -182,7 +183,20 @@ class Limit(_Native):
         return sent
 
 
-class Load(_Native):
+class Bare(_Program):
+    """A bare picows server (`bare.py`)."""
+
+    def __init__(self, core: int | None, payload: int) -> None:
+        super().__init__(core, str(payload), module="ringcast.bench.bare")
+        self.port: int = self.about["port"]
+        self.pid = self._process.pid
+
+    def pace(self, per_s: float) -> dict[str, Any]:
+        """Send so many events a second from now on; return the last counter so far and the time used."""
+        return self.ask({"pace": per_s})
+
+
+class Load(_Program):
     """One process of the load, with its commands. Each raises `Failed` if it goes wrong."""
 
     def do(self, command: str, group: str, **arguments: Any) -> dict[str, Any]:
@@ -196,7 +210,7 @@ class Load(_Native):
         return answer
 
     def open(
-        self, group: str, count: int, server: Server | Limit, connect: dict[str, Any], **more: Any
+        self, group: str, count: int, server: Server | Limit | Bare, connect: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
         """Open connections as a new group."""
         require_descriptors(count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..bench import fanout
+from ..bench import actions, connect, fanout, latency, memory, replay
 from ..bench.command import command_of
 from .options import debug_option
 
@@ -21,5 +21,5 @@ def bench() -> None:
     """
 
 
-for _question in (fanout.QUESTION,):
-    bench.add_command(debug_option(command_of(_question)))
+for _module in (fanout, latency, replay, memory, actions, connect):
+    bench.add_command(debug_option(command_of(_module.QUESTION)))
