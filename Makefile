@@ -119,6 +119,14 @@ bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
 	$(BIN)/python -m pytest benches --benchmark-only $(ARGS) || test $$? -eq 5
 	cargo bench --workspace --quiet
 
+.PHONY: bench-targets
+bench-targets: setup ## every target of docs/performance.md, into benches/results: up to an hour, on two quiet cores (ARGS='--only P2')
+	$(BIN)/python benches/targets.py $(ARGS)
+
+.PHONY: bench-report
+bench-report: setup ## the tables and plots of docs/performance.md, from benches/results
+	$(BIN)/python benches/report.py $(ARGS)
+
 .PHONY: bench-recovery
 bench-recovery: setup ## recovery end to end, one table a question: some minutes, on two quiet cores (ARGS='--runs 3')
 	for question in replay sleepers journal; do $(BIN)/python benches/recovery.py $$question $(ARGS) || exit; done
@@ -130,7 +138,7 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	cargo fmt $(LOAD) --check
 	cargo clippy $(LOAD) --all-targets --quiet -- -D warnings
 	cargo test $(LOAD) --quiet
-	MYPYPATH=benches:python $(BIN)/mypy benches/recovery.py
+	MYPYPATH=benches:python $(BIN)/mypy benches/recovery.py benches/targets.py benches/report.py
 	$(BIN)/python benches/recovery.py replay --runs 1 --connections 100 --messages 100
 	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1

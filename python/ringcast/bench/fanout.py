@@ -50,6 +50,7 @@ class Options:
     burst: int = option(1, "How many broadcasts there are in one turn of the event loop.", 1)
     actors: int = option(1, "How many actors send; each connection listens to one of them.", 1)
     drain: bool = option(False, "Wait after each burst until it was offered to every connection.")
+    others: int = option(0, "How many more connections the first actor has that listen to something else.")
     limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
 
     @property
@@ -123,7 +124,13 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
             return _measure(options, _Limit(limit, options), load)
     ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, options.payload * _RETAINED)))
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
-        return _measure(options, _Ringcast(server, options), load)
+        side = _Ringcast(server, options)
+        if options.others:
+            key = next(iter(side.shares))
+            load.open(
+                "others", options.others, server, {"actor": _ACTOR, "key": [key], "subscriptions": ["pace"]}
+            )
+        return _measure(options, side, load)
 
 
 def _measure(options: Options, side: _Ringcast | _Limit, load: Load) -> dict[str, Any]:

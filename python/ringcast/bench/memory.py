@@ -1,8 +1,8 @@
 """What an idle connection costs the server: resident memory, with everything in it.
 
 The growth of the server's resident memory from no connections to all of them, divided by their number. Each
-has connected, has a session and a subscription, and then hears nothing but heartbeats. Beside it a bare picows
-server.
+has connected, has a session and a subscription, and then hears nothing but heartbeats. Beside it a bare
+picows server.
 
 \b
 Example:

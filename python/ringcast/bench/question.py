@@ -14,6 +14,7 @@ from .cores import Cores
 from .failures import Disturbed
 from .figures import machine, median
 from .load import BUILD_PROFILE
+from .rig import require_descriptors
 
 __all__ = ["SUMMARY", "Figures", "Question", "ask", "option"]
 
@@ -32,6 +33,9 @@ SUMMARY: Final = (
     "receiver_cpu_s",
 )
 """What every report has, None where a question has no such figure: of the first variant, or compared."""
+
+_SOCKETS: Final = ("connections", "clients", "others")
+"""The options that are numbers of connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ def ask(
 
     `tell` hears what comes next, how many runs are over and how many there are. Raises `Failed`.
     """
+    sizes = asdict(options)
+    require_descriptors(sum(sizes.get(name, 0) for name in _SOCKETS))
     about = machine()
     began_s = time.monotonic()
     runs: dict[str, list[Figures]] = {variant: [] for variant in question.variants}
@@ -86,7 +92,7 @@ def ask(
         "build_profile": BUILD_PROFILE,
         "machine": about,
         "cores": {**asdict(cores), "remark": cores.remark},
-        "options": asdict(options),
+        "options": sizes,
         "seconds": time.monotonic() - began_s,
         "disturbed": disturbed,
         "runs": runs,

@@ -20,7 +20,7 @@ from .cores import Cores
 from .failures import Failed
 from .figures import p50_p99, table
 from .question import Question, option
-from .rig import Load, Server, disorder, faultless, require_descriptors, waited
+from .rig import Load, Server, disorder, faultless, waited
 
 __all__ = ["QUESTION"]
 
@@ -41,7 +41,6 @@ class Options:
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     # The others are another process: their latency is not to be that of a thread that reads for the crowd.
-    require_descriptors(options.connections + options.others)
     arguments = ("--payload", str(options.payload))
     with Server(cores.server, *arguments) as server, Load(cores.load) as crowd, Load(cores.load) as others:
         opened = _lose(options, server, crowd, others)

@@ -213,7 +213,6 @@ class Load(_Program):
         self, group: str, count: int, server: Server | Limit | Bare, connect: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
         """Open connections as a new group."""
-        require_descriptors(count)
         place = {"port": server.port, "connect": connect}
         return self.do("open", group, count=count, **place, max_opening=MAX_OPENING, timeout_s=60, **more)
 

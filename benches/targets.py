@@ -1,0 +1,175 @@
+"""Ask everything that docs/performance.md reports, and keep the answers: a file for each target.
+
+They are in benches/results. Bounded in time: what is not begun after --budget seconds is left out, and said
+to be. --quick asks the same in small, to see that it works; its figures say nothing. `report.py` makes the
+page.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import sleepers
+
+from ringcast.bench import actions, connect, fanout, latency, memory, replay
+from ringcast.bench.cores import Cores
+from ringcast.bench.failures import Failed
+from ringcast.bench.question import Question, ask
+from ringcast.bench.rig import require_release
+
+HERE: Final = Path(__file__).resolve().parent
+RESULTS: Final = HERE / "results"
+
+CONNECTIONS: Final = (10, 100, 1000, 9000)
+PAYLOADS: Final = (32, 128, 1024, 8192, 65_536)
+ACTORS: Final = (1, 10, 100, 1000)
+CURVE_RUNS: Final = 3
+"""Fewer than elsewhere: there are many points, and they support each other."""
+
+_QUICK_CONNECTIONS: Final = 200
+_CURVE_DELIVERIES: Final = 4_000_000
+_CURVE_BYTES: Final = 2_000_000_000
+_CURVE_MESSAGES: Final = range(20, 8001)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One question with its options: a line of a target's file."""
+
+    target: str
+    label: str
+    question: Question
+    options: Any
+    runs: int | None = None
+    """How often, unless it is as often as everything else."""
+
+
+def points() -> Iterator[Point]:
+    """Give everything that is asked, the targets first."""
+    flood = fanout.Options(connections=1000, messages=20_000)
+    yield Point("P1", "flood", fanout.QUESTION, flood)
+    yield Point("P2", "bursts", fanout.QUESTION, replace(flood, messages=30_000, burst=30))
+    yield Point("P3", "one", fanout.QUESTION, fanout.Options(connections=9000, messages=1))
+    few = fanout.Options(connections=90, messages=1)
+    yield Point("P5", "few", fanout.QUESTION, few)
+    yield Point("P5", "filtered", fanout.QUESTION, replace(few, others=8910))
+    for connections in (2000, 9000):
+        yield Point("P6", f"{connections}", memory.QUESTION, memory.Options(connections=connections))
+    yield Point("P7", "sleepers", sleepers.QUESTION, sleepers.Options())
+    yield Point("P8", "replay", replay.QUESTION, replay.Options())
+    yield Point("P9", "actions", actions.QUESTION, actions.Options())
+    yield Point("P10", "latency", latency.QUESTION, latency.Options())
+    yield Point("P12", "connect", connect.QUESTION, connect.Options())
+    yield from _curves()
+
+
+def _curves() -> Iterator[Point]:
+    for burst in (1, 30):
+        for connections in CONNECTIONS:
+            yield _curve(f"connections, bursts of {burst}", connections, connections=connections, burst=burst)
+    for payload in PAYLOADS:
+        yield _curve("payload", payload, payload=payload)
+    for count in ACTORS:
+        yield _curve("actors", count, actors=count)
+
+
+def _curve(name: str, size: int, **given: Any) -> Point:
+    options = fanout.Options(**given)
+    frame = options.payload + 50
+    messages = min(_CURVE_DELIVERIES // options.connections, _CURVE_BYTES // (options.connections * frame))
+    messages = max(_CURVE_MESSAGES.start, min(_CURVE_MESSAGES.stop - 1, messages))
+    return Point("P11", f"{name}: {size}", fanout.QUESTION, replace(options, messages=messages), CURVE_RUNS)
+
+
+def small(point: Point) -> Point:
+    """Return the same in small: to see that it works."""
+    names = {name: getattr(point.options, name) for name in point.options.__dataclass_fields__}
+    most = {"connections": _QUICK_CONNECTIONS, "clients": 300, "others": _QUICK_CONNECTIONS, "messages": 600}
+    less = {name: min(names[name], bound) for name, bound in most.items() if name in names}
+    return replace(point, options=replace(point.options, **less), runs=1)
+
+
+def asked(point: Point, runs: int, cores: Cores) -> dict[str, Any]:
+    """Return the report of one point, or why there is none."""
+    click.echo(f"{point.target} {point.label}", err=True)
+    try:
+        return ask(
+            point.question,
+            point.options,
+            point.runs or runs,
+            cores,
+            lambda line, done, of: click.echo(f"  {line}", err=True),
+        )
+    except Failed as failure:
+        click.echo(f"  failed: {failure}", err=True)
+        return {"failed": str(failure)}
+
+
+def calls(results: Path) -> None:
+    """Ask P4: what a broadcast costs the calling thread, by pytest-benchmark."""
+    file = results / "P4.json"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        str(HERE / "test_broadcast.py"),
+    ]
+    subprocess.run([*command, f"--benchmark-json={file}"], check=True, stdout=sys.stderr, cwd=HERE.parent)
+
+
+def write(results: Path, target: str, reports: dict[str, Any]) -> None:
+    """Keep what was answered of one target."""
+    (results / f"{target}.json").write_text(
+        json.dumps({"target": target, "reports": reports}, indent=1) + "\n"
+    )
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="Ask everything once and in small.")
+@click.option(
+    "--runs", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is asked."
+)
+@click.option(
+    "--budget", type=float, default=3600.0, show_default=True, help="Seconds; the rest is left out."
+)
+@click.option(
+    "--only", multiple=True, metavar="TARGET", help="Ask this target only, such as P2; may be repeated."
+)
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=RESULTS, help="Where the answers are kept."
+)
+def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Path) -> None:
+    try:
+        require_release()
+        cores = Cores.choose(None, None)
+    except Failed as failure:
+        raise click.ClickException(str(failure)) from failure
+    results.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + budget
+    if not only or "P4" in only:
+        calls(results)
+    reports: dict[str, dict[str, Any]] = {}
+    for point in points():
+        if only and point.target not in only:
+            continue
+        of = reports.setdefault(point.target, {})
+        if time.monotonic() > deadline:
+            of[point.label] = {"failed": f"left out: {budget:g} s were over"}
+        else:
+            of[point.label] = asked(small(point) if quick else point, runs, cores)
+        write(results, point.target, of)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What one broadcast costs the calling thread, at few and at many connections, beside encoding alone.
+
+Everything behind `c.broadcast` is measured: the name checked, the arguments encoded, the event appended to
+the ring, the sweep woken. `unattached` connections are in the core's table without a socket, so that nothing
+is written meanwhile; `attached` ones read all of it in another process, and the sweep of one round is over
+before the next begins.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+
+from ringcast import _core
+from ringcast.bench.rig import require_release
+from ringcast.event import Emitter
+from ringcast.protocol import Encoding
+
+DATA: Final = ("AAPL", 187.25, "x" * 107)
+"""128 bytes as JSON."""
+
+EVENTS_PER_ROUND: Final = 20
+"""Less than the sweep may be behind, so that no broadcast waits for it."""
+
+CONNECTIONS: Final = (10, 9000)
+MAX_RING_EVENTS: Final = 8192
+
+
+def receive(port: int, connections: int) -> None:
+    """Read whatever arrives on `connections` sockets until all of them end."""
+    allow_files()
+    poll = select.poll()
+    sockets = {}
+    for _ in range(connections):
+        sock = socket.create_connection(("127.0.0.1", port))
+        sockets[sock.fileno()] = sock
+        poll.register(sock, select.POLLIN)
+    buffer = bytearray(1 << 20)
+    while sockets:
+        for fd, _ in poll.poll():
+            if not sockets[fd].recv_into(buffer):
+                poll.unregister(fd)
+                sockets.pop(fd).close()
+
+
+def allow_files() -> int:
+    """Raise the limit of open files as far as it goes, and return it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+@contextmanager
+def attached(core: _core.Core, connections: int) -> Iterator[_core.Stream]:
+    """A stream with this many subscribed connections, read by another process."""
+    if allow_files() < connections + 200:
+        pytest.skip(f"{connections} sockets are more than a process may have open here")
+    stream = core.open_stream("bench")
+    sinks = []
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
+        receiver = multiprocessing.get_context("spawn").Process(
+            target=receive, args=(listener.getsockname()[1], connections)
+        )
+        receiver.start()
+        for _ in range(connections):
+            with listener.accept()[0] as sock:
+                sock.setblocking(False)
+                # The sink has a descriptor of its own.
+                sink = core.open_sink(sock.fileno(), Encoding.JSON.index)
+            stream.attach(stream.open(Encoding.JSON.index, ["price"]), sink, 0, b'["connected"]')
+            sinks.append(sink)
+    yield stream
+    ended = [sink.end_reason for sink in sinks if sink.end_reason is not None]
+    for sink in sinks:
+        sink.close(1000)
+    receiver.join(30)
+    assert ended == [], "a receiver was too slow: the figure would not count"
+    assert receiver.exitcode == 0
+
+
+@contextmanager
+def unattached(core: _core.Core, connections: int) -> Iterator[_core.Stream]:
+    """A stream with this many subscribed connections that have no socket."""
+    stream = core.open_stream("bench")
+    for _ in range(connections):
+        stream.open(Encoding.JSON.index, ["price"])
+    yield stream
+
+
+@pytest.fixture
+def core() -> Iterator[_core.Core]:
+    require_release()
+    core = _core.Core()
+    yield core
+    core.close()
+
+
+def swept(stream: _core.Stream) -> None:
+    """Wait until everything was offered to everybody."""
+    deadline = time.monotonic() + 30
+    while stream.swept < stream.head:
+        assert time.monotonic() < deadline, "the sweep does not come to an end"
+        time.sleep(0)
+
+
+def test_the_payload_has_128_bytes() -> None:
+    assert len(json.dumps(DATA, separators=(",", ":"))) == 128
+
+
+@pytest.mark.parametrize("encoding", list(Encoding), ids=lambda encoding: encoding.name.lower())
+def test_encode(benchmark: Any, encoding: Encoding) -> None:
+    """Encoding the arguments alone: what `test_broadcast` is compared with."""
+
+    def encode() -> None:
+        for _ in range(EVENTS_PER_ROUND):
+            encoding.encode(DATA)
+
+    benchmark.pedantic(encode, rounds=2000, warmup_rounds=20)
+
+
+@pytest.mark.parametrize("connections", CONNECTIONS)
+@pytest.mark.parametrize("kind", [unattached, attached], ids=lambda kind: kind.__name__)
+def test_broadcast(benchmark: Any, core: _core.Core, kind: Callable[..., Any], connections: int) -> None:
+    """Twenty broadcasts in a row, from a thread that then lets the sweep end."""
+    with kind(core, connections) as stream:
+        emit = Emitter(stream, "bench").emit
+
+        def broadcast() -> None:
+            for _ in range(EVENTS_PER_ROUND):
+                emit("price", DATA)
+
+        rounds = 2000 if kind is unattached else 100
+        benchmark.pedantic(broadcast, setup=lambda: swept(stream), rounds=rounds, warmup_rounds=10)
+        assert stream.head >= EVENTS_PER_ROUND * rounds
+        swept(stream)
