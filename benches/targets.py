@@ -125,7 +125,7 @@ def calls(results: Path) -> None:
         "no:cacheprovider",
         str(HERE / "test_broadcast.py"),
     ]
-    subprocess.run([*command, f"--benchmark-json={file}"], check=True, stdout=sys.stderr, cwd=HERE.parent)
+    subprocess.run([*command, f"--benchmark-json={file}"], check=False, stdout=sys.stderr, cwd=HERE.parent)
 
 
 def write(results: Path, target: str, reports: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from ringcast.bench.rig import require_release
 from ringcast.event import Emitter
 from ringcast.protocol import Encoding
 
-DATA: Final = ("AAPL", 187.25, "x" * 107)
+DATA: Final = ("AAPL", 187.25, "x" * 110)
 """128 bytes as JSON."""
 
 EVENTS_PER_ROUND: Final = 20

@@ -1,0 +1,141 @@
+"""Make the tables and plots of docs/performance.md from what `targets.py` has kept in benches/results.
+
+The part of the page between two comments is written anew; the rest is left as it is. A target without an
+answer is told to be not measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+from curves import Plot, drawn
+from verdicts import VERDICTS, Reports
+
+HERE: Final = Path(__file__).resolve().parent
+PAGE: Final = HERE.parent / "docs" / "performance.md"
+BEGIN: Final = "<!-- made by benches/report.py: begin -->"
+END: Final = "<!-- end -->"
+
+CURVES: Final = {
+    "connections, bursts of 1": ("connections-1", "connections, one broadcast a turn"),
+    "connections, bursts of 30": ("connections-30", "connections, 30 broadcasts a turn"),
+    "payload": ("payload", "bytes of an event's arguments, 1,000 connections"),
+    "actors": ("actors", "actors, 1,000 connections among them"),
+}
+"""By the first part of a label in P11: the name of the plot, and what it is against."""
+
+
+def read(results: Path) -> dict[str, Reports]:
+    """Return the reports by target. Those that failed are left out."""
+    found: dict[str, Reports] = {}
+    for path in sorted(results.glob("P*.json")):
+        content = json.loads(path.read_text())
+        if "benchmarks" in content:  # pytest-benchmark's own form
+            found[path.stem] = {"calls": content}
+            continue
+        reports = {label: each for label, each in content["reports"].items() if "failed" not in each}
+        found[content["target"]] = reports
+    return found
+
+
+def row(*cells: str) -> str:
+    """Return one row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def page(found: dict[str, Reports], plots: Path) -> str:
+    """Return what stands between the comments, and write the plots."""
+    lines = [*_machine(found), "", row("#", "what", "wanted", "found", "met"), row(*["---"] * 5)]
+    for verdict in VERDICTS:
+        said = verdict.judge(found.get(verdict.target, {}))
+        told, met = said if said is not None else ("not measured", "")
+        lines.append(row(verdict.target, verdict.what, verdict.wanted, told, met))
+    lines += ["", *_rates(found)]
+    for name, (file, against) in CURVES.items():
+        lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
+    return "\n".join(lines)
+
+
+def _machine(found: dict[str, Reports]) -> Iterator[str]:
+    reports = [each for target in found.values() for each in target.values() if "cores" in each]
+    if not reports:
+        return
+    about = reports[0]["machine"]
+    load = max(each["machine"]["load_average"] for each in reports)
+    runs = max(len(runs) for each in reports for runs in each["runs"].values())
+    yield (
+        f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
+        f"ringcast {about['ringcast']}; medians of up to {runs} runs; highest load average {load:.1f}. "
+        "No figure has a gap, a duplicate or an event out of order."
+    )
+    remarks = {each["cores"]["remark"] for each in reports} - {None}
+    yield from (f"Beware: {remark}." for remark in sorted(remarks))
+
+
+def _rates(found: dict[str, Reports]) -> Iterator[str]:
+    """The floods beside the limit."""
+    yield row("flood", "deliveries/s", "limit's", "ratio", "p50, ms", "p99, ms", "server CPU", "receiver CPU")
+    yield row("---", *["---:"] * 7)
+    for target in ("P1", "P2", "P3", "P5"):
+        for label, report in found.get(target, {}).items():
+            own = report["median"]["ringcast"]
+            yield row(
+                f"{target} {label}",
+                f"{own['deliveries_per_s']:,.0f}",
+                f"{report['limit_per_s']:,.0f}",
+                f"{report['compared']['rate_to_limit']:.2f}",
+                f"{own['p50_us'] / 1000:.2f}",
+                f"{own['p99_us'] / 1000:.2f}",
+                f"{own['server_cpu_s'] / own['seconds']:.2f}",
+                f"{own['receiver_cpu_share']:.2f}",
+            )
+
+
+def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[str]:
+    points = [
+        (int(label.rpartition(": ")[2]), report)
+        for label, report in reports.items()
+        if label.rpartition(": ")[0] == name
+    ]
+    if len(points) < 2:
+        return
+    yield from ("", f"**Cost against size: {against}**", "")
+    yield row("size", "deliveries/s", "limit's", "ns of server CPU a delivery", "limit's", "p99, ms")
+    yield row("---:", *["---:"] * 5)
+    for size, report in points:
+        own, compared = report["median"]["ringcast"], report["compared"]
+        yield row(
+            f"{size:,}",
+            f"{own['deliveries_per_s']:,.0f}",
+            f"{report['limit_per_s']:,.0f}",
+            f"{compared['server_ns_per_delivery']:,.0f}",
+            f"{compared['limit_ns_per_delivery']:,.0f}",
+            f"{own['p99_us'] / 1000:.2f}",
+        )
+    lines = {
+        side: [(size, max(1e-3, report["compared"][f"{key}_ns_per_delivery"])) for size, report in points]
+        for side, key in (("ringcast", "server"), ("the limit", "limit"))
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(drawn(Plot("Processor time a delivery", against, "nanoseconds", lines)))
+    yield from ("", f"![Processor time a delivery against {against}]({file.parent.name}/{file.name})")
+
+
+@click.command(help=__doc__)
+@click.option("--results", type=click.Path(path_type=Path, exists=True), default=HERE / "results")
+@click.option("--page", "to", type=click.Path(path_type=Path, exists=True), default=PAGE)
+def main(results: Path, to: Path) -> None:
+    text = to.read_text()
+    if BEGIN not in text or END not in text:
+        raise click.ClickException(f"{to} does not have the two comments, {BEGIN} and {END}")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    to.write_text(f"{before}{BEGIN}\n{page(read(results), to.parent / 'plots')}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

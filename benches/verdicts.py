@@ -1,0 +1,142 @@
+"""Whether each target is met: what was wanted, and how what was measured is held against it.
+
+Peers are in a table of their own (`peers/`): what is asked here can be answered without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["VERDICTS", "Reports", "Verdict"]
+
+Reports = dict[str, dict[str, Any]]
+"""The reports of one target by label."""
+
+_RIVETKIT_PER_S: Final = 18_000
+"""Round trips of RivetKit 2.2 in process, on the machine that this was planned on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row."""
+
+    target: str
+    what: str
+    wanted: str
+    _judge: Callable[[Reports], tuple[str, bool]]
+
+    def judge(self, reports: Reports) -> tuple[str, str] | None:
+        """Return what was found and whether that is enough; None if something was not measured."""
+        try:
+            found, met = self._judge(reports)
+        except KeyError:
+            return None
+        return found, "yes" if met else "no"
+
+
+def _flood(reports: Reports) -> tuple[str, bool]:
+    p99_ms = reports["flood"]["p99_us"] / 1000
+    return f"p99 {p99_ms:.1f} ms", p99_ms <= 100
+
+
+def _bursts(reports: Reports) -> tuple[str, bool]:
+    ratio = reports["bursts"]["compared"]["rate_to_limit"]
+    return f"{ratio:.2f}", ratio >= 0.85
+
+
+def _one(reports: Reports) -> tuple[str, bool]:
+    ratio = reports["one"]["compared"]["until_last_to_limit"]
+    return f"{ratio:.2f}", ratio <= 1.2
+
+
+def _calls(reports: Reports) -> tuple[str, bool]:
+    content = reports["calls"]
+    # Each round is twenty of them.
+    us = {each["name"]: each["stats"]["median"] / 20 * 1e6 for each in content["benchmarks"]}
+    encode = us["test_encode[json]"]
+    few, many = us["test_broadcast[attached-10]"], us["test_broadcast[attached-9000]"]
+    found = (
+        f"{few - encode:.1f} and {many - encode:.1f} µs above encoding, at 10 and 9,000 ({many / few:.2f})"
+    )
+    return found, max(few, many) - encode <= 3 and many <= 1.5 * few
+
+
+def _filter(reports: Reports) -> tuple[str, bool]:
+    filtered, few = (reports[label]["compared"]["until_last_us"] for label in ("filtered", "few"))
+    return f"{filtered / few:.2f}", filtered <= 1.5 * few
+
+
+def _memory(reports: Reports) -> tuple[str, bool]:
+    sizes = {label: reports[label]["bytes_per_connection"] / 1000 for label in ("2000", "9000")}
+    return f"{sizes['2000']:.1f} and {sizes['9000']:.1f} KB", max(sizes.values()) <= 10
+
+
+def _sleepers(reports: Reports) -> tuple[str, bool]:
+    compared = reports["sleepers"]["compared"]
+    ratio = min(each["rate_to_sleepers_absent"] for each in compared.values())
+    growth = max(each["memory_growth_to_ring"] for each in compared.values())
+    return f"{ratio:.2f}; growth {growth:.2f} of the ring", ratio >= 0.95 and growth <= 1
+
+
+def _replay(reports: Reports) -> tuple[str, bool]:
+    rate = reports["replay"]["deliveries_per_s"]
+    return f"{rate / 1e6:.2f} M/s", rate >= 1_500_000
+
+
+def _actions(reports: Reports) -> tuple[str, bool]:
+    rate = reports["actions"]["median"]["one"]["actions_per_s"]
+    return f"{rate:,.0f}/s ({rate / _RIVETKIT_PER_S:.1f})", rate >= 4 * _RIVETKIT_PER_S
+
+
+def _latency(reports: Reports) -> tuple[str, bool]:
+    p50, p99 = (reports["latency"]["compared"][name] for name in ("p50_to_picows", "p99_to_picows"))
+    return f"p50 {p50:.2f}, p99 {p99:.2f}", max(p50, p99) <= 1
+
+
+def _curves(reports: Reports) -> tuple[str, bool]:
+    """From the smallest size to the largest: by how much the cost has grown, to that of the limit."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for label, report in reports.items():
+        by_name.setdefault(label.rpartition(": ")[0], []).append(report["compared"])
+    if not by_name:
+        raise KeyError("no curves")
+    growths = {}
+    for name, points in by_name.items():
+        own, limit = (
+            points[-1][key] / points[0][key] for key in ("server_ns_per_delivery", "limit_ns_per_delivery")
+        )
+        growths[name] = own / limit
+    found = "; ".join(f"{name} {growth:.2f}" for name, growth in growths.items())
+    return found, max(growths.values()) <= 1
+
+
+def _connect(reports: Reports) -> tuple[str, bool]:
+    ratio = reports["connect"]["compared"]["rate_to_picows"]
+    return f"{ratio:.2f}", ratio >= 0.5
+
+
+VERDICTS: Final = (
+    Verdict(
+        "P1", "flood, 1,000 connections: latency (rates of peers: see there)", "p99 at most 100 ms", _flood
+    ),
+    Verdict("P2", "bursts of 30, to the limit's rate", "at least 0.85", _bursts),
+    Verdict("P3", "one broadcast to 9,000, to the limit's time", "at most 1.2", _one),
+    Verdict(
+        "P4", "`broadcast()` on the calling thread", "at most 3 µs above encoding, within 1.5 times", _calls
+    ),
+    Verdict("P5", "90 of 9,000 listen, to an actor with just those", "at most 1.5 times the time", _filter),
+    Verdict("P6", "an idle connection, at 2,000 and at 9,000", "at most 10 KB", _memory),
+    Verdict(
+        "P7",
+        "a tenth stops reading: the rate of the others",
+        "at least 0.95, growth at most the ring",
+        _sleepers,
+    ),
+    Verdict("P8", "5,000 come back, 1,000 events each", "at least 1.5 M/s", _replay),
+    Verdict("P9", "actions over one connection, to RivetKit's 18,000/s", "at least 4 times", _actions),
+    Verdict("P10", "latency at 100 events/s, to a picows loop", "p50 and p99 at most 1", _latency),
+    Verdict("P11", "growth of the cost of a delivery, to the limit's", "at most 1", _curves),
+    Verdict("P12", "connects a second, to a bare picows server", "at least 0.5", _connect),
+)
