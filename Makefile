@@ -139,6 +139,7 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	cargo clippy $(LOAD) --all-targets --quiet -- -D warnings
 	cargo test $(LOAD) --quiet
 	MYPYPATH=benches:python $(BIN)/mypy benches/recovery.py benches/targets.py benches/report.py
+	$(BIN)/python -m pytest -q benches --benchmark-disable
 	$(BIN)/python benches/recovery.py replay --runs 1 --connections 100 --messages 100
 	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1

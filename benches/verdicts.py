@@ -109,6 +109,12 @@ def _curves(reports: Reports) -> tuple[str, bool]:
         )
         growths[name] = own / limit
     found = "; ".join(f"{name} {growth:.2f}" for name, growth in growths.items())
+    costs = [
+        each["server_ns_per_delivery"] / each["limit_ns_per_delivery"]
+        for points in by_name.values()
+        for each in points
+    ]
+    found += f"; a delivery costs {min(costs):.2f} to {max(costs):.2f} of the limit's"
     return found, max(growths.values()) <= 1
 
 

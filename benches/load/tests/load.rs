@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::{Poll, Waker};
+use ringcast_load::limit::Limit;
 use ringcast_load::load::{COMMANDS, Load};
 use serde_json::{Value, json};
 
@@ -245,4 +246,88 @@ fn calls_follow_one_another_until_there_are_as_many_as_wanted() {
     assert_eq!(load.ask(&call)["figures"]["call_ms"]["count"], 3);
     drop(load);
     served.join().unwrap();
+}
+
+#[test]
+fn so_many_calls_are_on_their_way_at_a_time_and_replies_may_change_places() {
+    let (server, served) = serve(|server| {
+        let (mut socket, _) = accept(&server);
+        connected(&mut socket, 0, &json!({}));
+        let read = |socket: &mut TcpStream, id: u64| {
+            let message = format!("[\"call\",{id},\"say\",[5]]");
+            let mut call = vec![0; 6 + message.len()];
+            socket.read_exact(&mut call).unwrap();
+            assert_eq!(&call[6..], message.as_bytes());
+        };
+        for id in 1..=3 {
+            read(&mut socket, id);
+        }
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.read(&mut [0]).is_err(), "there was a fourth before a reply");
+        socket.set_nonblocking(false).unwrap();
+        send(&mut socket, &json!(["reply", 2, null]));
+        read(&mut socket, 4);
+        for id in [4, 1, 3] {
+            send(&mut socket, &json!(["reply", id, null]));
+        }
+        assert_eq!(socket.read(&mut [0]).unwrap(), 0, "there was a fifth");
+    });
+    let load = Running::new();
+    load.open(&server, 1);
+    load.answers.recv().unwrap();
+    let call = json!({"do": "call", "group": "g", "action": "say", "args": [5], "total": 4, "seconds": 30,
+        "pipeline": 3, "timeout_s": 30});
+    let figures = &load.ask(&call)["figures"];
+    assert_eq!((&figures["call_ms"]["count"], &figures["faults"]["malformed"]), (&json!(4), &json!(0)));
+    drop(load);
+    served.join().unwrap();
+}
+
+#[test]
+fn a_reply_that_comes_again_is_a_fault() {
+    let (server, served) = serve(|server| {
+        let (mut socket, _) = accept(&server);
+        connected(&mut socket, 0, &json!({}));
+        for id in [1, 1, 2] {
+            send(&mut socket, &json!(["reply", id, null]));
+        }
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let load = Running::new();
+    load.open(&server, 1);
+    load.answers.recv().unwrap();
+    let call = json!({"do": "call", "group": "g", "action": "say", "args": [], "total": 2, "seconds": 30,
+        "pipeline": 2, "timeout_s": 30});
+    load.ask(&call);
+    let report = load.ask(&json!({"do": "report", "group": "g"}));
+    assert_ne!(report["figures"]["faults"]["malformed"], json!(0));
+    drop(load);
+    served.join().unwrap();
+}
+
+#[test]
+fn the_limit_sends_what_the_load_takes_for_an_actors_events() {
+    let mut limit = Limit::listen().unwrap();
+    let load = Running::new();
+    let open = json!({"do": "open", "group": "g", "count": 3, "port": limit.port(),
+        "connect": {"actor": "feed", "subscriptions": ["tick"]}, "whole": true, "next": [1000],
+        "max_opening": 3, "timeout_s": 30});
+    assert_eq!(load.ask(&open)["progress"]["reached"], 3);
+    let flood =
+        |first: u64| json!({"first": first, "messages": 25, "burst": 10, "payload": 128, "seconds": 30});
+    assert_eq!(limit.obey(&flood(1000).to_string()).unwrap().last, 1024);
+    assert_eq!(limit.obey(&flood(1025).to_string()).unwrap().last, 1049);
+    let receive = json!({"do": "receive", "group": "g", "name": "tick", "counter": 1049, "timeout_s": 30});
+    let figures = &load.ask(&receive)["figures"];
+    assert_eq!(figures["events"], 150);
+    assert_eq!(figures["latency_ms"]["count"], 150);
+    assert!(figures["faults"].as_object().unwrap().values().all(|count| count == 0), "{figures}");
+}
+
+#[test]
+fn the_limit_stops_when_its_time_is_over_and_says_how_far_it_came() {
+    let mut limit = Limit::listen().unwrap();
+    let flood = json!({"first": 1, "messages": 100, "burst": 10, "payload": 128, "seconds": 0});
+    assert_eq!(limit.obey(&flood.to_string()).unwrap().last, 10);
+    assert!(limit.obey("{}").is_err());
 }

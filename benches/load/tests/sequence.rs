@@ -38,6 +38,12 @@ fn an_event_that_comes_again_comes_twice() {
 }
 
 #[test]
+fn an_event_that_comes_behind_later_ones_is_late_and_not_missing() {
+    let found = faults(whole(), &[(1, 100), (4, 103), (2, 101), (3, 102), (2, 101)]);
+    assert_eq!((found.missing, found.late, found.twice), (0, 2, 1));
+}
+
+#[test]
 fn a_counter_that_comes_again_under_a_new_offset_comes_twice() {
     assert_eq!(faults(whole(), &[(1, 100), (2, 100)]).twice, 1);
 }
