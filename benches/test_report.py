@@ -1,0 +1,83 @@
+"""The page is made of the answers: what was not measured is told to be so, and the rest stays as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from click.testing import CliRunner
+from report import BEGIN, END, main
+
+PAGE = f"# Figures\n\n{BEGIN}\nold\n{END}\n\nwritten by hand\n"
+
+
+def made(tmp_path: Path, **targets: dict[str, Any]) -> str:
+    """Return the page that is made of these reports by target and label."""
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text(PAGE)
+    results.mkdir()
+    for target, reports in targets.items():
+        (results / f"{target}.json").write_text(json.dumps({"target": target, "reports": reports}))
+    done = CliRunner().invoke(main, ["--results", str(results), "--page", str(page)])
+    assert done.exit_code == 0, done.output
+    return page.read_text()
+
+
+def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0) -> dict[str, Any]:
+    own = {
+        "deliveries_per_s": deliveries_per_s,
+        "p50_us": 1000.0,
+        "p99_us": 2000.0,
+        "server_cpu_s": 1.0,
+        "seconds": 2.0,
+        "receiver_cpu_share": 0.5,
+    }
+    return {
+        "machine": {
+            "processor": "a processor",
+            "cores": 2,
+            "system": "Linux 6",
+            "python": "3.11.7",
+            "ringcast": "0.1.0",
+            "load_average": 0.1,
+        },
+        "cores": {"server": 0, "load": 1, "remark": None},
+        "runs": {"ringcast": [own]},
+        "limit_per_s": limit_per_s,
+        "median": {"ringcast": own},
+        "compared": {
+            "rate_to_limit": deliveries_per_s / limit_per_s,
+            "server_ns_per_delivery": ns,
+            "limit_ns_per_delivery": 1000.0,
+        },
+    }
+
+
+def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_path: Path) -> None:
+    page = made(tmp_path, P2={"bursts": {"failed": "it fell over"}})
+    assert page.count("not measured") == 12
+    assert "old" not in page
+    assert page.startswith("# Figures\n")
+    assert page.endswith("\n\nwritten by hand\n")
+
+
+def test_a_target_is_met_or_not_by_what_was_found(tmp_path: Path) -> None:
+    for number, (rate, verdict) in enumerate({8.6e5: "0.86 | yes", 8.4e5: "0.84 | no"}.items()):
+        place = tmp_path / str(number)
+        place.mkdir()
+        assert f"at least 0.85 | {verdict} |" in made(place, P2={"bursts": fanout(rate)})
+
+
+def test_a_curve_becomes_a_table_and_a_plot(tmp_path: Path) -> None:
+    points = {f"payload: {size}": fanout(1e6, ns=size) for size in (32, 1024, 65_536)}
+    page = made(tmp_path, P11=points)
+    assert "(plots/payload.svg)" in page
+    assert "| 65,536 | 1,000,000 | 1,000,000 | 65,536 | 1,000 | 2.00 |" in page
+    plot = ElementTree.parse(tmp_path / "plots" / "payload.svg")
+    circles = plot.findall(".//{http://www.w3.org/2000/svg}circle")
+    assert len(circles) == 6
+    assert all(
+        0 < float(circle.attrib["cx"]) < 640 and 0 < float(circle.attrib["cy"]) < 360 for circle in circles
+    )
