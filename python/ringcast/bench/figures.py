@@ -17,7 +17,13 @@ BUSY: Final = 1.5
 
 
 def median(values: Sequence[Any]) -> Any:
-    """Return the median of numbers; of objects, the object of their medians; of anything else the first."""
+    """Return the median of numbers; of objects, the object of their medians; of anything else the first.
+
+    What some runs do not have (None) is of the others.
+    """
+    values = [value for value in values if value is not None]
+    if not values:
+        return None
     if isinstance(values[0], dict):
         # By every name that occurs: one run may have seen a close code that another has not.
         names = dict.fromkeys(name for value in values for name in value)

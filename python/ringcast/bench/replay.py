@@ -104,7 +104,10 @@ def _result(options: Options, opened: dict[str, Any], back: dict[str, Any], used
 
 def _compare(options: Options, medians: dict[str, dict[str, Any]]) -> dict[str, Any]:
     latency = medians[_VARIANT]["others_latency_ms"]
-    return {"others_p99_to_before": latency["meanwhile"]["p99"] / latency["before"]["p99"]}
+    before, meanwhile = latency["before"], latency["meanwhile"]
+    if before is None or meanwhile is None:  # it was over before the others got an event
+        return {"others_p99_to_before": None}
+    return {"others_p99_to_before": meanwhile["p99"] / before["p99"]}
 
 
 def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
