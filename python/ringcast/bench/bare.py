@@ -7,6 +7,7 @@ of JSON from standard input, as the native programs do.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import resource
 import sys
@@ -57,6 +58,8 @@ class _Sender:
         if self._pacing is not None:
             self._pacing.cancel()
             self._pacing = None
+        if "collect" in command:
+            gc.collect()
         if per_s := command.get("pace"):
             self._pacing = asyncio.create_task(self._pace(1 / per_s))
         return {"last": FIRST - 1 + self.sent, "cpu_s": time.process_time()}

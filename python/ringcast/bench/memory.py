@@ -45,7 +45,7 @@ class Options:
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     if variant == _BARE:
         with Bare(cores.server, 0) as bare, Load(cores.load) as load:
-            return _measure(options, bare, bare.pid, load, lambda: None)
+            return _measure(options, bare, bare.pid, load, bare.collect)
     with running(cores) as (server, load):
         return _measure(options, server, server.pid, load, lambda: server.call(_ACTOR, _KEY, "collect"))
 

@@ -195,6 +195,10 @@ class Bare(_Program):
         """Send so many events a second from now on; return the last counter so far and the time used."""
         return self.ask({"pace": per_s})
 
+    def collect(self) -> None:
+        """Have it let go of what nobody refers to any more."""
+        self.ask({"collect": True})
+
 
 class Load(_Program):
     """One process of the load, with its commands. Each raises `Failed` if it goes wrong."""
