@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass
@@ -115,9 +116,9 @@ class Keeper(Actor[Everything]):
 
 
 def written(state: Any) -> str:
-    """Return a state as text; times in equal zones look the same."""
+    """Return a state as text; times in equal zones look the same, and equal sets."""
     return (
-        repr(state)
+        re.sub(r"\{([^{}:]*)\}", lambda found: f"{{{sorted(found[1].split(', '))}}}", repr(state))
         .replace("TzInfo(0)", "datetime.timezone.utc")
         .replace("TzInfo(-10800)", "datetime.timezone(datetime.timedelta(days=-1, seconds=75600))")
     )
