@@ -16,11 +16,11 @@ const EVENTS: u64 = 100;
 /// A batch of events whose names take turns, each for those that `audience` says.
 fn batch(names: &mut Names, texts: &[&str], audience: impl Fn(u64) -> Audience) -> Batch {
     let mut ring = Ring::new(1, Limits { max_events: 8192, max_bytes: 8 << 20 }, 0);
-    let args = vec![b'x'; 128];
+    let args = [b'x'; 128];
     for event in 0..EVENTS {
         let name = names.intern(texts[usize::try_from(event).unwrap() % texts.len()]);
         let bytes = names.bytes(name);
-        let published = ring.publish(name, &bytes, [Some(&args), None], audience(event), |_| true);
+        let published = ring.publish(name, &bytes, [Some(&args[..]), None].into(), audience(event), |_| true);
         published.expect("it fits");
     }
     ring.batch(0, 1 << 20)
@@ -49,7 +49,7 @@ fn share(criterion: &mut Criterion) {
         });
         group.bench_function(case, |bencher| {
             bencher.iter(|| {
-                black_box(batch.share(Encoding::Json, viewer, black_box(&subscriptions), 0, EVENTS))
+                black_box(batch.share(Encoding::Json.into(), viewer, black_box(&subscriptions), 0, EVENTS))
             });
         });
     }

@@ -21,10 +21,13 @@ fn append(criterion: &mut Criterion) {
         let args = vec![b'x'; payload];
         group.bench_function(format!("{payload} bytes"), |bencher| {
             bencher.iter(|| {
-                let published =
-                    ring.publish(name, &bytes, [Some(black_box(&args)), None], Audience::Subscribers, |_| {
-                        true
-                    });
+                let published = ring.publish(
+                    name,
+                    &bytes,
+                    [Some(black_box(&args[..])), None].into(),
+                    Audience::Subscribers,
+                    |_| true,
+                );
                 black_box(published.expect("it fits"));
             });
         });

@@ -42,6 +42,7 @@ impl Room {
             slow_reader: SlowReader::Disconnect,
             max_unswept_bytes: 1 << 20,
             base: 0,
+            min_deflated_bytes: 256,
         };
         let stream = Stream::new(config, Arc::clone(&writer), Arc::new(Nobody));
         let clients = (0..connections).map(|_| join(&stream, &writer)).collect();
@@ -69,7 +70,7 @@ impl Room {
 fn join(stream: &Arc<Stream>, writer: &Arc<Writer>) -> UnixStream {
     let (client, server) = UnixStream::pair().expect("a socket pair");
     client.set_nonblocking(true).expect("a socket");
-    let id = stream.open(Encoding::Json, &["price".to_owned()]).expect("not shut");
+    let id = stream.open(Encoding::Json, &["price".to_owned()], 0).expect("not shut");
     let connection = stream.get(id).expect("open");
     let sink = Sink::new(std::os::fd::OwnedFd::from(server), Encoding::Json, Arc::clone(writer));
     assert!(stream.attach(&connection, &sink, 0, b"[\"connected\"]"));
