@@ -1,0 +1,129 @@
+/**
+ * The client: where handles come from, and what is closed together.
+ *
+ * It makes addresses; calls and connections are made by `handle.ts` and `connection.ts`.
+ */
+
+import { type ClientOptions, type Config, configFrom } from "./config.js";
+import { type Connection, connect } from "./connection.js";
+import { Endpoint } from "./endpoint.js";
+import { RingcastError } from "./errors.js";
+import { type ActorHandle, type HandleOwner, makeHandle } from "./handle.js";
+import { checkName } from "./listeners.js";
+import { onPage } from "./page.js";
+import { type Address, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
+import { withNames } from "./proxy.js";
+import type { CreateOptions, RegistryType } from "./registry.js";
+
+/** The parts of an actor's key; a string is a key of one part. */
+export type Key = string | readonly string[];
+
+/** The actors of one name: `client.chatRoom`. */
+export interface ActorAccess<A = any> {
+  /** Return a handle to the actor with this key, which is created at the first use if there is none. */
+  getOrCreate(key?: Key, options?: CreateOptions<A>): ActorHandle<A>;
+  /** Return a handle to an actor that exists: its use rejects with `actor_not_found` if it does not. */
+  get(key?: Key): ActorHandle<A>;
+  /**
+   * Return a handle to a new actor; `await handle.resolve()` creates it now, otherwise its first use does.
+   *
+   * Either rejects with `actor_already_exists` if there is one with this key.
+   */
+  create(key?: Key, options?: CreateOptions<A>): ActorHandle<A>;
+  /** Return a handle to the actor with this id: its use rejects with `actor_not_found` if there is none. */
+  getForId(actorId: string): ActorHandle<A>;
+}
+
+/** The actors of one server. */
+export class ClientBase<R = any> {
+  readonly #owner: HandleOwner;
+  readonly #config: Config;
+  readonly #connections = new Set<Connection>();
+  readonly #forgetPage: () => void;
+  #closed = false;
+
+  /** @internal */
+  constructor(options: ClientOptions) {
+    this.#config = configFrom(options);
+    this.#owner = {
+      endpoint: new Endpoint(options, this.#config.httpTimeoutMs),
+      checkOpen: () => this.#checkOpen(),
+      connect: (address, params) => this.#connect(address, params),
+    };
+    // A page that goes for good can never come back to its sessions; one that is kept for later can.
+    this.#forgetPage = onPage("pagehide", (event) => {
+      if (!(event as { persisted?: boolean }).persisted) void this.close();
+    });
+  }
+
+  /** The actors of a name; `client.chatRoom` is the same, unless it is a method of the client. */
+  actor<N extends keyof R & string>(name: N): ActorAccess<R[N]> {
+    checkName(name, "an actor's name");
+    const handle = (lookup: Lookup, key: Key = [], input?: unknown) =>
+      makeHandle<R[N]>(this.#owner, {
+        actor: name,
+        lookup,
+        key: checkedKey(key),
+        ...(input != null && { input }),
+      });
+    return {
+      getOrCreate: (key, options) => handle("get_or_create", key, options?.input),
+      get: (key) => handle("get", key),
+      create: (key, options) => handle("create", key, options?.input),
+      getForId: (id) => makeHandle<R[N]>(this.#owner, { actor: name, lookup: "id", actor_id: id }),
+    };
+  }
+
+  /** Close every connection: handles reject with `connection_closed` from now on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#forgetPage();
+    await Promise.all([...this.#connections].map((connection) => connection.close()));
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new RingcastError("connection_closed", "the client is closed");
+  }
+
+  #connect(address: () => Promise<Address>, params: unknown): Connection {
+    this.#checkOpen();
+    const config = this.#config;
+    // What cannot be encoded is the caller's error now, not one of every attempt to come.
+    if (typeof params !== "function") config.codec.encode(["connect", { params }]);
+    const { transport } = this.#owner.endpoint;
+    const onClosed = () => void this.#connections.delete(connection);
+    const connection: Connection = connect({ transport, config, address, params, onClosed });
+    this.#connections.add(connection);
+    return connection;
+  }
+}
+
+/** A client, with the actors of its registry as properties. */
+export type Client<R = any> = ClientBase<R> & {
+  [N in Exclude<keyof R, keyof ClientBase>]: ActorAccess<R[N]>;
+};
+
+/**
+ * Return a client of the server at `url`: `createClient("http://localhost:8080")`.
+ *
+ * Nothing is sent before an actor is used. The snake_case and the camelCase name of an actor mean the same. Throws
+ * `TypeError` for what is no address, and `RangeError` for a setting that makes no sense.
+ */
+export function createClient<R extends RegistryType<R> = any>(
+  options: string | URL | ClientOptions,
+): Client<R> {
+  const given = typeof options === "string" || options instanceof URL ? { url: options } : options;
+  const base = new ClientBase<R>(given);
+  return withNames(base, (name) => base.actor(name as keyof R & string)) as Client<R>;
+}
+
+function checkedKey(key: Key): string[] {
+  const parts = typeof key === "string" ? [key] : [...key];
+  for (const part of parts) {
+    if (typeof part !== "string")
+      throw new TypeError(`the parts of a key are strings, unlike ${String(part)}`);
+    checkName(part, "a part of a key", 0);
+  }
+  if (parts.length > MAX_KEY_PARTS) throw new RangeError(`a key has at most ${MAX_KEY_PARTS} parts`);
+  return parts;
+}

@@ -1,0 +1,42 @@
+/** How messages are written, and JSON, which needs nothing. MessagePack is in `msgpack.ts`. */
+
+/** What a socket carries: text frames hold strings, binary frames bytes. */
+export type Payload = string | Uint8Array<ArrayBuffer>;
+
+/** One encoding of messages. */
+export interface Codec {
+  /** The WebSocket subprotocol that stands for it. */
+  readonly subprotocol: string;
+  /** Whether its messages travel in binary frames. */
+  readonly binary: boolean;
+  /** Write a value. Throws for one that cannot be written. */
+  encode(value: unknown): Payload;
+  /** Read a value. Throws for a payload that is not well formed. */
+  decode(payload: Payload): unknown;
+}
+
+/** Most arrays and objects within one another that a message may have. */
+const MAX_NESTING = 254;
+
+/** Throw for a value that would arrive as something else, or end the connection. */
+export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING): void {
+  if (typeof value !== "object" || value === null) return;
+  if (ArrayBuffer.isView(value)) {
+    if (bytes) return;
+    throw new TypeError("JSON carries no bytes: use the MessagePack codec");
+  }
+  if (!left)
+    throw new RangeError(`a message has at most ${MAX_NESTING} arrays and objects within one another`);
+  for (const item of Object.values(value)) checkWritable(item, bytes, left - 1);
+}
+
+/** JSON in text frames. */
+export const json: Codec = {
+  subprotocol: "ringcast.v1.json",
+  binary: false,
+  encode(value) {
+    checkWritable(value, false);
+    return JSON.stringify(value);
+  },
+  decode: (payload) => JSON.parse(payload as string),
+};

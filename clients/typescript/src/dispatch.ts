@@ -1,0 +1,63 @@
+/**
+ * Running the handlers of a connection: one at a time, in the order in which things arrived.
+ *
+ * A handler runs at once, inside the message that brought its event. One that returns a promise is waited for before
+ * anything later is handled; what arrives meanwhile waits here. What a handler throws goes to the `error`
+ * listeners, or to the console if there are none, and stops nothing.
+ */
+
+import { isActorEvent, type Listeners } from "./listeners.js";
+
+/** The queue of one connection's events on their way to its listeners. */
+export class Dispatch {
+  readonly #listeners: Listeners;
+  #waiting: [name: string, args: unknown[]][] = [];
+  #busy = false;
+
+  constructor(listeners: Listeners) {
+    this.#listeners = listeners;
+  }
+
+  /** How many things wait for a handler that runs. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Run the listeners of `name`, now or as soon as everything before has been handled. */
+  deliver(name: string, ...args: unknown[]): void {
+    this.#waiting.push([name, args]);
+    if (!this.#busy) void this.#run();
+  }
+
+  /** Forget the actor's events that wait; with `all`, everything. A handler that runs is not touched. */
+  clear(all = false): void {
+    this.#waiting = all ? [] : this.#waiting.filter(([name]) => !isActorEvent(name));
+  }
+
+  /** Runs to its end at once unless a handler returns a promise. */
+  async #run(): Promise<void> {
+    this.#busy = true;
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
+      const [name, args] = next;
+      const failures: unknown[] = [];
+      for (const listener of this.#listeners.get(name)) {
+        if (!listener.active) continue;
+        // Before the handler runs: it must not fire again for what comes in the same read.
+        if (listener.once) this.#listeners.remove(listener);
+        try {
+          const result = listener.handler(...args);
+          if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") await result;
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+      // Before anything later: in front of what waits.
+      if (name === "error" || !this.#listeners.has("error")) {
+        for (const error of failures) console.error(`ringcast: a handler of '${name}' failed`, error);
+      } else {
+        this.#waiting.unshift(...failures.map((error): [string, unknown[]] => ["error", [error]]));
+      }
+    }
+    this.#busy = false;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The one class of errors, and which close codes a client comes back after: pure.
+ *
+ * What was wrong is in `code`; the codes are those of `docs/protocol.md`. There is one class, not one for each
+ * code, because every class is paid for by every page that loads this.
+ */
+
+/** The codes that Ringcast itself uses. Authors of actors choose further ones. */
+export type ErrorCode =
+  | "user_error"
+  | "actor_not_found"
+  | "actor_already_exists"
+  | "actor_destroyed"
+  | "unknown_actor"
+  | "unknown_action"
+  | "validation_error"
+  | "action_timeout"
+  | "internal_error"
+  | "reply_too_large"
+  | "too_many_calls"
+  | "outcome_unknown"
+  | "connection_refused"
+  | "connection_closed"
+  | "connection_gone"
+  | "connection_lost"
+  | "not_connected"
+  | "offline_queue_full"
+  | "try_again_later"
+  | "unreachable"
+  | "invalid_message"
+  | "unknown_message"
+  | "invalid_event_name"
+  | "reserved_name"
+  | "event_too_large"
+  | "events_lost"
+  | "subscription_refused";
+
+/** What an error has besides its code and message. */
+export interface ErrorDetails {
+  metadata?: unknown;
+  cause?: unknown;
+  /** Whether the server, or the actor's author, made it. */
+  fromServer?: boolean;
+}
+
+/** Any failure that Ringcast knows of: of an action, of a connection, of the protocol. */
+export class RingcastError extends Error {
+  override readonly name = "RingcastError";
+  /** Stable, and for programs; `message` is for people. */
+  readonly code: ErrorCode | (string & {});
+  /** What the author of a `UserError` has put into it. */
+  readonly metadata: unknown;
+  /** False for what this client has found out by itself, whatever code an author may have chosen. */
+  readonly fromServer: boolean;
+
+  constructor(code: ErrorCode | (string & {}), message: string, details: ErrorDetails = {}) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    this.code = code;
+    this.metadata = details.metadata;
+    this.fromServer = details.fromServer ?? false;
+  }
+}
+
+/** Build the error for an error object that came over the wire, whatever it is. */
+export function fromWire(error: unknown): RingcastError {
+  const { code, message, metadata } = (error ?? {}) as Record<string, unknown>;
+  return typeof code === "string" && code
+    ? new RingcastError(code, String(message ?? ""), { metadata, fromServer: true })
+    : new RingcastError("internal_error", "the server sent an error without a code", { fromServer: true });
+}
+
+/**
+ * Tell whether a client whose socket was closed with `code` comes back (null: no close frame).
+ *
+ * Of the private codes, 4000 to 4499 mean that the same attempt would fail again, 4500 to 4999 that it may not.
+ */
+export function mayComeBack(code: number | null): boolean {
+  return (
+    code === null ||
+    [1001, 1005, 1006, 1011, 1012, 1013, 1014].includes(code) ||
+    (code >= 4500 && code < 5000)
+  );
+}

@@ -1,0 +1,139 @@
+/**
+ * An actor as its callers see it: calls without a connection, and the way to one.
+ *
+ * A handle holds an address, no resources; make as many as you like. Events need a connection.
+ */
+
+import type { CallOptions, Connection } from "./connection.js";
+import { needsConnection } from "./connection.js";
+import type { Endpoint } from "./endpoint.js";
+import { checkName } from "./listeners.js";
+import type { Address } from "./protocol.js";
+import { withActions } from "./proxy.js";
+import type { ActionArgs, ActionName, ActionResult, Actions, ConnectArgs } from "./registry.js";
+
+/** What a handle needs of its client. */
+export interface HandleOwner {
+  readonly endpoint: Endpoint;
+  /** Throw `connection_closed` once the client is closed. */
+  checkOpen(): void;
+  /** Start a connection that closes with the client. */
+  connect(address: () => Promise<Address>, params: unknown): Connection;
+}
+
+/** One actor, addressed by key or id; made by `client.chatRoom.getOrCreate(key)` and its siblings. */
+export class HandleBase<A = any> {
+  readonly #owner: HandleOwner;
+  #address: Address;
+  #creating: Promise<string> | null = null;
+  #actorId: string | null;
+
+  /** @internal */
+  constructor(owner: HandleOwner, address: Address) {
+    this.#owner = owner;
+    this.#address = address;
+    this.#actorId = address.actor_id ?? null;
+    this.actorName = address.actor;
+    this.key = address.key ?? [];
+  }
+
+  readonly actorName: string;
+  /** The key it was asked for with; empty if it was by id. */
+  readonly key: readonly string[];
+
+  /** The actor's id, once it is known: asked for by id, resolved, or created. */
+  get actorId(): string | null {
+    return this.#actorId;
+  }
+
+  /**
+   * Find, or create, the actor now and return its id: otherwise its first use does.
+   *
+   * Rejects with `actor_not_found` for `get` of a missing actor, with `actor_already_exists` for `create` of an
+   * existing one.
+   */
+  async resolve(): Promise<string> {
+    this.#owner.checkOpen();
+    // One that is to be created is created once, and found by its id from then on.
+    if (this.#address.lookup === "create") {
+      this.#creating ??= this.#create().finally(() => {
+        this.#creating = null;
+      });
+      return this.#creating;
+    }
+    this.#actorId = await this.#owner.endpoint.resolve(this.#address);
+    return this.#actorId;
+  }
+
+  /**
+   * Run an action over HTTP, without a connection; for names that are also those of a method here, and for options.
+   *
+   * Rejects with the error that the action ended with; with `unreachable` or `outcome_unknown` when no answer comes;
+   * with the reason of a signal.
+   */
+  async call<N extends ActionName<A>>(
+    action: N,
+    args: ActionArgs<A, N> | [] = [],
+    { signal }: CallOptions = {},
+  ): Promise<ActionResult<A, N>> {
+    this.#owner.checkOpen();
+    checkName(action, "an action's name");
+    return (await this.#owner.endpoint.call(await this.#current(), action, args, signal)) as ActionResult<
+      A,
+      N
+    >;
+  }
+
+  /**
+   * Return a connection that starts to connect in the background; close it when done.
+   *
+   * The parameters go to the actor's connect hooks. A function, also an async one, is called for every connect and
+   * reconnect: use it for tokens that expire. Register listeners right away: they travel with the connect message.
+   */
+  connect(...[params]: ConnectArgs<A>): Connection<A> {
+    return this.#owner.connect(() => this.#current(), params) as Connection<A>;
+  }
+
+  /** Throws `not_connected`: events come over connections only. */
+  on(..._: unknown[]): never {
+    return needsConnection();
+  }
+
+  /** Throws `not_connected`: events come over connections only. */
+  once(..._: unknown[]): never {
+    return needsConnection();
+  }
+
+  /** Throws `not_connected`: events come over connections only. */
+  off(..._: unknown[]): never {
+    return needsConnection();
+  }
+
+  /** Throws `not_connected`: events come over connections only. */
+  stream(..._: unknown[]): never {
+    return needsConnection();
+  }
+
+  async #current(): Promise<Address> {
+    if (this.#address.lookup === "create") await this.resolve();
+    return this.#address;
+  }
+
+  async #create(): Promise<string> {
+    const { actor } = this.#address;
+    const id = await this.#owner.endpoint.resolve(this.#address);
+    this.#actorId = id;
+    this.#address = { actor, lookup: "id", actor_id: id };
+    return id;
+  }
+}
+
+/** A handle, with the actor's actions as methods. */
+export type ActorHandle<A = any> = HandleBase<A> & Actions<A, HandleBase<A>>;
+
+export function makeHandle<A>(owner: HandleOwner, address: Address): ActorHandle<A> {
+  const base = new HandleBase<A>(owner, address);
+  return withActions(base, (action, args) =>
+    base.call(action as ActionName<A>, args as ActionArgs<A, string>),
+  );
+}

@@ -1,0 +1,398 @@
+/**
+ * The life of a connection: attempts to connect, what the server says, a lost network, the end.
+ *
+ * It ties the pure parts (`listeners`, `dispatch`, `session`, `backoff`) to a socket, through `link`, and to timers.
+ * `connection.ts` is its public face.
+ */
+
+import { Backoff } from "./backoff.js";
+import type { Config } from "./config.js";
+import { Dispatch } from "./dispatch.js";
+import { fromWire, mayComeBack, RingcastError } from "./errors.js";
+import { Link, type LinkOwner, type Loss } from "./link.js";
+import { END, isActorEvent, Listeners, LOST } from "./listeners.js";
+import { onPage } from "./page.js";
+import type { Address, Connect, Connected, Gap, Heartbeat, ServerMessage } from "./protocol.js";
+import type { Request } from "./requests.js";
+import { Session } from "./session.js";
+import type { Transport } from "./transport.js";
+
+/** Where a connection stands. */
+export type Status = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
+
+/** What a connection is made from. */
+export interface ConnectionOptions {
+  transport: Transport;
+  config: Config;
+  /** Names the actor to connect to, after creating it if that is still to be done. */
+  address(): Promise<Address>;
+  /** A value, or a function that gives one for each connect and reconnect. */
+  params: unknown;
+  /** Called once, when the connection has ended for good. */
+  onClosed(): void;
+}
+
+/** No more than an hour: that would be no busy server but a broken one. */
+const LONGEST_RETRY_MS = 3_600_000;
+/** Of what is said when an actor cannot be created: it may go well the next time. */
+const WORTH_ANOTHER_TRY = ["unreachable", "outcome_unknown", "internal_error", "try_again_later"];
+/** Unsubscribing from a name that no actor can have changes nothing, and is answered: the ping of a browser. */
+const ASKED_ABOUT = "connected";
+
+/** Keeps one connection alive until it is closed or refused for good. */
+export class Lifecycle implements LinkOwner {
+  status: Status = "idle";
+  /** Why the latest attempt or socket failed; null while connected. */
+  lastError: unknown = null;
+  /** Why the other side ended the connection for good. */
+  endError: RingcastError | null = null;
+  readonly config: Config;
+  readonly session: Session;
+  readonly listeners: Listeners;
+  readonly dispatch: Dispatch;
+  readonly statusListeners = new Set<(status: Status) => void>();
+  readonly #options: ConnectionOptions;
+  readonly #backoff: Backoff;
+  /** The present socket, also before it is open and answered; null between sockets. */
+  #link: Link | null = null;
+  #connect: Connect | null = null;
+  #connectedAt = 0;
+  /** When the server that has just turned this client away wants to see it again. */
+  #retryAfterMs: number | null = null;
+  /** Names that lost their last listener without a network: whoever listens now wants nothing older. */
+  readonly #begunAnew = new Set<string>();
+  #readyWaiters: { resolve(): void; reject(error: unknown): void }[] = [];
+  /** Ends the present wait: for the loss of a socket, or for the next attempt. */
+  #goOn: () => void = () => {};
+  #closing: Promise<void> | null = null;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.config = options.config;
+    this.session = new Session(this.config);
+    this.listeners = new Listeners(
+      (name) => this.#ask("subscribe", name),
+      (name) => this.#unsubscribe(name),
+    );
+    this.dispatch = new Dispatch(this.listeners);
+    this.#backoff = new Backoff(this.config);
+    void this.#run();
+  }
+
+  // What `connection.ts` uses.
+
+  /** Send a call, or keep it until there is a network and room for it. Throws what encoding throws. */
+  submit(request: Request): void {
+    if (this.status === "closed") throw this.#closedError();
+    const { requests } = this.session;
+    if (this.status !== "connected") requests.queue(request, true);
+    else if (requests.maySend) this.#link?.send(requests.send(request));
+    else requests.queue(request, false);
+  }
+
+  /** Wait until connected; rejects once that cannot happen any more. */
+  ready(): Promise<void> {
+    if (this.status === "connected") return Promise.resolve();
+    if (this.status === "closed") return Promise.reject(this.endError ?? this.#closedError());
+    return new Promise((resolve, reject) => {
+      this.#readyWaiters.push({ resolve, reject });
+    });
+  }
+
+  /** End the connection and its session; wait for the server. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  // What the link calls.
+
+  connectMessage(): Connect {
+    const names = this.listeners.eventNames().filter((name) => !this.#begunAnew.has(name));
+    const { ...connect } = this.#connect as Connect;
+    if (names.length) connect.subscriptions = names;
+    const resume = this.session.resume();
+    if (resume) connect.resume = resume;
+    return connect;
+  }
+
+  onServerMessage(message: ServerMessage, chars: number): void {
+    const { position, answer } = this.session;
+    switch (message[0]) {
+      case "event":
+        if (message[1] === answer?.stream) this.#onEvent(message[2], message[3], message[4]);
+        break;
+      case "reply":
+        this.#onAnswer(message[1], null, message[2], chars);
+        break;
+      case "error":
+        this.#onAnswer(message[1] as number, fromWire(message[2]), null, chars);
+        break;
+      case "connected":
+        if (this.status !== "connected" && this.#link) this.#onConnected(this.#link, message[1]);
+        break;
+      case "gap":
+        position.skip(message[1].last);
+        this.#emitGap(message[1]);
+        break;
+      case "heartbeat":
+        if (message[1].stream !== answer?.stream) break;
+        // Whatever is for this connection up to there has come before.
+        position.skip(message[1].offset);
+        this.#spread(message[1]);
+    }
+  }
+
+  onSilence(): void {
+    this.#ask("unsubscribe", ASKED_ABOUT);
+  }
+
+  onLinkLost(loss: Loss): void {
+    this.#link = null;
+    const wasConnected = this.status === "connected";
+    if (!mayComeBack(loss.code)) {
+      this.#end(finalError(loss, wasConnected));
+      return;
+    }
+    this.#retryAfterMs = retryAfterMs(loss.error);
+    this.lastError = new RingcastError("connection_lost", `the connection was lost (${describe(loss)})`, {
+      cause: loss.error,
+    });
+    if (wasConnected) {
+      this.session.requests.lost();
+      if (performance.now() - this.#connectedAt >= this.config.stableAfterMs) this.#backoff.reset();
+      this.#setStatus("reconnecting");
+      this.dispatch.deliver("disconnected");
+    }
+    if (loss.report) this.#report(loss.error);
+    this.#goOn();
+  }
+
+  // Connecting.
+
+  async #run(): Promise<void> {
+    // Not at once: listeners that are added right behind `connect()` travel with the connect message, and a
+    // connection that is closed in the same turn opens nothing.
+    await null;
+    while (!this.#isClosed()) {
+      this.#setStatus(this.session.answer ? "reconnecting" : "connecting");
+      await this.#attempt();
+      if (!this.#isClosed()) await this.#pause();
+    }
+  }
+
+  /** Connect once and stay until the socket is lost, or until the attempt has failed. */
+  async #attempt(): Promise<void> {
+    const { address, params, transport } = this.#options;
+    try {
+      const connect: Connect = await address();
+      const given: unknown = typeof params === "function" ? await params() : params;
+      this.#connect = given == null ? connect : { ...connect, params: given };
+    } catch (error) {
+      this.#onNoConnect(error);
+      return;
+    }
+    if (this.#isClosed()) return;
+    const link = new Link(this, this.config);
+    this.#link = link;
+    await new Promise<void>((resolve) => {
+      this.#goOn = resolve;
+      try {
+        link.open(transport);
+      } catch (cause) {
+        // No WebSockets here, or not to this address: the next attempt would end no better.
+        this.#end(new RingcastError("connection_refused", (cause as Error).message, { cause }));
+      }
+    });
+  }
+
+  /** The actor could not be created, or the function that gives the parameters has failed. */
+  #onNoConnect(error: unknown): void {
+    if (this.#isClosed()) return;
+    this.lastError = error;
+    if (!(error instanceof RingcastError)) this.#report(error);
+    else if (!WORTH_ANOTHER_TRY.includes(error.code)) this.#end(error);
+  }
+
+  /** Wait before the next attempt; not as long as was drawn if the browser says that the network is back. */
+  #pause(): Promise<void> {
+    const toldMs = this.#retryAfterMs;
+    this.#retryAfterMs = null;
+    const delayMs = toldMs === null ? this.#backoff.nextDelayMs() : this.#backoff.toldDelayMs(toldMs);
+    return new Promise((resolve) => {
+      const goOn = () => {
+        clearTimeout(timer);
+        forget();
+        resolve();
+      };
+      let timer = setTimeout(goOn, delayMs);
+      const forget = onPage("online", () => {
+        if (toldMs !== null) return;
+        clearTimeout(timer);
+        this.#backoff.reset();
+        timer = setTimeout(goOn, this.#backoff.nextDelayMs());
+      });
+      this.#goOn = goOn;
+    });
+  }
+
+  #onConnected(link: Link, answer: Connected): void {
+    const { requests } = this.session;
+    const arrival = this.session.accept(answer);
+    this.lastError = null;
+    this.#connectedAt = performance.now();
+    this.#spread(answer);
+    link.answered(answer.heartbeat_s);
+    this.status = "connected";
+    // In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name that
+    // was listened for before it was made.
+    for (const payload of arrival.resend) link.send(payload);
+    const wanted = this.listeners.eventNames();
+    for (const name of this.#begunAnew) if (!wanted.includes(name)) this.#begunAnew.delete(name);
+    for (const name of wanted) if (!link.requested.has(name)) this.#ask("subscribe", name);
+    for (const name of link.requested) if (!wanted.includes(name)) this.#unsubscribe(name);
+    for (const payload of requests.sendQueued()) link.send(payload);
+    for (const waiter of this.#readyWaiters.splice(0)) waiter.resolve();
+    this.#setStatus("connected");
+    this.dispatch.deliver(arrival.first ? "connected" : "reconnected");
+    if (answer.snapshot != null && this.listeners.has("resynced")) {
+      if (arrival.gap) this.dispatch.deliver(LOST, arrival.gap);
+      this.dispatch.deliver("resynced", answer.snapshot);
+    } else if (arrival.gap) {
+      this.#emitGap(arrival.gap);
+    }
+    if (answer.replayed != null) this.dispatch.deliver("replayed", answer.replayed);
+    for (const [name, error] of Object.entries(answer.refused_subscriptions ?? {})) {
+      this.#onSubscribed(name, fromWire(error));
+    }
+  }
+
+  // Being connected.
+
+  #onEvent(offset: number, name: string, args: unknown[]): void {
+    // The position moves before handlers run: one that fails, or loses the network, must not see the event again.
+    if (!this.session.position.advance(offset)) return;
+    if (!isActorEvent(name) || !this.listeners.has(name) || this.#begunAnew.has(name)) return;
+    if (this.dispatch.waiting >= this.config.maxUnhandledEvents) {
+      this.dispatch.clear();
+      this.#emitGap({ reason: "handlers_behind" });
+    }
+    this.dispatch.deliver(name, ...args);
+  }
+
+  #onAnswer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
+    const { requests } = this.session;
+    requests.answer(id, error, value, chars);
+    const arrived = requests.acknowledgement();
+    if (arrived) this.#link?.send(arrived);
+    for (const payload of requests.sendQueued()) this.#link?.send(payload);
+  }
+
+  #spread({ reconnect_within_s }: Connected | Heartbeat): void {
+    this.#backoff.spreadMs = (reconnect_within_s ?? 0) * 1000;
+  }
+
+  #unsubscribe(name: string): void {
+    if (this.status !== "connected" && this.session.answer) this.#begunAnew.add(name);
+    this.#ask("unsubscribe", name);
+  }
+
+  /** Send a request that is no call; without a network the next connect message carries subscriptions. */
+  #ask(kind: "subscribe" | "unsubscribe", name: string): void {
+    if (this.status !== "connected") return;
+    // Nothing to do about an error of the second: an event that comes all the same finds no listener.
+    const settle = (error: RingcastError | null) => {
+      if (kind === "subscribe") this.#onSubscribed(name, error);
+    };
+    this.#link?.send(this.session.requests.send({ kind, name, settle }));
+  }
+
+  #onSubscribed(name: string, error: RingcastError | null): void {
+    // The answer comes behind everything from before.
+    this.#begunAnew.delete(name);
+    if (!error || this.#isClosed()) return;
+    const { code, message, metadata } = error;
+    const text = `the subscription to '${name}' was refused: ${message}`;
+    this.#report(new RingcastError(code, text, { metadata, cause: error, fromServer: true }));
+  }
+
+  // Telling.
+
+  #setStatus(status: Status): void {
+    this.status = status;
+    for (const listener of [...this.statusListeners]) {
+      try {
+        listener(status);
+      } catch (error) {
+        this.#report(error);
+      }
+    }
+  }
+
+  #emitGap(gap: Gap): void {
+    this.dispatch.deliver(LOST, gap);
+    if (this.listeners.has("gap")) this.dispatch.deliver("gap", gap);
+    else if (!this.listeners.has(LOST)) {
+      console.warn(`ringcast: events are missing (${gap.reason}), and no listener for 'gap' was told`);
+    }
+  }
+
+  #report(error: unknown): void {
+    if (this.listeners.has("error")) this.dispatch.deliver("error", error);
+    else console.error("ringcast:", error);
+  }
+
+  // Ending.
+
+  #isClosed(): boolean {
+    return this.status === "closed";
+  }
+
+  #closedError(): RingcastError {
+    const why = this.endError ? `: ${this.endError.message}` : "";
+    return new RingcastError("connection_closed", `the connection is closed${why}`, { cause: this.endError });
+  }
+
+  /** End for good: with `error` by the other side, with null by this one. */
+  #end(error: RingcastError | null): void {
+    const wasConnected = this.status === "connected";
+    const waiters = this.#readyWaiters.splice(0);
+    this.endError = error;
+    if (error) this.lastError = error;
+    this.#setStatus("closed");
+    this.session.requests.rejectAll(this.#closedError());
+    for (const waiter of waiters) waiter.reject(error ?? this.#closedError());
+    if (wasConnected) this.dispatch.deliver("disconnected");
+    if (error && (this.listeners.has("error") || !waiters.length)) this.#report(error);
+    this.dispatch.deliver(END, error);
+    this.#options.onClosed();
+    this.#goOn();
+  }
+
+  async #close(): Promise<void> {
+    const link = this.#link;
+    this.#link = null;
+    if (!this.#isClosed()) {
+      this.dispatch.clear(true);
+      this.#end(null);
+    }
+    await link?.close();
+  }
+}
+
+function describe({ code, reason, error }: Loss): string {
+  if (error) return (error as Error).message;
+  return reason || (code === null ? "no close frame came" : `close code ${code}`);
+}
+
+/** Return how long a server that is busy has asked to wait, if it has. */
+function retryAfterMs(error: unknown): number | null {
+  if (!(error instanceof RingcastError) || error.code !== "try_again_later") return null;
+  const waitMs = (error.metadata as { retry_after_ms?: number } | undefined)?.retry_after_ms ?? -1;
+  return waitMs >= 0 && waitMs <= LONGEST_RETRY_MS ? waitMs : null;
+}
+
+function finalError(loss: Loss, wasConnected: boolean): RingcastError {
+  if (loss.error instanceof RingcastError) return loss.error;
+  return new RingcastError(wasConnected ? "connection_closed" : "connection_refused", describe(loss));
+}

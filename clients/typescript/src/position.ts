@@ -1,0 +1,32 @@
+/**
+ * Where a client is in its actor's stream of events: pure.
+ *
+ * A position is a pair. It changes as a pair when a connection starts and moves by its offset only, so that a
+ * new epoch is never paired with an offset of an old one.
+ */
+
+/** The epoch and the offset up to which this client has seen everything it was entitled to. */
+export class Position {
+  /** Null before the first connect answer. */
+  epoch: string | null = null;
+  offset = 0;
+
+  /** Take the position that a connection starts from. */
+  start(epoch: string, offset: number): void {
+    // A server that starts further back sends again what was seen already: `advance` drops that.
+    this.offset = epoch === this.epoch ? Math.max(this.offset, offset) : offset;
+    this.epoch = epoch;
+  }
+
+  /** Move to an event's offset. False if the event was seen already: it must not be handled again. */
+  advance(offset: number): boolean {
+    const isNew = offset > this.offset;
+    if (isNew) this.offset = offset;
+    return isNew;
+  }
+
+  /** Move past events that do not come, up to `last` where it is known: lost, or not for this client. */
+  skip(last: number | null | undefined): void {
+    this.offset = Math.max(this.offset, last ?? 0);
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * The messages of `docs/protocol.md`, written and read: pure.
+ *
+ * What the server sends is checked here once, so that everything behind this can rely on it. A message stays
+ * the array that it is on the wire.
+ */
+
+import type { Codec, Payload } from "./codec.js";
+import { RingcastError } from "./errors.js";
+
+export const MAX_NAME_CHARS = 128;
+export const MAX_KEY_PARTS = 16;
+/** Most event names that one connection listens for. */
+export const MAX_SUBSCRIPTIONS = 256;
+
+/** How an actor is looked up. */
+export type Lookup = "get_or_create" | "get" | "create" | "id";
+
+/** Which actor is meant, as the connect message and the bodies of HTTP requests say it. */
+export interface Address {
+  actor: string;
+  lookup: Lookup;
+  key?: readonly string[];
+  actor_id?: string;
+  input?: unknown;
+}
+
+/** Where a client that comes back left off. */
+export interface Resume {
+  session: string;
+  epoch: string;
+  offset: number;
+  unanswered: number[];
+}
+
+/** The first message on a socket. */
+export interface Connect extends Address {
+  params?: unknown;
+  subscriptions?: string[];
+  resume?: Resume;
+}
+
+/** Events that this connection was entitled to and will not get: offsets `first` to `last`, where known. */
+export interface Gap {
+  /**
+   * `ring_overflow`, `session_expired`, `epoch_changed` or `encoding_changed` from the server;
+   * `handlers_behind` when this client's own handlers could not keep up.
+   */
+  reason: string;
+  first?: number;
+  last?: number;
+}
+
+/** The answer to a connect message. */
+export interface Connected {
+  stream: number;
+  epoch: string;
+  offset: number;
+  connection: string;
+  session: string;
+  actor_id: string;
+  window_s: number;
+  heartbeat_s?: number | null;
+  reconnect_within_s?: number | null;
+  replayed?: number | null;
+  gap?: Gap | null;
+  snapshot?: unknown;
+  refused_subscriptions?: Record<string, unknown> | null;
+}
+
+/** The server's sign of life, with the position up to which everything has come. */
+export interface Heartbeat {
+  stream: number;
+  offset: number;
+  reconnect_within_s?: number | null;
+}
+
+export type ServerMessage =
+  | ["connected", Connected]
+  | ["event", stream: number, offset: number, name: string, args: unknown[]]
+  | ["reply", id: number, value: unknown]
+  | ["error", id: number | null, error: object]
+  | ["gap", Gap]
+  | ["heartbeat", Heartbeat];
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === "string";
+const isCount: Check = (value) => Number.isInteger(value) && (value as number) >= 0;
+const isSeconds: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
+const isObject: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const orAbsent =
+  (check: Check): Check =>
+  (value) =>
+    value == null || check(value);
+const has =
+  (fields: Record<string, Check>): Check =>
+  (value) =>
+    isObject(value) &&
+    Object.entries(fields).every(([name, check]) => check((value as Record<string, unknown>)[name]));
+
+const isGap = has({ reason: isText, first: orAbsent(isCount), last: orAbsent(isCount) });
+
+/** What follows the kind, of every kind that this version knows. */
+const KINDS: Record<string, Check[]> = {
+  event: [isCount, isCount, isText, Array.isArray],
+  reply: [isCount, () => true],
+  error: [(id) => id === null || isCount(id), isObject],
+  gap: [isGap],
+  heartbeat: [has({ stream: isCount, offset: isCount, reconnect_within_s: orAbsent(isSeconds) })],
+  connected: [
+    has({
+      stream: isCount,
+      epoch: isText,
+      offset: isCount,
+      connection: isText,
+      session: isText,
+      actor_id: isText,
+      window_s: isSeconds,
+      heartbeat_s: orAbsent((value) => isSeconds(value) && value !== 0),
+      reconnect_within_s: orAbsent(isSeconds),
+      replayed: orAbsent(isCount),
+      gap: orAbsent(isGap),
+      refused_subscriptions: orAbsent(isObject),
+    }),
+  ],
+};
+
+/**
+ * Read a message of the server. Null for a kind that this version does not know: a newer server may send more.
+ *
+ * Throws `invalid_message` for one that is malformed.
+ */
+export function parseServerMessage(codec: Codec, payload: Payload): ServerMessage | null {
+  let message: unknown;
+  try {
+    message = codec.decode(payload);
+  } catch (cause) {
+    throw new RingcastError("invalid_message", "the server sent what is no message", { cause });
+  }
+  if (!Array.isArray(message) || typeof message[0] !== "string") {
+    throw new RingcastError("invalid_message", "the server sent a message without a kind");
+  }
+  const [kind, ...rest] = message;
+  if (!Object.hasOwn(KINDS, kind)) return null;
+  const checks = KINDS[kind] as Check[];
+  if (rest.length !== checks.length || !checks.every((check, index) => check(rest[index]))) {
+    throw new RingcastError("invalid_message", `the server sent a malformed ${kind} message`);
+  }
+  return message as ServerMessage;
+}

@@ -1,0 +1,42 @@
+/** Names that are no property of an object, taken for something else: actions, actors. */
+
+/**
+ * What JavaScript, test runners and developer tools ask of any object. None of them may become a call; actions of
+ * these names are called by `call(name)`.
+ */
+const NEVER = /^(then|catch|finally|toJSON|asymmetricMatch|nodeType|tagName|[_$@].*)$/;
+
+/** Return `target` with every name that it does not have itself answered by `make`, once for each name. */
+export function withNames<T extends object>(target: T, make: (name: string) => unknown): T {
+  const made = new Map<string | symbol, unknown>();
+  return new Proxy(target, {
+    get(_, name): any {
+      if (made.has(name)) return made.get(name);
+      // Of the target itself, for its private fields.
+      let value: unknown = Reflect.get(target, name, target);
+      if (!(name in target)) {
+        if (typeof name === "symbol" || NEVER.test(name)) return undefined;
+        value = make(name);
+      } else if (typeof value === "function" && name !== "constructor") {
+        value = value.bind(target);
+      } else {
+        return value;
+      }
+      made.set(name, value);
+      return value;
+    },
+  });
+}
+
+/** Return `target` with every other name as an action: `connection.sendMessage("hello")`. */
+export function withActions<T extends object, R extends T>(
+  target: T,
+  call: (action: string, args: unknown[]) => unknown,
+): R {
+  return withNames(
+    target,
+    (action) =>
+      (...args: unknown[]) =>
+        call(action, args),
+  ) as R;
+}

@@ -1,0 +1,174 @@
+/**
+ * The requests of one session: numbered, waiting, sent again, settled. Pure: it sends nothing itself.
+ *
+ * Ids count up by one within a session, over calls and subscriptions together. A request that was sent keeps its id
+ * and its payload until it is answered, so that it can be sent again after a lost network and the server can tell
+ * that it is the same. A call that was never sent has no id yet, only its arguments.
+ */
+
+import type { Codec, Payload } from "./codec.js";
+import type { Config } from "./config.js";
+import { RingcastError } from "./errors.js";
+
+// The server keeps an answer until it is told that it has arrived: seldom enough to cost little, often enough
+// to keep little there.
+const ACKNOWLEDGE_AT = 32;
+const ACKNOWLEDGE_AT_CHARS = 65_536;
+
+/** One message to the server that is answered, and who waits for the answer. */
+export interface Request {
+  kind: "call" | "subscribe" | "unsubscribe";
+  name: string;
+  /** The arguments of a call. */
+  args?: unknown[];
+  /** Takes the value of a reply, or the error that came instead of one. */
+  settle(error: RingcastError | null, value?: unknown): void;
+  /** Absent until it is sent in the present session. */
+  id?: number;
+  /** What was sent, for sending it again. */
+  payload?: Payload;
+}
+
+/** Everything asked of the server that has no answer yet. */
+export class Requests {
+  readonly #codec: Codec;
+  readonly #maxQueued: number;
+  readonly #maxUnanswered: number;
+  #lastId = 0;
+  /** By id, and so in the order of sending. */
+  #sent = new Map<number, Request>();
+  /** Calls made while there was no network, or too many were unanswered; never sent in any session. */
+  #queued: Request[] = [];
+  /** Sent, and nobody waits any more: each takes a place at the server until its answer comes. */
+  readonly #abandoned = new Set<number>();
+  /** What the latest connect message called unanswered. */
+  #told: number[] = [];
+  /** Answers that the server does not know to have arrived. */
+  #received: number[] = [];
+  #receivedChars = 0;
+
+  constructor(config: Config) {
+    this.#codec = config.codec;
+    this.#maxQueued = config.maxOfflineCalls;
+    this.#maxUnanswered = config.maxUnansweredCalls;
+  }
+
+  /** Whether a new call may be sent now; otherwise it is queued. */
+  get maySend(): boolean {
+    return !this.#queued.length && this.#hasRoom;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#sent.size + this.#abandoned.size < this.#maxUnanswered;
+  }
+
+  /** Number a request and return its payload: send it at once. Throws what encoding throws; no id is used up. */
+  send(request: Request): Payload {
+    const { kind, name, args } = request;
+    const id = this.#lastId + 1;
+    const payload = this.#codec.encode(kind === "call" ? [kind, id, name, args] : [kind, id, name]);
+    request.payload = payload;
+    request.id = this.#lastId = id;
+    this.#sent.set(id, request);
+    return payload;
+  }
+
+  /**
+   * Keep a call until there is a network, or room for it.
+   *
+   * Its arguments are copied now: what the caller does to them later changes nothing, and what cannot be encoded
+   * is thrown now. Throws `offline_queue_full` past the bound on those that wait for the network.
+   */
+  queue(request: Request, offline: boolean): void {
+    if (offline && this.#queued.length >= this.#maxQueued) {
+      throw new RingcastError(
+        "offline_queue_full",
+        `${this.#queued.length} calls wait for the network already; try again later`,
+      );
+    }
+    // In an array, as the message will have them: what is nested too deep by then is thrown now as well.
+    [request.args] = this.#codec.decode(this.#codec.encode([request.args])) as [unknown[]];
+    this.#queued.push(request);
+  }
+
+  /** Forget a request whose caller has gone: it is not sent any more, and its answer is ignored. */
+  abandon(request: Request): void {
+    // By identity: in a new session another request may have the same id.
+    if (request.id && this.#sent.get(request.id) === request) {
+      this.#sent.delete(request.id);
+      this.#abandoned.add(request.id);
+    } else {
+      this.#queued = this.#queued.filter((other) => other !== request);
+    }
+  }
+
+  /** Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. */
+  answer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
+    this.#abandoned.delete(id);
+    this.#received.push(id);
+    this.#receivedChars += chars;
+    const request = this.#sent.get(id);
+    this.#sent.delete(id);
+    request?.settle(error, value);
+  }
+
+  /** Return the message that says which answers have arrived, if it is time for one: send it at once. */
+  acknowledgement(): Payload | null {
+    if (this.#received.length < ACKNOWLEDGE_AT && this.#receivedChars < ACKNOWLEDGE_AT_CHARS) return null;
+    const ids = this.#received;
+    this.#received = [];
+    this.#receivedChars = 0;
+    return this.#codec.encode(["received", ids]);
+  }
+
+  /** Forget subscriptions that were not answered: the next connect message carries the whole set. */
+  lost(): void {
+    this.#sent = new Map([...this.#sent].filter(([, request]) => request.kind === "call"));
+  }
+
+  /** Return what the connect message says about the past: all other answers have arrived. */
+  unansweredIds(): number[] {
+    this.#told = [...this.#sent.keys()];
+    return this.#told;
+  }
+
+  /** Return the payloads of unanswered calls, to be sent again in a session that was resumed. */
+  resend(): Payload[] {
+    this.#abandoned.clear();
+    // Those whose callers have gone since the connect message was sent: their answers are not wanted.
+    this.#received = this.#told.filter((id) => !this.#sent.has(id));
+    this.#receivedChars = 0;
+    return [...this.#sent.values()].map((request) => request.payload as Payload);
+  }
+
+  /** Start the ids of a new session; calls sent in the old one reject with `outcome_unknown`. */
+  replaceSession(): void {
+    const sent = this.#sent;
+    this.#sent = new Map();
+    this.#lastId = 0;
+    this.#told = [];
+    for (const { name, settle } of sent.values()) {
+      const message = `${name} was sent, but the session that would have its result has ended: it ran once or not at all`;
+      settle(new RingcastError("outcome_unknown", message));
+    }
+  }
+
+  /** Number the calls that waited, as far as there is room, and return their payloads: send them at once. */
+  sendQueued(): Payload[] {
+    const payloads: Payload[] = [];
+    while (this.#hasRoom) {
+      const request = this.#queued.shift();
+      if (!request) break;
+      payloads.push(this.send(request));
+    }
+    return payloads;
+  }
+
+  /** Settle everything with `error`: the connection has ended. */
+  rejectAll(error: RingcastError): void {
+    const requests = [...this.#sent.values(), ...this.#queued];
+    this.#sent.clear();
+    this.#queued = [];
+    for (const request of requests) request.settle(error);
+  }
+}

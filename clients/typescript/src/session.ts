@@ -1,0 +1,63 @@
+/**
+ * What a connection keeps while its network is lost: the session's token, the position, the requests. Pure.
+ *
+ * It answers what the next connect message says about the past, and what a connect answer means for it. Sockets,
+ * listeners and waiting belong to `lifecycle.ts`.
+ */
+
+import type { Payload } from "./codec.js";
+import type { Config } from "./config.js";
+import { Position } from "./position.js";
+import type { Connected, Gap, Resume } from "./protocol.js";
+import { Requests } from "./requests.js";
+
+const SESSION_ENDING_REASONS = ["session_expired", "epoch_changed", "encoding_changed"];
+
+/** What a connect answer means to a client. */
+export interface Arrival {
+  /** Whether it is the first one. */
+  first: boolean;
+  gap: Gap | null;
+  /** What is sent again, in this order, before anything new. */
+  resend: Payload[];
+}
+
+/** One client's half of a session, over all of its sockets. */
+export class Session {
+  readonly position = new Position();
+  readonly requests: Requests;
+  /** The latest connect answer. */
+  answer: Connected | null = null;
+  /** The latest snapshot in one. */
+  snapshot: unknown;
+
+  constructor(config: Config) {
+    this.requests = new Requests(config);
+  }
+
+  /** Return what to resume from; undefined before the first connect answer. */
+  resume(): Resume | undefined {
+    if (!this.answer) return undefined;
+    const { epoch, offset } = this.position;
+    const { session } = this.answer;
+    return { session, epoch: epoch as string, offset, unanswered: this.requests.unansweredIds() };
+  }
+
+  /** Take a connect answer in. Calls that only the old session could answer reject with `outcome_unknown`. */
+  accept(answer: Connected): Arrival {
+    const previous = this.answer;
+    this.answer = answer;
+    if (answer.snapshot != null) this.snapshot = answer.snapshot;
+    this.position.start(answer.epoch, answer.offset);
+    let gap = answer.gap ?? null;
+    if (!previous) return { first: true, gap, resend: [] };
+    const sameSession =
+      answer.session === previous.session && !(gap && SESSION_ENDING_REASONS.includes(gap.reason));
+    if (!sameSession) {
+      this.requests.replaceSession();
+      // A new session means that events may be lost, whether or not the server says so.
+      gap ??= { reason: "session_expired" };
+    }
+    return { first: false, gap, resend: this.requests.resend() };
+  }
+}

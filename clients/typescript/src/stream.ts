@@ -1,0 +1,105 @@
+/**
+ * Events as an asynchronous iterator: `for await (const article of connection.stream("newArticle"))`.
+ *
+ * A stream listens from the moment it is made until its loop is left, it is closed, or the connection ends. It is one
+ * more listener of the connection, which tells the server when the last one has gone.
+ */
+
+import { RingcastError } from "./errors.js";
+import type { Gap } from "./protocol.js";
+
+interface Waiter<T> {
+  resolve(result: IteratorResult<T, undefined>): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * The events of one name, in order; made by `Connection.stream`. Iterate over it once.
+ *
+ * An event with one argument gives that argument, any other gives the array of its arguments. Rejects with
+ * `events_lost` where events are missing; iterate again to go on behind the gap, or `close` it. Ends when this side
+ * closes the connection; rejects with the connection's error when the other side ended it for good.
+ *
+ * A stream that is not read keeps at most `maxUnhandledEvents`; past that it loses them, and says so.
+ */
+export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
+  readonly #maxItems: number;
+  readonly #stop: () => void;
+  #items: (["event", T] | ["lost", RingcastError])[] = [];
+  #waiters: Waiter<T>[] = [];
+  #ended = false;
+  #error: unknown;
+
+  /** @internal */
+  constructor(maxItems: number, listen: (stream: EventStream<T>) => () => void) {
+    this.#maxItems = maxItems;
+    this.#stop = listen(this);
+  }
+
+  /** Wait for the next event. */
+  next(): Promise<IteratorResult<T, undefined>> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      this.#serve();
+    });
+  }
+
+  /** Leave the loop: what `break` and `return` in it do. */
+  async return(): Promise<IteratorResult<T, undefined>> {
+    this.close();
+    return { done: true, value: undefined };
+  }
+
+  /** Stop listening and forget what waits; a second time does nothing. */
+  close(): void {
+    this.#stop();
+    this.#items = [];
+    this.end(null);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** @internal */
+  put(args: unknown[]): void {
+    if (this.#items.length >= this.#maxItems) {
+      this.#items = [];
+      this.putGap({ reason: "not_read" });
+    }
+    this.#items.push(["event", (args.length === 1 ? args[0] : args) as T]);
+    this.#serve();
+  }
+
+  /** @internal */
+  putGap(gap: Gap): void {
+    const error = new RingcastError("events_lost", `events are missing: ${gap.reason}`, { metadata: gap });
+    this.#items.push(["lost", error]);
+    this.#serve();
+  }
+
+  /** @internal */
+  end(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    this.#serve();
+  }
+
+  #serve(): void {
+    while (this.#waiters.length && (this.#items.length || this.#ended)) {
+      const waiter = this.#waiters.shift() as Waiter<T>;
+      const item = this.#items.shift();
+      if (item?.[0] === "event") {
+        waiter.resolve({ done: false, value: item[1] });
+      } else if (item) {
+        waiter.reject(item[1]);
+      } else if (this.#error) {
+        waiter.reject(this.#error);
+        this.#error = null;
+      } else {
+        waiter.resolve({ done: true, value: undefined });
+      }
+    }
+  }
+}

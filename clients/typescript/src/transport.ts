@@ -1,0 +1,76 @@
+/**
+ * What carries messages between a client and its server, and the one transport that there is: a WebSocket.
+ *
+ * A transport knows addresses and sockets, nothing of messages nor of coming back. Another one, such as
+ * server-sent events with calls over HTTP, has to give no more than this.
+ */
+
+import type { Codec, Payload } from "./codec.js";
+
+/** What a socket reports to. */
+export interface Receiver {
+  /** Learn that messages may be sent. */
+  onOpen(): void;
+  /** Take one whole message. */
+  onMessage(payload: Payload): void;
+  /** Learn, once, that the socket is gone or could not be had. `code` is the peer's; null if it sent none. */
+  onLost(code: number | null, reason: string): void;
+}
+
+/** One way to the server, open or about to be. */
+export interface Socket {
+  /** Send one message. */
+  send(payload: Payload): void;
+  /** End the socket: with code 1000 the session as well; without a code the session waits. `onLost` follows. */
+  close(code?: number): void;
+  /** Drop the socket as if the network were lost. */
+  abort(): void;
+}
+
+/** Opens sockets to one server. */
+export interface Transport {
+  /** Start to open a socket. What it throws ends the connection: the next attempt would end no better. */
+  open(codec: Codec, receiver: Receiver): Socket;
+}
+
+/** As much of a WebSocket as is used: that of browsers, of `ws`, of undici, of Deno and Bun. */
+export interface WebSocketLike {
+  binaryType: string;
+  onopen: unknown;
+  onmessage: unknown;
+  onclose: unknown;
+  onerror: unknown;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
+  close(code?: number): void;
+  /** Only in `ws`: without waiting for the other side. */
+  terminate?(): void;
+}
+
+/** A class of WebSockets. */
+export type WebSocketConstructor = new (url: string, protocols: string[], ...rest: any[]) => WebSocketLike;
+
+/** Return the transport that opens WebSockets at `url`; `given` is the class to use, if not the global one. */
+export function webSockets(url: string, given?: WebSocketConstructor): Transport {
+  return {
+    open(codec, receiver) {
+      // Looked up when it is needed, so that a handle can call actions where there is none.
+      const WebSocketClass = given ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
+      if (!WebSocketClass)
+        throw new TypeError("there is no WebSocket here: createClient({ url, WebSocket })");
+      const socket = new WebSocketClass(url, [codec.subprotocol]);
+      socket.binaryType = "arraybuffer";
+      socket.onopen = () => receiver.onOpen();
+      socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
+        receiver.onMessage(typeof data === "string" ? data : new Uint8Array(data));
+      // Says nothing that `onclose`, which follows, does not; but where nobody listens, `ws` throws.
+      socket.onerror = () => {};
+      socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
+        receiver.onLost(code === 1006 ? null : code, reason);
+      return {
+        send: (payload) => socket.send(payload),
+        close: (code) => (code ? socket.close(code) : socket.close()),
+        abort: () => (socket.terminate ? socket.terminate() : socket.close()),
+      };
+    },
+  };
+}
