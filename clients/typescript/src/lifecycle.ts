@@ -51,6 +51,7 @@ export class Lifecycle implements LinkOwner {
   readonly listeners: Listeners;
   readonly dispatch: Dispatch;
   readonly statusListeners = new Set<(status: Status) => void>();
+  #toldStatus: Status = "idle";
   readonly #options: ConnectionOptions;
   readonly #backoff: Backoff;
   /** The present socket, also before it is open and answered; null between sockets. */
@@ -320,6 +321,8 @@ export class Lifecycle implements LinkOwner {
 
   #setStatus(status: Status): void {
     this.status = status;
+    if (status === this.#toldStatus) return;
+    this.#toldStatus = status;
     for (const listener of [...this.statusListeners]) {
       try {
         listener(status);

@@ -89,7 +89,8 @@ export type ActionResult<A, N> =
 /** An actor's actions as methods, save those whose names `Taken` has already. */
 export type Actions<A, Taken> =
   IsAny<A> extends true
-    ? { [action: string]: (...args: any[]) => Promise<any> }
+    ? // Any, so that `noUncheckedIndexedAccess` does not have each of them undefined.
+      { [action: string]: any }
     : {
         [N in Exclude<ActionName<A>, keyof Taken>]: (
           ...args: ActionArgs<A, N>

@@ -1,0 +1,69 @@
+/** Handles: calls over HTTP, and the four ways to an actor. */
+
+import { createServer } from "node:http";
+import { expect, test } from "vitest";
+import { createClient } from "../src/index.js";
+import { failure, useWorld } from "./support/world.js";
+
+const world = useWorld();
+
+test("an action of a handle is one HTTP request", async () => {
+  const room = world.near().actor("chatRoom").getOrCreate(world.key);
+  const message = await room.sendMessage("ann", "größe 😀");
+  expect(await room.history()).toEqual([message]);
+  expect(await world.near().actor("chat_room").getOrCreate([world.key]).history()).toEqual([message]);
+  expect(await failure(room.deleteMessage("7"))).toMatchObject({
+    code: "no_such_message",
+    metadata: { id: "7" },
+  });
+  expect(await failure(room.sendMessage("ann"))).toMatchObject({ code: "validation_error" });
+  expect(await failure(room.dance())).toMatchObject({ code: "unknown_action" });
+});
+
+test("get finds what exists, create makes what does not, both say so otherwise", async () => {
+  const rooms = world.near().actor("chatRoom");
+  expect(await failure(rooms.get(world.key).history())).toMatchObject({ code: "actor_not_found" });
+  expect(await failure(rooms.get(world.key).connect().ready())).toMatchObject({ code: "actor_not_found" });
+  const created = rooms.create(world.key, { input: ["welcome"] });
+  const [history, id] = await Promise.all([created.history(), created.resolve()]);
+  expect(history).toMatchObject([{ text: "welcome" }]);
+  expect(created.actorId).toBe(id);
+  expect(await failure(rooms.create(world.key).resolve())).toMatchObject({ code: "actor_already_exists" });
+  expect(await failure(rooms.create(world.key).connect().ready())).toMatchObject({
+    code: "actor_already_exists",
+  });
+  const connection = created.connect();
+  await connection.ready();
+  expect(connection.actorId).toBe(id);
+  expect(await rooms.get(world.key).resolve()).toBe(id);
+  expect(await rooms.getForId(id).history()).toHaveLength(1);
+  expect(await failure(rooms.getForId("nobody").resolve())).toMatchObject({ code: "actor_not_found" });
+  expect(await failure(world.near().actor("nobody").get().resolve())).toMatchObject({
+    code: "unknown_actor",
+  });
+});
+
+test("a server that cannot be reached is told from one that did not answer", async () => {
+  const nobody = createClient("http://127.0.0.1:1").actor("chatRoom").get();
+  expect(await failure(nobody.history())).toMatchObject({ code: "unreachable", fromServer: false });
+  world.network.cut();
+  expect(await failure(world.far().actor("chatRoom").get().history())).toMatchObject({
+    code: "outcome_unknown",
+  });
+});
+
+test("what answers but is no Ringcast is said to be", async () => {
+  const other = createServer((_, response) => response.end("<html>"));
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const { port } = other.address() as { port: number };
+  const room = createClient(`http://127.0.0.1:${port}`).actor("chatRoom").get();
+  expect(await failure(room.history())).toMatchObject({ code: "internal_error" });
+  other.close();
+});
+
+test("a signal ends the waiting", async () => {
+  const feed = world.near().actor("feed").getOrCreate(world.key);
+  const answer = failure(feed.call("addSlowly", [1], { signal: AbortSignal.timeout(50) }));
+  expect((await answer).name).toBe("TimeoutError");
+  await feed.release();
+});

@@ -1,0 +1,231 @@
+/** The parts that need no network: backing off, signs of life, positions, listeners, requests, sessions, addresses. */
+
+import { describe, expect, test } from "vitest";
+import { Backoff } from "../src/backoff.js";
+import { configFrom } from "../src/config.js";
+import { Dispatch } from "../src/dispatch.js";
+import { baseUrl } from "../src/endpoint.js";
+import { createClient } from "../src/index.js";
+import { Listeners } from "../src/listeners.js";
+import { Liveness } from "../src/liveness.js";
+import { Position } from "../src/position.js";
+import { type Request, Requests } from "../src/requests.js";
+import { Session } from "../src/session.js";
+
+const config = (options = {}) => configFrom({ url: "http://x", ...options });
+
+describe("the back-off", () => {
+  const settings = { reconnectFirstMs: 500, reconnectBaseMs: 1000, reconnectMaxMs: 30_000 };
+  const bounds = (backoff: Backoff, count: number) =>
+    Array.from({ length: count }, () => backoff.nextDelayMs());
+
+  test("has a short first bound, then one that doubles up to the longest, also after thousands of tries", () => {
+    const backoff = new Backoff(config({ ...settings, random: () => 1 }));
+    expect(bounds(backoff, 8)).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    expect(bounds(backoff, 5000).at(-1)).toBe(30_000);
+    backoff.reset();
+    expect(backoff.boundMs).toBe(500);
+  });
+
+  test("draws from zero up", () => {
+    expect(bounds(new Backoff(config({ ...settings, random: () => 0 })), 3)).toEqual([0, 0, 0]);
+    expect(bounds(new Backoff(config({ ...settings, random: () => 0.5 })), 3)).toEqual([250, 500, 1000]);
+  });
+
+  test("has no bound below what the server advertised, the first one included", () => {
+    const backoff = new Backoff(config({ ...settings, random: () => 1 }));
+    backoff.spreadMs = 5000;
+    expect(bounds(backoff, 5)).toEqual([5000, 5000, 5000, 5000, 8000]);
+  });
+
+  test("does not grow when the server has said when to come", () => {
+    const backoff = new Backoff(config({ ...settings, random: () => 0.5 }));
+    expect(backoff.toldDelayMs(1250)).toBe(1500);
+    expect(backoff.boundMs).toBe(500);
+  });
+});
+
+describe("liveness", () => {
+  function afterTicks(liveness: Liveness, count: number): string[] {
+    return Array.from({ length: count }, () => liveness.tick(false, false));
+  }
+
+  test("a server that promised heartbeats is asked a little after the first, given up after the second", () => {
+    const liveness = new Liveness(config(), 15);
+    const steps = afterTicks(liveness, 40);
+    expect(steps.indexOf("ask") + 1).toBe(Math.ceil(20_000 / liveness.tickMs));
+    expect((steps.indexOf("give up") + 1) * liveness.tickMs).toBeLessThanOrEqual(30_000 + liveness.tickMs);
+    expect(steps.filter((step) => step === "ask")).toHaveLength(1);
+  });
+
+  test("one that promised none is asked all the same", () => {
+    const steps = afterTicks(new Liveness(config({ askIdleMs: 8, askReplyMs: 4 }), null), 12);
+    expect([steps.indexOf("ask") + 1, steps.indexOf("give up") + 1]).toEqual([8, 12]);
+  });
+
+  test("whatever comes begins the count anew", () => {
+    const liveness = new Liveness(config({ askIdleMs: 8, askReplyMs: 4 }), null);
+    afterTicks(liveness, 11);
+    expect(liveness.tick(true, false)).toBe("nothing");
+    expect(afterTicks(liveness, 12).indexOf("give up")).toBe(11);
+  });
+
+  test("after a sleep the server is asked at once, not blamed", () => {
+    const liveness = new Liveness(config(), 15);
+    expect(liveness.tick(false, true)).toBe("ask");
+    expect(liveness.tick(true, false)).toBe("nothing");
+  });
+});
+
+test("a position moves as a pair, and never back within an epoch", () => {
+  const position = new Position();
+  position.start("a", 41);
+  expect([position.advance(42), position.advance(42), position.advance(45)]).toEqual([true, false, true]);
+  position.start("a", 40);
+  position.skip(null);
+  position.skip(30);
+  expect(position.offset).toBe(45);
+  position.skip(50);
+  expect(position.offset).toBe(50);
+  position.start("b", 3);
+  expect([position.epoch, position.offset]).toEqual(["b", 3]);
+});
+
+describe("listeners", () => {
+  test("tell of the first and the last of a name, never of lifecycle names", () => {
+    const told: string[] = [];
+    const listeners = new Listeners(
+      (name) => told.push(`+${name}`),
+      (name) => told.push(`-${name}`),
+    );
+    const handler = () => {};
+    const first = listeners.add("x", handler);
+    listeners.add("x", handler);
+    listeners.add("connected", handler);
+    first();
+    first();
+    listeners.off("x", () => {});
+    expect(told).toEqual(["+x"]);
+    listeners.off();
+    expect(told).toEqual(["+x", "-x"]);
+  });
+
+  test("that are removed while an event is handled do not run; a name may be taken up again", async () => {
+    const told: string[] = [];
+    const listeners = new Listeners(
+      (name) => told.push(`+${name}`),
+      (name) => told.push(`-${name}`),
+    );
+    const dispatch = new Dispatch(listeners);
+    listeners.add("x", () => {
+      listeners.off("x");
+      listeners.add("x", () => told.push("new"));
+    });
+    listeners.add("x", () => told.push("old"));
+    dispatch.deliver("x");
+    dispatch.deliver("x");
+    expect(told).toEqual(["+x", "-x", "+x", "new"]);
+  });
+});
+
+describe("requests", () => {
+  function call(name: string, settled: string[], args: unknown[] = []): Request {
+    return {
+      kind: "call",
+      name,
+      args,
+      settle: (error, value) => settled.push(`${name} ${error?.code ?? value}`),
+    };
+  }
+
+  test("that were sent are sent again as they were; answers for nobody are ignored", () => {
+    const settled: string[] = [];
+    const requests = new Requests(config());
+    requests.send(call("a", settled));
+    requests.send({ kind: "subscribe", name: "x", settle: () => settled.push("x") });
+    requests.send(call("b", settled));
+    requests.answer(1, null, "done", 0);
+    requests.answer(1, null, "twice", 0);
+    requests.lost();
+    expect(requests.unansweredIds()).toEqual([3]);
+    expect(requests.resend()).toEqual(['["call",3,"b",[]]']);
+    requests.replaceSession();
+    expect(settled).toEqual(["a done", "b outcome_unknown"]);
+    expect(requests.send(call("c", settled))).toBe('["call",1,"c",[]]');
+  });
+
+  test("whose callers have gone take a place until they are answered", () => {
+    const settled: string[] = [];
+    const requests = new Requests(config({ maxUnansweredCalls: 1 }));
+    const gone = call("a", settled);
+    requests.send(gone);
+    requests.abandon(gone);
+    expect(requests.maySend).toBe(false);
+    requests.queue(call("b", settled), false);
+    expect(requests.sendQueued()).toEqual([]);
+    requests.answer(1, null, "late", 0);
+    expect(requests.sendQueued()).toEqual(['["call",2,"b",[]]']);
+    expect(settled).toEqual([]);
+  });
+
+  test("are acknowledged for every so many answers, or characters of them", () => {
+    const requests = new Requests(config());
+    for (let id = 1; id < 32; id += 1) requests.answer(id, null, null, 0);
+    expect(requests.acknowledgement()).toBeNull();
+    requests.answer(32, null, null, 0);
+    expect(JSON.parse(requests.acknowledgement() as string)[1]).toHaveLength(32);
+    requests.answer(33, null, null, 65_536);
+    expect(requests.acknowledgement()).toBe('["received",[33]]');
+    expect(requests.acknowledgement()).toBeNull();
+  });
+});
+
+test("a new session is a gap, whether or not the server says so", () => {
+  const session = new Session(config());
+  const answer = {
+    stream: 1,
+    epoch: "e",
+    offset: 5,
+    connection: "c",
+    session: "s",
+    actor_id: "a",
+    window_s: 30,
+  };
+  expect(session.accept(answer)).toEqual({ first: true, gap: null, resend: [] });
+  expect(session.accept(answer).gap).toBeNull();
+  expect(session.accept({ ...answer, session: "t" }).gap).toEqual({ reason: "session_expired" });
+  const gap = { reason: "from the future" };
+  expect(session.accept({ ...answer, session: "t", gap }).gap).toEqual(gap);
+});
+
+describe("addresses and settings", () => {
+  test("a server may be behind a path", () => {
+    expect(baseUrl("http://localhost:8080")).toBe("http://localhost:8080");
+    expect(baseUrl("https://example.org/realtime/")).toBe("https://example.org/realtime");
+    expect(baseUrl(new URL("http://[::1]:1"))).toBe("http://[::1]:1");
+  });
+
+  test.each(["ws://x", "x", "http://x/?a=1", "http://x/#a", "http://me@x"])("%s is no address", (url) => {
+    expect(() => createClient(url)).toThrow(TypeError);
+  });
+
+  test.each([
+    { reconnectMaxMs: -1 },
+    { connectTimeoutMs: Number.NaN },
+    { httpTimeoutMs: Infinity },
+    { maxOfflineCalls: 0 },
+  ])("%o makes no sense", (options) => {
+    expect(() => createClient({ url: "http://x", ...options })).toThrow(RangeError);
+  });
+
+  test("keys are strings, few and short", () => {
+    const rooms = createClient("http://x").actor("chatRoom");
+    expect(rooms.get("a").key).toEqual(["a"]);
+    expect(rooms.get().key).toEqual([]);
+    expect(() => rooms.get([1 as any])).toThrow(TypeError);
+    expect(() => rooms.get("x".repeat(129))).toThrow(RangeError);
+    expect(rooms.get("😀".repeat(128)).key).toHaveLength(1);
+    expect(() => rooms.get(Array(17).fill(""))).toThrow(RangeError);
+    expect(() => createClient("http://x").actor("")).toThrow(RangeError);
+  });
+});

@@ -1,0 +1,213 @@
+/** A lost network: replay exactly once, gaps, snapshots; a server that is killed and started again. */
+
+import { expect, test, vi } from "vitest";
+import { until, useWorld } from "./support/world.js";
+
+const world = useWorld();
+
+/** Return a connection over the network that can be lost, and what it has heard. */
+function listening(actor: string, names = ["replayed", "gap", "resynced"], options = {}) {
+  const connection = world.far(options).actor(actor).getOrCreate(world.key).connect();
+  const items: number[] = [];
+  const told: [string, any][] = [];
+  connection.on("item", (item) => items.push(item));
+  for (const name of names) connection.on(name, (value: unknown) => told.push([name, value]));
+  return { connection, items, told };
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+const emitter = (actor: string) => world.near().actor(actor).getOrCreate(world.key).connect();
+
+test("what was missed comes in order, once, before anything new, over cut after cut", async () => {
+  const { connection, items, told } = listening("feed");
+  const states: string[] = [];
+  connection.onStatusChange((status) => states.push(status));
+  for (const name of ["connected", "disconnected", "reconnected"])
+    connection.on(name, () => states.push(`on ${name}`));
+  const far = emitter("feed");
+  await connection.ready();
+  for (let round = 0; round < 5; round += 1) {
+    await far.emit(20);
+    world.network.cut();
+    await far.emit(30);
+    await until(() => connection.status === "reconnecting");
+    world.network.restore();
+    await until(() => connection.status === "connected");
+  }
+  await far.emit(1);
+  await until(() => items.length >= 251);
+  expect(items).toEqual(upTo(251));
+  expect(told.map(([name]) => name)).toEqual(Array(5).fill("replayed"));
+  expect(told.every(([, count]) => count >= 30 && count <= 50)).toBe(true);
+  const again = ["reconnecting", "on disconnected", "connected", "on reconnected"];
+  expect(states).toEqual(["connecting", "connected", "on connected", ...Array(5).fill(again).flat()]);
+});
+
+test("cuts at any moment of a running stream lose nothing and repeat nothing", async () => {
+  const { connection, items, told } = listening("feed");
+  const far = emitter("feed");
+  await connection.ready();
+  for (let round = 0; round < 40; round += 1) {
+    const emitted = far.emit(10);
+    if (round % 3 === 0) world.network.blink();
+    await emitted;
+  }
+  await until(() => items.length >= 400);
+  expect(items).toEqual(upTo(400));
+  expect(told.filter(([name]) => name === "gap")).toEqual([]);
+});
+
+test("what the ring has let go is a gap with its bounds", async () => {
+  const { connection, items, told } = listening("shortFeed");
+  const far = emitter("shortFeed");
+  await far.emit(3);
+  await until(() => items.length === 3);
+  world.network.cut();
+  await far.emit(50);
+  world.network.restore();
+  await until(() => items.length === 19);
+  expect(items).toEqual([...upTo(3), ...upTo(53).slice(-16)]);
+  expect(told).toEqual([
+    ["gap", { reason: "ring_overflow", first: 4, last: 37 }],
+    ["replayed", 16],
+  ]);
+  expect(connection.status).toBe("connected");
+});
+
+test("a snapshot comes with the first connect and stands for what is lost", async () => {
+  const { items, told } = listening("board");
+  const far = emitter("board");
+  await until(() => told.length === 1);
+  await far.emit(3);
+  await until(() => items.length === 3);
+  world.network.cut();
+  await far.emit(50);
+  world.network.restore();
+  await until(() => told.length === 2);
+  await far.emit(1);
+  await until(() => items.length === 4);
+  expect(told).toEqual([
+    ["resynced", { items: 0 }],
+    ["resynced", { items: 53 }],
+  ]);
+  expect(items).toEqual([1, 2, 3, 54]);
+});
+
+test("a gap that nobody listens for goes to the console; a stream rejects in its place, and goes on", async () => {
+  const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+  const { connection } = listening("shortFeed", []);
+  const far = emitter("shortFeed");
+  await connection.ready();
+  world.network.cut();
+  await far.emit(20);
+  world.network.restore();
+  await until(() => warn.mock.calls.length === 1);
+  expect(warn.mock.calls[0]?.[0]).toContain("ring_overflow");
+  warn.mockRestore();
+
+  const stream = connection.stream("item");
+  await far.emit(2);
+  world.network.cut();
+  await far.emit(20);
+  world.network.restore();
+  const taken: unknown[] = [];
+  const read = async () => {
+    for await (const item of stream) {
+      taken.push(item);
+      if (item === 42) break;
+    }
+  };
+  await expect(read()).rejects.toMatchObject({ code: "events_lost", metadata: { reason: "ring_overflow" } });
+  await read();
+  expect(taken.slice(-16)).toEqual(upTo(42).slice(-16));
+});
+
+test("an unread stream keeps so many events, and then says that it lost some", async () => {
+  const connection = world.near({ maxUnhandledEvents: 4 }).actor("feed").getOrCreate(world.key).connect();
+  const stream = connection.stream("item");
+  await connection.emit(6);
+  await expect(stream.next()).rejects.toMatchObject({
+    code: "events_lost",
+    metadata: { reason: "not_read" },
+  });
+  expect(await stream.next()).toEqual({ done: false, value: 5 });
+});
+
+test("handlers that fall too far behind are told so by a gap", async () => {
+  const connection = world.near({ maxUnhandledEvents: 4 }).actor("feed").getOrCreate(world.key).connect();
+  const heard: unknown[] = [];
+  let release = () => {};
+  connection.on("item", async (item) => {
+    heard.push(item);
+    if (item === 1) await new Promise<void>((resolve) => (release = resolve));
+  });
+  connection.on("gap", (gap) => heard.push(gap.reason));
+  await connection.emit(6);
+  release();
+  await until(() => heard.length === 3);
+  expect(heard).toEqual([1, "handlers_behind", 6]);
+});
+
+test("whoever stops listening without a network, and listens again, wants nothing older", async () => {
+  const { connection, items } = listening("feed");
+  const far = emitter("feed");
+  await far.emit(1);
+  await until(() => items.length === 1);
+  world.network.cut();
+  await far.emit(1);
+  await until(() => connection.status === "reconnecting");
+  connection.off("item");
+  connection.on("item", (item) => items.push(item));
+  world.network.restore();
+  await until(() => connection.status === "connected");
+  await connection.total();
+  await far.emit(1);
+  await until(() => items.length === 2);
+  expect(items).toEqual([1, 3]);
+});
+
+test("a server that was killed: a durable actor goes on, an ordinary one begins anew and says so", async () => {
+  const ordinary = listening("feed");
+  const durable = listening("ledger");
+  await durable.connection.add(1);
+  await ordinary.connection.emit(3);
+  await durable.connection.emit(3);
+  await until(() => durable.items.length === 3 && ordinary.items.length === 3);
+  const { id } = durable.connection;
+  await world.server.kill();
+  await until(
+    () => durable.connection.status === "reconnecting" && ordinary.connection.status === "reconnecting",
+  );
+  const added = durable.connection.add(2);
+  await world.server.start();
+  expect(await added).toBe(3);
+  await durable.connection.emit(2);
+  await until(() => durable.items.length === 5 && ordinary.told.length > 0);
+  expect(durable.items).toEqual(upTo(5));
+  expect(durable.told.filter(([name]) => name !== "replayed")).toEqual([]);
+  expect(durable.connection.id).toBe(id);
+  expect(ordinary.told[0]).toMatchObject([
+    "gap",
+    { reason: expect.stringMatching(/epoch_changed|session_expired/) },
+  ]);
+});
+
+test("tries to reach a server that is down are few, random and without end", async () => {
+  const delays: number[] = [];
+  const random = () => {
+    delays.push(0.5);
+    return 0.5;
+  };
+  const { connection, items } = listening("feed", [], { random, reconnectBaseMs: 20, reconnectMaxMs: 80 });
+  await connection.ready();
+  world.network.cut();
+  const before = world.network.tries;
+  const began = performance.now();
+  await until(() => world.network.tries - before >= 12);
+  // Half of 20, 20, 40, 80, 80 …: a loop without a back-off would be done in a moment.
+  expect(performance.now() - began).toBeGreaterThan(300);
+  expect(delays.length).toBeGreaterThanOrEqual(12);
+  world.network.restore();
+  await connection.emit(1);
+  expect(items).toEqual([1]);
+});
