@@ -7,8 +7,6 @@ export type Payload = string | Uint8Array<ArrayBuffer>;
 export interface Codec {
   /** The WebSocket subprotocol that stands for it. */
   readonly subprotocol: string;
-  /** Whether its messages travel in binary frames. */
-  readonly binary: boolean;
   /** Write a value. Throws for one that cannot be written. */
   encode(value: unknown): Payload;
   /** Read a value. Throws for a payload that is not well formed. */
@@ -33,10 +31,10 @@ export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING
 /** JSON in text frames. */
 export const json: Codec = {
   subprotocol: "ringcast.v1.json",
-  binary: false,
   encode(value) {
     checkWritable(value, false);
     return JSON.stringify(value);
   },
+  // Bytes, which are another encoding's, make no message either.
   decode: (payload) => JSON.parse(payload as string),
 };

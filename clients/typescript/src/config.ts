@@ -80,7 +80,7 @@ export function configFrom(options: ClientOptions): Config {
   const config: Record<string, unknown> = { ...DEFAULTS, codec: json };
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || !(name in config)) continue;
-    const least = /^max/.test(name) ? 1 : 0;
+    const least = /^(max|ask)/.test(name) ? 1 : 0;
     // Written so that not-a-number, which is neither, is refused as well.
     if (typeof value === "number" && !(value >= least && value <= LONGEST_MS)) {
       throw new RangeError(`${name} must be ${least} to ${LONGEST_MS}, but is ${value}`);

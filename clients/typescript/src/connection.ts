@@ -76,7 +76,7 @@ export class ConnectionBase<A = any> {
   /** Return the events `name` from now on, for `for await`. Throws `RangeError` for a lifecycle name. */
   stream<N extends ActorEventName<A>>(name: N): EventStream<StreamItem<A, N>> {
     checkName(name, "an event's name");
-    if (RESERVED_EVENTS.has(name))
+    if (RESERVED_EVENTS.includes(name))
       throw new RangeError(`'${name}' is a lifecycle event: use on('${name}', handler)`);
     const { config, listeners, status, endError } = this.#lifecycle;
     return new EventStream(config.maxUnhandledEvents, (stream) => {
@@ -103,26 +103,29 @@ export class ConnectionBase<A = any> {
    * the server no longer has the result after a lost network, with `connection_closed`, with the reason of a signal,
    * and with what encoding the arguments throws.
    */
-  call<N extends ActionName<A>>(
+  async call<N extends ActionName<A>>(
     action: N,
     args: ActionArgs<A, N> | [] = [],
     { signal }: CallOptions = {},
   ): Promise<ActionResult<A, N>> {
-    const { requests } = this.#lifecycle.session;
-    let abort: (() => void) | undefined;
-    const answer = new Promise<ActionResult<A, N>>((resolve, reject) => {
-      checkName(action, "an action's name");
-      signal?.throwIfAborted();
-      const settle: Request["settle"] = (error, value) => (error ? reject(error) : resolve(value as never));
-      const request: Request = { kind: "call", name: action, args, settle };
-      this.#lifecycle.submit(request);
-      abort = () => {
-        requests.abandon(request);
-        reject(signal?.reason);
-      };
-      signal?.addEventListener("abort", abort);
-    });
-    return !signal ? answer : answer.finally(() => abort && signal.removeEventListener("abort", abort));
+    checkName(action, "an action's name");
+    signal?.throwIfAborted();
+    const lifecycle = this.#lifecycle;
+    let abort = () => {};
+    try {
+      return await new Promise((resolve, reject) => {
+        const settle: Request["settle"] = (error, value) => (error ? reject(error) : resolve(value as never));
+        const request: Request = { kind: "call", name: action, args, settle };
+        abort = () => {
+          lifecycle.session.requests.abandon(request);
+          reject(signal?.reason);
+        };
+        signal?.addEventListener("abort", abort);
+        lifecycle.submit(request);
+      });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
   // Lifecycle.
@@ -200,8 +203,5 @@ export function connect<A>(options: ConnectionOptions): Connection<A> {
 
 /** Listening where there is no connection. */
 export function needsConnection(): never {
-  throw new RingcastError(
-    "not_connected",
-    "events need a connection: `const connection = handle.connect()`, then `connection.on(name, handler)`",
-  );
+  throw new RingcastError("not_connected", "events need a connection: handle.connect().on(name, handler)");
 }

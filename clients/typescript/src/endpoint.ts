@@ -21,9 +21,7 @@ const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"];
 export function baseUrl(url: string | URL): string {
   const { protocol, origin, pathname, search, hash, username } = new URL(url, globalThis.location?.href);
   if (!/^https?:$/.test(protocol) || search || hash || username) {
-    throw new TypeError(
-      `a server's address is http:// or https://, a host, perhaps a port and a path: not ${url}`,
-    );
+    throw new TypeError(`${url} is no address of a server`);
   }
   return origin + pathname.replace(/\/+$/, "");
 }

@@ -54,7 +54,7 @@ export class RingcastError extends Error {
   readonly fromServer: boolean;
 
   constructor(code: ErrorCode | (string & {}), message: string, details: ErrorDetails = {}) {
-    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    super(message, details);
     this.code = code;
     this.metadata = details.metadata;
     this.fromServer = details.fromServer ?? false;

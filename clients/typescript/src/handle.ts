@@ -95,24 +95,10 @@ export class HandleBase<A = any> {
   }
 
   /** Throws `not_connected`: events come over connections only. */
-  on(..._: unknown[]): never {
-    return needsConnection();
-  }
-
-  /** Throws `not_connected`: events come over connections only. */
-  once(..._: unknown[]): never {
-    return needsConnection();
-  }
-
-  /** Throws `not_connected`: events come over connections only. */
-  off(..._: unknown[]): never {
-    return needsConnection();
-  }
-
-  /** Throws `not_connected`: events come over connections only. */
-  stream(..._: unknown[]): never {
-    return needsConnection();
-  }
+  readonly on: (...args: unknown[]) => never = needsConnection;
+  readonly once = this.on;
+  readonly off = this.on;
+  readonly stream = this.on;
 
   async #current(): Promise<Address> {
     if (this.#address.lookup === "create") await this.resolve();

@@ -336,7 +336,7 @@ export class Lifecycle implements LinkOwner {
     this.dispatch.deliver(LOST, gap);
     if (this.listeners.has("gap")) this.dispatch.deliver("gap", gap);
     else if (!this.listeners.has(LOST)) {
-      console.warn(`ringcast: events are missing (${gap.reason}), and no listener for 'gap' was told`);
+      console.warn(`ringcast: events are lost (${gap.reason}), and nobody listens for 'gap'`);
     }
   }
 

@@ -7,7 +7,7 @@
 
 import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
-import { fromWire, RingcastError } from "./errors.js";
+import { fromWire, type RingcastError } from "./errors.js";
 import { Liveness } from "./liveness.js";
 import { type Connect, parseServerMessage, type ServerMessage } from "./protocol.js";
 import type { Receiver, Socket, Transport } from "./transport.js";
@@ -80,16 +80,16 @@ export class Link implements Receiver {
   close(): Promise<void> {
     this.#end();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#socket?.abort();
-        resolve();
-      }, this.#config.closeTimeoutMs);
-      this.#onClosed = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      if (this.#socket) this.#socket.close(1000);
-      else this.#onClosed();
+      this.#onClosed = resolve;
+      // After the time is up, or at once where there is no socket.
+      this.#timer = setTimeout(
+        () => {
+          this.#socket?.abort();
+          resolve();
+        },
+        this.#socket ? this.#config.closeTimeoutMs : 0,
+      );
+      this.#socket?.close(1000);
     });
   }
 
@@ -103,8 +103,7 @@ export class Link implements Receiver {
       this.send(this.#config.codec.encode(["connect", connect]));
     } catch (error) {
       // Parameters that cannot be encoded, for example: the next attempt may have others.
-      this.#lose({ code: null, reason: "", error, report: true });
-      this.#socket?.close();
+      this.#fail(error);
     }
   }
 
@@ -113,13 +112,9 @@ export class Link implements Receiver {
     if (this.#ended) return;
     let message: ServerMessage | null;
     try {
-      if ((typeof payload === "string") === this.#config.codec.binary) {
-        throw new RingcastError("invalid_message", "the frame type does not fit the encoding");
-      }
       message = parseServerMessage(this.#config.codec, payload);
     } catch (error) {
-      this.#lose({ code: null, reason: "", error, report: true });
-      this.#socket?.close(INVALID_MESSAGE);
+      this.#fail(error, INVALID_MESSAGE);
       return;
     }
     if (message?.[0] === "error" && message[1] === null) {
@@ -132,6 +127,7 @@ export class Link implements Receiver {
 
   onLost(code: number | null, reason: string): void {
     this.#lose({ code, reason, error: this.#error });
+    clearTimeout(this.#timer);
     this.#onClosed?.();
   }
 
@@ -156,6 +152,12 @@ export class Link implements Receiver {
   #giveUp(reason: string): void {
     this.#lose({ code: null, reason, error: this.#error });
     this.#socket?.abort();
+  }
+
+  /** Something is wrong that is no fault of the network's: tell, and leave the socket with this close code. */
+  #fail(error: unknown, code?: number): void {
+    this.#lose({ code: null, reason: "", error, report: true });
+    this.#socket?.close(code);
   }
 
   #lose(loss: Loss): void {

@@ -15,13 +15,19 @@ export const END = "";
 /** Events are lost, whether or not a snapshot makes up for them; for streams. Too long for an event's name. */
 export const LOST = "lost".padEnd(MAX_NAME_CHARS + 1);
 
-const LIFECYCLE = ["connected", "disconnected", "reconnected", "error", "replayed", "gap", "resynced"];
 /** What no actor may call its events. */
-export const RESERVED_EVENTS: ReadonlySet<string> = new Set(LIFECYCLE);
-const UNSUBSCRIBED = new Set([...LIFECYCLE, END, LOST]);
+export const RESERVED_EVENTS = [
+  "connected",
+  "disconnected",
+  "reconnected",
+  "error",
+  "replayed",
+  "gap",
+  "resynced",
+];
 
 /** Tell whether `name` is an event of the actor's, not one of the connection's own life. */
-export const isActorEvent = (name: string): boolean => !UNSUBSCRIBED.has(name);
+export const isActorEvent = (name: string): boolean => ![...RESERVED_EVENTS, END, LOST].includes(name);
 
 /** One registration of one handler. */
 export interface Listener {

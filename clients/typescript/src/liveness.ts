@@ -42,11 +42,11 @@ export class Liveness {
       lostAfterMs = Math.min(lostAfterMs, 2 * heartbeatMs + marginMs);
     }
     this.lostAfterMs = lostAfterMs;
-    this.tickMs = Math.max(1, Math.min(askAfterMs, lostAfterMs - askAfterMs) / TICKS);
+    this.tickMs = Math.min(askAfterMs, lostAfterMs - askAfterMs) / TICKS;
     // Rounded up, but not for what an inexact division leaves.
-    const ticks = (timeMs: number) => Math.max(1, Math.ceil(timeMs / this.tickMs - 0.01));
+    const ticks = (timeMs: number) => Math.ceil(timeMs / this.tickMs - 0.01);
     this.#askTicks = ticks(askAfterMs);
-    this.#lostTicks = Math.max(ticks(lostAfterMs), this.#askTicks + 1);
+    this.#lostTicks = ticks(lostAfterMs);
   }
 
   /**

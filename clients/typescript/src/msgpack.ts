@@ -20,7 +20,6 @@ export interface MessagePack {
 export function msgpack(library: MessagePack): Codec {
   return {
     subprotocol: "ringcast.v1.msgpack",
-    binary: true,
     encode(value) {
       checkWritable(value, true);
       return library.encode(plain(value)) as Payload;

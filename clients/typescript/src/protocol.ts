@@ -133,13 +133,14 @@ const KINDS: Record<string, Check[]> = {
  */
 export function parseServerMessage(codec: Codec, payload: Payload): ServerMessage | null {
   let message: unknown;
+  let cause: unknown;
   try {
     message = codec.decode(payload);
-  } catch (cause) {
-    throw new RingcastError("invalid_message", "the server sent what is no message", { cause });
+  } catch (error) {
+    cause = error;
   }
-  if (!Array.isArray(message) || typeof message[0] !== "string") {
-    throw new RingcastError("invalid_message", "the server sent a message without a kind");
+  if (!Array.isArray(message) || !isText(message[0])) {
+    throw new RingcastError("invalid_message", "the server sent what is no message", { cause });
   }
   const [kind, ...rest] = message;
   if (!Object.hasOwn(KINDS, kind)) return null;

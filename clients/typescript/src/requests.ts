@@ -83,7 +83,7 @@ export class Requests {
     if (offline && this.#queued.length >= this.#maxQueued) {
       throw new RingcastError(
         "offline_queue_full",
-        `${this.#queued.length} calls wait for the network already; try again later`,
+        `${this.#queued.length} calls wait for the network already`,
       );
     }
     // In an array, as the message will have them: what is nested too deep by then is thrown now as well.
@@ -148,7 +148,7 @@ export class Requests {
     this.#lastId = 0;
     this.#told = [];
     for (const { name, settle } of sent.values()) {
-      const message = `${name} was sent, but the session that would have its result has ended: it ran once or not at all`;
+      const message = `${name} ran once or not at all: the session that would have its result has ended`;
       settle(new RingcastError("outcome_unknown", message));
     }
   }

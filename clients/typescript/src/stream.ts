@@ -25,10 +25,10 @@ interface Waiter<T> {
 export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #maxItems: number;
   readonly #stop: () => void;
-  #items: (["event", T] | ["lost", RingcastError])[] = [];
+  /** What waits: each settles one read. */
+  #items: ((waiter: Waiter<T>) => void)[] = [];
   #waiters: Waiter<T>[] = [];
   #ended = false;
-  #error: unknown;
 
   /** @internal */
   constructor(maxItems: number, listen: (stream: EventStream<T>) => () => void) {
@@ -67,22 +67,26 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
       this.#items = [];
       this.putGap({ reason: "not_read" });
     }
-    this.#items.push(["event", (args.length === 1 ? args[0] : args) as T]);
-    this.#serve();
+    const value = (args.length === 1 ? args[0] : args) as T;
+    this.#add((waiter) => waiter.resolve({ done: false, value }));
   }
 
   /** @internal */
   putGap(gap: Gap): void {
     const error = new RingcastError("events_lost", `events are missing: ${gap.reason}`, { metadata: gap });
-    this.#items.push(["lost", error]);
-    this.#serve();
+    this.#add((waiter) => waiter.reject(error));
   }
 
   /** @internal */
   end(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#error = error;
+    if (error) this.#add((waiter) => waiter.reject(error));
+    else this.#serve();
+  }
+
+  #add(item: (waiter: Waiter<T>) => void): void {
+    this.#items.push(item);
     this.#serve();
   }
 
@@ -90,16 +94,8 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     while (this.#waiters.length && (this.#items.length || this.#ended)) {
       const waiter = this.#waiters.shift() as Waiter<T>;
       const item = this.#items.shift();
-      if (item?.[0] === "event") {
-        waiter.resolve({ done: false, value: item[1] });
-      } else if (item) {
-        waiter.reject(item[1]);
-      } else if (this.#error) {
-        waiter.reject(this.#error);
-        this.#error = null;
-      } else {
-        waiter.resolve({ done: true, value: undefined });
-      }
+      if (item) item(waiter);
+      else waiter.resolve({ done: true, value: undefined });
     }
   }
 }

@@ -3,6 +3,7 @@
 import { createServer } from "node:http";
 import { expect, test } from "vitest";
 import { createClient } from "../src/index.js";
+import { Network } from "./support/network.js";
 import { failure, useWorld } from "./support/world.js";
 
 const world = useWorld();
@@ -44,7 +45,9 @@ test("get finds what exists, create makes what does not, both say so otherwise",
 });
 
 test("a server that cannot be reached is told from one that did not answer", async () => {
-  const nobody = createClient("http://127.0.0.1:1").actor("chatRoom").get();
+  const gone = await Network.to({ port: 0 });
+  await gone.close();
+  const nobody = createClient(gone.url).actor("chatRoom").get();
   expect(await failure(nobody.history())).toMatchObject({ code: "unreachable", fromServer: false });
   world.network.cut();
   expect(await failure(world.far().actor("chatRoom").get().history())).toMatchObject({

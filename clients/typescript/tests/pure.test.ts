@@ -222,7 +222,7 @@ describe("addresses and settings", () => {
     const rooms = createClient("http://x").actor("chatRoom");
     expect(rooms.get("a").key).toEqual(["a"]);
     expect(rooms.get().key).toEqual([]);
-    expect(() => rooms.get([1 as any])).toThrow(TypeError);
+    expect(() => rooms.get([1 as any])).toThrow(RangeError);
     expect(() => rooms.get("x".repeat(129))).toThrow(RangeError);
     expect(rooms.get("😀".repeat(128)).key).toHaveLength(1);
     expect(() => rooms.get(Array(17).fill(""))).toThrow(RangeError);

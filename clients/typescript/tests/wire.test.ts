@@ -81,5 +81,7 @@ describe("close codes", () => {
 test("the reserved names are those of the protocol", () => {
   const page = readFileSync(new URL("../../../docs/protocol.md", import.meta.url), "utf8");
   const sentence = /^Seven names never occur.*?:([\s\S]*?)\./m.exec(page)?.[1] ?? "";
-  expect(new Set([...sentence.matchAll(/`(\w+)`/g)].map(([, name]) => name))).toEqual(RESERVED_EVENTS);
+  expect(new Set([...sentence.matchAll(/`(\w+)`/g)].map(([, name]) => name))).toEqual(
+    new Set(RESERVED_EVENTS),
+  );
 });
