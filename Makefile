@@ -71,10 +71,20 @@ pins: $(DEPENDENCIES) ## move every Python dependency to its newest allowed vers
 demo: setup ## start the demo server and print two lines to paste into a second terminal (ARGS='--speed 20')
 	@$(BIN)/ringcast demo $(ARGS)
 
+CLIENT := clients/typescript
+# Inside what `npm ci` makes anew.
+CLIENT_MODULES := $(CLIENT)/node_modules/.installed
+
+$(CLIENT_MODULES): $(CLIENT)/package-lock.json $(CLIENT)/package.json
+	@command -v npm >/dev/null || { \
+		echo "error: no npm on the PATH; the TypeScript client needs Node.js 20 or newer" >&2; exit 1; }
+	cd $(CLIENT) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-python ## all tests
+test: test-rust test-python test-typescript ## all tests
 
 .PHONY: test-rust
 test-rust: ## the core's tests, without Python
@@ -85,12 +95,16 @@ test-rust: ## the core's tests, without Python
 test-python: setup ## the Python and integration tests (ARGS='-k replay')
 	$(BIN)/python -m pytest --benchmark-skip $(ARGS)
 
+.PHONY: test-typescript
+test-typescript: setup $(CLIENT_MODULES) ## the TypeScript client's tests, against servers that they start
+	cd $(CLIENT) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
 .PHONY: soak
 soak: setup ## the long forms of the proofs of delivery (DURATION=600 SEED=7); the last line is the verdict
 	@PYTHONPATH=tests:tests/python $(BIN)/python -m delivery.soak --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 .PHONY: lint
-lint: lint-rust lint-python ## formatting, linters and types of both languages
+lint: lint-rust lint-python lint-typescript ## formatting, linters and types of all languages
 
 .PHONY: lint-rust
 # The bindings are checked against the interpreter of .venv.
@@ -108,11 +122,16 @@ lint-python: setup
 	$(BIN)/mypy examples
 	$(BIN)/python -m mypy.stubtest ringcast._core
 
+.PHONY: lint-typescript
+lint-typescript: $(CLIENT_MODULES) ## the TypeScript client's formatting, linter, types and size
+	cd $(CLIENT) && npm run --silent lint && npm run --silent size
+
 .PHONY: fmt
-fmt: $(DEPENDENCIES) ## format both languages and apply the linters' safe fixes
+fmt: $(DEPENDENCIES) $(CLIENT_MODULES) ## format all languages and apply the linters' safe fixes
 	cargo fmt --all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	cd $(CLIENT) && npm run --silent format
 
 .PHONY: bench
 bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
@@ -151,5 +170,6 @@ docs: ## the core's reference, as HTML in target/doc
 .PHONY: clean
 clean: ## remove everything that was built, .venv included
 	rm -rf $(VENV) target .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
-	find python tests examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(CLIENT)/node_modules $(CLIENT)/dist
+	find python tests examples benches clients -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/ringcast/_core*.so

@@ -1,4 +1,4 @@
-"""The actors that the TypeScript client's tests talk to; `python -m ringcast serve actors:registry` runs them."""
+"""The actors that the TypeScript client's tests talk to: `python -m ringcast serve actors:registry`."""
 
 from __future__ import annotations
 
