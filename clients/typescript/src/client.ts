@@ -70,7 +70,10 @@ export class ClientBase<R = any> {
       getOrCreate: (key, options) => handle("get_or_create", key, options?.input),
       get: (key) => handle("get", key),
       create: (key, options) => handle("create", key, options?.input),
-      getForId: (id) => makeHandle<R[N]>(this.#owner, { actor: name, lookup: "id", actor_id: id }),
+      getForId: (id) => {
+        checkName(id, "an actor's id");
+        return makeHandle<R[N]>(this.#owner, { actor: name, lookup: "id", actor_id: id });
+      },
     };
   }
 

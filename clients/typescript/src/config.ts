@@ -83,7 +83,7 @@ export function configFrom(options: ClientOptions): Config {
     const least = /^(max|ask)/.test(name) ? 1 : 0;
     // Written so that not-a-number, which is neither, is refused as well.
     if (typeof value === "number" && !(value >= least && value <= LONGEST_MS)) {
-      throw new RangeError(`${name} must be ${least} to ${LONGEST_MS}, but is ${value}`);
+      throw new RangeError(`${name} is ${least} to ${LONGEST_MS}, not ${value}`);
     }
     config[name] = value;
   }

@@ -97,8 +97,6 @@ function answer(url: string, status: number, text: string): Record<string, unkno
     // Below.
   }
   if (body?.error) throw fromWire(body.error);
-  if (status !== 200 || typeof body !== "object" || !body) {
-    throw new RingcastError("internal_error", `${url} answered with status ${status}, not as Ringcast does`);
-  }
-  return body;
+  if (status === 200 && body) return body;
+  throw new RingcastError("internal_error", `${url} answered with status ${status}, not as Ringcast does`);
 }

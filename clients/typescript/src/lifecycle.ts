@@ -384,14 +384,13 @@ export class Lifecycle implements LinkOwner {
 }
 
 function describe({ code, reason, error }: Loss): string {
-  if (error) return (error as Error).message;
-  return reason || (code === null ? "no close frame came" : `close code ${code}`);
+  return (error as Error | undefined)?.message || reason || `close code ${code ?? "none"}`;
 }
 
 /** Return how long a server that is busy has asked to wait, if it has. */
 function retryAfterMs(error: unknown): number | null {
-  if (!(error instanceof RingcastError) || error.code !== "try_again_later") return null;
-  const waitMs = (error.metadata as { retry_after_ms?: number } | undefined)?.retry_after_ms ?? -1;
+  const { code, metadata } = (error ?? {}) as { code?: string; metadata?: { retry_after_ms?: unknown } };
+  const waitMs = Number(code === "try_again_later" ? metadata?.retry_after_ms : undefined);
   return waitMs >= 0 && waitMs <= LONGEST_RETRY_MS ? waitMs : null;
 }
 

@@ -6,6 +6,8 @@ import { connect, createServer, type Server as NetServer, type Socket } from "no
 export class Network {
   readonly #server: NetServer;
   readonly #sockets = new Set<Socket>();
+  /** Whose end the other side does not hear of either. */
+  readonly #silenced = new WeakSet<Socket>();
   readonly #port: number;
   #down = false;
   /** How many connections have been asked for, also while it was down. */
@@ -61,6 +63,7 @@ export class Network {
     for (const socket of this.#sockets) {
       socket.unpipe();
       socket.resume();
+      this.#silenced.add(socket);
     }
   }
 
@@ -74,7 +77,7 @@ export class Network {
     from.on("error", () => {});
     from.on("close", () => {
       this.#sockets.delete(from);
-      to.destroy();
+      if (!this.#silenced.has(from)) to.destroy();
     });
     from.pipe(to);
   }
