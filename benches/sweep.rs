@@ -57,7 +57,8 @@ impl Room {
         }
         let began = Instant::now();
         while self.stream.swept() < self.stream.head() {
-            self.stream.sweep();
+            let mut sweep = self.stream.sweep();
+            while !sweep.go_on() {}
         }
         let took = began.elapsed();
         for client in &mut self.clients {
