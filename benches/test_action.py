@@ -16,8 +16,7 @@ import pytest
 
 from ringcast import Actor, Context, MemoryStore, Registry, action
 from ringcast.bench.rig import require_release
-from ringcast.protocol import Encoding
-from ringcast.router import Peer
+from ringcast.encoding import Encoding
 
 CALLS_PER_ROUND: Final = 50
 ROUNDS: Final = 200
@@ -76,7 +75,7 @@ async def measure(benchmark: Any, name: str, encoding: Encoding) -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
     router = registry.router
-    link = router.accept(router.open_sink(near.fileno(), encoding), encoding, Peer())
+    link = router.accept(router.open_sink(near.fileno(), encoding), encoding)
     link.on_message(encoding.encode(["connect", {"actor": "desk", "key": ["bench"]}]))
     await until(lambda: link.session is not None and not link.session.ended)
     sink, replies = link.sink, Replies()
