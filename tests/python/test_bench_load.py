@@ -105,8 +105,11 @@ def test_an_event_for_nobody_does_not_count() -> None:
 
 
 def test_a_load_that_is_closed_for_being_slow_was_disturbed() -> None:
-    with telling(lambda socket: socket.close(4502)) as server, Load(None) as load:
-        # It is closed while the load still opens it, or behind that.
-        with pytest.raises(Disturbed, match="the load fell behind"):
-            load.open("g", 1, server, CONNECT)
-            load.receive("g", "tick", 1)
+    # It is closed while the load still opens it, or behind that.
+    with (
+        telling(lambda socket: socket.close(4502)) as server,
+        Load(None) as load,
+        pytest.raises(Disturbed, match="the load fell behind"),
+    ):
+        load.open("g", 1, server, CONNECT)
+        load.receive("g", "tick", 1)
