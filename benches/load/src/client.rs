@@ -14,6 +14,7 @@ use crate::frame::{self, Frame, Kind};
 use crate::group::{Counts, Group, Settings};
 use crate::known::Found;
 use crate::message::{self, Connected, Event, Message};
+use crate::plain::{self, Plain};
 use crate::sequence::Sequence;
 
 /// What a socket waits for, and what it does not need to wait for: a request always fits into the send buffer.
@@ -198,7 +199,7 @@ impl Client {
 
     /// The socket is ready: go on as far as it goes.
     pub fn ready(&mut self, group: &mut Group, buffer: &mut [u8]) {
-        if self.phase == Phase::Dialling && !self.upgrade(&mut group.counts) {
+        if self.phase == Phase::Dialling && !self.upgrade(&group.settings, &mut group.counts) {
             return;
         }
         while let Some(socket) = &mut self.socket {
@@ -229,7 +230,7 @@ impl Client {
     }
 
     /// The socket is connected, unless that failed: ask for the upgrade.
-    fn upgrade(&mut self, counts: &mut Counts) -> bool {
+    fn upgrade(&mut self, settings: &Settings, counts: &mut Counts) -> bool {
         let Some(socket) = &self.socket else {
             return false;
         };
@@ -243,16 +244,15 @@ impl Client {
             }
         }
         self.phase = Phase::Upgrading;
-        // The key is that of RFC 6455's example; nobody between here and the server could be confused by it.
-        let request =
-            b"GET /connect HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-            sec-websocket-protocol: ringcast.v1.json\r\n\r\n";
-        self.write(request, counts);
+        let request = match &settings.plain {
+            Some(plain) => plain::request(&plain.path, plain.subprotocol.as_deref()),
+            None => plain::request("/connect", Some("ringcast.v1.json")),
+        };
+        self.write(request.as_bytes(), counts);
         true
     }
 
-    fn write(&mut self, bytes: &[u8], counts: &mut Counts) {
+    pub(crate) fn write(&mut self, bytes: &[u8], counts: &mut Counts) {
         let Some(socket) = &mut self.socket else {
             return;
         };
@@ -324,6 +324,10 @@ impl Client {
             group.counts.note_error(String::from_utf8_lossy(&bytes[..end]));
             return Err(Over);
         }
+        if let Some(plain) = &group.settings.plain {
+            self.begin_plain(plain, &group.settings);
+            return Ok(end + 4);
+        }
         self.phase = Phase::Greeting;
         self.write(&frame::text(self.connect_message(&group.settings).as_bytes()), &mut group.counts);
         Ok(end + 4)
@@ -340,6 +344,9 @@ impl Client {
 
     #[inline]
     fn on_message(&mut self, payload: &[u8], frame: &[u8], now: u64, group: &mut Group) {
+        if let Some(Plain { socket_io, .. }) = group.settings.plain {
+            return self.on_plain(socket_io, payload, frame, now, group);
+        }
         let Group { settings, counts, known, .. } = group;
         match message::parse(payload) {
             Ok(Message::Event(event)) => {
@@ -364,7 +371,13 @@ impl Client {
 
     /// Returns whether others that get the same frame at the same place need not read it.
     #[inline]
-    fn on_event(&mut self, event: &Event<'_>, now: u64, settings: &Settings, counts: &mut Counts) -> bool {
+    pub(crate) fn on_event(
+        &mut self,
+        event: &Event<'_>,
+        now: u64,
+        settings: &Settings,
+        counts: &mut Counts,
+    ) -> bool {
         let name = settings.names.iter().position(|name| name == event.name);
         let (Some(name), true) = (name, event.stream == self.stream && self.phase == Phase::Connected) else {
             counts.faults.foreign += 1;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::plain::Plain;
 use crate::sequence::Faults;
 
 /// What the load is told to do. Times are in seconds; a command that takes longer than `timeout_s` fails.
@@ -92,6 +93,9 @@ pub struct Open {
     pub port: u16,
     /// The connect message's object, with `subscriptions`.
     pub connect: Map<String, Value>,
+    /// The server is of another kind, and of the connect message only `subscriptions` is used.
+    #[serde(default)]
+    pub plain: Option<Plain>,
     /// Every event of the stream is for these connections: offsets may have no holes.
     #[serde(default)]
     pub whole: bool,

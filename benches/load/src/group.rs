@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::command::{Figures, Percentiles};
 use crate::known::Known;
+use crate::plain::Plain;
 use crate::sequence::Faults;
 
 /// How the connections of a group are opened and checked.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub address: SocketAddr,
     /// The connect message without `resume`.
     pub connect: Map<String, Value>,
+    /// Present for a server of another kind.
+    pub plain: Option<Plain>,
     /// The event names that it subscribes to.
     pub names: Vec<Vec<u8>>,
     /// Every event of the stream is for these connections.

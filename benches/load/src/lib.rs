@@ -10,6 +10,7 @@
 //! - [`known`]: a stretch of a stream that need not be read again for every connection: pure
 //! - [`group`]: what the connections of one group have in common, and what was counted of them
 //! - [`client`]: one connection, over one socket after the other
+//! - [`plain`]: the same to a server of another kind, to compare with
 //! - [`command`]: commands and answers as they are written: pure
 //! - [`load`]: the event loop, and what the commands do
 //! - [`limit`]: the other side at its simplest: ready-made frames, sent to every socket
@@ -29,5 +30,6 @@ pub mod known;
 pub mod limit;
 pub mod load;
 pub mod message;
+pub mod plain;
 pub mod program;
 pub mod sequence;

@@ -218,6 +218,7 @@ impl Load {
         let settings = Settings {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, open.port)),
             connect: open.connect,
+            plain: open.plain,
             names,
             whole: open.whole,
             next: open.next,

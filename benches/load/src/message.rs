@@ -37,7 +37,7 @@ pub struct Event<'a> {
     /// How many events of this name the actor has sent, this one included.
     pub counter: u64,
     /// Begins with the time at which it was sent, in nanoseconds of [`crate::clock::monotonic_ns`].
-    sent: &'a [u8],
+    pub(crate) sent: &'a [u8],
 }
 
 impl Event<'_> {
@@ -123,7 +123,7 @@ fn event(rest: &[u8]) -> Option<Event<'_>> {
 }
 
 /// The digits at the beginning as a number, and what follows them.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     let mut length = 0;
     for &byte in bytes {
