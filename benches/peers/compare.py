@@ -13,12 +13,13 @@ from typing import Any, Final
 import click
 from peer import PEERS, installed
 from questions import connects, flood, latency, memory, question_of
+from sides import Options
+
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Failed
 from ringcast.bench.figures import BUSY, machine
 from ringcast.bench.question import ask
 from ringcast.bench.rig import require_release
-from sides import Options
 
 _FLOOD: Final = Options(connections=1000, messages=20_000)
 _QUESTIONS: Final[dict[str, tuple[Options, str, Any, str]]] = {
@@ -49,17 +50,25 @@ _LEAN: Final = ("memory", "memory-many")
 
 
 @click.command(help=__doc__)
-@click.option("--question", "names", multiple=True, type=click.Choice(list(_QUESTIONS)), help="Ask these only.")
-@click.option("--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="Compare with these only.")
+@click.option(
+    "--question", "names", multiple=True, type=click.Choice(list(_QUESTIONS)), help="Ask these only."
+)
+@click.option(
+    "--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="Compare with these only."
+)
 @click.option("--connections", type=click.IntRange(min=2), help="How many connections, in every question.")
 @click.option("--messages", type=click.IntRange(min=1), help="How many events each of them gets.")
 @click.option("--payload", type=click.IntRange(min=32), help="How many bytes the arguments of an event take.")
 @click.option("--burst", type=click.IntRange(min=1), help="How many events there are in one turn.")
 @click.option("--rate", type=click.FloatRange(min=0.1), help="How many events a second, of `latency`.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="How long a peer floods at most.")
-@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="The figures are medians.")
+@click.option(
+    "--runs", type=click.IntRange(min=1), default=5, show_default=True, help="The figures are medians."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-@click.option("--server-core", type=click.IntRange(min=0), help="Where the servers run.  [default: the first]")
+@click.option(
+    "--server-core", type=click.IntRange(min=0), help="Where the servers run.  [default: the first]"
+)
 @click.option("--load-core", type=click.IntRange(min=0), help="Where the load runs.  [default: the second]")
 def main(
     names: tuple[str, ...],
@@ -101,7 +110,9 @@ def _ask(
         fixed = (*fixed, "rate")
     options = replace(defaults, **{each: value for each, value in sizes.items() if each not in fixed})
     question = question_of(name, about, measure, peers, figure, lean=name in _LEAN)
-    report = ask(question, options, runs, cores, lambda line, done, of: click.echo(f"{name}: {line}", err=True))
+    report = ask(
+        question, options, runs, cores, lambda line, done, of: click.echo(f"{name}: {line}", err=True)
+    )
     table = question.table(report["median"], report["compared"])
     return report, f"{name}: {about} ({options.connections:,} connections)\n{table}"
 

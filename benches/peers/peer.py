@@ -87,9 +87,7 @@ def installed() -> dict[str, str]:
 def _python_versions() -> dict[str, str]:
     if not _PYTHON.exists():
         return {}
-    program = (
-        "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
-    )
+    program = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
     said = subprocess.run([_PYTHON, "-c", program], capture_output=True, text=True, check=True)
     versions: dict[str, str] = json.loads(said.stdout)
     return versions
@@ -128,8 +126,15 @@ class Peer:
         return self._answer("last", _ANSWER_TIMEOUT_S)
 
     def cpu_s(self) -> float:
-        """Have it let go of garbage; return the processor time that it has used."""
-        self._say("look")
+        """Return the processor time that it has used."""
+        return self._look("look")
+
+    def collect(self) -> None:
+        """Have it let go of garbage."""
+        self._look("collect")
+
+    def _look(self, command: str) -> float:
+        self._say(command)
         used_s: float = self._answer("cpu_s", _ANSWER_TIMEOUT_S)["cpu_s"]
         return used_s
 

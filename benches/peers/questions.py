@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sides import RINGCAST, Options, Side, opened, received, side_of
+
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Disturbed, Failed
 from ringcast.bench.figures import microseconds, p50_p99, table
 from ringcast.bench.question import Question
 from ringcast.bench.resident import resident
 from ringcast.bench.rig import Load, disorder
-from sides import RINGCAST, Options, Side, opened, received, side_of
 
 __all__ = ["connects", "flood", "latency", "memory"]
 
@@ -107,7 +108,7 @@ def memory(options: Options, side: Side, load: Load) -> Figures:
 def _settled(side: Side) -> int:
     deadline, seen = time.monotonic() + _SETTLE_TIMEOUT_S, [0, 0]
     while True:
-        side.cpu_s()
+        side.collect()
         seen.append(resident(side.pid)[0])
         if max(seen[-3:]) - min(seen[-3:]) <= _SETTLED_BYTES:
             return seen[-1]
@@ -156,7 +157,9 @@ def question_of(
 def compared(medians: dict[str, Figures], figure: str) -> Figures:
     """Return Ringcast's figure as a multiple of every peer's, and of the best one's."""
     counted = {
-        name: of[figure] for name, of in medians.items() if name != RINGCAST and "failed" not in of and of[figure]
+        name: of[figure]
+        for name, of in medians.items()
+        if name != RINGCAST and "failed" not in of and of[figure]
     }
     own = medians[RINGCAST][figure]
     found: Figures = {"figure": figure, "to": {name: own / value for name, value in counted.items()}}

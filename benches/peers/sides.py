@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from peer import Peer
+
 from ringcast.bench.actors import FIRST
 from ringcast.bench.cores import Cores
 from ringcast.bench.rig import Load, Server, complete, require_descriptors
@@ -71,7 +72,10 @@ class Side(Protocol):
         """Send events, so many and so long at most, at the rate and in the bursts that it was started with."""
 
     def cpu_s(self) -> float:
-        """Let go of garbage; return the processor time used."""
+        """Return the processor time used."""
+
+    def collect(self) -> None:
+        """Let go of garbage."""
 
 
 class _Ringcast:
@@ -99,9 +103,11 @@ class _Ringcast:
         return Sent(began_ns, self._server.status(_ACTOR, _KEY)["sent"][self.event])
 
     def cpu_s(self) -> float:
-        self._server.call(_ACTOR, _KEY, "collect")
         used_s: float = self._server.status(_ACTOR, _KEY)["cpu_s"]
         return used_s
+
+    def collect(self) -> None:
+        self._server.call(_ACTOR, _KEY, "collect")
 
 
 class _Other:
@@ -124,6 +130,9 @@ class _Other:
 
     def cpu_s(self) -> float:
         return self._peer.cpu_s()
+
+    def collect(self) -> None:
+        self._peer.collect()
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ class Control {
       if (command === "go") {
         await this.go(Number(count ?? this.options.messages), Number(seconds ?? Infinity));
       } else {
-        globalThis.gc?.();
+        if (command === "collect") globalThis.gc?.();
         say({ cpu_s: cpu() });
       }
     }

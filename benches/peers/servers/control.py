@@ -1,7 +1,7 @@
 """What every Python peer is told by the benchmark, and what it answers; how its events look.
 
 A peer serves on a port, says so, and says when all clients are there. On `go [COUNT [SECONDS]]` it sends events
-to all of them, on `look` it lets go of garbage and tells what it has used, and it ends when standard input does. How it serves and
+to all of them, on `look` it tells what it has used, after letting go of garbage on `collect`, and it ends when standard input does. How it serves and
 sends is each peer's own.
 """
 
@@ -42,7 +42,9 @@ def options() -> Options:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, default=1000, help="how many clients to wait for")
-    parser.add_argument("--messages", type=int, default=1000, help="how many events a `go` without number sends")
+    parser.add_argument(
+        "--messages", type=int, default=1000, help="how many events a `go` without number sends"
+    )
     parser.add_argument("--payload", type=int, default=128, help="bytes of an event's arguments")
     parser.add_argument("--burst", type=int, default=1, help="events in one turn of the event loop")
     parser.add_argument("--rate", type=float, default=0.0, help="events a second; 0: as fast as it goes")
@@ -55,7 +57,9 @@ def options() -> Options:
 class Control:
     """The peer's side of the conversation. `turn` gives the event loop a turn."""
 
-    def __init__(self, options: Options, send: Send, turn: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, options: Options, send: Send, turn: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self.options = options
         self.padding = "x" * max(0, options.payload - len(f'[{FIRST},{time.monotonic_ns()},""]'))
         self._send = send
@@ -83,8 +87,9 @@ class Control:
         loop, lines = asyncio.get_running_loop(), asyncio.Queue[str]()
 
         def read() -> None:
-            for line in (*sys.stdin, ""):
+            for line in sys.stdin:
                 loop.call_soon_threadsafe(lines.put_nowait, line)
+            loop.call_soon_threadsafe(lines.put_nowait, "")
 
         threading.Thread(target=read, daemon=True).start()
         while line := await lines.get():
@@ -93,7 +98,8 @@ class Control:
                 count = int(numbers[0]) if numbers else self.options.messages
                 await self._go(count, float(numbers[1]) if len(numbers) > 1 else float("inf"))
             else:
-                gc.collect()
+                if command == "collect":
+                    gc.collect()
                 self._say(cpu_s=time.process_time())
         self._say(cpu_s=time.process_time())
 

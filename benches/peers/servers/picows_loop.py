@@ -5,7 +5,6 @@ The message is encoded once. A frame cannot be: picows writes the header anew in
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import picows
@@ -40,7 +39,11 @@ def send(counter: int, at_ns: int) -> None:
 
 async def main() -> None:
     server = await picows.ws_create_server(
-        lambda request: Client(), "127.0.0.1", control.options.port, backlog=BACKLOG, **(LEAN if control.options.lean else {})
+        lambda request: Client(),
+        "127.0.0.1",
+        control.options.port,
+        backlog=BACKLOG,
+        **(LEAN if control.options.lean else {}),
     )
     control.listening()
     await control.obey()

@@ -5,7 +5,6 @@ It brings its own event loop (libuv, with asyncio's turned beside it), so that t
 
 from __future__ import annotations
 
-import asyncio
 import os
 
 from control import Control, options
