@@ -150,6 +150,21 @@ bench-report: setup ## the tables and plots of docs/performance.md, from benches
 bench-recovery: setup ## recovery end to end, one table a question: some minutes, on two quiet cores (ARGS='--runs 3')
 	for question in replay sleepers journal; do $(BIN)/python benches/recovery.py $$question $(ARGS) || exit; done
 
+PEERS := benches/peers
+
+.PHONY: bench-peers
+bench-peers: setup $(PEERS)/.venv/.installed $(PEERS)/node_modules/.installed ## Ringcast beside other servers, in one run: half an hour, on two quiet cores (ARGS='--question flood --json')
+	$(BIN)/python $(PEERS)/compare.py $(ARGS)
+
+$(PEERS)/.venv/.installed: $(PEERS)/requirements.txt
+	$(PYTHON) -m venv $(PEERS)/.venv
+	$(PEERS)/.venv/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(PEERS)/node_modules/.installed: $(PEERS)/package-lock.json $(PEERS)/package.json
+	cd $(PEERS) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 LOAD := --manifest-path benches/load/Cargo.toml
 
 .PHONY: check-bench
@@ -162,6 +177,8 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	$(BIN)/python benches/recovery.py replay --runs 1 --connections 100 --messages 100
 	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1
+	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/compare.py $(PEERS)/servers/control.py
+	$(BIN)/python $(PEERS)/compare.py --runs 1 --connections 20 --messages 50 --question bursts --question memory
 
 .PHONY: docs
 docs: ## the core's reference, as HTML in target/doc
@@ -169,7 +186,7 @@ docs: ## the core's reference, as HTML in target/doc
 
 .PHONY: clean
 clean: ## remove everything that was built, .venv included
-	rm -rf $(VENV) target .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
+	rm -rf $(VENV) $(PEERS)/.venv $(PEERS)/node_modules target .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
 	rm -rf $(CLIENT)/node_modules $(CLIENT)/dist
 	find python tests examples benches clients -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/ringcast/_core*.so

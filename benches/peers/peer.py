@@ -87,7 +87,10 @@ def installed() -> dict[str, str]:
 def _python_versions() -> dict[str, str]:
     if not _PYTHON.exists():
         return {}
-    program = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    program = (
+        "import importlib.metadata as m, json\n"
+        "print(json.dumps({each.name: each.version for each in m.distributions()}))"
+    )
     said = subprocess.run([_PYTHON, "-c", program], capture_output=True, text=True, check=True)
     versions: dict[str, str] = json.loads(said.stdout)
     return versions

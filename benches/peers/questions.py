@@ -132,7 +132,7 @@ def connects(options: Options, side: Side, load: Load) -> Figures:
 def question_of(
     name: str, about: str, measure: Measure, variants: Sequence[str], figure: str, lean: bool = False
 ) -> Question:
-    """Return a question whose answers are compared by `figure`; those that end in `_per_s` are better if larger."""
+    """Return a question whose answers are compared by `figure`: the larger a `_per_s`, the better."""
 
     def run(options: Options, cores: Cores, variant: str) -> Figures:
         try:

@@ -26,7 +26,7 @@ _KEY: Final = "peers"
 _OPEN_TIMEOUT_S: Final = 60.0
 
 _MAX_OPENING: Final = 400
-"""Sockets on their way at a time: fewer than the backlog of every peer, of which socketify's is 512 and cannot be
+"""Sockets on their way at a time: fewer than every peer's backlog; socketify's is 512, not to be
 chosen. Beyond it the system drops connects, which come again a second later."""
 
 _RETAINED: Final = 1024
@@ -69,7 +69,7 @@ class Side(Protocol):
         """Wait until all connections get events."""
 
     def send(self, count: int, seconds: float) -> Sent:
-        """Send events, so many and so long at most, at the rate and in the bursts that it was started with."""
+        """Send events, so many and so long at most, as it was started to send them."""
 
     def cpu_s(self) -> float:
         """Return the processor time used."""

@@ -1,8 +1,8 @@
 """What every Python peer is told by the benchmark, and what it answers; how its events look.
 
-A peer serves on a port, says so, and says when all clients are there. On `go [COUNT [SECONDS]]` it sends events
-to all of them, on `look` it tells what it has used, after letting go of garbage on `collect`, and it ends when standard input does. How it serves and
-sends is each peer's own.
+A peer serves on a port, says so, and says when all clients are there. On `go [COUNT [SECONDS]]` it sends
+events to all of them; on `look` it tells what it has used, and on `collect` it lets go of garbage before. It
+ends when standard input does. How it serves and sends is each peer's own.
 """
 
 from __future__ import annotations
@@ -55,15 +55,12 @@ def options() -> Options:
 
 
 class Control:
-    """The peer's side of the conversation. `turn` gives the event loop a turn."""
+    """The peer's side of the conversation."""
 
-    def __init__(
-        self, options: Options, send: Send, turn: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
+    def __init__(self, options: Options, send: Send) -> None:
         self.options = options
         self.padding = "x" * max(0, options.payload - len(f'[{FIRST},{time.monotonic_ns()},""]'))
         self._send = send
-        self._turn = turn or (lambda: asyncio.sleep(0))
         self._next = FIRST
         self._connected = 0
 
@@ -116,7 +113,7 @@ class Control:
         for number in range(1, count + 1):
             await self._one(time.monotonic_ns())
             if number % burst == 0:
-                await self._turn()
+                await asyncio.sleep(0)
                 if time.monotonic_ns() > until_ns:
                     return
 

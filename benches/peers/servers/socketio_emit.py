@@ -1,12 +1,14 @@
-"""python-socketio: `emit` to a room, as an ASGI application under uvicorn with uvloop, without compression."""
+"""python-socketio: `emit` to a room, under uvicorn with uvloop, without compression."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import socketio
 import uvicorn
+import uvloop
 from control import Control, options
 
 ROOM = "all"
@@ -27,13 +29,10 @@ async def send(counter: int, at_ns: int) -> None:
     await sio.emit("tick", (counter, at_ns, control.padding), room=ROOM)
 
 
-async def obey(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
-    while not server.started:
-        await asyncio.sleep(0.01)
-    control.listening()
-    await control.obey()
-    server.should_exit = server.force_exit = True
-    await serving
+class Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        control.listening()
 
 
 async def main() -> None:
@@ -48,12 +47,13 @@ async def main() -> None:
         lifespan="off",
         backlog=BACKLOG,
     )
-    server = uvicorn.Server(config)
-    await obey(server, asyncio.create_task(server.serve()))
+    server = Server(config)
+    serving = asyncio.create_task(server.serve())
+    await control.obey()
+    server.should_exit = server.force_exit = True
+    await serving
 
 
 control = Control(options(), send)
 if __name__ == "__main__":
-    import uvloop
-
     uvloop.run(main())
