@@ -153,7 +153,7 @@ bench-recovery: setup ## recovery end to end, one table a question: some minutes
 PEERS := benches/peers
 
 .PHONY: bench-peers
-bench-peers: setup $(PEERS)/.venv/.installed $(PEERS)/node_modules/.installed ## Ringcast beside other servers, in one run: half an hour, on two quiet cores (ARGS='--question flood --json')
+bench-peers: setup $(PEERS)/.venv/.installed $(PEERS)/node_modules/.installed ## Ringcast beside other servers, in one run: an hour and more, on two quiet cores (ARGS='--question flood --json')
 	$(BIN)/python $(PEERS)/compare.py $(ARGS)
 
 $(PEERS)/.venv/.installed: $(PEERS)/requirements.txt
