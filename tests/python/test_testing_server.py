@@ -15,7 +15,7 @@ import uvloop
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
 from ringcast.client import Connection
-from ringcast.errors import ActorNotFound, ConnectionClosed, ConnectionRefused, UserError
+from ringcast.errors import ActorNotFound, ConnectionRefused, OutcomeUnknown, UserError
 from ringcast.protocol import Gap
 from ringcast.testing import (
     IMPATIENT,
@@ -345,7 +345,7 @@ def test_nothing_is_left_whatever_state_clients_are_in(
             call = asyncio.create_task(calling.wait())
             await server.clock.advance(0)
             assert slow.status == "connected"
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(OutcomeUnknown):
             await call
         assert {each.status for each in (cut, partitioned, slow, never, calling)} == {"closed"}
         assert (await asyncio.gather(server.stop()), server.clock.waiting) == ([None], 0)

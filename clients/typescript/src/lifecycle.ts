@@ -363,7 +363,7 @@ export class Lifecycle implements LinkOwner {
     this.endError = error;
     if (error) this.lastError = error;
     this.#setStatus("closed");
-    this.session.requests.rejectAll(this.#closedError());
+    this.session.requests.end(this.#closedError());
     for (const waiter of waiters) waiter.reject(error ?? this.#closedError());
     if (wasConnected) this.dispatch.deliver("disconnected");
     if (error && (this.listeners.has("error") || !waiters.length)) this.#report(error);

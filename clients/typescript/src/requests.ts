@@ -164,11 +164,9 @@ export class Requests {
     return payloads;
   }
 
-  /** Settle everything with `error`: the connection has ended. */
-  rejectAll(error: RingcastError): void {
-    const requests = [...this.#sent.values(), ...this.#queued];
-    this.#sent.clear();
-    this.#queued = [];
-    for (const request of requests) request.settle(error);
+  /** The connection has ended: what was sent may have run, what was not rejects with `error`. */
+  end(error: RingcastError): void {
+    this.replaceSession();
+    for (const request of this.#queued.splice(0)) request.settle(error);
   }
 }

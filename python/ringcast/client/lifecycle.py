@@ -406,7 +406,7 @@ class Lifecycle:
         if error is not None:
             self.last_error = error
         self.session.lost()
-        self.session.requests.reject_all(self._closed_error())
+        self.session.requests.end(self._closed_error())
         if self._ready.done():
             self._ready = self._loop.create_future()
         self._ready.set_exception(error or self._closed_error())

@@ -190,10 +190,18 @@ class Requests:
             payloads.append(self.send(self._queued.popleft()))
         return payloads
 
-    def reject_all(self, error: RingcastError) -> None:
-        """Settle everything with `error`: the connection has ended."""
+    def end(self, closed: RingcastError) -> None:
+        """Reject everything, as the connection has ended: calls that were sent, which may have run, with
+        `OutcomeUnknown`, and what was never sent with `closed`.
+        """
         requests = [*self._sent.values(), *self._queued]
         self._sent.clear()
         self._queued.clear()
         for request in requests:
+            error = closed
+            if request.is_call and request.id:
+                error = OutcomeUnknown(
+                    f"{request.name} was sent and not answered: it ran once or not at all ({closed.message})"
+                )
+                error.__cause__ = closed
             request.settle(None, error)

@@ -297,7 +297,8 @@ class TestClosed:
         call = start(connection.say(1))
         await peer.receive_call()
         await connection.close()
-        with pytest.raises(ConnectionClosed, match="the connection is closed"):
+        # It may have run: nobody will tell.
+        with pytest.raises(OutcomeUnknown, match="the connection is closed"):
             await call
         with pytest.raises(ConnectionClosed):
             await connection.say(2)
@@ -307,7 +308,7 @@ class TestClosed:
         await peer.receive_call()
         connection.on("error", lambda _error: None)
         await peer.close(CloseCode.ACTOR_DESTROYED, "the actor is gone")
-        with pytest.raises(ConnectionClosed, match="the actor is gone"):
+        with pytest.raises(OutcomeUnknown, match="the actor is gone"):
             await call
         with pytest.raises(ConnectionClosed, match="the actor is gone"):
             await connection.say(2)
