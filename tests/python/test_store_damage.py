@@ -19,7 +19,6 @@ from ringcast.store import (
     ConnStateChanged,
     JournalCorrupt,
     Replied,
-    RequestBegun,
     Scheduled,
     SqliteStore,
     StateChanged,
@@ -170,7 +169,6 @@ async def test_a_row_of_another_stream_is_noticed(damaged: Damaged, table: str) 
         ("session", [ConnStateChanged("conn-1", b"new"), ConnStateChanged("conn-2", b"new")]),
         ("subscription", [Unsubscribed("conn-1", "news", 6), Unsubscribed("conn-2", "größe", 6)]),
         ("subscription", [Subscribed("conn-1", "more", 6)]),
-        ("request", [RequestBegun("conn-1", 8), RequestBegun("conn-2", 8)]),
         ("reply", [Replied("conn-1", 8, b"eight")]),
         ("reply", [Replied("conn-1", 8, b"eight", keep=1)]),
         ("let_go", [Trimmed(1, let_go=(("news", 6),))]),
@@ -301,7 +299,6 @@ async def test_a_damaged_stream_can_begin_anew(damaged: Damaged, table: str) -> 
         ("stream", append(7)),
         ("session", [ConnStateChanged("conn-1", b"")]),
         ("subscription", [Unsubscribed("conn-1", "news", 6)]),
-        ("request", [RequestBegun("conn-1", 9)]),
         ("reply", [Replied("conn-1", 9, b"")]),
     ],
 )

@@ -19,7 +19,6 @@ from ringcast.store import (
     EventAppended,
     MemoryStore,
     Replied,
-    RequestBegun,
     Scheduled,
     ScheduledCall,
     SessionEnded,
@@ -80,10 +79,9 @@ class Draw:
 
     def session(self, head: int) -> StoredSession:
         token, encoding = self.one("t", "ä\x00", ""), self.one("JSON", "MSGPACK")
-        blobs, newest = (self.blob(), self.blob()), self.one(0, 2)
         offset = max(head - self.one(0, 0, 1, -1), 0)
-        fixed = (self.connection_id(), token, encoding, *blobs, offset)
-        return StoredSession(*fixed, newest_request=newest, lost=self.one(None, None, 0, head))
+        fixed = (self.connection_id(), token, encoding, self.blob(), self.blob(), offset)
+        return StoredSession(*fixed, lost=self.one(None, None, 0, head))
 
     def call(self, actor_id: str) -> ScheduledCall:
         due = self.one(0.0, 1.5, 1e9 + 0.1)
@@ -109,7 +107,6 @@ class Draw:
             lambda: Subscribed(who, self.name(), offset): 5,
             lambda: Unsubscribed(who, self.name(), offset): 5,
             lambda: Replied(who, self.request(), self.blob(), self.one(1, 2, 3, 300)): 5,
-            lambda: RequestBegun(who, self.request()): 2,
             lambda: ConnStateChanged(who, self.blob()): 2,
             lambda: self.trim(head): 4,
             lambda: StreamContinued(self.one("e", "f", "g")): 1,

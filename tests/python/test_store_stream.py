@@ -17,7 +17,6 @@ from ringcast.store import (
     ConnStateChanged,
     EventAppended,
     Replied,
-    RequestBegun,
     Scheduled,
     ScheduledCall,
     SessionEnded,
@@ -88,14 +87,12 @@ async def test_all_that_one_commit_changes_is_there_together(store: Store) -> No
     assert first == replace(
         SESSION,
         subscriptions=(Subscription("news", 0, 3), Subscription("news", 5)),
-        newest_request=7,
         replies=((1, b"one"), (3, b"three")),
         lost=3,
     )
     assert second == StoredSession(
         *("conn-2", "täken", "MSGPACK", b"{}", b"2", 1),
         subscriptions=(Subscription("größe", 1),),
-        newest_request=4,
         replies=((2, b"two"),),
         lost=0,
     )
@@ -365,17 +362,7 @@ async def test_the_newest_replies_are_kept(store: Store) -> None:
 
 async def test_replies_are_in_the_order_in_which_they_were_given(store: Store) -> None:
     await store.commit("id-1", [Replied("conn-1", id, b"", keep=2) for id in (9, 2, 5)])
-    session = await session_of(store)
-    assert (session.replies, session.newest_request) == (((2, b""), (5, b"")), 9)
-
-
-async def test_a_request_that_has_begun_is_known_without_a_reply(store: Store) -> None:
-    await store.commit("id-1", [RequestBegun("conn-1", 3), RequestBegun("conn-1", 2)])
-    session = await session_of(store)
-    assert (session.replies, session.newest_request) == ((), 3)
-    await store.commit("id-1", [Replied("conn-1", 2, b"two"), RequestBegun("conn-1", 4)])
-    session = await session_of(store)
-    assert (session.replies, session.newest_request) == (((2, b"two"),), 4)
+    assert (await session_of(store)).replies == ((2, b""), (5, b""))
 
 
 @pytest.mark.parametrize(
@@ -385,7 +372,6 @@ async def test_a_request_that_has_begun_is_known_without_a_reply(store: Store) -
         Subscribed("gone", "n", 0),
         Unsubscribed("gone", "n", 0),
         ConnStateChanged("gone", b""),
-        RequestBegun("gone", 1),
         Replied("gone", 1, b""),
     ],
     ids=lambda change: type(change).__name__,

@@ -14,7 +14,6 @@ from .records import (
     ConnStateChanged,
     EventAppended,
     Replied,
-    RequestBegun,
     Scheduled,
     ScheduledCall,
     SessionChange,
@@ -186,11 +185,8 @@ class _Stream:
                 return replace(session, subscriptions=tuple(intervals))
             case ConnStateChanged(state=state):
                 return replace(session, state=state)
-            case RequestBegun(id=id):
-                return replace(session, newest_request=max(session.newest_request, id))
             case Replied(id=id, reply=reply, keep=keep):
-                replies = (*session.replies, (id, reply))[-keep:]
-                return replace(session, newest_request=max(session.newest_request, id), replies=replies)
+                return replace(session, replies=(*session.replies, (id, reply))[-keep:])
 
     def _listening(self, session: StoredSession, name: str, offset: int) -> tuple[Subscription, ...]:
         intervals = self._wanted(session)

@@ -15,7 +15,6 @@ __all__ = [
     "ConnStateChanged",
     "EventAppended",
     "Replied",
-    "RequestBegun",
     "Scheduled",
     "ScheduledCall",
     "SessionEnded",
@@ -88,8 +87,6 @@ class StoredSession:
     """The stream's newest offset when the session was opened."""
     subscriptions: tuple[Subscription, ...] = ()
     """By name, and of one name the oldest first. What ended before the oldest event that is kept is gone."""
-    newest_request: int = 0
-    """The highest id of a request that has begun."""
     replies: tuple[tuple[int, bytes], ...] = ()
     """Ids of answered requests with their replies, in the order in which they were answered."""
     lost: int | None = None
@@ -213,16 +210,8 @@ class ConnStateChanged:
 
 
 @dataclass(slots=True, frozen=True)
-class RequestBegun:
-    """A request has been taken up. Whatever becomes of it, it must not run a second time."""
-
-    connection_id: str
-    id: int
-
-
-@dataclass(slots=True, frozen=True)
 class Replied:
-    """A request has been answered, and so it has begun. Older replies go until the session has `keep`."""
+    """A request has been answered. Older replies go until the session has `keep`."""
 
     connection_id: str
     id: int
@@ -246,7 +235,7 @@ class Unscheduled:
 
 ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled
 """What any actor can commit."""
-SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | RequestBegun | Replied
+SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | Replied
 StreamChange: TypeAlias = (
     StreamBegun | StreamContinued | EventAppended | Trimmed | SessionOpened | SessionEnded | SessionChange
 )

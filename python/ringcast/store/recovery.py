@@ -128,22 +128,19 @@ class _Rows:
         ):
             subscriptions[session].append(Subscription(name, since, until))
         replies: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
-        newest_requests = dict(self._rows("request", "session, newest", "session"))
         firsts: dict[int, int] = {}
         # The newest reply knows best which of the others are wanted, so it comes first.
-        for session, number, request, newest, first, reply in self._rows(
-            "reply", "session, number, request, newest, first, reply", "session, number desc"
+        for session, number, request, first, reply in self._rows(
+            "reply", "session, number, request, first, reply", "session, number desc"
         ):
             if number >= firsts.setdefault(session, first):
                 replies[session].append((request, reply))
-            newest_requests[session] = max(newest_requests.get(session, 0), newest)
         states = dict(self._rows("session", "number, state", "number", crc="state_crc"))
         lost = dict(self._rows("lost", "session, offset", "session"))
         return tuple(
             StoredSession(
                 *(connection_id, token, encoding, params, states[number], offset),
                 subscriptions=tuple(subscriptions[number]),
-                newest_request=newest_requests.get(number, 0),
                 replies=tuple(reversed(replies[number])),
                 lost=lost.get(number),
             )

@@ -82,20 +82,11 @@ _TABLES: Final = {
         crc integer not null,
         primary key (stream, session, name, since)
     """,
-    # Of requests that have begun without an answer so far; replies say it for themselves.
-    "request": """
-        stream integer not null,
-        session integer not null,
-        newest integer not null,
-        crc integer not null,
-        primary key (stream, session)
-    """,
     "reply": """
         stream integer not null,
         session integer not null,
         number integer not null, -- in the order in which they were given
         request integer not null,
-        newest integer not null, -- the highest request that had begun by then
         first integer not null, -- the oldest reply that was to be kept from then on
         reply blob not null,
         crc integer not null,

@@ -15,7 +15,6 @@ from .interface import JournalCorrupt
 from .records import (
     ConnStateChanged,
     Replied,
-    RequestBegun,
     SessionChange,
     StoredSession,
     Subscribed,
@@ -37,9 +36,6 @@ class _Session:
 
     number: int
     state_crc: int
-    newest_request: int = 0
-    request_crc: int | None = None
-    """Of the row that tells of a request which had no reply; None if there is no such row."""
     first_reply: int = 1
     """The number of the oldest reply that is wanted."""
     oldest_reply: int = 1
@@ -78,8 +74,7 @@ class SessionRows:
         crcs = checksum(*row), checksum(stream.number, stream.opened, session.state)
         insert_all(self._database, "session", [(*row, crcs[0], session.state, crcs[1])])
         stream.add(*crcs)
-        opened = self._known[session.connection_id] = _Session(stream.opened, crcs[1])
-        self._begin(opened, session.newest_request)
+        self._known[session.connection_id] = _Session(stream.opened, crcs[1])
         if session.lost is not None:
             self._insert("lost", [(stream.number, stream.opened, session.lost)])
 
@@ -89,7 +84,7 @@ class SessionRows:
         if session is None:
             return
         self._waiting.write()
-        for table in ("reply", "request", "subscription", "lost"):
+        for table in ("reply", "subscription", "lost"):
             self._delete(table, "session = ?", session.number)
         self._delete("session", "number = ?", session.number)
         self._stream.remove(session.state_crc)
@@ -107,8 +102,6 @@ class SessionRows:
                 self._unsubscribe(session.number, name, offset)
             case ConnStateChanged(state=state):
                 self._set_state(session, state)
-            case RequestBegun(id=id):
-                self._begin(session, id)
             case Replied():
                 self._reply(session, change)
 
@@ -142,13 +135,9 @@ class SessionRows:
         if found_id != connection_id:
             raise JournalCorrupt(f"the session of {found_id!r} is taken for that of {connection_id!r}")
         session = _Session(number, state_crc)
-        request = self._one("request", "session = ?", number)
-        if request is not None:
-            *_, session.newest_request, session.request_crc = request
         last = self._one("reply", "session = ? order by number desc limit 1", number)
         if last is not None:
-            _, _, last_number, _, newest, session.first_reply, _, _ = last
-            session.newest_request = max(session.newest_request, newest)
+            _, _, last_number, _, session.first_reply, _, _ = last
             session.next_reply = last_number + 1
             first = self._one("reply", "session = ? order by number limit 1", number)
             session.oldest_reply = last_number if first is None else first[2]
@@ -193,26 +182,11 @@ class SessionRows:
         self._stream.add(crc)
         session.state_crc = crc
 
-    def _begin(self, session: _Session, request: int) -> None:
-        if request <= session.newest_request:
-            return
-        row = (self._stream.number, session.number, request)
-        crc = checksum(*row)
-        insert_all(self._database, "request", [(*row, crc)], replace=True)
-        if session.request_crc is not None:
-            self._stream.remove(session.request_crc)
-        self._stream.add(crc)
-        session.newest_request, session.request_crc = request, crc
-
     def _reply(self, session: _Session, change: Replied) -> None:
         number = session.next_reply
         session.next_reply += 1
-        session.newest_request = max(session.newest_request, change.id)
         session.first_reply = max(session.first_reply, session.next_reply - change.keep)
-        row = (
-            *(self._stream.number, session.number, number),
-            *(change.id, session.newest_request, session.first_reply, change.reply),
-        )
+        row = (self._stream.number, session.number, number, change.id, session.first_reply, change.reply)
         crc = checksum(*row)
         self._waiting.add("reply", (*row, crc))
         self._stream.add(crc)
