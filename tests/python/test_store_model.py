@@ -67,6 +67,10 @@ class Draw:
     def blob(self) -> bytes:
         return self.one(b"", b"null", b"\x00\xff" * 9, b"x" * 3000)
 
+    def reply(self) -> bytes:
+        # Now and then one of which SQLite keeps few that are wanted no more.
+        return self.one(*[self.blob()] * 4, b"r" * 40_000)
+
     def connection_ids(self) -> tuple[str, ...]:
         return tuple(self.connection_id() for _ in range(self.one(0, 1, 2)))
 
@@ -106,7 +110,7 @@ class Draw:
             lambda: EventAppended(self.event(head + 1)): 8,
             lambda: Subscribed(who, self.name(), offset): 5,
             lambda: Unsubscribed(who, self.name(), offset): 5,
-            lambda: Replied(who, self.request(), self.blob(), self.one(1, 2, 3, 300)): 5,
+            lambda: Replied(who, self.request(), self.reply(), self.one(1, 2, 3, 300)): 5,
             lambda: ConnStateChanged(who, self.blob()): 2,
             lambda: self.trim(head): 4,
             lambda: StreamContinued(self.one("e", "f", "g")): 1,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 import pytest
@@ -47,6 +48,9 @@ from ringcast.store import (
 )
 from ringcast.store.journal import Journal
 from ringcast.store.schema import SCHEMA_VERSION
+
+STALE_BYTES = 64 * 1024
+"""So much may be left of the replies of a session that are wanted no more."""
 
 # As the first released version wrote it.
 VERSION_1 = """
@@ -351,6 +355,61 @@ async def test_replies_that_are_wanted_no_more_do_not_pile_up(store: SqliteStore
         await store.commit("id-1", [Replied("conn-1", id, b"reply", keep=4)])
     [(kept,)] = rows(path, "select count(*) from reply")
     assert 4 <= kept <= 4 + 32
+
+
+def reply_sizes(path: Path) -> list[int]:
+    return [size for (size,) in rows(path, "select length(reply) from reply order by session, number")]
+
+
+async def test_large_replies_that_are_wanted_no_more_go_sooner_than_small_ones(
+    store: SqliteStore, path: Path
+) -> None:
+    for id in range(1, 60):
+        await store.commit("id-1", [Replied("conn-1", id, bytes(20_000), keep=2)])
+        stale_bytes = sum(reply_sizes(path)[:-2])
+        assert stale_bytes < STALE_BYTES
+        # They go together, and not one by one.
+        assert stale_bytes == max(id - 2, 0) % 4 * 20_000
+    [session] = (await stream_of(store)).sessions
+    assert [id for id, _ in session.replies] == [58, 59]
+
+
+async def test_large_replies_go_with_the_commit_that_makes_them_stale(store: SqliteStore, path: Path) -> None:
+    large = [Replied("conn-1", id, bytes(STALE_BYTES)) for id in range(1, 9)]
+    await store.commit("id-1", large)
+    await store.commit("id-1", [Replied("conn-1", 9, b"small")])
+    # Those that may still be asked for stay, whatever they weigh.
+    assert reply_sizes(path) == [STALE_BYTES] * 8 + [5]
+    await store.commit("id-1", [Replied("conn-1", 10, b"small", keep=3)])
+    assert reply_sizes(path) == [STALE_BYTES, 5, 5]
+    # Also where the same transaction has brought them.
+    await store.commit("id-1", [*large, Replied("conn-1", 11, b"small", keep=1)])
+    assert reply_sizes(path) == [5]
+
+
+async def test_what_is_stale_is_counted_on_when_the_store_was_closed(store: SqliteStore, path: Path) -> None:
+    """Of some the size is known since they were written, of others the table has to be asked."""
+    random = Random(4)
+    stale: list[int] = []
+    wanted: list[int] = []
+    for id in range(1, 100):
+        wanted.append(random.choice((5, 700, 20_000, 40_000)))
+        keep = random.choice((2, 3, 9))
+        await store.commit("id-1", [Replied("conn-1", id, bytes(wanted[-1]), keep=keep)])
+        stale, wanted = stale + wanted[:-keep], wanted[-keep:]
+        if sum(stale) >= STALE_BYTES:
+            stale = []
+        assert reply_sizes(path) == stale + wanted
+        if random.random() < 0.2:
+            await store.close()
+            await store.open()
+
+
+async def test_replies_of_another_session_count_for_themselves(store: SqliteStore, path: Path) -> None:
+    await store.commit("id-1", [SessionOpened(replace(SESSION, connection_id="conn-2"))])
+    for id in range(1, 5):
+        await store.commit("id-1", [Replied(who, id, bytes(20_000), keep=1) for who in ("conn-1", "conn-2")])
+    assert reply_sizes(path) == [20_000] * 8
 
 
 async def test_actors_are_not_remembered_for_ever(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from .interface import JournalCorrupt
@@ -28,6 +28,8 @@ __all__ = ["SessionRows"]
 
 _STALE_REPLIES: Final = 32
 """How many replies that are wanted no more may stay for a while, to be deleted together."""
+_STALE_BYTES: Final = 64 * 1024
+"""And how many bytes they may have together."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +43,11 @@ class _Session:
     oldest_reply: int = 1
     """The number of the oldest reply that is there."""
     next_reply: int = 1
+    stale_bytes: int = 0
+    """Of the replies that are wanted no more, from `oldest_reply` on and before `counted_reply`."""
+    counted_reply: int = 1
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of the newest replies, as far as they are known and not counted as stale."""
 
 
 class _Interval(NamedTuple):
@@ -140,7 +147,7 @@ class SessionRows:
             _, _, last_number, _, session.first_reply, _, _ = last
             session.next_reply = last_number + 1
             first = self._one("reply", "session = ? order by number limit 1", number)
-            session.oldest_reply = last_number if first is None else first[2]
+            session.oldest_reply = session.counted_reply = last_number if first is None else first[2]
         return session
 
     def _subscribe(self, session: int, name: str, offset: int) -> None:
@@ -190,10 +197,30 @@ class SessionRows:
         crc = checksum(*row)
         self._waiting.add("reply", (*row, crc))
         self._stream.add(crc)
-        if session.first_reply - session.oldest_reply >= _STALE_REPLIES:
+        session.sizes.append(len(change.reply))
+        self._count_stale(session)
+        stale_replies = session.first_reply - session.oldest_reply
+        if stale_replies >= _STALE_REPLIES or session.stale_bytes >= _STALE_BYTES:
             self._waiting.write()
             self._delete("reply", "session = ? and number < ?", session.number, session.first_reply)
-            session.oldest_reply = session.first_reply
+            session.oldest_reply, session.stale_bytes = session.first_reply, 0
+
+    def _count_stale(self, session: _Session) -> None:
+        """Add the bytes of the replies that have become stale since this was last done."""
+        start, end = session.counted_reply, session.first_reply
+        # Those before have been in the table since the session was read. Their sizes are asked for as they
+        # become stale, since to ask for all that are kept would cost more with a long history.
+        known_from = max(start, min(session.next_reply - len(session.sizes), end))
+        if start < known_from:
+            [(unknown_bytes,)] = self._database.execute(
+                "select coalesce(sum(length(reply)), 0) from reply"
+                " where stream = ? and session = ? and number >= ? and number < ?",
+                (self._stream.number, session.number, start, known_from),
+            )
+            session.stale_bytes += unknown_bytes
+        session.stale_bytes += sum(session.sizes[: end - known_from])
+        del session.sizes[: end - known_from]
+        session.counted_reply = end
 
     def _insert(self, table: str, rows: Sequence[Row]) -> None:
         crcs = [checksum(*row) for row in rows]
