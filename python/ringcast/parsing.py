@@ -6,7 +6,7 @@ What the messages are is in `protocol.py`, which writes them as well.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from .encoding import Encoding
 from .errors import CloseCode, ProtocolError
@@ -38,7 +38,7 @@ _TOO_LARGE: Final = 2**63
 """Integers are below this."""
 # What a named tuple's own constructor calls, for half the time.
 _new: Final = tuple.__new__
-_LOOKUPS: Final = frozenset({"get", "get_or_create", "create", "id"})
+_LOOKUPS: Final = frozenset(get_args(Lookup))
 
 
 def _require(condition: bool, message: str) -> None:

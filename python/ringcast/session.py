@@ -250,8 +250,8 @@ class Session:
             for each, reply in [(id, message), *carried]:
                 self.actor.keep_reply(self.member, each, reply, self._record.span)
             self.actor.after(partial(self._send, message))
-        elif self.link is not None:
-            self.link.send(message)
+        else:
+            self._send(message)
 
     def committing_half(self, id: int) -> None:
         """Keep that this request has begun: after a crash it must not run a second time."""

@@ -1,7 +1,7 @@
 """The state of one running actor: when it has changed, and when it is saved.
 
 How it is written is in `state_type.py`; which store keeps it is the store's business, and when hooks run on a
-change is `instance.py`'s.
+change is `settling.py`'s.
 """
 
 from __future__ import annotations

@@ -169,16 +169,9 @@ class Requests:
 
     def replace_session(self) -> None:
         """Start the ids of a new session; calls sent in the old one reject with `OutcomeUnknown`."""
-        sent, self._sent, self._last_id = self._sent, {}, 0
+        self._last_id = 0
         self._told = ()
-        for request in sent.values():
-            request.settle(
-                None,
-                OutcomeUnknown(
-                    f"{request.name} was sent, but the session that would have its result has ended: "
-                    "it ran once or not at all"
-                ),
-            )
+        self._reject_sent("the session that would have its result has ended: it ran once or not at all")
 
     def send_queued(self) -> list[bytes]:
         """Number the calls that waited, as far as there is room, and return their payloads, in order.
@@ -194,14 +187,14 @@ class Requests:
         """Reject everything, as the connection has ended: calls that were sent, which may have run, with
         `OutcomeUnknown`, and what was never sent with `closed`.
         """
-        requests = [*self._sent.values(), *self._queued]
-        self._sent.clear()
-        self._queued.clear()
-        for request in requests:
-            error = closed
-            if request.is_call and request.id:
-                error = OutcomeUnknown(
-                    f"{request.name} was sent and not answered: it ran once or not at all ({closed.message})"
-                )
-                error.__cause__ = closed
+        self._reject_sent(f"it has no answer: it ran once or not at all ({closed.message})", closed)
+        queued, self._queued = self._queued, deque()
+        for request in queued:
+            request.settle(None, closed)
+
+    def _reject_sent(self, why: str, cause: RingcastError | None = None) -> None:
+        sent, self._sent = self._sent, {}
+        for request in sent.values():
+            error = OutcomeUnknown(f"{request.name} was sent, but {why}")
+            error.__cause__ = cause
             request.settle(None, error)

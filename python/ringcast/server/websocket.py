@@ -334,8 +334,7 @@ class WebSocket(FrameListener):
             payload = frame.get_payload_as_bytes()
             if kind is WSMsgType.TEXT and not payload.isascii():
                 _check_utf8(payload)
-            assert self._link is not None  # frames come after the link was made
-            self._link.on_message(payload, bool(frame.last_in_buffer))
+            self._deliver(payload, frame)
         elif kind is WSMsgType.PING:
             assert self._sink is not None  # frames come after the sink was opened
             self._sink.pong(frame.get_payload_as_bytes())

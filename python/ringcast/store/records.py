@@ -79,10 +79,10 @@ class StoredSession:
     connection_id: str
     token: str
     encoding: str
-    """The name of a `encoding.Encoding`."""
+    """The name of an `encoding.Encoding`."""
     params: bytes
     state: bytes
-    """The connection's, as `StateType.dump` writes it."""
+    """The connection's, as `StateType.dump_to_keep` writes it."""
     offset: int
     """The stream's newest offset when the session was opened."""
     subscriptions: tuple[Subscription, ...] = ()
