@@ -16,7 +16,7 @@ from typing import Any, Final
 from .cores import Cores
 from .figures import table
 from .question import Question, option
-from .rig import Bare, Load, Server, faultless, running
+from .rig import Bare, Load, Server, faultless, running_or_bare
 
 __all__ = ["QUESTION"]
 
@@ -33,11 +33,8 @@ class Options:
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
-    if variant == _BARE:
-        with Bare(cores.server, 0) as bare, Load(cores.load) as load:
-            return _measure(options, bare, load)
-    with running(cores) as (server, load):
-        return _measure(options, server, load)
+    with running_or_bare(cores, variant == _BARE) as (place, load):
+        return _measure(options, place, load)
 
 
 def _measure(options: Options, place: Server | Bare, load: Load) -> dict[str, Any]:

@@ -12,7 +12,6 @@ Example:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from .failures import Failed
 from .figures import table
 from .question import Question, option
 from .resident import resident
-from .rig import Bare, Load, Server, running
+from .rig import Bare, Load, Server, running_or_bare
 
 __all__ = ["QUESTION"]
 
@@ -43,21 +42,16 @@ class Options:
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
-    if variant == _BARE:
-        with Bare(cores.server, 0) as bare, Load(cores.load) as load:
-            return _measure(options, bare, bare.pid, load, bare.collect)
-    with running(cores) as (server, load):
-        return _measure(options, server, server.pid, load, lambda: server.call(_ACTOR, _KEY, "collect"))
+    with running_or_bare(cores, variant == _BARE) as (place, load):
+        return _measure(options, place, load)
 
 
-def _measure(
-    options: Options, place: Server | Bare, pid: int, load: Load, collect: Callable[[], None]
-) -> dict[str, Any]:
+def _measure(options: Options, place: Server | Bare, load: Load) -> dict[str, Any]:
     connect = {"actor": _ACTOR, "key": [_KEY], "subscriptions": ["tick"]}
     load.open("warm-up", _WARM_UP, place, connect)
-    before = _settled(pid, collect)
+    before = _settled(place)
     load.open("idle", options.connections, place, connect)
-    after = _settled(pid, collect)
+    after = _settled(place)
     if any(load.figures("idle")["closed"].values()):
         raise Failed("connections were closed while they were idle")
     return {
@@ -67,13 +61,16 @@ def _measure(
     }
 
 
-def _settled(pid: int, collect: Callable[[], None]) -> int:
+def _settled(place: Server | Bare) -> int:
     """Return the resident memory once it stays as it is. Raises `Failed` when it does not."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
     seen = [0, 0]
     while True:
-        collect()
-        seen.append(resident(pid)[0])
+        if isinstance(place, Bare):
+            place.collect()
+        else:
+            place.call(_ACTOR, _KEY, "collect")
+        seen.append(resident(place.pid)[0])
         if max(seen[-3:]) - min(seen[-3:]) <= _SETTLED_BYTES:
             return seen[-1]
         if time.monotonic() > deadline:

@@ -241,6 +241,19 @@ def running(cores: Cores, *arguments: str) -> Iterator[tuple[Server, Load]]:
         yield server, load
 
 
+@contextlib.contextmanager
+def running_or_bare(
+    cores: Cores, bare: bool, payload: int | None = None
+) -> Iterator[tuple[Server | Bare, Load]]:
+    """Start a server, ours or the bare one, and a load; an event's arguments take `payload` bytes."""
+    if bare:
+        with Bare(cores.server, payload or 0) as place, Load(cores.load) as load:
+            yield place, load
+    else:
+        with running(cores, *(() if payload is None else ("--payload", str(payload)))) as (server, load):
+            yield server, load
+
+
 def disorder(groups: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Return the gaps, duplicates and events out of order in the figures of some groups."""
     faults = [figures["faults"] for figures in groups]
