@@ -163,7 +163,7 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
         # Its client is here, and gets a new session: nobody else will come for the old one.
         session.end(CloseCode.SESSION_REPLACED)
         return "encoding_changed"
-    if not actor.continues(resume.epoch, resume.offset):
+    if session.is_behind(request) or not actor.continues(resume.epoch, resume.offset):
         session.end(CloseCode.SESSION_REPLACED)
         return "epoch_changed"
     session.hold()

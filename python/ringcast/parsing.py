@@ -103,10 +103,7 @@ def _connect_from(body: dict[Any, Any]) -> Connect:
     )
     subscriptions = body.get("subscriptions", [])
     _require(
-        isinstance(subscriptions, list)
-        and len(subscriptions) <= MAX_SUBSCRIPTIONS
-        and all(_is_name(name) for name in subscriptions),
-        f"connect.subscriptions is an array of at most {MAX_SUBSCRIPTIONS} names",
+        _are_names(subscriptions), f"connect.subscriptions is an array of at most {MAX_SUBSCRIPTIONS} names"
     )
     return Connect(
         actor=body["actor"],
@@ -133,12 +130,23 @@ def _parse_resume(resume: Any) -> Resume | None:
     )
     unanswered = resume.get("unanswered")
     _require(unanswered is None or _are_ids(unanswered), "connect.resume.unanswered is an array of ids")
-    return Resume(
-        resume["session"],
-        resume["epoch"],
-        resume["offset"],
-        None if unanswered is None else tuple(unanswered),
+    answered = resume.get("answered")
+    _require(answered is None or _is_int(answered), "connect.resume.answered is an id, or 0")
+    unconfirmed = resume.get("unconfirmed")
+    _require(
+        unconfirmed is None or _are_names(unconfirmed),
+        f"connect.resume.unconfirmed is an array of at most {MAX_SUBSCRIPTIONS} names",
     )
+    return Resume(
+        *(resume["session"], resume["epoch"], resume["offset"]),
+        unanswered=None if unanswered is None else tuple(unanswered),
+        answered=answered,
+        unconfirmed=None if unconfirmed is None else tuple(unconfirmed),
+    )
+
+
+def _are_names(names: Any) -> bool:
+    return isinstance(names, list) and len(names) <= MAX_SUBSCRIPTIONS and all(map(_is_name, names))
 
 
 def _are_ids(ids: Any) -> bool:

@@ -48,18 +48,28 @@ class Resume:
     """Where a client that comes back left off: its session's token, and the position of the last event
     seen.
 
-    `unanswered` are the requests whose answers it still wants; None if it does not say.
+    The rest is what it knows of its session, by which a server can tell that what it has of that is from an
+    earlier moment; None of what it does not say.
     """
 
     session: str
     epoch: str
     offset: int
     unanswered: tuple[int, ...] | None = None
+    """The requests whose answers it still wants."""
+    answered: int | None = None
+    """The highest id of a request that it has an answer to; 0 if there is none."""
+    unconfirmed: tuple[str, ...] | None = None
+    """Those of the names that it listens for of which it does not know whether the session has them."""
 
     def to_wire(self) -> dict[str, Any]:
         wire: dict[str, Any] = {"session": self.session, "epoch": self.epoch, "offset": self.offset}
         if self.unanswered is not None:
             wire["unanswered"] = list(self.unanswered)
+        if self.answered is not None:
+            wire["answered"] = self.answered
+        if self.unconfirmed is not None:
+            wire["unconfirmed"] = list(self.unconfirmed)
         return wire
 
 

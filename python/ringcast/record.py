@@ -52,6 +52,7 @@ class RequestRecord:
 
     __slots__ = (
         "_acknowledges",
+        "_answered",
         "_answered_before",
         "_bytes",
         "_floor",
@@ -71,6 +72,7 @@ class RequestRecord:
         self._max_replies = max_replies
         self._max_bytes = max_bytes
         self._newest = 0
+        self._answered = 0
         # In the order in which they came, which is that of their ids: the first one is the lowest.
         self._running: dict[int, None] = {}
         # The oldest reply first.
@@ -91,6 +93,11 @@ class RequestRecord:
     def running(self) -> int:
         """How many requests run."""
         return len(self._running)
+
+    @property
+    def answered(self) -> int:
+        """The highest id of a request that was answered; 0 if there is none."""
+        return self._answered
 
     @property
     def span(self) -> Span:
@@ -120,6 +127,7 @@ class RequestRecord:
             self._replies[id] = reply
             self._bytes += len(reply)
         self._newest = self._floor
+        self._answered = max(self._floor, *self._replies, 0)
         self._answered_before = frozenset(self._replies)
         # Only for one that does has so much been kept.
         self._acknowledges = len(self._replies) > self._max_replies or (
@@ -132,6 +140,7 @@ class RequestRecord:
         Returns older replies that `span` counts as added once more, behind this one.
         """
         self._running.pop(id, None)
+        self._answered = max(self._answered, id)
         if self._spans:
             self._extend(id, reply)
         self._replies[id] = reply

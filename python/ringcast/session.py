@@ -28,7 +28,7 @@ from .errors import (
 from .event import check_event_name
 from .faults import raise_interrupt
 from .link import Gateway, Link, encode_error
-from .protocol import MAX_SUBSCRIPTIONS, Call, Connected, Error, Received, Subscribe, Unsubscribe
+from .protocol import MAX_SUBSCRIPTIONS, Call, Connect, Connected, Error, Received, Subscribe, Unsubscribe
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
 
@@ -219,6 +219,20 @@ class Session:
         if record.running > most:  # the new one is among them
             return TooManyCalls(f"{most} calls run already")
         return TooManyCalls("too many answers have not arrived yet, or too large ones")
+
+    def is_behind(self, request: Connect) -> bool:
+        """Tell whether its client knows of more than this session has: the store's is from an earlier moment.
+
+        That is, an answer that was never given, or a name that it listens for and this session does not.
+        """
+        resume = request.resume
+        if resume is None:
+            return False
+        if (resume.answered or 0) > (0 if self._record is None else self._record.answered):
+            return True
+        if resume.unconfirmed is None:
+            return False
+        return not {*self.subscriptions, *resume.unconfirmed}.issuperset(request.subscriptions)
 
     def keep_answers(self, ids: tuple[int, ...]) -> None:
         """Of the answers so far, keep those to `ids`: its client has the others."""

@@ -23,12 +23,16 @@ class Listener:
         self._heard: list[tuple[str, Any]] = []
         self._changed = asyncio.Event()
         for name in HEARD:
-            connection.on(name, partial(self._take, name))
+            self.listen(name)
 
     @property
     def told(self) -> list[tuple[str, Any]]:
         """Everything but that the network was lost, and that nothing was missed."""
         return [each for each in self._heard if each[0] != "disconnected" and each != ("replayed", 0)]
+
+    def listen(self, name: str) -> None:
+        """Listen for one more name."""
+        self.connection.on(name, partial(self._take, name))
 
     async def until(self, name: str, count: int = 1) -> None:
         """Wait until something has been told so many times."""

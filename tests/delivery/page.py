@@ -14,5 +14,13 @@ class Page(Actor):
     def write(self, c: Context, number: int) -> None:
         c.broadcast("written", number)
 
+    @action
+    def note(self, c: Context, number: int) -> None:
+        c.broadcast("noted", number)
+
+    @action
+    def read(self, c: Context) -> str:
+        return "nothing is sent, and nothing changes"
+
 
 registry = Registry(Page)

@@ -191,6 +191,64 @@ async def test_who_is_ahead_of_what_came_back_gets_one_gap_and_then_everything_n
     assert behind.told == [*lines(1, 2, 3), ("replayed", 10), *lines(*range(10, 21))]
 
 
+async def test_who_knows_more_than_what_came_back_gets_a_gap_though_no_event_is_newer(scene: Scene) -> None:
+    listens, asks, behind = scene.listeners
+    for listener in scene.listeners:
+        await listener.connection.ready()
+    await scene.write(1)
+    for listener in scene.listeners:
+        await listener.until("written")
+    scene.files.remember()
+    scene.networks[2].cut()
+    await behind.until("disconnected")
+    # One listens for more from now on, the other one has an answer. The call comes behind the subscription.
+    listens.listen("noted")
+    await listens.connection.read()
+    await asks.connection.read()
+    for network in scene.networks:
+        network.cut()
+    await listens.until("disconnected")
+    await asks.until("disconnected")
+
+    await scene.come_back_as_it_was()
+    async with Client(scene.url, config=IMPATIENT) as client:
+        await client.page.get_or_create(["a"]).note(2)
+    for network in scene.networks:
+        network.restore()
+    for listener in (listens, asks):
+        await listener.until("gap")
+    await behind.connection.read()
+    await scene.write(3)
+    for listener in scene.listeners:
+        await listener.until_line(3)
+    epoch_changed = ("gap", Gap("epoch_changed"))
+    assert listens.told == asks.told == [*lines(1), epoch_changed, *lines(3)]
+    assert behind.told == [*lines(1), *lines(3)]
+
+
+async def test_who_has_listened_since_gets_a_gap_without_an_answer_to_anything_else(scene: Scene) -> None:
+    """It came back with the name, which no request has told the server of."""
+    listens, *_ = scene.listeners
+    await listens.connection.ready()
+    await scene.write(1)
+    await listens.until("written")
+    scene.files.remember()
+    scene.networks[0].cut()
+    await listens.until("disconnected")
+    listens.listen("noted")
+    scene.networks[0].restore()
+    await listens.connection.ready()
+    scene.networks[0].cut()
+    await listens.until("disconnected", 2)
+
+    await scene.come_back_as_it_was()
+    async with Client(scene.url, config=IMPATIENT) as client:
+        await client.page.get_or_create(["a"]).note(2)
+    scene.networks[0].restore()
+    await listens.until("gap")
+    assert listens.told == [*lines(1), ("gap", Gap("epoch_changed"))]
+
+
 @pytest.mark.parametrize("scene", [Backup], indirect=True)
 async def test_who_comes_back_after_another_restart_is_judged_by_all_of_them(scene: Scene) -> None:
     ahead, late, behind = scene.listeners

@@ -6,6 +6,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from linked import LinkedSocket, call, eventually, running
@@ -13,7 +14,7 @@ from linked import LinkedSocket, call, eventually, running
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Connect, Connected, Event, Gap, Reply, Resume
+from ringcast.protocol import Call, Connect, Connected, Event, Gap, Received, Reply, Resume
 from ringcast.router import Router
 from ringcast.store import EPOCHS_KEPT, Change
 
@@ -28,6 +29,14 @@ class Feed(Actor):
     def post(self, c: Context) -> int:
         self.last += 1
         c.broadcast("posted", self.last)
+        return self.last
+
+    @action
+    def edit(self, c: Context) -> None:
+        c.broadcast("edited")
+
+    @action
+    def count(self, c: Context) -> int:
         return self.last
 
 
@@ -209,3 +218,60 @@ async def test_an_actor_that_keeps_nothing_has_no_lineage(encoding: Encoding) ->
     async with running(Passing, store=store) as router, LinkedSocket(router, encoding) as socket:
         answer = await socket.connect("passing", "x", resume=Resume(connected.session, connected.epoch, 0))
         assert answer.gap == Gap("epoch_changed")
+
+
+async def test_a_store_that_has_no_newer_event_and_lacks_an_answer_is_found_out() -> None:
+    store = MemoryStore()
+    async with feed(store) as router, LinkedSocket(router) as socket:
+        connected = await join(socket)
+        backup = copy.deepcopy(store)
+        socket.send(Call(1, "count", []))
+        assert await socket.receive(Reply) == Reply(1, 0)
+    resume = Resume(connected.session, connected.epoch, 0)
+    known = replace(resume, unanswered=(), answered=1)
+    assert (await come_back(backup, known)).gap == Gap("epoch_changed")
+    # The one that has it is no earlier, nor is any for somebody who has no answer yet.
+    assert (await come_back(store, known)).session == connected.session
+    assert (await come_back(backup, replace(known, answered=0))).session == connected.session
+
+
+async def test_a_store_that_has_no_newer_event_and_lacks_a_subscription_is_found_out() -> None:
+    store = MemoryStore()
+    async with feed(store) as router, LinkedSocket(router) as socket:
+        connected = await join(socket)
+        backup = copy.deepcopy(store)
+    resume = Resume(connected.session, connected.epoch, 0, unconfirmed=())
+    async with feed(store) as router, LinkedSocket(router) as socket:
+        names = ("posted", "edited")
+        before = replace(resume, unconfirmed=("edited",))
+        assert (await socket.connect("feed", "x", resume=before, events=names)).replayed == 0
+    for kept, gap in ((backup, Gap("epoch_changed")), (store, None)):
+        async with feed(copy.deepcopy(kept)) as router, LinkedSocket(router) as socket:
+            await call(router, "feed", "x", "edit")
+            answer = await socket.connect("feed", "x", resume=resume, events=names)
+            assert (answer.gap, answer.replayed) == (gap, 1 if gap is None else None)
+
+
+async def test_what_was_answered_is_known_after_its_reply_is_forgotten() -> None:
+    store = MemoryStore()
+    async with feed(store) as router, LinkedSocket(router) as socket:
+        connected = await join(socket)
+        for id in (1, 2, 3):
+            socket.send(Call(id, "count", []))
+            await socket.receive(Reply)
+        socket.send(Received([3]))
+        socket.send(Call(4, "count", []))
+        await socket.receive(Reply)
+    resume = Resume(connected.session, connected.epoch, 0, unanswered=())
+    assert (await come_back(store, replace(resume, answered=4))).session == connected.session
+    assert (await come_back(store, replace(resume, answered=5))).gap == Gap("epoch_changed")
+
+
+async def test_a_session_that_has_never_asked_for_anything_has_no_answers() -> None:
+    async with running(Passing) as router, LinkedSocket(router) as socket, LinkedSocket(router) as again:
+        connected = await socket.connect("passing", "x")
+        resume = Resume(connected.session, connected.epoch, 0, answered=0, unconfirmed=())
+        assert (await again.connect("passing", "x", resume=resume)).session == connected.session
+        async with LinkedSocket(router) as third:
+            answer = await third.connect("passing", "x", resume=replace(resume, answered=1))
+            assert answer.gap == Gap("epoch_changed")

@@ -11,7 +11,6 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ..encoding import Encoding
@@ -48,6 +47,7 @@ from .link import Link, Loss
 from .listeners import END, LOST, Listeners
 from .requests import Request
 from .session import Session
+from .subscriptions import Subscriptions
 
 __all__ = ["Address", "ConnectionOptions", "Lifecycle", "Params", "Status"]
 
@@ -91,6 +91,7 @@ class Lifecycle:
         """Why the other side ended the connection for good."""
         self.session = Session(options.encoding, config.max_offline_calls, config.max_unanswered_calls)
         self.listeners = Listeners(self._subscribe, self._unsubscribe)
+        self._subscriptions = Subscriptions()
         self.backlog = Backlog(config.max_unhandled_events, self._update_reading)
         self.dispatch = Dispatch(self.listeners, self.backlog)
         self._options = options
@@ -102,8 +103,6 @@ class Lifecycle:
         self._connected_at = 0.0
         self._retry_after_s: float | None = None
         """When the server that has just turned this client away wants to see it again."""
-        self._begun_anew: set[str] = set()
-        """Names that lost their last listener without a network: whoever listens now wants nothing older."""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._waiting_for_ready = 0
@@ -190,6 +189,7 @@ class Lifecycle:
             self.status = "reconnecting"
             self._ready = self._loop.create_future()
             self.session.lost()
+            self._subscriptions.lost()
             if self._loop.time() - self._connected_at >= self._options.config.stable_after_s:
                 self._backoff.reset()
             self.dispatch.deliver("disconnected", ())
@@ -220,9 +220,9 @@ class Lifecycle:
             async with asyncio.timeout(self._options.config.connect_timeout_s):
                 self._link = link
                 await link.open(self._options.endpoint, self._options.config)
-                await link.start(
-                    replace(connect, subscriptions=self._kept_names(), resume=self.session.resume())
-                )
+                names = self._kept_names()
+                resume = self.session.resume(self._subscriptions.unconfirmed(names))
+                await link.start(replace(connect, subscriptions=names, resume=resume))
         except (OSError, ConnectionFailure, OutcomeUnknown, InternalError) as error:
             if self.status == "connected":
                 # The answer came in the turn of the loop in which the time for it was up: it counts.
@@ -267,7 +267,8 @@ class Lifecycle:
         return replace(address, params=params)
 
     def _kept_names(self) -> tuple[str, ...]:
-        return tuple(name for name in self.listeners.event_names() if name not in self._begun_anew)
+        names = self.listeners.event_names()
+        return tuple(name for name in names if not self._subscriptions.is_anew(name))
 
     def _on_connected(self, link: Link, answer: Connected) -> None:
         arrival = self.session.accept(answer)
@@ -280,9 +281,9 @@ class Lifecycle:
         for payload in arrival.resend:
             link.send(payload)
         wanted = self.listeners.event_names()
-        self._begun_anew.intersection_update(wanted)
+        self._subscriptions.begin(link.requested.difference(answer.refused_subscriptions), wanted)
         for name in wanted:
-            if name not in link.requested:
+            if name not in link.requested or self._subscriptions.is_anew(name):
                 self._subscribe(name)
         for name in link.requested.difference(wanted):
             self._unsubscribe(name)
@@ -300,7 +301,7 @@ class Lifecycle:
         if arrival.replayed is not None:
             self.dispatch.deliver("replayed", (arrival.replayed,))
         for name, error in answer.refused_subscriptions.items():
-            self._on_subscribed(name, None, from_wire(error))
+            self._report_refused(name, from_wire(error))
 
     # Being connected.
 
@@ -311,7 +312,7 @@ class Lifecycle:
         # The position moves before handlers run: one that fails, or loses the network, must not see the event
         # again.
         new = self.session.position.advance(event.offset)
-        if new and self.listeners.wants(event.name) and event.name not in self._begun_anew:
+        if new and self.listeners.wants(event.name) and not self._subscriptions.is_anew(event.name):
             self.dispatch.deliver(event.name, tuple(event.args))
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -333,30 +334,34 @@ class Lifecycle:
         self._update_reading()
 
     def _subscribe(self, name: str) -> None:
-        self._send_now(Request(Subscribe, name, partial(self._on_subscribed, name)))
+        self._ask(Subscribe, name)
 
     def _unsubscribe(self, name: str) -> None:
         if self.status != "connected" and self.session.answer is not None:
-            self._begun_anew.add(name)
-        # Nothing to do about an error: an event that comes all the same finds no listener.
-        self._send_now(Request(Unsubscribe, name, lambda _value, _error: None))
+            self._subscriptions.leave(name)
+        self._ask(Unsubscribe, name)
 
-    def _send_now(self, request: Request) -> None:
-        """Send a subscription; without a network the next connect message carries it."""
+    def _ask(self, kind: type[Subscribe] | type[Unsubscribe], name: str) -> None:
+        """Send a request about a name; without a network the next connect message says it."""
         if self.status == "connected" and self._link is not None:
+            request = Request(kind, name, lambda _value, error: self._on_asked(request, error))
             self._link.send(self.session.requests.send(request))
+            self._subscriptions.ask(request)
 
-    def _on_subscribed(self, name: str, _value: Any, error: RingcastError | None) -> None:
-        # The answer comes behind everything from before.
-        self._begun_anew.discard(name)
-        if error is not None:
-            refused = SubscriptionRefused(
-                f"the subscription to {name!r} was refused: {error.message}",
-                code=error.code,
-                metadata=error.metadata,
-            )
-            refused.__cause__ = error
-            self._report(refused)
+    def _on_asked(self, request: Request, error: RingcastError | None) -> None:
+        self._subscriptions.answer(request, refused=error is not None)
+        # One that fails to end a subscription does no harm: an event that comes then finds no listener.
+        if error is not None and request.kind is Subscribe:
+            self._report_refused(request.name, error)
+
+    def _report_refused(self, name: str, error: RingcastError) -> None:
+        refused = SubscriptionRefused(
+            f"the subscription to {name!r} was refused: {error.message}",
+            code=error.code,
+            metadata=error.metadata,
+        )
+        refused.__cause__ = error
+        self._report(refused)
 
     def _update_reading(self) -> None:
         # A handler may wait for an answer, so while one is due the socket is read on, up to a second bound:

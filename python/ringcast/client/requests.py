@@ -56,6 +56,8 @@ class Requests:
         self._max_queued = max_queued
         self._max_unanswered = max_unanswered
         self._last_id = 0
+        self.answered = 0
+        """The highest id that was answered in the present session; 0 if none was."""
         self._sent: dict[int, Request] = {}
         """By id, and so in the order of sending."""
         self._queued: deque[Request] = deque()
@@ -126,6 +128,8 @@ class Requests:
     def answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int = 0) -> None:
         """Settle the request `id`, whose answer took `size_bytes`; if nobody waits for it, only note it."""
         self._abandoned.discard(id)
+        if self.answered < id <= self._last_id:
+            self.answered = id
         self._received.append(id)
         self._received_bytes += size_bytes
         request = self._sent.pop(id, None)
@@ -169,7 +173,7 @@ class Requests:
 
     def replace_session(self) -> None:
         """Start the ids of a new session; calls sent in the old one reject with `OutcomeUnknown`."""
-        self._last_id = 0
+        self._last_id = self.answered = 0
         self._told = ()
         self._reject_sent("the session that would have its result has ended: it ran once or not at all")
 

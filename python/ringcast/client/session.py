@@ -43,12 +43,19 @@ class Session:
         self.snapshot: Any = None
         """The latest snapshot in one."""
 
-    def resume(self) -> Resume | None:
-        """Return what to resume from; None before the first connect answer."""
+    def resume(self, unconfirmed: tuple[str, ...]) -> Resume | None:
+        """Return what to resume from; None before the first connect answer.
+
+        `unconfirmed` are those names of the connect message that the session may not have.
+        """
         if self.answer is None or self.position.epoch is None:
             return None
-        unanswered = self.requests.unanswered_ids()
-        return Resume(self.answer.session, self.position.epoch, self.position.offset, unanswered)
+        return Resume(
+            *(self.answer.session, self.position.epoch, self.position.offset),
+            unanswered=self.requests.unanswered_ids(),
+            answered=self.requests.answered,
+            unconfirmed=unconfirmed,
+        )
 
     def accept(self, answer: Connected) -> Arrival:
         """Take a connect answer in.

@@ -10,7 +10,7 @@ import pytest
 
 from ringcast.client import Client, Connection
 from ringcast.errors import SubscriptionRefused
-from ringcast.protocol import Call, Reply, Subscribe, Unsubscribe
+from ringcast.protocol import Call, Connect, Reply, Subscribe, Unsubscribe
 
 from .scripted import Peer, ScriptedServer, event, until
 
@@ -308,3 +308,84 @@ async def test_a_listener_that_is_new_while_offline_gets_nothing_from_before(
     peer.send(Reply(subscribe.id, None), event(4, "a", 4))
     await until(lambda: new)
     assert (old, new, kept) == ([1], [4], [3])
+
+
+async def test_a_listener_that_is_new_after_a_cut_gets_nothing_from_before_though_the_last_one_left_earlier(
+    server: ScriptedServer, client: Client
+) -> None:
+    """Whether or not the server has read that it left."""
+    connection = client.room.get_or_create("k").connect()
+    old: list[int] = []
+    new: list[int] = []
+    connection.on("a", old.append)
+    peer = await server.accept()
+    await peer.welcome(event(1, "a", 1))
+    await until(lambda: old)
+    connection.off("a")
+    assert isinstance(await peer.receive(), Unsubscribe)
+    peer.cut()
+    await until(lambda: connection.status == "reconnecting")
+    connection.on("a", new.append)
+    peer = await server.accept()
+    connect = await peer.welcome(event(2, "a", 2), replayed=1, offset=1)
+    assert connect.subscriptions == ()
+    subscribe = await peer.receive()
+    assert isinstance(subscribe, Subscribe)
+    peer.send(Reply(subscribe.id, None), event(3, "a", 3))
+    await until(lambda: new)
+    assert (old, new) == ([1], [3])
+
+
+async def test_a_listener_that_is_replaced_while_the_connection_comes_back_begins_anew(
+    server: ScriptedServer, client: Client
+) -> None:
+    connection = client.room.get_or_create("k").connect()
+    old: list[int] = []
+    new: list[int] = []
+    connection.on("a", old.append)
+    peer = await server.accept()
+    await peer.welcome()
+    await connection.ready()
+    peer.cut()
+    peer = await server.accept()
+    connect = await peer.receive()
+    connection.off("a")
+    connection.on("a", new.append)
+    peer.send(peer.answer(replayed=1), event(1, "a", 1))
+    assert isinstance(connect, Connect) and connect.subscriptions == ("a",)
+    subscribe = await peer.receive()
+    assert isinstance(subscribe, Subscribe)
+    peer.send(Reply(subscribe.id, None), event(2, "a", 2))
+    await until(lambda: new)
+    assert (old, new) == ([], [2])
+
+
+async def test_a_resume_says_which_names_and_answers_are_certain(
+    server: ScriptedServer, client: Client
+) -> None:
+    connection = client.room.get_or_create("k").connect()
+    connection.on("first", print)
+    peer = await server.accept()
+    await peer.welcome()
+    await connection.ready()
+    for name in ("second", "third"):
+        connection.on(name, print)
+    second, third = await peer.receive(), await peer.receive()
+    assert isinstance(second, Subscribe) and isinstance(third, Subscribe)
+    peer.send(Reply(second.id, None), event(1, "first"))
+    await until(lambda: connection.position == ("e1", 1))
+    peer.cut()
+    await until(lambda: connection.status == "reconnecting")
+    connection.on("fourth", print)
+    peer = await server.accept()
+    connect = await peer.welcome(replayed=0, offset=1)
+    assert connect.subscriptions == ("first", "second", "third", "fourth")
+    assert connect.resume is not None
+    assert connect.resume.unconfirmed == ("third", "fourth")
+    assert connect.resume.answered == second.id
+    # The answer has confirmed all of them.
+    peer.cut()
+    peer = await server.accept()
+    again = await peer.welcome(replayed=0, offset=1)
+    assert again.resume is not None
+    assert (again.resume.unconfirmed, again.resume.answered) == ((), second.id)

@@ -1,0 +1,66 @@
+"""What the server has been told to send: names that it has confirmed, and names that are to begin anew. Pure.
+
+Who listens for a name is known to `listeners.py`. This is about the other side: what a connect message says,
+so that a name goes on without a seam or begins, and so that a session which has lost one is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..protocol import Subscribe
+from .requests import Request
+
+__all__ = ["Subscriptions"]
+
+
+class Subscriptions:
+    """The names of one session, as its client knows them."""
+
+    def __init__(self) -> None:
+        self._confirmed: set[str] = set()
+        # The newest request about a name that has no answer yet.
+        self._asked: dict[str, Request] = {}
+        # Names that lost their last listener, of which the server may not know: whoever listens now wants
+        # nothing older.
+        self._anew: set[str] = set()
+
+    def ask(self, request: Request) -> None:
+        """A request about a name is sent."""
+        self._asked[request.name] = request
+        if request.kind is not Subscribe:
+            self._confirmed.discard(request.name)
+
+    def answer(self, request: Request, *, refused: bool = False) -> None:
+        """A request about a name was answered, behind all events from before it."""
+        name = request.name
+        if request.kind is Subscribe:
+            self._anew.discard(name)
+        # Another one may be on its way.
+        if self._asked.get(name) is request:
+            del self._asked[name]
+            if request.kind is Subscribe and not refused:
+                self._confirmed.add(name)
+
+    def leave(self, name: str) -> None:
+        """A name has lost its last listener while there is no network."""
+        self._confirmed.discard(name)
+        self._anew.add(name)
+
+    def lost(self) -> None:
+        """The network is lost, and with it, perhaps, what was asked last."""
+        self._anew |= {name for name, request in self._asked.items() if request.kind is not Subscribe}
+        self._asked.clear()
+
+    def begin(self, carried: Iterable[str], wanted: Iterable[str]) -> None:
+        """A connect message was answered that carried these names: they are what the server has."""
+        self._confirmed = set(carried)
+        self._anew.intersection_update(wanted)
+
+    def is_anew(self, name: str) -> bool:
+        """Tell whether a name is to begin, whatever the server has of it: what comes until then is older."""
+        return name in self._anew
+
+    def unconfirmed(self, carried: Iterable[str]) -> tuple[str, ...]:
+        """Return those names of a connect message of which nobody knows whether the session has them."""
+        return tuple(name for name in carried if name not in self._confirmed)
