@@ -27,6 +27,7 @@ from .protocol import Call, Connect
 from .session import Session
 from .store import Store, StoredSession
 from .timetable import Timetable
+from .unclaimed import Unclaimed
 
 if TYPE_CHECKING:
     from .client import Client
@@ -52,6 +53,7 @@ class Router:
         self.clock: Clock = registry.clock
         self._directory = Directory(self, registry.definition)
         self.timetable = Timetable(self.clock, self._directory)
+        self._unclaimed = Unclaimed(self.clock, self.config.session_window_s, self._directory.wake)
         self._core: _core.Core | None = None
         self._gateway: Gateway | None = None
         self._sweep: SweepWaiter | None = None
@@ -80,6 +82,7 @@ class Router:
             await self.store.open()
             try:
                 calls = await self.store.schedule()
+                with_sessions = await self.store.with_sessions()
             except BaseException:
                 await self.store.close()
                 raise
@@ -91,6 +94,7 @@ class Router:
             self._sweep = SweepWaiter(self._core, loop)
             self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
             self.timetable.start(calls)
+            self._unclaimed.start(with_sessions)
 
     async def stop(self) -> None:
         """Stop in order; a router is not started again.
@@ -110,6 +114,7 @@ class Router:
 
     async def _shut_down(self, gateway: Gateway) -> None:
         self.timetable.stop()
+        await self._unclaimed.stop()
         for link in list(gateway.links):
             # Those who are still connecting; the others leave with their actor.
             if link.session is None:

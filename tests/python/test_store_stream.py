@@ -435,3 +435,11 @@ async def test_everything_is_there_after_the_store_was_closed(store: Store) -> N
     stream = await stream_of(store)
     assert stream.head == 7
     assert stream.sessions[0].replies == ((1, b"one"), (3, b"three"), (8, b"eight"))
+
+
+async def test_actors_with_sessions_are_those_whose_clients_may_come_back(store: Store) -> None:
+    await store.create(StoredActor("id-2", "Room", ("other",), b"{}"))
+    await store.create(StoredActor("id-3", "Room", ("third",), b"{}"), [StreamBegun("epoch-3")])
+    assert await store.with_sessions() == ["id-1"]
+    await store.commit("id-1", [SessionEnded("conn-1")])
+    assert await store.with_sessions() == []

@@ -69,6 +69,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def with_sessions(self) -> list[str]:
+        """Return the ids of the actors whose streams have sessions, damaged or not."""
+
+    @abstractmethod
     async def schedule(self) -> list[ScheduledCall]:
         """Return the scheduled calls of all actors: the earliest first, else as they were made."""
 

@@ -81,6 +81,9 @@ class MemoryStore(Store):
         stream = self._streams.get(actor_id)
         return None if stream is None else stream.stored()
 
+    async def with_sessions(self) -> list[str]:
+        return [actor_id for actor_id, stream in self._streams.items() if stream.sessions]
+
     async def schedule(self) -> list[ScheduledCall]:
         return sorted(self._calls.values(), key=lambda call: call.due)
 

@@ -17,7 +17,7 @@ from .records import ScheduledCall, StoredActor, StoredEvent, StoredSession, Sto
 from .rows import checksum, strings_in, text_of, verified
 from .stream import Stream
 
-__all__ = ["find_actor", "is_damage", "load_actor", "load_schedule", "load_stream"]
+__all__ = ["find_actor", "is_damage", "load_actor", "load_schedule", "load_stream", "load_with_sessions"]
 
 _log = logging.getLogger("ringcast.store")
 
@@ -32,6 +32,14 @@ def load_actor(database: sqlite3.Connection, actor_id: str) -> StoredActor | Non
 def find_actor(database: sqlite3.Connection, name: str, key: tuple[str, ...]) -> StoredActor | None:
     """Return the actor with this name and key. Raises `StateCorrupt`."""
     return _actor(database, "name = ? and key = ?", name, text_of(key))
+
+
+def load_with_sessions(database: sqlite3.Connection) -> list[str]:
+    """Return the ids of the actors whose streams have sessions."""
+    found = database.execute(
+        "select actor_id from stream where exists (select 1 from session where stream = stream.number)"
+    )
+    return [actor_id for (actor_id,) in found]
 
 
 def load_schedule(database: sqlite3.Connection) -> list[ScheduledCall]:

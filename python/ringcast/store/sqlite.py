@@ -15,7 +15,7 @@ from .interface import Store
 from .journal import Journal
 from .lock import FileLock
 from .records import Change, ScheduledCall, StoredActor, StoredStream
-from .recovery import find_actor, load_actor, load_schedule, load_stream
+from .recovery import find_actor, load_actor, load_schedule, load_stream, load_with_sessions
 from .schema import prepare
 from .transactions import JournalThread
 
@@ -78,6 +78,9 @@ class SqliteStore(Store):
 
     async def load_stream(self, actor_id: str) -> StoredStream | None:
         return await self._opened.read(lambda journal: load_stream(journal.database, actor_id))
+
+    async def with_sessions(self) -> list[str]:
+        return await self._opened.read(lambda journal: load_with_sessions(journal.database))
 
     async def schedule(self) -> list[ScheduledCall]:
         return await self._opened.read(lambda journal: load_schedule(journal.database))
