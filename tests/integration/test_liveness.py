@@ -202,7 +202,7 @@ async def test_a_client_whose_handlers_are_slow_is_not_taken_for_dead_nor_takes_
                     await asyncio.to_thread(silent.live, 10 * PATIENCE)
             presence = dict(await feed.presence())
             assert presence[str(connection.id)] is True
-            assert connection.status == "connected"
+            assert connection.status == "stalled"
             release.set()
             await until(lambda: len(got) == 100)
     assert got == list(range(1, 101))

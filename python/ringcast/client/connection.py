@@ -31,10 +31,11 @@ class Connection:
 
     Handlers are functions or coroutine functions and run one at a time, in the order of arrival: the next
     event waits until an async handler has finished. When many events wait, the socket is no longer read, and
-    the server applies its rule for slow readers. A call's result does not wait for async handlers, so that a
-    handler may make calls; functions that handle events from before the result have run. For that the socket
-    is read on while a call is unanswered, up to 16 times as many events: then calls made by handlers, and by
-    the readers of streams, raise `OutcomeUnknown`, and others are answered when events have been handled.
+    the server applies its rule for slow readers; when that lasts, `status` is `stalled`. A call's result does
+    not wait for async handlers, so that a handler may make calls; functions that handle events from before
+    the result have run. For that the socket is read on while a call is unanswered, up to 16 times as many
+    events: then calls made by handlers, and by the readers of streams, raise `OutcomeUnknown`, and others are
+    answered when events have been handled.
 
     Lifecycle events come through the same queue: `connected`, `disconnected`, `reconnected` (no arguments),
     `replayed` (how many missed events follow), `gap` (a `protocol.Gap`: events are lost), `resynced` (the
@@ -133,8 +134,14 @@ class Connection:
 
     @property
     def status(self) -> Status:
-        """`idle`, `connecting`, `connected`, `reconnecting` or `closed`, as of now."""
-        return self._lifecycle.status
+        """`idle`, `connecting`, `connected`, `stalled`, `reconnecting` or `closed`, as of now.
+
+        `stalled`: handlers are behind, and because of them the socket has not been read for so long (30
+        seconds, or less: see `ClientConfig.ping_reply_s`) that the network may be lost. It is over when
+        something comes from the server again; if nothing does although the socket is read, `reconnecting`
+        follows. Until then everything goes on as while `connected`, and there is no lifecycle event for it.
+        """
+        return self._lifecycle.shown_status
 
     @property
     def id(self) -> str | None:

@@ -54,7 +54,7 @@ __all__ = ["Address", "ConnectionOptions", "Lifecycle", "Params", "Status"]
 _log = logging.getLogger("ringcast.client")
 _LONGEST_RETRY_MS: Final = 3_600_000
 
-Status = Literal["idle", "connecting", "connected", "reconnecting", "closed"]
+Status = Literal["idle", "connecting", "connected", "stalled", "reconnecting", "closed"]
 Params: TypeAlias = Any | Callable[[], Any] | Callable[[], Awaitable[Any]]
 """A value, or a function that gives one for each connect and reconnect."""
 
@@ -85,6 +85,7 @@ class Lifecycle:
     def __init__(self, options: ConnectionOptions) -> None:
         config = options.config
         self.status: Status = "idle"
+        """What is acted on; never `stalled`, which is only shown."""
         self.last_error: BaseException | None = None
         """Why the latest attempt or socket failed; None while connected."""
         self.end_error: RingcastError | None = None
@@ -114,6 +115,12 @@ class Lifecycle:
     @property
     def is_closed(self) -> bool:
         return self.status == "closed"
+
+    @property
+    def shown_status(self) -> Status:
+        """What the user is told: `stalled` instead of `connected` where that cannot be told."""
+        stalled = self.status == "connected" and self._link is not None and self._link.stalled
+        return "stalled" if stalled else self.status
 
     def submit(self, request: Request) -> None:
         """Send a call, or keep it until there is a network and room for it.

@@ -84,6 +84,11 @@ class Link:
         if self._socket is not None:
             self._socket.set_reading(reading)
 
+    @property
+    def stalled(self) -> bool:
+        """Whether so long nothing has been read that nobody can tell if the server is there."""
+        return self._socket is not None and self._socket.stalled
+
     def abandon(self) -> None:
         """Drop the socket at once; nothing is reported any more."""
         self._abandoned = True

@@ -2,7 +2,9 @@
 
 Bytes that come show that the server lives, be they a heartbeat, an event or a part of one. When none come
 for a while it is pinged, and given up when that brings nothing either: a server that sends heartbeats a
-little after the second one has stayed out. What has to be done is the socket's work (`socket.py`).
+little after the second one has stayed out. While the socket is not read nothing can come, and the server is
+not blamed for it; after as long a time nobody can tell whether it is still there (`stalled`). What has to be
+done is the socket's work (`socket.py`).
 """
 
 from __future__ import annotations
@@ -53,19 +55,32 @@ class Liveness:
         # Well before the server misses something: it pings whom it has not heard for a heartbeat.
         self._pong_ticks = None if heartbeat_s is None else max(1, _ticks(heartbeat_s, self.tick_s) - 1)
         self._quiet_ticks = 0
+        """For which nothing came although the socket was read: the server is to blame."""
+        self._unheard_ticks = 0
+        """For which nothing came."""
         self._unsaid_ticks = 0
 
-    def tick(self, *, heard: bool, sent: bool, late: bool) -> Step:
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing came for `lost_after_s`, as the socket was not read for a part of it or for all."""
+        return self._unheard_ticks >= self._lost_ticks
+
+    def tick(self, *, heard: bool, reading: bool, sent: bool, missed: int = 0) -> Step:
         """Say what to do now. `heard` and `sent`: whether anything came, or went, since the last tick.
 
-        Call it with `heard` while the socket is not read. `late` says that this tick comes so much too late
-        that the server may have given us up: it is asked at once.
+        `reading`: whether the socket is read. `missed` ticks are those that would have been by now, did this
+        one not come too late: by too much, and the server may have given us up, so it is asked at once.
         """
         self._unsaid_ticks = 0 if sent else self._unsaid_ticks + 1
         if heard:
-            self._quiet_ticks = 0
+            self._quiet_ticks = self._unheard_ticks = 0
+        elif reading:
+            self._quiet_ticks = self._ping_ticks if missed >= self._lost_ticks else self._quiet_ticks + 1
+            self._unheard_ticks += 1
         else:
-            self._quiet_ticks = self._ping_ticks if late else self._quiet_ticks + 1
+            self._quiet_ticks = 0
+            # The missed ones as well: this blames nobody, and handlers that hold up the loop are behind, too.
+            self._unheard_ticks += 1 + missed
         step = Step.NOTHING
         if self._quiet_ticks >= self._lost_ticks:
             step = Step.GIVE_UP

@@ -114,16 +114,27 @@ class Socket(WSListener):
             self._transport.disconnect(False)
 
     def set_reading(self, reading: bool) -> None:
-        """Stop or go on reading. While not reading, a silent peer is not taken for dead, nor are we by it."""
+        """Stop or go on reading. While not reading, a silent peer is not taken for dead, nor are we by it.
+
+        Once it has lasted, `stalled` says so. A peer that has closed is noticed meanwhile if it is shown now
+        and then that we are there: event loops tell of an end or a reset only when something is sent.
+        """
         if reading is self._reading or self._transport is None or self._closing:
             return
         self._reading = reading
         transport = self._transport.underlying_transport
         if reading:
-            self._heard = True  # perhaps: nobody has looked
             transport.resume_reading()
         else:
             transport.pause_reading()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether so long nothing has been read that nobody can tell if the server is there.
+
+        Until something comes, or the server is given up.
+        """
+        return self._liveness is not None and self._liveness.stalled and not self._heard
 
     # What picows calls.
 
@@ -187,8 +198,9 @@ class Socket(WSListener):
         if transport is None or self._closing:
             return
         self._wait_for_tick(liveness)
-        late = asyncio.get_running_loop().time() - due_s > liveness.lost_after_s
-        step = liveness.tick(heard=self._has_heard(transport), sent=self._sent, late=late)
+        missed = int((asyncio.get_running_loop().time() - due_s) / liveness.tick_s)
+        heard = self._has_heard(transport)
+        step = liveness.tick(heard=heard, reading=self._reading, sent=self._sent, missed=missed)
         self._sent = False
         if step is Step.PING:
             transport.send_ping()
@@ -201,7 +213,7 @@ class Socket(WSListener):
 
     def _has_heard(self, transport: WSTransport) -> bool:
         """Tell whether anything came since this was last asked, a part of a frame included."""
-        heard, self._heard = self._heard or not self._reading, False
+        heard, self._heard = self._heard, False
         # picows reports whole frames only, and a large one may take its time: what is left of the buffer that
         # it reads into changes with every part.
         protocol = cast(asyncio.BufferedProtocol, transport.underlying_transport.get_protocol())

@@ -184,7 +184,9 @@ class LocalServer:
         """
         self._check_loop()
         self.network(connection).cut()
-        await eventually(lambda: connection.status != "connected" and not self._is_attached(connection))
+        # What has not read for long is merely `stalled`: it has noticed nothing.
+        there = ("connected", "stalled")
+        await eventually(lambda: connection.status not in there and not self._is_attached(connection))
 
     def partition(self, connection: Connection) -> None:
         """Keep the connection's socket open and deliver nothing, either way, until `restore`.

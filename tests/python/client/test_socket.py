@@ -179,9 +179,9 @@ class TestLiveness:
     ) -> None:
         ticks: list[bool] = []
 
-        def tick(self: Liveness, *, heard: bool, sent: bool, late: bool) -> Step:
+        def tick(self: Liveness, *, heard: bool, reading: bool, sent: bool, missed: int) -> Step:
             ticks.append(heard)
-            return original(self, heard=heard, sent=sent, late=late)
+            return original(self, heard=heard, reading=reading, sent=sent, missed=missed)
 
         original = Liveness.tick
         monkeypatch.setattr(Liveness, "tick", tick)
