@@ -66,6 +66,9 @@ class DurableStream:
         self._conn_state = definition.conn_state
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        # Held by another thread while it looks which encodings an event needs, and hands it over: in between,
+        # none may be added.
+        self._handing_over = threading.Lock()
         self._members: dict[int, Member] = {}
         self._ledger = Ledger(self._members, stream.first, () if kept is None else kept.let_go)
         # The offset at which each earlier epoch ended.
@@ -134,10 +137,11 @@ class DurableStream:
         *,
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
-    ) -> int:
-        """Number an event; it is fanned out after its commit. Raises `EventTooLarge`.
+    ) -> bool:
+        """Take an event: it gets the next number, and is fanned out after its commit. Raises `EventTooLarge`.
 
-        From another thread than the loop's it is handed over, and gets its number there.
+        From another thread than the loop's it is handed over, and gets its number there. False, and nothing
+        is done, if an encoding is missing by now, as in `EventStream.publish`.
         """
         size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
         if size > self._max_bytes:
@@ -145,15 +149,22 @@ class DurableStream:
         append = partial(self._append, name, json, msgpack, only, exclude)
         if threading.get_ident() == self._thread:
             append()
-            return self.appended
-        self._loop.call_soon_threadsafe(append)
-        return 1
+            return True
+        given = (json is not None) << Encoding.JSON.index | (msgpack is not None) << Encoding.MSGPACK.index
+        with self._handing_over:
+            if self.encodings & ~given:
+                return False
+            self._loop.call_soon_threadsafe(append)
+        return True
 
     async def prepare(self, encoding: int) -> None:
         """Wait until every event that is still to be fanned out has `encoding`; do so before `open`."""
         bit = 1 << encoding
         if not self._usable & bit:
-            self._prepared |= bit
+            with self._handing_over:
+                self._prepared |= bit
+            # What was handed over without it gets its number in this turn of the loop.
+            await asyncio.sleep(0)
             await self._journal.committed()
             self._usable |= bit
 

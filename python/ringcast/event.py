@@ -62,11 +62,11 @@ class Emitter:
         stream = self._stream
         if stream is None:
             raise ActorDestroyed(f"{self._actor} has stopped and cannot send events")
-        offset = 0
+        taken = 0
         # Again when, off the loop's thread, a connection with another encoding opened in between.
-        while offset == 0:
+        while not taken:
             encodings = stream.encodings
-            offset = stream.publish(
+            taken = stream.publish(
                 name,
                 _encode_json(data) if encodings & _JSON else None,
                 _encode_msgpack(data) if encodings & _MSGPACK else None,

@@ -32,7 +32,9 @@ class EventStream(Protocol):
     """Where an actor's events go."""
 
     @property
-    def encodings(self) -> int: ...
+    def encodings(self) -> int:
+        """Bit set of the encodings that an event needs: `1 << Encoding.index`."""
+
     def publish(
         self,
         name: str,
@@ -41,7 +43,13 @@ class EventStream(Protocol):
         *,
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
-    ) -> int: ...
+    ) -> int:
+        """Take an event. May be called from any thread. Raises `EventTooLarge`.
+
+        Returns 0, and takes nothing, if an encoding is not given that it needs by now: encode for that one
+        too, and call again. The core returns the event's offset otherwise; a durable actor's stream, which
+        may number it only later, returns True.
+        """
 
 
 class Attachment(Protocol):

@@ -584,18 +584,6 @@ async def test_a_snapshot_is_given_once_what_it_shows_is_certain() -> None:
         assert await values(client, 1) == [3]
 
 
-async def test_an_event_from_another_thread_is_kept_as_well() -> None:
-    store = MemoryStore()
-    async with ledger(store) as router, LinkedSocket(router) as client:
-        connected = await join(client)
-        (actor,) = router._directory
-        await asyncio.to_thread(actor.actor.broadcast_threadsafe, "added", "from afar")
-        assert await values(client, 1) == ["from afar"]
-        crashed = copy.deepcopy(store)
-    async with ledger(crashed) as router, LinkedSocket(router) as client:
-        assert (await join(client, resume=resume_from(connected))).replayed == 1
-
-
 async def test_an_event_that_no_ring_holds_is_refused_when_it_is_sent() -> None:
     async with ledger(MemoryStore()) as router, LinkedSocket(router) as client:
         await join(client)
