@@ -44,12 +44,13 @@ class Kind:
     program: str
     package: str
     plain: dict[str, Any]
+    arguments: tuple[str, ...] = ()
 
     @property
     def command(self) -> list[str]:
-        """What starts it, without its arguments."""
+        """What starts it, without what is different each time."""
         runtime = [str(_PYTHON)] if self._in_python else [_NODE, "--expose-gc"]
-        return [*runtime, str(_SERVERS / self.program)]
+        return [*runtime, str(_SERVERS / self.program), *self.arguments]
 
     @property
     def version(self) -> str | None:
@@ -73,7 +74,7 @@ PEERS: Final = {
     "socketify": Kind("socketify_publish.py", "socketify", _BARE),
     "python-socketio": Kind("socketio_emit.py", "python-socketio", _SOCKET_IO),
     "ws": Kind("ws_send.js", "ws", _BARE),
-    "ws-frame": Kind("ws_frame.js", "ws", _BARE),
+    "ws-frame": Kind("ws_send.js", "ws", _BARE, ("--framed",)),
     "socket.io": Kind("socketio_emit.js", "socket.io", _SOCKET_IO),
 }
 

@@ -17,6 +17,7 @@ function options() {
       burst: { ...number, default: "1" },
       rate: { ...number, default: "0" },
       lean: { type: "boolean" },
+      framed: { type: "boolean" },
     },
   });
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
