@@ -42,7 +42,7 @@ test("basic subscription", async () => {
   connection.on("messageDeleted", (messageId) => shown.push(`message ${messageId} was deleted`));
   const { id } = await connection.sendMessage("user-123", "Hello everyone!");
   await connection.deleteMessage(id);
-  expect(shown).toEqual(["user-123: Hello everyone!", "message 0 was deleted"]);
+  expect(shown).toEqual(["user-123: Hello everyone!", `message ${id} was deleted`]);
   await client.close();
 });
 

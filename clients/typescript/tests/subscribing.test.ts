@@ -17,7 +17,7 @@ describe.each(Object.entries(CODECS))("over %s", (_, codec) => {
     await bob.ready();
     const sent = await ann.sendMessage("ann", "hello");
     heard.push("reply");
-    expect(sent).toEqual({ id: "0", user_id: "ann", text: "hello" });
+    expect(sent).toEqual({ id: `${world.key}/0`, user_id: "ann", text: "hello" });
     await until(() => heard.length === 3);
     expect(heard.filter((item) => item !== "reply")).toEqual([sent, sent]);
     expect(heard.indexOf("reply")).toBeGreaterThan(0);
@@ -45,21 +45,21 @@ describe.each(Object.entries(CODECS))("over %s", (_, codec) => {
   });
 
   test("off takes a handler, every handler of a name, or every handler", async () => {
-    const connection = connect(undefined, "feed");
+    const connection = connect();
     const heard: string[] = [];
     const first = (item: number) => heard.push(`first ${item}`);
-    connection.on("item", first);
-    connection.on("item", (item) => heard.push(`second ${item}`));
-    connection.on("added", (value) => heard.push(`added ${value}`));
-    await connection.emit(1);
-    connection.off("item", first);
-    await connection.emit(1);
-    connection.off("item");
-    await connection.emit(1);
-    await connection.add(5);
+    connection.on("said", first);
+    connection.on("said", (item) => heard.push(`second ${item}`));
+    connection.on("messageReceived", ({ text }) => heard.push(text));
+    await connection.say(1);
+    connection.off("said", first);
+    await connection.say(2);
+    connection.off("said");
+    await connection.say(3);
+    await connection.sendMessage("ann", "a message");
     connection.off();
-    await connection.add(5);
-    expect(heard).toEqual(["first 1", "second 1", "second 2", "added 5"]);
+    await connection.sendMessage("ann", "another");
+    expect(heard).toEqual(["first 1", "second 1", "second 2", "a message"]);
   });
 
   test("on returns what ends it; a handler may end itself while it runs", async () => {
@@ -79,7 +79,7 @@ describe.each(Object.entries(CODECS))("over %s", (_, codec) => {
     const stop = connection.on("item", () => {});
     await connection.emit(1);
     stop();
-    await connection.total();
+    await connection.add(0);
     const { offset } = connection.position;
     await connection.emit(3);
     expect(connection.position.offset).toBe(offset);
@@ -143,12 +143,13 @@ describe.each(Object.entries(CODECS))("over %s", (_, codec) => {
     ]);
     const free = connect({ user_id: "cat" }, "newsRoom");
     const premium = connect({ user_id: "dan", subscription: "premium" }, "newsRoom");
+    const article = { category: "world", content: "..." };
     const read: string[] = [];
     free.on("newArticle", (article) => read.push(`free ${article.id}`));
     premium.on("newArticle", (article) => read.push(`premium ${article.id}`));
     await free.ready();
-    await premium.publishArticle({ id: "1", level: "premium" });
-    await free.publishArticle({ id: "2" });
+    await premium.publishArticle({ ...article, id: "1", level: "premium" });
+    await free.publishArticle({ ...article, id: "2" });
     await until(() => read.length === 3);
     expect(read.sort()).toEqual(["free 2", "premium 1", "premium 2"]);
   });
@@ -198,7 +199,7 @@ test("an async handler is waited for before anything later, and may make calls",
   const heard: string[] = [];
   connection.on("item", async (item) => {
     heard.push(`begin ${item}`);
-    heard.push(`total ${await connection.total()}`);
+    heard.push(`total ${await connection.add(0)}`);
     heard.push(`end ${item}`);
   });
   await connection.emit(2);

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -11,6 +11,14 @@ const PROJECT = join(HERE, "../../../..");
 const VENV_PYTHON = join(PROJECT, ".venv/bin/python");
 /** The interpreter that has Ringcast. */
 const PYTHON = process.env.RINGCAST_PYTHON ?? (existsSync(VENV_PYTHON) ? VENV_PYTHON : "python3");
+/** Where `served.py` finds the actors of the other tests. */
+const PYTHONPATH = [
+  join(PROJECT, "tests/integration"),
+  join(PROJECT, "tests/delivery"),
+  process.env.PYTHONPATH,
+]
+  .filter(Boolean)
+  .join(delimiter);
 const START_MS = 20_000;
 
 export type RegistryName = "registry" | "lively" | "crowded";
@@ -39,9 +47,10 @@ export class Server {
 
   /** Start, again if need be; resolves when connections are taken. */
   start(): Promise<void> {
-    const args = ["-m", "ringcast", "serve", `actors:${this.#registry}`, "--port", String(this.port)];
+    const args = ["-m", "ringcast", "serve", `served:${this.#registry}`, "--port", String(this.port)];
     args.push("--store", join(this.#directory, "ringcast.db"));
-    const child = spawn(PYTHON, args, { cwd: HERE, stdio: ["ignore", "pipe", "pipe"] });
+    const env = { ...process.env, PYTHONPATH };
+    const child = spawn(PYTHON, args, { cwd: HERE, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     this.#output = "";
     return new Promise((resolve, reject) => {

@@ -1,0 +1,48 @@
+"""The actors that the TypeScript client's tests talk to: `python -m ringcast serve served:registry`.
+
+They are those of the integration tests and of the tests of delivery, which have to be on the path, and what
+only these tests ask of them.
+"""
+
+from __future__ import annotations
+
+import actors
+from actors import Chat, GameRoom, Message, NewsRoom
+from page import Page
+from probes import Clumsy, Feed, ShortFeed, Total
+
+from ringcast import Context, Registry, action
+from ringcast.config import ServerConfig
+
+
+class ChatRoom(actors.ChatRoom):
+    """It may be created with messages, has a secret, and knows who is here."""
+
+    def create_state(self, c: Context[Chat], input: list[str] | None) -> Chat:
+        return Chat([Message(str(index), "host", text) for index, text in enumerate(input or [])])
+
+    def can_subscribe(self, c: Context[Chat], event: str) -> bool:
+        return event != "secret"
+
+    @action
+    def connections(self, c: Context[Chat]) -> list[str]:
+        return [conn.id for conn in c.conns]
+
+    @action
+    def status(self, c: Context[Chat]) -> str:
+        return "an action that is called as a property of connections is"
+
+
+class Board(ShortFeed):
+    """Retains little, and gives a snapshot instead."""
+
+    def snapshot(self, c: Context[Total]) -> dict[str, int]:
+        return {"items": self.items}
+
+
+ACTORS = (ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy)
+registry = Registry(*ACTORS)
+lively = Registry(*ACTORS, config=ServerConfig(heartbeat_s=0.2, dead_peer_timeout_s=2.0))
+"""With heartbeats that a test can wait for."""
+crowded = Registry(*ACTORS, config=ServerConfig(max_connects_per_s=4))
+"""Lets in few at a time."""
