@@ -64,7 +64,7 @@ export class ClientBase<R = any> {
         actor: name,
         lookup,
         key: checkedKey(key),
-        ...(input != null && { input }),
+        input,
       });
     return {
       getOrCreate: (key, options) => handle("get_or_create", key, options?.input),

@@ -23,8 +23,7 @@ export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING
     if (bytes) return;
     throw new TypeError("JSON carries no bytes: use the MessagePack codec");
   }
-  if (!left)
-    throw new RangeError(`a message has at most ${MAX_NESTING} arrays and objects within one another`);
+  if (!left) throw new RangeError(`a message is nested at most ${MAX_NESTING} deep`);
   for (const item of Object.values(value)) checkWritable(item, bytes, left - 1);
 }
 

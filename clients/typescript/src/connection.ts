@@ -6,7 +6,7 @@
 
 import { RingcastError } from "./errors.js";
 import { type ConnectionOptions, Lifecycle, type Status } from "./lifecycle.js";
-import { checkName, END, LOST, RESERVED_EVENTS } from "./listeners.js";
+import { checkName, END, isActorEvent, LOST } from "./listeners.js";
 import { withActions } from "./proxy.js";
 import type {
   ActionArgs,
@@ -76,8 +76,7 @@ export class ConnectionBase<A = any> {
   /** Return the events `name` from now on, for `for await`. Throws `RangeError` for a lifecycle name. */
   stream<N extends ActorEventName<A>>(name: N): EventStream<StreamItem<A, N>> {
     checkName(name, "an event's name");
-    if (RESERVED_EVENTS.includes(name))
-      throw new RangeError(`'${name}' is a lifecycle event: use on('${name}', handler)`);
+    if (!isActorEvent(name)) throw new RangeError(`${name} is a lifecycle event: use on(name, handler)`);
     const { config, listeners, status, endError } = this.#lifecycle;
     return new EventStream(config.maxUnhandledEvents, (stream) => {
       const internal = { internal: true };
@@ -195,10 +194,7 @@ export type Connection<A = any> = ConnectionBase<A> & Actions<A, ConnectionBase<
 
 /** Start a connection. */
 export function connect<A>(options: ConnectionOptions): Connection<A> {
-  const base = new ConnectionBase<A>(options);
-  return withActions(base, (action, args) =>
-    base.call(action as ActionName<A>, args as ActionArgs<A, string>),
-  );
+  return withActions(new ConnectionBase<A>(options));
 }
 
 /** Listening where there is no connection. */

@@ -57,16 +57,15 @@ export class RingcastError extends Error {
     super(message, details);
     this.code = code;
     this.metadata = details.metadata;
-    this.fromServer = details.fromServer ?? false;
+    this.fromServer = !!details.fromServer;
   }
 }
 
 /** Build the error for an error object that came over the wire, whatever it is. */
 export function fromWire(error: unknown): RingcastError {
   const { code, message, metadata } = (error ?? {}) as Record<string, unknown>;
-  return typeof code === "string" && code
-    ? new RingcastError(code, String(message ?? ""), { metadata, fromServer: true })
-    : new RingcastError("internal_error", "the server sent an error without a code", { fromServer: true });
+  const known = typeof code === "string" && code ? code : "internal_error";
+  return new RingcastError(known, String(message ?? ""), { metadata, fromServer: true });
 }
 
 /**

@@ -25,7 +25,7 @@ export interface HandleOwner {
 export class HandleBase<A = any> {
   readonly #owner: HandleOwner;
   #address: Address;
-  #creating: Promise<string> | null = null;
+  #resolving: Promise<string> | null = null;
   #actorId: string | null;
 
   /** @internal */
@@ -54,15 +54,11 @@ export class HandleBase<A = any> {
    */
   async resolve(): Promise<string> {
     this.#owner.checkOpen();
-    // One that is to be created is created once, and found by its id from then on.
-    if (this.#address.lookup === "create") {
-      this.#creating ??= this.#create().finally(() => {
-        this.#creating = null;
-      });
-      return this.#creating;
-    }
-    this.#actorId = await this.#owner.endpoint.resolve(this.#address);
-    return this.#actorId;
+    // Once at a time, also for uses that come together.
+    this.#resolving ??= this.#resolve().finally(() => {
+      this.#resolving = null;
+    });
+    return this.#resolving;
   }
 
   /**
@@ -105,11 +101,12 @@ export class HandleBase<A = any> {
     return this.#address;
   }
 
-  async #create(): Promise<string> {
-    const { actor } = this.#address;
+  async #resolve(): Promise<string> {
+    const { actor, lookup } = this.#address;
     const id = await this.#owner.endpoint.resolve(this.#address);
     this.#actorId = id;
-    this.#address = { actor, lookup: "id", actor_id: id };
+    // One that is to be created is created once, and found by its id from then on.
+    if (lookup === "create") this.#address = { actor, lookup: "id", actor_id: id };
     return id;
   }
 }
@@ -118,8 +115,5 @@ export class HandleBase<A = any> {
 export type ActorHandle<A = any> = HandleBase<A> & Actions<A, HandleBase<A>>;
 
 export function makeHandle<A>(owner: HandleOwner, address: Address): ActorHandle<A> {
-  const base = new HandleBase<A>(owner, address);
-  return withActions(base, (action, args) =>
-    base.call(action as ActionName<A>, args as ActionArgs<A, string>),
-  );
+  return withActions(new HandleBase<A>(owner, address));
 }

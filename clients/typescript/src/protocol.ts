@@ -86,8 +86,8 @@ export type ServerMessage =
 type Check = (value: unknown) => boolean;
 
 const isText: Check = (value) => typeof value === "string";
-const isCount: Check = (value) => Number.isInteger(value) && (value as number) >= 0;
 const isSeconds: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
+const isCount: Check = (value) => Number.isInteger(value) && isSeconds(value);
 const isObject: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const orAbsent =
   (check: Check): Check =>
@@ -139,14 +139,11 @@ export function parseServerMessage(codec: Codec, payload: Payload): ServerMessag
   } catch (error) {
     cause = error;
   }
-  if (!Array.isArray(message) || !isText(message[0])) {
-    throw new RingcastError("invalid_message", "the server sent what is no message", { cause });
-  }
-  const [kind, ...rest] = message;
-  if (!Object.hasOwn(KINDS, kind)) return null;
-  const checks = KINDS[kind] as Check[];
-  if (rest.length !== checks.length || !checks.every((check, index) => check(rest[index]))) {
-    throw new RingcastError("invalid_message", `the server sent a malformed ${kind} message`);
+  const [kind, ...rest] = Array.isArray(message) && isText(message[0]) ? message : [];
+  if (kind !== undefined && !Object.hasOwn(KINDS, kind)) return null;
+  const checks = KINDS[kind];
+  if (rest.length !== checks?.length || !checks.every((check, index) => check(rest[index]))) {
+    throw new RingcastError("invalid_message", `the server sent a malformed message: ${kind}`, { cause });
   }
   return message as ServerMessage;
 }

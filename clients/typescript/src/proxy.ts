@@ -28,15 +28,12 @@ export function withNames<T extends object>(target: T, make: (name: string) => u
   });
 }
 
-/** Return `target` with every other name as an action: `connection.sendMessage("hello")`. */
-export function withActions<T extends object, R extends T>(
-  target: T,
-  call: (action: string, args: unknown[]) => unknown,
-): R {
+/** Return `target` with every other name as an action that it calls: `connection.sendMessage("hello")`. */
+export function withActions<T extends { call(action: any, args: any): unknown }, R extends T>(target: T): R {
   return withNames(
     target,
     (action) =>
       (...args: unknown[]) =>
-        call(action, args),
+        target.call(action, args),
   ) as R;
 }

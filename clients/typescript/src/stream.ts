@@ -8,10 +8,10 @@
 import { RingcastError } from "./errors.js";
 import type { Gap } from "./protocol.js";
 
-interface Waiter<T> {
-  resolve(result: IteratorResult<T, undefined>): void;
-  reject(error: unknown): void;
-}
+type Result<T> = IteratorResult<T, undefined>;
+
+/** What a read behind the end gives. */
+const over = () => ({ done: true, value: undefined }) as const;
 
 /**
  * The events of one name, in order; made by `Connection.stream`. Iterate over it once.
@@ -25,9 +25,9 @@ interface Waiter<T> {
 export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #maxItems: number;
   readonly #stop: () => void;
-  /** What waits: each settles one read. */
-  #items: ((waiter: Waiter<T>) => void)[] = [];
-  #waiters: Waiter<T>[] = [];
+  /** What waits: each is the outcome of one read. */
+  #items: (() => Result<T> | Promise<never>)[] = [];
+  #readers: ((outcome: Result<T> | Promise<never>) => void)[] = [];
   #ended = false;
 
   /** @internal */
@@ -37,17 +37,17 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   /** Wait for the next event. */
-  next(): Promise<IteratorResult<T, undefined>> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
+  next(): Promise<Result<T>> {
+    return new Promise((resolve) => {
+      this.#readers.push(resolve);
       this.#serve();
     });
   }
 
   /** Leave the loop: what `break` and `return` in it do. */
-  async return(): Promise<IteratorResult<T, undefined>> {
+  async return(): Promise<Result<T>> {
     this.close();
-    return { done: true, value: undefined };
+    return over();
   }
 
   /** Stop listening and forget what waits; a second time does nothing. */
@@ -68,34 +68,32 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
       this.putGap({ reason: "not_read" });
     }
     const value = (args.length === 1 ? args[0] : args) as T;
-    this.#add((waiter) => waiter.resolve({ done: false, value }));
+    this.#add(() => ({ done: false, value }));
   }
 
   /** @internal */
   putGap(gap: Gap): void {
-    const error = new RingcastError("events_lost", `events are missing: ${gap.reason}`, { metadata: gap });
-    this.#add((waiter) => waiter.reject(error));
+    const error = new RingcastError("events_lost", `events are lost (${gap.reason})`, { metadata: gap });
+    this.#add(() => Promise.reject(error));
   }
 
   /** @internal */
   end(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (error) this.#add((waiter) => waiter.reject(error));
+    if (error) this.#add(() => Promise.reject(error));
     else this.#serve();
   }
 
-  #add(item: (waiter: Waiter<T>) => void): void {
+  #add(item: () => Result<T> | Promise<never>): void {
     this.#items.push(item);
     this.#serve();
   }
 
   #serve(): void {
-    while (this.#waiters.length && (this.#items.length || this.#ended)) {
-      const waiter = this.#waiters.shift() as Waiter<T>;
-      const item = this.#items.shift();
-      if (item) item(waiter);
-      else waiter.resolve({ done: true, value: undefined });
+    while (this.#readers.length && (this.#items.length || this.#ended)) {
+      const item = this.#items.shift() ?? over;
+      this.#readers.shift()?.(item());
     }
   }
 }

@@ -68,7 +68,7 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
         receiver.onLost(code === 1006 ? null : code, reason);
       return {
         send: (payload) => socket.send(payload),
-        close: (code) => (code ? socket.close(code) : socket.close()),
+        close: (code) => socket.close(code),
         abort: () => (socket.terminate ? socket.terminate() : socket.close()),
       };
     },
