@@ -31,7 +31,12 @@ export class HandleBase<A = any> {
   /** @internal */
   constructor(owner: HandleOwner, address: Address) {
     this.#owner = owner;
-    this.#address = address;
+    this.#address = { ...address };
+    // An answer may be lost: whoever asks again has to be known as the one who created it. (Pages without TLS have no
+    // `randomUUID`.)
+    if (address.lookup === "create") {
+      this.#address.attempt = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    }
     this.#actorId = address.actor_id ?? null;
     this.actorName = address.actor;
     this.key = address.key ?? [];

@@ -22,6 +22,8 @@ export interface Address {
   lookup: Lookup;
   key?: readonly string[];
   actor_id?: string;
+  /** With lookup `create`: the same in every repeat, which finds what an earlier one has created. */
+  attempt?: string;
   input?: unknown;
 }
 

@@ -44,6 +44,26 @@ test("get finds what exists, create makes what does not, both say so otherwise",
   });
 });
 
+test("a create whose answer is lost finds what it has created, over HTTP and by connecting", async () => {
+  const attempts: unknown[] = [];
+  let lost = 2;
+  const losing: typeof fetch = async (url, init) => {
+    const response = await fetch(url, init);
+    attempts.push(JSON.parse(init?.body as string).attempt);
+    if (lost-- > 0) throw new TypeError("terminated");
+    return response;
+  };
+  const rooms = world.near({ fetch: losing }).actor("chatRoom");
+  const room = rooms.create(world.key, { input: ["welcome"] });
+  expect(await failure(room.resolve())).toMatchObject({ code: "outcome_unknown" });
+  expect(await room.connect().history()).toMatchObject([{ text: "welcome" }]);
+  expect(await failure(rooms.create(world.key).resolve())).toMatchObject({ code: "actor_already_exists" });
+  const [first, second, third, other] = attempts;
+  expect(first).toMatch(/^[\d-]{7,128}$/);
+  expect([second, third, attempts.length]).toEqual([first, first, 4]);
+  expect(other).not.toBe(first);
+});
+
 test("a server that cannot be reached is told from one that did not answer", async () => {
   const gone = await Network.to({ port: 0 });
   await gone.close();
