@@ -1,8 +1,8 @@
 /**
  * The life of a connection: attempts to connect, what the server says, a lost network, the end.
  *
- * It ties the pure parts (`listeners`, `dispatch`, `session`, `backoff`) to a socket, through `link`, and to timers.
- * `connection.ts` is its public face.
+ * It ties the pure parts (`listeners`, `dispatch`, `session`, `subscriptions`, `backoff`) to a socket, through
+ * `link`, and to timers. `connection.ts` is its public face.
  */
 
 import { Backoff } from "./backoff.js";
@@ -15,6 +15,7 @@ import { onPage } from "./page.js";
 import type { Address, Connect, Connected, Gap, Heartbeat, ServerMessage } from "./protocol.js";
 import type { Request } from "./requests.js";
 import { Session } from "./session.js";
+import { Subscriptions } from "./subscriptions.js";
 import type { Transport } from "./transport.js";
 
 /** Where a connection stands. */
@@ -53,15 +54,16 @@ export class Lifecycle implements LinkOwner {
   readonly statusListeners = new Set<(status: Status) => void>();
   #toldStatus: Status = "idle";
   readonly #options: ConnectionOptions;
+  readonly #subscriptions = new Subscriptions();
   readonly #backoff: Backoff;
   /** The present socket, also before it is open and answered; null between sockets. */
   #link: Link | null = null;
   #connect: Connect | null = null;
+  /** The event names in the latest connect message. */
+  #carried: string[] = [];
   #connectedAt = 0;
   /** When the server that has just turned this client away wants to see it again. */
   #retryAfterMs: number | null = null;
-  /** Names that lost their last listener without a network: whoever listens now wants nothing older. */
-  readonly #begunAnew = new Set<string>();
   #readyWaiters: { resolve(): void; reject(error: unknown): void }[] = [];
   /** Ends the present wait: for the loss of a socket, or for the next attempt. */
   #goOn: () => void = () => {};
@@ -84,19 +86,19 @@ export class Lifecycle implements LinkOwner {
 
   /** Send a call, or keep it until there is a network and room for it. Throws what encoding throws. */
   submit(request: Request): void {
-    if (this.status === "closed") throw this.#closedError();
+    if (this.#isClosed()) throw this.#closedError();
     const { requests } = this.session;
-    if (this.status !== "connected") requests.queue(request, true);
-    else if (requests.maySend) this.#link?.send(requests.send(request));
-    else requests.queue(request, false);
+    const offline = this.status !== "connected";
+    if (offline || !requests.maySend) requests.queue(request, offline);
+    else this.#link?.send(requests.send(request));
   }
 
   /** Wait until connected; rejects once that cannot happen any more. */
   ready(): Promise<void> {
-    if (this.status === "connected") return Promise.resolve();
-    if (this.status === "closed") return Promise.reject(this.endError ?? this.#closedError());
     return new Promise((resolve, reject) => {
-      this.#readyWaiters.push({ resolve, reject });
+      if (this.status === "connected") resolve();
+      else if (this.#isClosed()) reject(this.endError ?? this.#closedError());
+      else this.#readyWaiters.push({ resolve, reject });
     });
   }
 
@@ -109,12 +111,10 @@ export class Lifecycle implements LinkOwner {
   // What the link calls.
 
   connectMessage(): Connect {
-    const names = this.listeners.eventNames().filter((name) => !this.#begunAnew.has(name));
-    const { ...connect } = this.#connect as Connect;
-    if (names.length) connect.subscriptions = names;
-    const resume = this.session.resume();
-    if (resume) connect.resume = resume;
-    return connect;
+    const names = this.listeners.eventNames().filter((name) => !this.#subscriptions.isAnew(name));
+    this.#carried = names;
+    const resume = this.session.resume(this.#subscriptions.unconfirmed(names));
+    return { ...(this.#connect as Connect), subscriptions: names, resume };
   }
 
   onServerMessage(message: ServerMessage, chars: number): void {
@@ -161,6 +161,7 @@ export class Lifecycle implements LinkOwner {
     });
     if (wasConnected) {
       this.session.requests.lost();
+      this.#subscriptions.lost();
       if (performance.now() - this.#connectedAt >= this.config.stableAfterMs) this.#backoff.reset();
       this.#setStatus("reconnecting");
       this.dispatch.deliver("disconnected");
@@ -186,9 +187,8 @@ export class Lifecycle implements LinkOwner {
   async #attempt(): Promise<void> {
     const { address, params, transport } = this.#options;
     try {
-      const connect: Connect = await address();
-      const given: unknown = typeof params === "function" ? await params() : params;
-      this.#connect = given == null ? connect : { ...connect, params: given };
+      const connect = await address();
+      this.#connect = { ...connect, params: typeof params === "function" ? await params() : params };
     } catch (error) {
       this.#onNoConnect(error);
       return;
@@ -238,7 +238,7 @@ export class Lifecycle implements LinkOwner {
   }
 
   #onConnected(link: Link, answer: Connected): void {
-    const { requests } = this.session;
+    const subscriptions = this.#subscriptions;
     const arrival = this.session.accept(answer);
     this.lastError = null;
     this.#connectedAt = performance.now();
@@ -247,12 +247,19 @@ export class Lifecycle implements LinkOwner {
     this.status = "connected";
     // In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name that
     // was listened for before it was made.
-    for (const payload of arrival.resend) link.send(payload);
+    link.send(...arrival.resend);
     const wanted = this.listeners.eventNames();
-    for (const name of this.#begunAnew) if (!wanted.includes(name)) this.#begunAnew.delete(name);
-    for (const name of wanted) if (!link.requested.has(name)) this.#ask("subscribe", name);
-    for (const name of link.requested) if (!wanted.includes(name)) this.#unsubscribe(name);
-    for (const payload of requests.sendQueued()) link.send(payload);
+    const carried = this.#carried;
+    const refused = answer.refused_subscriptions ?? {};
+    subscriptions.begin(
+      carried.filter((name) => !Object.hasOwn(refused, name)),
+      wanted,
+    );
+    for (const name of wanted) {
+      if (!carried.includes(name) || subscriptions.isAnew(name)) this.#ask("subscribe", name);
+    }
+    for (const name of carried) if (!wanted.includes(name)) this.#ask("unsubscribe", name);
+    link.send(...this.session.requests.sendQueued());
     for (const waiter of this.#readyWaiters.splice(0)) waiter.resolve();
     this.#setStatus("connected");
     this.dispatch.deliver(arrival.first ? "connected" : "reconnected");
@@ -263,9 +270,7 @@ export class Lifecycle implements LinkOwner {
       this.#emitGap(arrival.gap);
     }
     if (answer.replayed != null) this.dispatch.deliver("replayed", answer.replayed);
-    for (const [name, error] of Object.entries(answer.refused_subscriptions ?? {})) {
-      this.#onSubscribed(name, fromWire(error));
-    }
+    for (const [name, error] of Object.entries(refused)) this.#reportRefused(name, fromWire(error));
   }
 
   // Being connected.
@@ -273,7 +278,7 @@ export class Lifecycle implements LinkOwner {
   #onEvent(offset: number, name: string, args: unknown[]): void {
     // The position moves before handlers run: one that fails, or loses the network, must not see the event again.
     if (!this.session.position.advance(offset)) return;
-    if (!isActorEvent(name) || !this.listeners.has(name) || this.#begunAnew.has(name)) return;
+    if (!isActorEvent(name) || !this.listeners.has(name) || this.#subscriptions.isAnew(name)) return;
     if (this.dispatch.waiting >= this.config.maxUnhandledEvents) {
       this.dispatch.clear();
       this.#emitGap({ reason: "handlers_behind" });
@@ -284,9 +289,7 @@ export class Lifecycle implements LinkOwner {
   #onAnswer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
     const { requests } = this.session;
     requests.answer(id, error, value, chars);
-    const arrived = requests.acknowledgement();
-    if (arrived) this.#link?.send(arrived);
-    for (const payload of requests.sendQueued()) this.#link?.send(payload);
+    this.#link?.send(...requests.acknowledgement(), ...requests.sendQueued());
   }
 
   #spread({ reconnect_within_s }: Connected | Heartbeat): void {
@@ -294,27 +297,26 @@ export class Lifecycle implements LinkOwner {
   }
 
   #unsubscribe(name: string): void {
-    if (this.status !== "connected" && this.session.answer) this.#begunAnew.add(name);
+    if (this.status !== "connected" && this.session.answer) this.#subscriptions.leave(name);
     this.#ask("unsubscribe", name);
   }
 
   /** Send a request that is no call; without a network the next connect message carries subscriptions. */
   #ask(kind: "subscribe" | "unsubscribe", name: string): void {
     if (this.status !== "connected") return;
-    // Nothing to do about an error of the second: an event that comes all the same finds no listener.
-    const settle = (error: RingcastError | null) => {
-      if (kind === "subscribe") this.#onSubscribed(name, error);
+    const settle: Request["settle"] = (error) => {
+      this.#subscriptions.answer(request, !!error);
+      // One that fails to end a subscription does no harm: an event that comes then finds no listener.
+      if (error && kind === "subscribe") this.#reportRefused(name, error);
     };
-    this.#link?.send(this.session.requests.send({ kind, name, settle }));
+    const request: Request = { kind, name, settle };
+    this.#link?.send(this.session.requests.send(request));
+    this.#subscriptions.ask(request);
   }
 
-  #onSubscribed(name: string, error: RingcastError | null): void {
-    // The answer comes behind everything from before.
-    this.#begunAnew.delete(name);
-    if (!error || this.#isClosed()) return;
-    const { code, message, metadata } = error;
-    const text = `the subscription to '${name}' was refused: ${message}`;
-    this.#report(new RingcastError(code, text, { metadata, cause: error, fromServer: true }));
+  #reportRefused(name: string, error: RingcastError): void {
+    const text = `the subscription to '${name}' was refused: ${error.message}`;
+    this.#report(new RingcastError(error.code, text, { ...error, cause: error }));
   }
 
   // Telling.

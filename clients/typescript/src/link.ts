@@ -48,8 +48,6 @@ export class Link implements Receiver {
   /** Until the answer to the connect message, the time for it; from then on, the server's signs of life. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   #onClosed: (() => void) | undefined;
-  /** The event names in the connect message. */
-  requested: ReadonlySet<string> = new Set();
 
   constructor(owner: LinkOwner, config: Config) {
     this.#owner = owner;
@@ -60,10 +58,7 @@ export class Link implements Receiver {
   open(transport: Transport): void {
     const { codec, connectTimeoutMs } = this.#config;
     this.#socket = transport.open(codec, this);
-    this.#timer = setTimeout(
-      () => this.#giveUp(`no answer came within ${connectTimeoutMs} ms`),
-      connectTimeoutMs,
-    );
+    this.#timer = setTimeout(() => this.#giveUp(connectTimeoutMs), connectTimeoutMs);
   }
 
   /** The connect message was accepted, by a server that sends heartbeats this often (null: none). */
@@ -72,8 +67,8 @@ export class Link implements Receiver {
     this.#watch(new Liveness(this.#config, heartbeatS));
   }
 
-  send(payload: Payload): void {
-    this.#socket?.send(payload);
+  send(...payloads: Payload[]): void {
+    for (const payload of payloads) this.#socket?.send(payload);
   }
 
   /** Close the socket and the session, and wait for the server, but not too long. Nothing is reported any more. */
@@ -98,9 +93,7 @@ export class Link implements Receiver {
   onOpen(): void {
     if (this.#ended) return;
     try {
-      const connect = this.#owner.connectMessage();
-      this.requested = new Set(connect.subscriptions);
-      this.send(this.#config.codec.encode(["connect", connect]));
+      this.send(this.#config.codec.encode(["connect", this.#owner.connectMessage()]));
     } catch (error) {
       // Parameters that cannot be encoded, for example: the next attempt may have others.
       this.#fail(error);
@@ -141,7 +134,7 @@ export class Link implements Receiver {
       const step = liveness.tick(this.#heard, late);
       this.#heard = false;
       if (step === "give up") {
-        this.#giveUp(`nothing came from the server for ${liveness.lostAfterMs} ms`);
+        this.#giveUp(liveness.lostAfterMs);
       } else {
         this.#watch(liveness);
         if (step === "ask") this.#owner.onSilence();
@@ -149,7 +142,8 @@ export class Link implements Receiver {
     }, liveness.tickMs);
   }
 
-  #giveUp(reason: string): void {
+  #giveUp(afterMs: number): void {
+    const reason = `no answer came within ${afterMs} ms`;
     this.#lose({ code: null, reason, error: this.#error });
     this.#socket?.abort();
   }

@@ -27,12 +27,17 @@ export interface Address {
   input?: unknown;
 }
 
-/** Where a client that comes back left off. */
+/** Where a client that comes back left off, and what it knows of its session. */
 export interface Resume {
   session: string;
   epoch: string;
   offset: number;
+  /** The requests whose answers it still wants. */
   unanswered: number[];
+  /** The highest id of a request that it has an answer to; 0 if there is none. */
+  answered: number;
+  /** Those of the names that it listens for of which it does not know whether the session has them. */
+  unconfirmed: string[];
 }
 
 /** The first message on a socket. */

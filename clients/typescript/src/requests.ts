@@ -6,7 +6,7 @@
  * that it is the same. A call that was never sent has no id yet, only its arguments.
  */
 
-import type { Codec, Payload } from "./codec.js";
+import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { RingcastError } from "./errors.js";
 
@@ -31,10 +31,10 @@ export interface Request {
 
 /** Everything asked of the server that has no answer yet. */
 export class Requests {
-  readonly #codec: Codec;
-  readonly #maxQueued: number;
-  readonly #maxUnanswered: number;
+  readonly #config: Config;
   #lastId = 0;
+  /** The highest id that was answered in the present session; 0 if none was. */
+  answered = 0;
   /** By id, and so in the order of sending. */
   #sent = new Map<number, Request>();
   /** Calls made while there was no network, or too many were unanswered; never sent in any session. */
@@ -48,9 +48,7 @@ export class Requests {
   #receivedChars = 0;
 
   constructor(config: Config) {
-    this.#codec = config.codec;
-    this.#maxQueued = config.maxOfflineCalls;
-    this.#maxUnanswered = config.maxUnansweredCalls;
+    this.#config = config;
   }
 
   /** Whether a new call may be sent now; otherwise it is queued. */
@@ -59,14 +57,14 @@ export class Requests {
   }
 
   get #hasRoom(): boolean {
-    return this.#sent.size + this.#abandoned.size < this.#maxUnanswered;
+    return this.#sent.size + this.#abandoned.size < this.#config.maxUnansweredCalls;
   }
 
   /** Number a request and return its payload: send it at once. Throws what encoding throws; no id is used up. */
   send(request: Request): Payload {
     const { kind, name, args } = request;
     const id = this.#lastId + 1;
-    const payload = this.#codec.encode(kind === "call" ? [kind, id, name, args] : [kind, id, name]);
+    const payload = this.#config.codec.encode(kind === "call" ? [kind, id, name, args] : [kind, id, name]);
     request.payload = payload;
     request.id = this.#lastId = id;
     this.#sent.set(id, request);
@@ -80,14 +78,15 @@ export class Requests {
    * is thrown now. Throws `offline_queue_full` past the bound on those that wait for the network.
    */
   queue(request: Request, offline: boolean): void {
-    if (offline && this.#queued.length >= this.#maxQueued) {
+    if (offline && this.#queued.length >= this.#config.maxOfflineCalls) {
       throw new RingcastError(
         "offline_queue_full",
         `${this.#queued.length} calls wait for the network already`,
       );
     }
     // In an array, as the message will have them: what is nested too deep by then is thrown now as well.
-    [request.args] = this.#codec.decode(this.#codec.encode([request.args])) as [unknown[]];
+    const { codec } = this.#config;
+    [request.args] = codec.decode(codec.encode([request.args])) as [unknown[]];
     this.#queued.push(request);
   }
 
@@ -105,6 +104,7 @@ export class Requests {
   /** Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. */
   answer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
     this.#abandoned.delete(id);
+    if (id <= this.#lastId) this.answered = Math.max(this.answered, id);
     this.#received.push(id);
     this.#receivedChars += chars;
     const request = this.#sent.get(id);
@@ -112,13 +112,13 @@ export class Requests {
     request?.settle(error, value);
   }
 
-  /** Return the message that says which answers have arrived, if it is time for one: send it at once. */
-  acknowledgement(): Payload | null {
-    if (this.#received.length < ACKNOWLEDGE_AT && this.#receivedChars < ACKNOWLEDGE_AT_CHARS) return null;
+  /** Return the message that says which answers have arrived, if it is time for it: send what is returned at once. */
+  acknowledgement(): Payload[] {
+    if (this.#received.length < ACKNOWLEDGE_AT && this.#receivedChars < ACKNOWLEDGE_AT_CHARS) return [];
     const ids = this.#received;
     this.#received = [];
     this.#receivedChars = 0;
-    return this.#codec.encode(["received", ids]);
+    return [this.#config.codec.encode(["received", ids])];
   }
 
   /** Forget subscriptions that were not answered: the next connect message carries the whole set. */
@@ -145,10 +145,10 @@ export class Requests {
   replaceSession(): void {
     const sent = this.#sent;
     this.#sent = new Map();
-    this.#lastId = 0;
+    this.#lastId = this.answered = 0;
     this.#told = [];
     for (const { name, settle } of sent.values()) {
-      const message = `${name} ran once or not at all: the session that would have its result has ended`;
+      const message = `${name} ran once or not at all: the session has ended`;
       settle(new RingcastError("outcome_unknown", message));
     }
   }
@@ -156,16 +156,13 @@ export class Requests {
   /** Number the calls that waited, as far as there is room, and return their payloads: send them at once. */
   sendQueued(): Payload[] {
     const payloads: Payload[] = [];
-    while (this.#hasRoom) {
-      const request = this.#queued.shift();
-      if (!request) break;
-      payloads.push(this.send(request));
-    }
+    while (this.#hasRoom && this.#queued.length) payloads.push(this.send(this.#queued.shift() as Request));
     return payloads;
   }
 
   /** The connection has ended: what was sent may have run, what was not rejects with `error`. */
   end(error: RingcastError): void {
+    this.lost();
     this.replaceSession();
     for (const request of this.#queued.splice(0)) request.settle(error);
   }

@@ -11,8 +11,6 @@ import { Position } from "./position.js";
 import type { Connected, Gap, Resume } from "./protocol.js";
 import { Requests } from "./requests.js";
 
-const SESSION_ENDING_REASONS = ["session_expired", "epoch_changed", "encoding_changed"];
-
 /** What a connect answer means to a client. */
 export interface Arrival {
   /** Whether it is the first one. */
@@ -35,12 +33,18 @@ export class Session {
     this.requests = new Requests(config);
   }
 
-  /** Return what to resume from; undefined before the first connect answer. */
-  resume(): Resume | undefined {
+  /**
+   * Return what to resume from; undefined before the first connect answer.
+   *
+   * `unconfirmed` are those names of the connect message that the session may not have.
+   */
+  resume(unconfirmed: string[]): Resume | undefined {
     if (!this.answer) return undefined;
     const { epoch, offset } = this.position;
     const { session } = this.answer;
-    return { session, epoch: epoch as string, offset, unanswered: this.requests.unansweredIds() };
+    const { answered } = this.requests;
+    const unanswered = this.requests.unansweredIds();
+    return { session, epoch: epoch as string, offset, unanswered, answered, unconfirmed };
   }
 
   /** Take a connect answer in. Calls that only the old session could answer reject with `outcome_unknown`. */
@@ -50,14 +54,11 @@ export class Session {
     if (answer.snapshot != null) this.snapshot = answer.snapshot;
     this.position.start(answer.epoch, answer.offset);
     let gap = answer.gap ?? null;
-    if (!previous) return { first: true, gap, resend: [] };
-    const sameSession =
-      answer.session === previous.session && !(gap && SESSION_ENDING_REASONS.includes(gap.reason));
-    if (!sameSession) {
+    if (previous && answer.session !== previous.session) {
       this.requests.replaceSession();
       // A new session means that events may be lost, whether or not the server says so.
       gap ??= { reason: "session_expired" };
     }
-    return { first: false, gap, resend: this.requests.resend() };
+    return { first: !previous, gap, resend: this.requests.resend() };
   }
 }

@@ -5,7 +5,7 @@ import { Backoff } from "../src/backoff.js";
 import { configFrom } from "../src/config.js";
 import { Dispatch } from "../src/dispatch.js";
 import { baseUrl } from "../src/endpoint.js";
-import { createClient } from "../src/index.js";
+import { createClient, RingcastError } from "../src/index.js";
 import { Listeners } from "../src/listeners.js";
 import { Liveness } from "../src/liveness.js";
 import { Position } from "../src/position.js";
@@ -154,6 +154,31 @@ describe("requests", () => {
     expect(requests.send(call("c", settled))).toBe('["call",1,"c",[]]');
   });
 
+  test("have ids, of which the highest that was answered is known as long as the session goes on", () => {
+    const requests = new Requests(config());
+    for (const name of ["a", "b", "c"]) requests.send(call(name, []));
+    const answered = [3, 1, 99].map((id) => {
+      requests.answer(id, null, null, 0);
+      return requests.answered;
+    });
+    // No request has had the last of these ids.
+    expect(answered).toEqual([3, 3, 3]);
+    requests.lost();
+    expect(requests.answered).toBe(3);
+    requests.replaceSession();
+    expect(requests.answered).toBe(0);
+  });
+
+  test("that are about names alone are dropped when the connection ends, without a word", () => {
+    const settled: string[] = [];
+    const requests = new Requests(config());
+    requests.send({ kind: "subscribe", name: "x", settle: () => settled.push("x") });
+    requests.send(call("a", settled));
+    requests.queue(call("b", settled), true);
+    requests.end(new RingcastError("connection_closed", "over"));
+    expect(settled).toEqual(["a outcome_unknown", "b connection_closed"]);
+  });
+
   test("whose callers have gone take a place until they are answered", () => {
     const settled: string[] = [];
     const requests = new Requests(config({ maxUnansweredCalls: 1 }));
@@ -171,12 +196,12 @@ describe("requests", () => {
   test("are acknowledged for every so many answers, or characters of them", () => {
     const requests = new Requests(config());
     for (let id = 1; id < 32; id += 1) requests.answer(id, null, null, 0);
-    expect(requests.acknowledgement()).toBeNull();
+    expect(requests.acknowledgement()).toEqual([]);
     requests.answer(32, null, null, 0);
-    expect(JSON.parse(requests.acknowledgement() as string)[1]).toHaveLength(32);
+    expect(JSON.parse(requests.acknowledgement()[0] as string)[1]).toHaveLength(32);
     requests.answer(33, null, null, 65_536);
-    expect(requests.acknowledgement()).toBe('["received",[33]]');
-    expect(requests.acknowledgement()).toBeNull();
+    expect(requests.acknowledgement()).toEqual(['["received",[33]]']);
+    expect(requests.acknowledgement()).toEqual([]);
   });
 });
 
@@ -193,6 +218,8 @@ test("a new session is a gap, whether or not the server says so", () => {
   };
   expect(session.accept(answer)).toEqual({ first: true, gap: null, resend: [] });
   expect(session.accept(answer).gap).toBeNull();
+  // Offsets that count on in another epoch are the session's own.
+  expect(session.accept({ ...answer, epoch: "f", offset: 9 }).gap).toBeNull();
   expect(session.accept({ ...answer, session: "t" }).gap).toEqual({ reason: "session_expired" });
   const gap = { reason: "from the future" };
   expect(session.accept({ ...answer, session: "t", gap }).gap).toEqual(gap);

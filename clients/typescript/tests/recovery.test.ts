@@ -1,7 +1,7 @@
 /** A lost network: replay exactly once, gaps, snapshots; a server that is killed and started again. */
 
 import { expect, test, vi } from "vitest";
-import { until, useWorld } from "./support/world.js";
+import { recording, until, useWorld } from "./support/world.js";
 
 const world = useWorld();
 
@@ -166,6 +166,76 @@ test("whoever stops listening without a network, and listens again, wants nothin
   await far.emit(1);
   await until(() => items.length === 2);
   expect(items).toEqual([1, 3]);
+});
+
+test("nor does whoever stopped listening before the cut, when the server has not heard of it", async () => {
+  const { connection, items } = listening("feed");
+  const far = emitter("feed");
+  await connection.ready();
+  await far.emit(1);
+  await until(() => items.length === 1);
+  world.network.fallSilent();
+  connection.off("item");
+  await far.emit(1);
+  world.network.cut();
+  await until(() => connection.status === "reconnecting");
+  connection.on("item", (item) => items.push(item));
+  world.network.restore();
+  await until(() => connection.status === "connected");
+  await connection.add(0);
+  await far.emit(1);
+  await until(() => items.length === 2);
+  expect(items).toEqual([1, 3]);
+});
+
+test("nor does whoever listens in place of another while the connection comes back", async () => {
+  const heard: unknown[] = [];
+  const { connects, WebSocket } = recording(({ resume }) => {
+    if (!resume) return;
+    connection.off("item");
+    connection.on("item", (item) => heard.push(["new", item]));
+  });
+  const { connection, items } = listening("feed", [], { WebSocket });
+  const far = emitter("feed");
+  await connection.ready();
+  await far.emit(1);
+  await until(() => items.length === 1);
+  world.network.cut();
+  await far.emit(1);
+  world.network.restore();
+  await until(() => connects.length === 2 && connection.status === "connected");
+  await connection.add(0);
+  await far.emit(1);
+  await until(() => heard.length === 1);
+  expect(connects[1].subscriptions).toEqual(["item"]);
+  expect(items).toEqual([1]);
+  expect(heard).toEqual([["new", 3]]);
+});
+
+test("a resume says which names and answers are certain", async () => {
+  const { connects, WebSocket } = recording();
+  const { connection } = listening("feed", [], { WebSocket });
+  connection.on("first", () => {});
+  await connection.ready();
+  connection.on("second", () => {});
+  await connection.add(1);
+  world.network.fallSilent();
+  connection.on("third", () => {});
+  world.network.cut();
+  await until(() => connection.status === "reconnecting");
+  connection.on("fourth", () => {});
+  world.network.restore();
+  await until(() => connection.status === "connected");
+  world.network.blink();
+  await until(() => connects.length === 3 && connection.status === "connected");
+  expect(connects.map(({ subscriptions }) => subscriptions.length)).toEqual([2, 5, 5]);
+  expect(connects.map(({ resume }) => resume)).toMatchObject([
+    undefined,
+    // What was asked last has no answer.
+    { unconfirmed: ["third", "fourth"], answered: 2, unanswered: [] },
+    // The connect's own answer has confirmed all of them.
+    { unconfirmed: [], answered: 2, unanswered: [] },
+  ]);
 });
 
 test("a server that was killed: a durable actor goes on, an ordinary one begins anew and says so", async () => {

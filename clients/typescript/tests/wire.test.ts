@@ -35,21 +35,22 @@ describe("what a client sends", () => {
     expect(requests.send({ kind: "subscribe", name: "x", settle })).toBe('["subscribe",2,"x"]');
     expect(requests.send({ kind: "unsubscribe", name: "x", settle })).toBe('["unsubscribe",3,"x"]');
     for (let id = 1; id <= 32; id += 1) requests.answer(id, null, null, 0);
-    expect(JSON.parse(requests.acknowledgement() as string)[0]).toBe("received");
+    expect(JSON.parse(requests.acknowledgement()[0] as string)[0]).toBe("received");
   });
 
-  test("a resume has session, position and what is unanswered", () => {
+  test("a resume says of the session what the golden one says", () => {
+    const name = "connect, resume with what the client knows of its session";
+    const { resume } = messages.client.find((each: any) => each.name === name).value[1];
     const session = new Session(configFrom({ url: "http://x" }));
-    expect(session.resume()).toBeUndefined();
-    const [, answer] = messages.server[0].value;
-    session.accept(answer);
-    session.requests.send({ kind: "call", name: "say", args: [], settle() {} });
-    expect(session.resume()).toEqual({
-      session: answer.session,
-      epoch: answer.epoch,
-      offset: answer.offset,
-      unanswered: [1],
-    });
+    expect(session.resume(resume.unconfirmed)).toBeUndefined();
+    session.accept({ ...messages.server[0].value[1], ...resume });
+    for (let id = 1; id <= resume.answered; id += 1) {
+      session.requests.send({ kind: "call", name: "say", args: [], settle() {} });
+    }
+    for (let id = resume.answered; id > 0; id -= 1) {
+      if (!resume.unanswered.includes(id)) session.requests.answer(id, null, null, 0);
+    }
+    expect(session.resume(resume.unconfirmed)).toEqual(resume);
   });
 });
 

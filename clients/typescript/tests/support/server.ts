@@ -1,7 +1,7 @@
 /** A real server in a process of its own, started on a free port and stopped by its process id. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,6 +27,8 @@ export type RegistryName = "registry" | "lively" | "crowded";
 export class Server {
   readonly #registry: RegistryName;
   readonly #directory = mkdtempSync(join(tmpdir(), "ringcast-"));
+  readonly #store = join(this.#directory, "store");
+  readonly #backup = join(this.#directory, "backup");
   #process: ChildProcess | null = null;
   #output = "";
   port = 0;
@@ -48,7 +50,8 @@ export class Server {
   /** Start, again if need be; resolves when connections are taken. */
   start(): Promise<void> {
     const args = ["-m", "ringcast", "serve", `served:${this.#registry}`, "--port", String(this.port)];
-    args.push("--store", join(this.#directory, "ringcast.db"));
+    args.push("--store", join(this.#store, "ringcast.db"));
+    mkdirSync(this.#store, { recursive: true });
     const env = { ...process.env, PYTHONPATH };
     const child = spawn(PYTHON, args, { cwd: HERE, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
@@ -72,6 +75,21 @@ export class Server {
   /** End the process without a word. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
+  }
+
+  /** Copy the files of the store as they are, while nobody asks for anything. */
+  remember(): void {
+    // An index of the log, which is made anew when the store is opened.
+    const filter = (path: string) => !path.endsWith("-shm");
+    cpSync(this.#store, this.#backup, { recursive: true, filter });
+  }
+
+  /** End the process without a word, and start it again with its store as it was remembered. */
+  async comeBackAsItWas(): Promise<void> {
+    await this.kill();
+    rmSync(this.#store, { recursive: true });
+    cpSync(this.#backup, this.#store, { recursive: true });
+    await this.start();
   }
 
   /** Let the server close in order, and tidy up. */

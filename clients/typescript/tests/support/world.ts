@@ -60,6 +60,21 @@ export function useWorld(registry: RegistryName = "registry"): World {
   return world;
 }
 
+/** Return a class of WebSockets, and what connects it has sent; `onConnect` is called behind each. */
+export function recording(onConnect: (connect: any) => void = () => {}) {
+  const connects: any[] = [];
+  class Recording extends WebSocket {
+    override send(data: any): void {
+      super.send(data);
+      const [kind, connect] = JSON.parse(data);
+      if (kind !== "connect") return;
+      connects.push(connect);
+      onConnect(connect);
+    }
+  }
+  return { connects, WebSocket: Recording };
+}
+
 /** Wait until `condition` holds, or fail after some seconds. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   await vi.waitFor(async () => expect(await condition()).toBe(true), { timeout: 10_000, interval: 5 });

@@ -1,0 +1,65 @@
+/**
+ * What the server has been told to send: names that it has confirmed, and names that are to begin anew. Pure.
+ *
+ * Who listens for a name is known to `listeners.ts`. This is about the other side: what a connect message says, so
+ * that a name goes on without a seam or begins, and so that a session which has lost one is found out.
+ */
+
+import type { Request } from "./requests.js";
+
+/** The names of one session, as its client knows them. */
+export class Subscriptions {
+  #confirmed = new Set<string>();
+  /** By name, the newest request about it that has no answer yet. */
+  readonly #asked = new Map<string, Request>();
+  /**
+   * Names that lost their last listener, of which the server may not know: whoever listens now wants nothing
+   * older.
+   */
+  #anew = new Set<string>();
+
+  /** A request about a name is sent. */
+  ask(request: Request): void {
+    this.#asked.set(request.name, request);
+    this.#confirmed.delete(request.name);
+  }
+
+  /** A request about a name was answered, behind all events from before it. */
+  answer(request: Request, refused: boolean): void {
+    const { name } = request;
+    const isWanted = request.kind === "subscribe";
+    if (isWanted) this.#anew.delete(name);
+    // Another one may be on its way.
+    if (this.#asked.get(name) !== request) return;
+    this.#asked.delete(name);
+    if (isWanted && !refused) this.#confirmed.add(name);
+  }
+
+  /** A name has lost its last listener while there is no network. */
+  leave(name: string): void {
+    this.#confirmed.delete(name);
+    this.#anew.add(name);
+  }
+
+  /** The network is lost, and with it, perhaps, what was asked last. */
+  lost(): void {
+    for (const [name, { kind }] of this.#asked) if (kind === "unsubscribe") this.#anew.add(name);
+    this.#asked.clear();
+  }
+
+  /** A connect message was answered that carried these names: they are what the server has. */
+  begin(carried: Iterable<string>, wanted: string[]): void {
+    this.#confirmed = new Set(carried);
+    this.#anew = new Set(wanted.filter((name) => this.#anew.has(name)));
+  }
+
+  /** Tell whether a name is to begin, whatever the server has of it: what comes until then is older. */
+  isAnew(name: string): boolean {
+    return this.#anew.has(name);
+  }
+
+  /** Return those names of a connect message of which nobody knows whether the session has them. */
+  unconfirmed(carried: string[]): string[] {
+    return carried.filter((name) => !this.#confirmed.has(name));
+  }
+}

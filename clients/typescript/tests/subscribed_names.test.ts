@@ -1,0 +1,93 @@
+/** What a client knows of its subscriptions, and what it says of them when it comes back. */
+
+import { expect, test } from "vitest";
+import type { Request } from "../src/requests.js";
+import { Subscriptions } from "../src/subscriptions.js";
+
+const request = (kind: Request["kind"], name = "a"): Request => ({ kind, name, settle() {} });
+const on = (name?: string) => request("subscribe", name);
+const off = (name?: string) => request("unsubscribe", name);
+const isConfirmed = (names: Subscriptions, name = "a") => !names.unconfirmed([name]).length;
+
+test("what a connect message carried is confirmed by its answer", () => {
+  const names = new Subscriptions();
+  expect(names.unconfirmed(["a", "b"])).toEqual(["a", "b"]);
+  names.begin(["a"], ["a", "b"]);
+  expect(names.unconfirmed(["b", "a"])).toEqual(["b"]);
+  // As in a new session: what it does not carry is not there.
+  names.begin(["b"], ["a", "b"]);
+  expect(names.unconfirmed(["a", "b"])).toEqual(["a"]);
+});
+
+test("a request is confirmed by its answer, and a refusal is not", () => {
+  const names = new Subscriptions();
+  const [accepted, refused] = [on("a"), on("b")];
+  names.ask(accepted);
+  names.ask(refused);
+  expect(names.unconfirmed(["a", "b"])).toEqual(["a", "b"]);
+  names.answer(accepted, false);
+  names.answer(refused, true);
+  expect(names.unconfirmed(["a", "b"])).toEqual(["b"]);
+});
+
+test("an answer confirms nothing while a later request is on its way", () => {
+  const names = new Subscriptions();
+  const requests = [on(), off(), on()];
+  for (const each of requests) names.ask(each);
+  const confirmed = requests.map((each) => {
+    names.answer(each, false);
+    return isConfirmed(names);
+  });
+  expect(confirmed).toEqual([false, false, true]);
+});
+
+test("a name that is left is confirmed no more", () => {
+  const names = new Subscriptions();
+  names.begin(["a", "b"], ["a", "b"]);
+  names.ask(off("a"));
+  names.leave("b");
+  expect(names.unconfirmed(["a", "b"])).toEqual(["a", "b"]);
+});
+
+test("a name that was left without a network begins anew, until the answer to whoever asks for it", () => {
+  const names = new Subscriptions();
+  names.begin(["a"], ["a"]);
+  names.lost();
+  names.leave("a");
+  expect(names.isAnew("a")).toBe(true);
+  names.begin([], ["a"]);
+  const asked = on();
+  names.ask(asked);
+  expect(names.isAnew("a")).toBe(true);
+  names.answer(asked, false);
+  expect(names.isAnew("a")).toBe(false);
+});
+
+test("a name that nobody wants any more does not begin", () => {
+  const names = new Subscriptions();
+  names.leave("a");
+  names.begin([], []);
+  expect(names.isAnew("a")).toBe(false);
+});
+
+test.each([
+  [off(), true],
+  [on(), false],
+])("of requests that the network took along the last one counts: %o", (last, beginsAnew) => {
+  const names = new Subscriptions();
+  names.begin(["a"], ["a"]);
+  for (const each of [off(), on(), last]) names.ask(each);
+  names.lost();
+  expect(names.isAnew("a")).toBe(beginsAnew);
+  expect(isConfirmed(names)).toBe(false);
+});
+
+test("an unsubscribe that was answered leaves nothing behind", () => {
+  const names = new Subscriptions();
+  names.begin(["a"], ["a"]);
+  const left = off();
+  names.ask(left);
+  names.answer(left, false);
+  names.lost();
+  expect([names.isAnew("a"), isConfirmed(names)]).toEqual([false, false]);
+});
