@@ -65,21 +65,30 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
             actor.leave(member)
     if opening is None:
         return
-    if actor.durable:
-        await _settled(actor)
+    try:
+        await _answer_to(link, session, opening, request.resume, reason)
+    finally:
+        if not session.attached:
+            # No client knows the token of this session, so that none can come back to it.
+            session.end(None)
+            actor.leave(member)
+
+
+async def _answer_to(
+    link: Link, session: Session, opening: _Opening, resume: Resume | None, reason: str | None
+) -> None:
+    """Attach a new session, unless it has no client any more."""
+    if session.actor.durable:
+        await _settled(session.actor)
     if not (link.lost or session.ended):
         await _catch_up(session, opening)
     if link.lost or session.ended:
-        # No client knows the token of this session, so that none can come back to it.
-        session.end(None)
-        actor.leave(member)
         return
-    gateway.sessions[session.token] = session
     gap = opening.gap
-    if request.resume is not None:
-        gap = Gap(_gap_reason(reason, request.resume, actor))
-    answer = _answer(session, opening.offset, None, gap, opening.refused, opening.snapshot)
-    session.attach(link, answer)
+    if resume is not None:
+        gap = Gap(_gap_reason(reason, resume, session.actor))
+    session.attach(link, _answer(session, opening.offset, None, gap, opening.refused, opening.snapshot))
+    session.gateway.sessions[session.token] = session
 
 
 @dataclass(slots=True)
@@ -109,15 +118,9 @@ async def _join(session: Session, link: Link, request: Connect) -> _Opening | No
         opening.snapshot, position = await actor.snapshot(member, session.encoding)
         if opening.snapshot is not None:
             opening.offset = position
-        await actor.join(member)
-        joined = True
         session.token = secrets.token_urlsafe(_TOKEN_BYTES)
-        try:
-            actor.keep(member, session.token, session.encoding)
-        except Exception:
-            # What cannot be written cannot be kept: the connection has to go again.
-            session.end(None)
-            raise
+        await actor.join(member, session.token, session.encoding)
+        joined = True
     finally:
         # A connection that never was: the actor has not seen it and is told nothing.
         if not joined:

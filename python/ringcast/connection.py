@@ -81,6 +81,11 @@ class Connection(Generic[ConnStateT]):
         if self._attachment is not None:
             self._attachment.end_soon(CloseCode.DISCONNECTED, reason)
 
+    def expected(self) -> None:
+        """The actor has started again: the client may come back. For the actor's instance only."""
+        if self._attachment is not None:
+            self._attachment.expected()
+
     def end(self, code: CloseCode) -> None:
         """End the session now. For the actor's instance only, which has run `on_disconnect`."""
         if self._attachment is not None:

@@ -201,8 +201,10 @@ class DurableStream:
         return True
 
     def close(self, connection: int) -> bool:
-        """Let go of the connection, after what was emitted for it so far."""
-        self.end(connection)
+        """Let go of the connection, after what was emitted for it so far, and of its session."""
+        ended = self.ended(connection)
+        if ended is not None:
+            self._journal.add(ended)
         member = self._members.pop(connection, None)
         if member is None:
             return False
@@ -249,12 +251,13 @@ class DurableStream:
             self._ledger.single_out(connection)
         self._prepared = self._usable = self._stream.encodings
 
-    def end(self, connection: int) -> None:
-        """Have the store forget the session, which is over; its connection may still be open."""
+    def ended(self, connection: int) -> Change | None:
+        """The session is over, though its connection may be open: return what makes the store forget it."""
         member = self._members.get(connection)
-        if member is not None and member.kept:
-            member.kept = False
-            self._journal.add(SessionEnded(member.id))
+        if member is None or not member.kept:
+            return None
+        member.kept = False
+        return SessionEnded(member.id)
 
     def changed_states(self, log: ActorLog) -> list[Change]:
         """Return the changes of the kept connections' states since this was last asked.

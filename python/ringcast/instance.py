@@ -40,7 +40,7 @@ from .settling import Settling
 from .sleep import IdleTimer
 from .snapshot import copied
 from .state import SavedState
-from .store import StoredActor, StoredStream
+from .store import Change, StoredActor, StoredStream
 from .tasks import ActorTasks
 from .timetable import Item
 from .turns import Turns
@@ -133,12 +133,16 @@ class ActorInstance:
         await self._begin()
 
     async def _begin(self) -> None:
-        await run_hook(self.definition.hooks.on_start, self.actor, self.context)
+        # No hook of a connection before it has ended.
+        async with self.turn():
+            await run_hook(self.definition.hooks.on_start, self.actor, self.context)
         if self.state.is_behind:
             await from_store(self.state.keep())
         if self._keeping is not None:
             self._keeping.journal.open()
         self._run_on()
+        for connection in self.conns:
+            connection.expected()
 
     def _run_on(self) -> None:
         self.status = Status.RUNNING
@@ -312,9 +316,13 @@ class ActorInstance:
                 raise for_client(error, self.log, hook.name) from None
             return copy, self.position
 
-    async def join(self, connection: Connection[Any]) -> None:
+    async def join(self, connection: Connection[Any], token: str, encoding: Encoding) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
         async with self.turn():
+            if self._keeping is not None and isinstance(connection, KeptConnection):
+                # Before the hook: should that commit a part of what it does, and the process be killed, the
+                # session is there to be ended, and `on_disconnect` to be run.
+                self._keeping.stream.keep(connection, token, encoding)
             await self._join(connection)
 
     async def _join(self, connection: Connection[Any]) -> None:
@@ -330,20 +338,24 @@ class ActorInstance:
 
     def leave(self, connection: Connection[Any]) -> None:
         """The session has ended: run `on_disconnect`, if `on_connect` had passed. Idempotent."""
-        hook = self.definition.hooks.on_disconnect
-        if self._keeping is not None:
-            self._keeping.stream.end(connection._number)
         joined = self.conns.release(connection)
         self._arriving.discard(connection)
         self.used()
-        if not joined or hook is None:
-            return
+        hook = self.definition.hooks.on_disconnect if joined else None
         if self._keeping is not None:
-            self._keeping.journal.turns.run(partial(self._leave, hook, connection))
-        else:
+            # The store forgets the session together with what the hook does.
+            ended = self._keeping.stream.ended(connection._number)
+            self._keeping.journal.turns.run(partial(self._leave, hook, connection, ended))
+        elif hook is not None:
             self._leave(hook, connection)
 
-    def _leave(self, hook: Hook, connection: Connection[Any]) -> asyncio.Task[Any] | None:
+    def _leave(
+        self, hook: Hook | None, connection: Connection[Any], ended: Change | None = None
+    ) -> asyncio.Task[Any] | None:
+        if ended is not None and self._keeping is not None:
+            self._keeping.journal.add(ended)
+        if hook is None:
+            return None
         context = Context(self, connection)
         if hook.is_async:
             return self.start(self.guarded(self.run_hook(hook, context), settle=True))
@@ -408,10 +420,6 @@ class ActorInstance:
     async def prepare(self, encoding: Encoding) -> None:
         if self._keeping is not None:
             await self._keeping.stream.prepare(encoding.index)
-
-    def keep(self, connection: Any, token: str, encoding: Encoding) -> None:
-        if self._keeping is not None:
-            self._keeping.stream.keep(connection, token, encoding)
 
     def keep_reply(self, connection: Connection[Any], id: int, reply: bytes, span: Span) -> None:
         if self._keeping is not None:

@@ -97,8 +97,12 @@ class Journal:
         """Wait until everything so far has been committed and its effects have happened.
 
         `now` commits what a running action has done so far, instead of waiting for its end; before `open` it
-        does nothing. Raises `OutcomeUnknown` when the actor stops and its last commit fails.
+        does nothing. Raises `OutcomeUnknown` when the actor has stopped, or stops and its last commit fails.
         """
+        if self._closed:
+            if self._failed or not self._batch.empty:
+                raise OutcomeUnknown("the actor has stopped, and nothing is committed any more")
+            return
         if now and not self._opened:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -132,6 +136,7 @@ class Journal:
     def abandon(self) -> None:
         """Forget everything: the actor never was."""
         self._opened = False
+        self._closed = self._failed = True
         self._batch.lose()
         self._batch = _Batch()
 

@@ -218,15 +218,13 @@ class Router:
     def restore(
         self, actor: ActorInstance, kept: StoredSession, connection: Connection[Any], number: int
     ) -> None:
-        """Make a kept session one that waits for its client."""
+        """Make a session of what was kept; its client may come back once it is `expected`."""
         assert self._gateway is not None
         session = Session(self._gateway, actor, connection, Encoding[kept.encoding])
         session.token, session.number = kept.token, number
         session.subscriptions = tuple(each.name for each in kept.subscriptions if each.until is None)
         session.restore(kept.replies)
         connection.bind(session, number)
-        self._gateway.sessions[kept.token] = session
-        session.wait()
 
     async def drain(self, stream: _core.Stream) -> None:
         """Wait for the sweep of an actor's stream."""

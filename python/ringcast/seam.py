@@ -59,6 +59,9 @@ class Attachment(Protocol):
     def attached(self) -> bool:
         """Whether a client is at the other end now."""
 
+    def expected(self) -> None:
+        """The actor has started again: the client may come back from now on, within the window."""
+
     def end_soon(self, code: CloseCode, reason: str) -> None:
         """End the session on the next turn of the loop, so that a reply of the running action goes first."""
 
@@ -104,8 +107,11 @@ class ActorPort(Protocol):
         """
 
     def may_subscribe(self, member: Any, name: str) -> bool | Awaitable[bool]: ...
-    async def join(self, member: Any) -> None:
-        """Run `on_connect`, then let the actor see the connection. Raises what refuses it."""
+    async def join(self, member: Any, token: str, encoding: Encoding) -> None:
+        """Run `on_connect`, then let the actor see the connection. Raises what refuses it.
+
+        Of a durable actor the session is kept over a restart together with what `on_connect` does.
+        """
 
     def leave(self, member: Any) -> None:
         """The session has ended: run `on_disconnect` if the connection had joined. Idempotent."""
@@ -130,9 +136,6 @@ class ActorPort(Protocol):
 
     async def prepare(self, encoding: Encoding) -> None:
         """Get ready for a connection that uses `encoding`."""
-
-    def keep(self, member: Any, token: str, encoding: Encoding) -> None:
-        """Keep the session of a connection that has joined, over a restart."""
 
     def keep_reply(self, member: Any, id: int, reply: bytes, span: Span) -> None:
         """Keep the answer to a request together with what the request has done, and others as `span` says."""
@@ -187,7 +190,7 @@ class Node(Protocol):
     def timetable(self) -> Timetable: ...
     def open_stream(self, epoch: str, definition: Any, base: int = 0) -> CoreStream: ...
     def restore(self, actor: Any, session: StoredSession, member: Any, number: int) -> None:
-        """Make a kept session one that waits for its client."""
+        """Make a session of what was kept; its client may come back once it is `expected`."""
 
     async def drain(self, stream: Any) -> None:
         """Wait until the sweep has offered everything published so far to every ready connection."""

@@ -124,6 +124,12 @@ class Session:
             self.hold()
             self._timer = self.gateway.clock.call_later(window_s, self.end, None)
 
+    def expected(self) -> None:
+        """A session from before a restart: its client may come back from now on, within the window."""
+        if not self.ended:
+            self.gateway.sessions[self.token] = self
+            self.wait()
+
     def hold(self) -> None:
         """Do not end for want of a client; `wait` or `attach` has to follow."""
         if self._timer is not None:
@@ -139,13 +145,14 @@ class Session:
         self.gateway.sessions.pop(self.token, None)
         if code in _FAREWELLS and self.token:
             self._keep_farewell(code, reason)
-        if self.link is None:
-            self.actor.stream.close(self.number)
-        else:
+        is_attached = self.link is not None
+        if is_attached:
             # The stream delivers up to the close frame: it lets the connection go with the socket
             # (`link_lost`).
             self.actor.after(partial(self._let_go, CloseCode.NORMAL if code is None else code, reason))
         self.actor.leave(self.member)
+        if not is_attached:
+            self.actor.stream.close(self.number)
 
     def _keep_farewell(self, code: CloseCode, reason: str) -> None:
         farewells, token = self.gateway.farewells, self.token

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +38,10 @@ class Settling:
                 return
             outcome = hook.start(instance.actor, instance.context)
             if type(outcome) is CoroutineType:
-                if instance.turns is None:
-                    instance.start(self._settle_later(outcome))
-                else:
-                    instance.turns.run(partial(instance.start, self._settle_later(outcome)))
+                task = instance.start(self._settle_later(outcome))
+                if instance.turns is not None:
+                    # What it does is committed with what it hears of.
+                    instance.turns.extend(task)
                 return
             # What the hook itself changed is no news to it.
             instance.state.settle()

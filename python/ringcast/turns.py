@@ -26,11 +26,13 @@ class Turns:
     over, before the next one begins. Not reentrant: who waits for a turn inside a turn waits for ever.
     """
 
-    __slots__ = ("_busy", "_on_free", "_waiting")
+    __slots__ = ("_busy", "_last", "_on_free", "_waiting")
 
     def __init__(self, on_free: Callable[[], None]) -> None:
         self._on_free = on_free
         self._busy = False
+        # What the present turn lasts for besides.
+        self._last: set[asyncio.Task[Any]] = set()
         # Empty while nobody has the turn.
         self._waiting: deque[_Work] = deque()
 
@@ -38,6 +40,13 @@ class Turns:
     def busy(self) -> bool:
         """Whether somebody has the turn now."""
         return self._busy
+
+    def extend(self, task: asyncio.Task[Any]) -> None:
+        """Let the present turn last until this task is done as well; without one, it is its own."""
+        if self._busy:
+            self._last.add(task)
+        else:
+            self.run(lambda: task)
 
     def run(self, begin: Callable[[], asyncio.Task[Any] | None]) -> None:
         """Call `begin` as a turn, now or later; if it returns a task, the turn lasts until that is done."""
@@ -76,9 +85,19 @@ class Turns:
         return True
 
     def _release(self) -> None:
-        self._busy = False
-        self._on_free()
-        self._go_on()
+        if not self._is_extended():
+            self._busy = False
+            self._on_free()
+            self._go_on()
+
+    def _is_extended(self) -> bool:
+        """Tell whether the turn goes on; `_release` is called again then."""
+        while self._last:
+            task = self._last.pop()
+            if not task.done():
+                task.add_done_callback(lambda _: self._release())
+                return True
+        return False
 
     def _go_on(self) -> None:
         """Begin what waits, as far as it does not last."""
@@ -91,7 +110,7 @@ class Turns:
         try:
             lasts = work()
         finally:
-            if not lasts:
+            if not lasts and not self._is_extended():
                 self._busy = False
                 self._on_free()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
+from stores import on_thread
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, action
 from ringcast.errors import CloseCode, OutcomeUnknown
@@ -88,13 +89,15 @@ async def test_a_file_that_breaks_while_it_is_used_ends_the_actor_and_its_client
     async with adder(SqliteStore(path)) as router, LinkedSocket(router) as client:
         connected = await join(client)
         await add(client, 1, 1)
-    async with adder(SqliteStore(path)) as router:
+    store = SqliteStore(path)
+    async with adder(store) as router:
         async with LinkedSocket(router) as client, LinkedSocket(router) as newcomer:
             again = await join(client, connected)
             assert (again.session, again.replayed) == (connected.session, 1)
             assert (await client.receive(Event)).args == [1]
             # Where the new session has to be entered, so that it is noticed; and the sessions that there are.
             break_pages(path, ["sqlite_autoindex_session_2", "session"])
+            await on_thread(store, "pragma shrink_memory")  # what was read before goes as well
             newcomer.send(Connect("adder", ("a",)))
             await client.closed_with(CloseCode.INTERNAL_ERROR)
             # Who was not let in yet may come back as well.
@@ -116,9 +119,11 @@ async def test_what_can_be_repaired_ends_nothing(tmp_path: Path) -> None:
     path = tmp_path / "test.db"
     async with adder(SqliteStore(path)) as router, LinkedSocket(router) as client:
         connected = await join(client)
-    async with adder(SqliteStore(path)) as router, LinkedSocket(router) as client:
+    store = SqliteStore(path)
+    async with adder(store) as router, LinkedSocket(router) as client:
         await join(client, connected)
         break_pages(path, ["sqlite_autoindex_session_2"])
+        await on_thread(store, "pragma shrink_memory")
         async with LinkedSocket(router) as newcomer:
             await join(newcomer)
             await add(client, 1, 1)
