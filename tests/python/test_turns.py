@@ -122,3 +122,39 @@ async def test_a_turn_that_raises_is_over() -> None:
             fail()
     log.at_once("a")
     assert log.lines == ["free", "free", "a", "free"]
+
+
+async def test_a_turn_lasts_until_what_it_was_extended_by_is_done() -> None:
+    log = Log()
+    gate = asyncio.Event()
+
+    async def follow(name: str) -> None:
+        await gate.wait()
+        log.lines.append(name)
+
+    def work() -> None:
+        log.lines.append("a")
+        log.turns.extend(asyncio.get_running_loop().create_task(follow("a follows")))
+        log.turns.extend(asyncio.get_running_loop().create_task(follow("and once more")))
+
+    log.turns.run(work)
+    log.at_once("b")
+    await asyncio.sleep(0)
+    assert log.lines == ["a"] and log.turns.busy
+    gate.set()
+    await log.settle()
+    assert [line for line in log.lines if "follow" not in line and "more" not in line] == [
+        "a", "free", "b", "free"
+    ]  # fmt: skip
+    assert set(log.lines[1:3]) == {"a follows", "and once more"}
+
+
+async def test_what_extends_no_turn_is_one() -> None:
+    log = Log()
+    gate = asyncio.Event()
+    log.turns.extend(asyncio.get_running_loop().create_task(gate.wait()))
+    log.at_once("a")
+    assert log.lines == []
+    gate.set()
+    await log.settle()
+    assert log.lines == ["free", "a", "free"]
