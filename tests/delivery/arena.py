@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from ringcast import Actor, Context, MemoryStore, Registry, action
+from ringcast import Actor, Connection, Context, MemoryStore, Registry, action
 
-NAMES: Final = tuple(f"news{number}" for number in range(8))
+NAMES: Final = tuple(f"news{number}" for number in range(24))
+"""Many, so that most of what is sent is not for most: a client skips more offsets than it is told of."""
 TEAMS: Final = 4
 CLASSES: Final = 5
 """Every event `others` is kept from the clients of one class."""
@@ -56,41 +57,51 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
         self.random = Random(0)
         self.names = dict.fromkeys(NAMES, 0)
         self.others = 0
+        self.players: list[Connection[Player]] = []
+        """Those for whom something is drawn, by their numbers."""
 
     def create_conn_state(self, c: Context[Total, Player], params: int) -> Player:
         return Player(params, team=params % TEAMS)
 
     @action
-    async def publish(self, c: Context[Total, Player], count: int) -> None:
-        """Send so many events, and let others have their turns."""
+    def begin(self, c: Context[Total, Player], seed: int) -> None:
+        """Draw from a seed, for all who are there: the same events again, in whatever order they came."""
+        self.random = Random(f"{seed}/events")
+        players = [conn for conn in self.conns if conn is not c.conn]
+        self.players = sorted(players, key=lambda conn: conn.state.number)
+
+    @action
+    async def publish(self, c: Context[Total, Player], count: int) -> dict[str, int]:
+        """Send so many events, and let others have their turns; return how much has been sent to many."""
         for number in range(count):
             self._send_one()
             if number % DRAIN_EVERY == 0:
                 await c.drain()
                 await asyncio.sleep(0)
+        return {**self.names, "others": self.others}
 
     def _send_one(self) -> None:
         random = self.random
         pad = "x" * (RARE_PAD if random.random() < 0.0005 else random.choice(PADS))
         kind = random.random()
-        if kind < 0.7:
+        if kind < 0.75:
             name = random.choice(NAMES)
             self.names[name] += 1
             self.broadcast(name, self.names[name], pad)
-        elif kind < 0.8:
+        elif kind < 0.79:
             self.others += 1
             out = self.others % CLASSES
-            excluded = [conn for conn in self.conns if conn.state.number % CLASSES == out]
+            excluded = [conn for conn in self.players if conn.state.number % CLASSES == out]
             self.broadcast("others", self.others, pad, exclude=excluded)
         elif kind < 0.95:
-            conn = random.choice(list(self.conns))
+            conn = random.choice(self.players)
             conn.state.personal += 1
             conn.send("personal", conn.state.personal, pad)
             # From now on it is in another team: what was sent to the one before is still for it.
             conn.state.team = random.randrange(TEAMS)
         else:
             team = random.randrange(TEAMS)
-            for conn in self.conns:
+            for conn in self.players:
                 if conn.state.team == team:
                     conn.state.in_team += 1
                     conn.send("team", conn.state.in_team, pad)
@@ -106,6 +117,11 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
     async def add_later(self, c: Context[Total, Player], amount: int) -> int:
         await asyncio.sleep(0)
         return self.add(c, amount)
+
+    @action
+    def sent(self, c: Context[Total, Player], name: str) -> int:
+        """Return how many events of a name have been sent."""
+        return self.names[name]
 
     @action
     def tally(self, c: Context[Total, Player]) -> Tally:

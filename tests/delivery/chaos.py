@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import uvloop
 
 import programs
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import RingcastError
 
+from . import ending
 from .contestant import Contestant
 from .progress import making_progress
 from .proxy import ChaosProxy
@@ -30,8 +30,11 @@ HERE = Path(__file__).parent
 OPTIONS = ("--log-level", "warning", "--session-window", "600")
 """Whoever is cut off again and again, on a busy machine, may take long to come back."""
 STUCK_AFTER_S = 15.0
-PUBLISH_AT_ONCE = 100
-CALLS_AT_ONCE = 3
+PUBLISH_AT_ONCE = 50
+MOST_BEHIND = 5000
+"""Deliveries of broadcasts that may be due, to all clients together, before more is published: a few seconds'
+work on a busy machine. One client may be far behind while the others are not, and has much to catch up on."""
+LOOK_AGAIN_S = 0.02
 IMPATIENT = ClientConfig(
     reconnect_first_s=0.02,
     reconnect_base_s=0.02,
@@ -45,22 +48,20 @@ IMPATIENT = ClientConfig(
 
 @dataclass(frozen=True)
 class Chaos:
-    """How much of it: until so much is done, or the time is up."""
+    """How much of it: until so many events are sent, or the time is up."""
 
     seed: int
     clients: int
     events: int
-    actions: int
-    """Of each client."""
     time_s: float = math.inf
+    """From when all clients are connected; what is due then is still delivered, by a network that is calm."""
 
 
-def run(chaos: Chaos) -> Verdict:
-    """Let the clients play until everything is sent and answered; tell what went wrong."""
-    verdict = Verdict(clients=chaos.clients)
+def run(chaos: Chaos, verdict: Verdict) -> None:
+    """Let the clients play until everything is sent and answered; tell what was done and what went wrong."""
+    verdict.clients += chaos.clients
     with quiet_clients(), programs.serve("arena:registry", *OPTIONS, cwd=HERE) as server:
-        uvloop.run(_against(server.url, chaos, verdict))
-    return verdict
+        ending.run(_against(server.url, chaos, verdict))
 
 
 async def _against(url: str, chaos: Chaos, verdict: Verdict) -> None:
@@ -78,52 +79,60 @@ async def _against(url: str, chaos: Chaos, verdict: Verdict) -> None:
         try:
             async with making_progress(lambda: progress(verdict, contestants), STUCK_AFTER_S):
                 await asyncio.gather(*(contestant.ready() for contestant in contestants))
-                await _play(near, contestants, chaos, verdict)
-                proxy.calm()
-                totals = [await contestant.end() for contestant in contestants]
+                await _play(near, proxy, contestants, chaos, verdict)
+                totals = await asyncio.gather(*(contestant.end() for contestant in contestants))
             _check_sum(contestants, totals, verdict)
         except* TimeoutError:
             verdict.problems += [f"stuck: {contestant}" for contestant in contestants]
         except* RingcastError as failed:
             verdict.problems.append(f"a call failed: {failed.exceptions!r}")
-        proxy.calm()
-        verdict.cuts = proxy.cuts
+        finally:
+            proxy.calm()
+            verdict.cuts += proxy.cuts
 
 
 def progress(verdict: Verdict, contestants: list[Contestant]) -> int:
     return verdict.deliveries + sum(contestant.answers for contestant in contestants)
 
 
-async def _play(near: Client, contestants: list[Contestant], chaos: Chaos, verdict: Verdict) -> None:
-    """Publish, call, and come and go, until all is sent and answered."""
-    time_is_up = asyncio.Event()
-    timer = None
-    if chaos.time_s < math.inf:
-        timer = asyncio.get_running_loop().call_later(chaos.time_s, time_is_up.set)
-    done = asyncio.Event()
-    async with asyncio.TaskGroup() as until_done:
+async def _play(
+    near: Client, proxy: ChaosProxy, contestants: list[Contestant], chaos: Chaos, verdict: Verdict
+) -> None:
+    """Call, and come and go, while events are published; then let everybody get what is due."""
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as play:
         for contestant in contestants:
-            until_done.create_task(contestant.come_and_go(done))
-        async with asyncio.TaskGroup() as work:
-            work.create_task(_publish(near, chaos, verdict, time_is_up))
-            for contestant in contestants:
-                work.create_task(contestant.add(chaos.actions, CALLS_AT_ONCE, time_is_up))
-        done.set()
-    if timer is not None:
-        timer.cancel()
+            play.create_task(contestant.come_and_go(over))
+            play.create_task(contestant.add(over))
+        await _publish(near, contestants, chaos, verdict)
+        over.set()
+        proxy.calm()
 
 
-async def _publish(near: Client, chaos: Chaos, verdict: Verdict, time_is_up: asyncio.Event) -> None:
+async def _publish(near: Client, contestants: list[Contestant], chaos: Chaos, verdict: Verdict) -> None:
+    """Publish as fast as it is delivered."""
+    end = time.monotonic() + chaos.time_s
+    sent: dict[str, int] = {}
+
+    def due() -> int:
+        return sum(contestant.behind(sent) for contestant in contestants)
+
     async with near.arena.get_or_create(["a"]).connect(-1) as connection:
-        while verdict.events < chaos.events and not time_is_up.is_set():
-            await connection.publish(PUBLISH_AT_ONCE)
+        await connection.begin(chaos.seed)
+        for _ in range(0, chaos.events, PUBLISH_AT_ONCE):
+            sent = await connection.publish(PUBLISH_AT_ONCE)
             verdict.events += PUBLISH_AT_ONCE
+            async with making_progress(due, STUCK_AFTER_S):
+                # Looking again is cheaper than being told by hundreds of clients of each delivery.
+                while due() > MOST_BEHIND and time.monotonic() < end:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_AGAIN_S)
+            if time.monotonic() >= end:
+                return
 
 
 def _check_sum(contestants: list[Contestant], totals: list[int], verdict: Verdict) -> None:
     """Each call has counted once, and each answer was its own."""
     returned = [value for contestant in contestants for value in contestant.returned]
-    verdict.actions += len(returned)
     if set(totals) != {len(returned)}:
         verdict.problems.append(f"the sum is {set(totals)}, but {len(returned)} calls were made")
     if sorted(returned) != list(range(1, len(returned) + 1)):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from ringcast import Client
 from ringcast.protocol import Gap
@@ -14,6 +14,11 @@ from .arena import CLASSES, NAMES
 from .verdict import Sequence, Verdict
 
 __all__ = ["Contestant"]
+
+CALLS_AT_ONCE = 3
+LONGEST_PAUSE_S = 4.0
+"""Between two calls: what keeps a machine busy should be what clients are sent, not what they ask for."""
+LONGEST_STRETCH_S = 2.0
 
 
 class Contestant:
@@ -25,12 +30,13 @@ class Contestant:
         self.answers = 0
         """How many calls of any kind were answered."""
         self.name = f"client {number}"
-        self._random = Random(f"{seed}/{self.name}")
+        self._seed = f"{seed}/{self.name}"
         self._verdict = verdict
         self._receipts: set[int] = set()
         self._connection = client.arena.get_or_create(["a"]).connect(number)
-        chosen = self._random.sample(NAMES, 4)
+        chosen = Random(self._seed).sample(NAMES, 4)
         self._toggled = chosen.pop()
+        self._steady = (*chosen, "others")
         self._sequences = {name: Sequence(verdict) for name in (*chosen, "personal", "team")}
         self._sequences["others"] = Sequence(verdict, mine=lambda n: n % CLASSES != number % CLASSES)
         for name, sequence in self._sequences.items():
@@ -45,37 +51,38 @@ class Contestant:
     async def ready(self) -> None:
         await self._connection.ready()
 
-    async def add(self, count: int, at_once: int, time_is_up: asyncio.Event) -> None:
-        """Add 1 so many times, with so many calls under way, however often they have to be sent again."""
-        left = iter(range(count))
+    def behind(self, sent: dict[str, int]) -> int:
+        """Return how many of the events that have been sent to many are still to come to this one."""
+        return sum(max(0, sent[name] - self._sequences[name].last) for name in self._steady)
 
-        async def work() -> None:
-            for _ in left:
-                if time_is_up.is_set():
-                    return
-                action = self._random.choice(("add", "add_later"))
-                value = await self._connection.call(action, 1)
-                self.returned.append(value)
-                self.answers += 1
-                if value not in self._receipts:
-                    self._problem(f"the answer {value} came before the event of its action")
-
+    async def add(self, over: asyncio.Event) -> None:
+        """Add 1 again and again, with some calls under way, however often they have to be sent again."""
         async with asyncio.TaskGroup() as workers:
-            for _ in range(at_once):
-                workers.create_task(work())
+            for number in range(CALLS_AT_ONCE):
+                workers.create_task(self._add(Random(f"{self._seed}/calls {number}"), over))
 
-    async def come_and_go(self, done: asyncio.Event) -> None:
+    async def _add(self, random: Random, over: asyncio.Event) -> None:
+        while not over.is_set():
+            value = await self._connection.call(random.choice(("add", "add_later")), 1)
+            self.returned.append(value)
+            self.answers += 1
+            self._verdict.actions += 1
+            if value not in self._receipts:
+                self._problem(f"the answer {value} came before the event of its action")
+            await pause(random.uniform(0, LONGEST_PAUSE_S), over)
+
+    async def come_and_go(self, over: asyncio.Event) -> None:
         """Begin and end to listen for one more name, again and again."""
-        name = self._toggled
-        while not done.is_set():
+        name, random = self._toggled, Random(f"{self._seed}/stretches")
+        while not over.is_set():
             got: list[int] = []
             stop = self._connection.on(name, lambda number, _pad, got=got: got.append(number))
-            begun = (await self._tally())["names"][name]
-            await asyncio.sleep(self._random.uniform(0, 0.5))
-            ended = (await self._tally())["names"][name]
+            begun = await self._sent(name)
+            await pause(random.uniform(0, LONGEST_STRETCH_S), over)
+            ended = await self._sent(name)
             stop()
             # Only when the server has handled this too, no late event can find the next listener.
-            await self._tally()
+            await self._sent(name)
             self._check_stretch(got, begun, ended)
 
     def _check_stretch(self, got: list[int], begun: int, ended: int) -> None:
@@ -90,7 +97,8 @@ class Contestant:
 
     async def end(self) -> int:
         """Check that everything has come; return the sum that the server tells."""
-        tally = await self._tally()
+        tally = await self._connection.tally()
+        self.answers += 1
         # The answer came behind everything.
         counted = {**tally["names"], **{name: tally[name] for name in ("others", "personal")}}
         counted["team"] = tally["in_team"]
@@ -100,10 +108,10 @@ class Contestant:
         total: int = tally["total"]
         return total
 
-    async def _tally(self) -> dict[str, Any]:
-        tally: dict[str, Any] = await self._connection.tally()
+    async def _sent(self, name: str) -> int:
+        count: int = await self._connection.sent(name)
         self.answers += 1
-        return tally
+        return count
 
     async def close(self) -> None:
         await self._connection.close()
@@ -126,3 +134,10 @@ class Contestant:
 
     def _problem(self, what: str) -> None:
         self._verdict.problems.append(f"{self.name}: {what}")
+
+
+async def pause(seconds: float, over: asyncio.Event) -> None:
+    """Wait for so long, or until it is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await over.wait()

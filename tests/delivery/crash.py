@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import uvloop
-
 import programs
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import RingcastError
 from ringcast.protocol import Gap
 
+from . import ending
 from .ledger import digest
 from .progress import making_progress
 from .proxy import ChaosProxy
@@ -93,6 +92,12 @@ class MortalServer:
             await asyncio.to_thread(self._program.err.until, "serving ")
             self._is_ready = True
 
+    def kill(self) -> None:
+        """Let nothing of it run on; for a run that breaks off."""
+        if self._program is not None:
+            self._program.process.kill()
+            self._program.process.wait()
+
     async def end(self, number: signal.Signals) -> None:
         """Kill it, or ask it to stop; whatever it did until then, it had nothing to complain about."""
         assert self._program is not None
@@ -139,6 +144,8 @@ class Writer:
             action = "write_slowly" if random.random() < 0.2 else "write"
             line = await self._connection.call(action, number)
             self.answered[number] = line
+            self._verdict.actions += 1
+            self._verdict.events += 2
             if self.lines.get(line) != (self.name, number):
                 self._problem(f"line {line} is {self.lines.get(line)}, but was answered to {number}")
 
@@ -181,12 +188,15 @@ def digest_of(lines: dict[int, tuple[str, int]]) -> str:
     return told
 
 
-def run(crash: Crash) -> Verdict:
-    """Let the clients write while the server dies again and again; tell what went wrong."""
-    verdict = Verdict(clients=crash.clients)
+def run(crash: Crash, verdict: Verdict) -> None:
+    """Let the clients write while the server dies again and again; tell what was done and what went wrong."""
+    verdict.clients += crash.clients
     with quiet_clients(), tempfile.TemporaryDirectory() as place:
-        uvloop.run(_against(MortalServer(Path(place) / "ledger.db"), crash, verdict))
-    return verdict
+        server = MortalServer(Path(place) / "ledger.db")
+        try:
+            ending.run(_against(server, crash, verdict))
+        finally:
+            server.kill()
 
 
 async def _against(server: MortalServer, crash: Crash, verdict: Verdict) -> None:
@@ -204,15 +214,15 @@ async def _against(server: MortalServer, crash: Crash, verdict: Verdict) -> None
         ]
         try:
             async with making_progress(lambda: progress(verdict, writers), STUCK_AFTER_S):
-                await _write_and_kill(server, writers, crash, verdict)
-                proxy.calm()
+                await _write_and_kill(server, proxy, writers, crash, verdict)
                 await asyncio.gather(*(writer.check(writers[0].lines) for writer in writers))
+            await server.end(signal.SIGTERM)
         except* TimeoutError:
             verdict.problems += [f"stuck: {writer}" for writer in writers]
         except* (RingcastError, AssertionError) as failed:
             verdict.problems.append(f"failed: {failed.exceptions!r}")
-        verdict.cuts = proxy.cuts
-    await server.end(signal.SIGTERM)
+        finally:
+            verdict.cuts += proxy.cuts
     _check_answers(writers, verdict)
 
 
@@ -222,16 +232,16 @@ def progress(verdict: Verdict, writers: list[Writer]) -> int:
 
 def _check_answers(writers: list[Writer], verdict: Verdict) -> None:
     answered = [line for writer in writers for line in writer.answered.values()]
-    verdict.actions, verdict.events = len(answered), 2 * len(answered)
     if sorted(answered) != list(range(1, len(answered) + 1)):
         verdict.problems.append("two calls were answered with the same line, or one with none")
 
 
 async def _write_and_kill(
-    server: MortalServer, writers: list[Writer], crash: Crash, verdict: Verdict
+    server: MortalServer, proxy: ChaosProxy, writers: list[Writer], crash: Crash, verdict: Verdict
 ) -> None:
+    """Kill the server until it is enough; then let everybody get his last answers, by a calm network."""
     enough = asyncio.Event()
-    random = Random(crash.seed)
+    random = Random(f"{crash.seed}/lives")
     end = time.monotonic() + crash.time_s
     await asyncio.gather(*(writer.join() for writer in writers if not writer.late))
     async with asyncio.TaskGroup() as tasks:
@@ -239,8 +249,9 @@ async def _write_and_kill(
         async def begin(writer: Writer) -> None:
             if writer.late:
                 await writer.join()
-            for _ in range(WRITES_AT_ONCE):
-                tasks.create_task(writer.write(enough, random))
+            for number in range(WRITES_AT_ONCE):
+                draws = Random(f"{crash.seed}/{writer.name}/writes {number}")
+                tasks.create_task(writer.write(enough, draws))
 
         for writer in writers:
             tasks.create_task(begin(writer))
@@ -254,3 +265,4 @@ async def _write_and_kill(
                 await server.ready()
         await server.ready()
         enough.set()
+        proxy.calm()

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from ringcast.encoding import Encoding
 
+from . import ending
 from .hall import HOWS, How, Order
 from .model import Conn
 from .reading import GuestSocket, Place
@@ -139,6 +140,7 @@ class History(RuleBasedStateMachine):
         except TimeoutError:
             GuestSocket.patience_s = 1
             raise
+        ending.check()
 
     def do(self, step: Callable[..., None], *args: Any) -> None:
         """Run a step that waits for nothing, on the loop."""

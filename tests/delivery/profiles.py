@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
-__all__ = ["LONG", "SHORT", "SOAK", "chosen"]
+__all__ = ["LONG", "SHORT", "SHORTENING", "SOAK", "chosen"]
 
 SHORT: Final = settings(
     max_examples=100,
@@ -21,8 +21,11 @@ SHORT: Final = settings(
     suppress_health_check=list(HealthCheck),
 )
 LONG: Final = settings(SHORT, max_examples=1000, stateful_step_count=80, derandomize=False)
-SOAK: Final = settings(LONG, max_examples=150)
-"""One round of many."""
+SOAK: Final = settings(LONG, max_examples=25, phases=[Phase.generate])
+"""One piece of many: between two of them it can be seen that the time is up. A failure is shown as it is:
+making it short takes minutes."""
+SHORTENING: Final = settings(SOAK, phases=[Phase.generate, Phase.shrink])
+"""The same pieces, for whoever runs one again to understand it."""
 
 
 def chosen() -> settings:

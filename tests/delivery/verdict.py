@@ -36,10 +36,10 @@ class Verdict:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
-    def line(self) -> str:
-        """Say it in one line."""
+    def line(self, word: str | None = None) -> str:
+        """Say it in one line, which begins with how it went, or with another word."""
         counts = [f"{getattr(self, each.name)} {each.name}" for each in fields(self) if each.type == "int"]
-        return f"{'ok' if self.ok else 'FAILED'}: {', '.join(counts)}"
+        return f"{word or ('ok' if self.ok else 'FAILED')}: {', '.join(counts)}"
 
 
 class Sequence:
@@ -52,6 +52,11 @@ class Sequence:
         self._mine = mine
         self._next = first
         self._missing: set[int] = set()
+
+    @property
+    def last(self) -> int:
+        """The highest counter that came; before there is one, the one before the first."""
+        return self._next - 1
 
     def take(self, number: int) -> None:
         """Take the next counter that came."""
