@@ -167,6 +167,10 @@ class Stream:
     def subscribe(self, connection: int, name: str) -> bool:
         """Entitle the connection to events `name` from now on. False if it already was."""
     def unsubscribe(self, connection: int, name: str) -> bool: ...
+    def unsubscribe_all(self, connection: int) -> bool:
+        """Unsubscribe a connection that is to end, before its sink is closed: what comes after the close
+        frame is not for it, and no gap tells of it. False if it has ended already.
+        """
     def is_attached(self, connection: int) -> bool: ...
     def connections(self) -> int:
         """Number of open connections, attached or not."""

@@ -124,6 +124,9 @@ class DurableStream:
     def resume(self, connection: int, offset: int) -> tuple[int, int, int]:
         return self._stream.resume(connection, offset)
 
+    def unsubscribe_all(self, connection: int) -> bool:
+        return self._stream.unsubscribe_all(connection)
+
     def shut(self) -> None:
         self._stream.shut()
 

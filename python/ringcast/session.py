@@ -163,6 +163,8 @@ class Session:
     def _let_go(self, code: CloseCode, reason: str = "") -> None:
         link, self.link = self.link, None
         if link is not None:
+            # What comes after is nothing to the client, however slowly it reads.
+            self.actor.stream.unsubscribe_all(self.number)
             link.close(code, reason)
 
     def suspend(self, code: CloseCode) -> None:

@@ -359,6 +359,10 @@ impl PyStream {
         self.change_subscription(py, connection, name, false)
     }
 
+    fn unsubscribe_all(&self, connection: u64) -> bool {
+        self.0.unsubscribe_all(ConnectionId::from_bits(connection))
+    }
+
     fn let_go(&self, py: Python<'_>, after: u64, connections: Vec<u64>) -> LetGoItems {
         let let_go = py.detach(|| self.0.let_go(after, &ids(connections)));
         let names = let_go.names.into_iter().map(|(name, offset)| (name.to_string(), offset));

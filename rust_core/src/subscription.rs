@@ -219,6 +219,20 @@ impl Subscriptions {
         true
     }
 
+    /// Stop listening to every name, as [`Self::remove`] does for one.
+    pub fn remove_all(
+        &mut self,
+        names: &mut Names,
+        head: u64,
+        first: u64,
+        newest: impl Fn(NameId, u64) -> u64,
+    ) {
+        let open: Vec<_> = self.open().filter_map(|id| names.text(id).cloned()).collect();
+        for name in open {
+            self.remove(names, &name, head, first, &newest);
+        }
+    }
+
     /// Give all names back when the connection ends.
     pub fn clear(&mut self, names: &mut Names) {
         self.intervals.drain(..).for_each(|interval| names.remove_use(interval.name));

@@ -7,7 +7,7 @@ order, and what an answered call has done is in the state once.
 from __future__ import annotations
 
 import asyncio
-import math
+import contextlib
 import signal
 import socket
 import tempfile
@@ -56,8 +56,9 @@ class Crash:
     clients: int
     """Every other one has a harmful network as well."""
     kills: int
-    time_s: float = math.inf
-    """After which no further kill is made."""
+    """At least so many."""
+    time_s: float = 0
+    """Further ones until so much time has passed."""
 
 
 class MortalServer:
@@ -66,9 +67,7 @@ class MortalServer:
     def __init__(self, store: Path, place: str = "ledger:registry") -> None:
         self._store = store
         self._place = place
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address: tuple[str, int] = free.getsockname()
+        self.address = free_address()
         self._program: programs.Program | None = None
         self._is_ready = False
 
@@ -105,6 +104,20 @@ class MortalServer:
         ended = await asyncio.to_thread(program.finish, number)
         assert ended.code == (-number if number is signal.SIGKILL else 0), ended
         assert not [line for line in ended.err if "ERROR" in line or "Traceback" in line], ended.err
+
+
+def free_address() -> tuple[str, int]:
+    """Find a port that is not among those that the system gives to whoever connects.
+
+    Otherwise a client that tries a dead server again and again is some day given the server's own port, is
+    connected to itself, and the server cannot have its port back.
+    """
+    ports = range(20_000, 32_000)
+    for port in Random().sample(ports, len(ports)):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return "127.0.0.1", port
+    raise AssertionError("no port is free")
 
 
 class Writer:
@@ -216,13 +229,13 @@ async def _against(server: MortalServer, crash: Crash, verdict: Verdict) -> None
             async with making_progress(lambda: progress(verdict, writers), STUCK_AFTER_S):
                 await _write_and_kill(server, proxy, writers, crash, verdict)
                 await asyncio.gather(*(writer.check(writers[0].lines) for writer in writers))
-            await server.end(signal.SIGTERM)
         except* TimeoutError:
             verdict.problems += [f"stuck: {writer}" for writer in writers]
         except* (RingcastError, AssertionError) as failed:
             verdict.problems.append(f"failed: {failed.exceptions!r}")
         finally:
             verdict.cuts += proxy.cuts
+    await server.end(signal.SIGTERM)
     _check_answers(writers, verdict)
 
 
@@ -255,7 +268,7 @@ async def _write_and_kill(
 
         for writer in writers:
             tasks.create_task(begin(writer))
-        while verdict.kills < crash.kills and time.monotonic() < end:
+        while verdict.kills < crash.kills or time.monotonic() < end:
             await asyncio.sleep(random.uniform(0, LONGEST_LIFE_S))
             await server.end(signal.SIGKILL)
             verdict.kills += 1

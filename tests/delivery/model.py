@@ -42,8 +42,10 @@ class Requests:
     running: set[int] = field(default_factory=set)
     answered: list[tuple[int, Answer]] = field(default_factory=list)
     acknowledges: bool = False
-    stored: list[tuple[int, Answer]] = field(default_factory=list)
-    """What a durable actor has of them after a restart."""
+    forgotten: int = 0
+    """The newest request whose answer was forgotten before it had arrived."""
+    stored: tuple[list[tuple[int, Answer]], int] = field(default_factory=lambda: ([], 0))
+    """What a durable actor has after a restart: `answered` and `forgotten` as of the last answer."""
 
     def is_new(self, id: int) -> bool:
         """Tell whether the request has never been here; it has now."""
@@ -62,16 +64,17 @@ class Requests:
         self.running.remove(id)
         self.answered.append((id, answer))
         most = self.kept * (LAST_RESORT if self.acknowledges else 1)
+        for forgotten, _ in self.answered[:-most]:
+            self.forgotten = max(self.forgotten, forgotten)
         self.answered = self.answered[-most:]
-        self.stored = [*self.stored, (id, answer)][-self.kept * LAST_RESORT :]
+        self.stored = list(self.answered), self.forgotten
         return answer
 
     def restart(self) -> None:
         """The server begins with what the store has. What has no answer there has had no effect."""
-        self.answered, self.acknowledges = self.stored, False
-        self.newest = 0
-        if len(self.stored) == self.kept * LAST_RESORT:
-            self.newest = min(id for id, _ in self.stored) - 1
+        answered, self.forgotten = self.stored
+        self.answered, self.acknowledges = list(answered), False
+        self.newest = self.forgotten
 
     def repeat(self, id: int, head: int) -> Answer | None:
         """Return the answer to a request that is sent again; None while it runs."""

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::Stream;
-use crate::connection::Connection;
+use super::{Inner, Stream};
+use crate::connection::{Connection, ConnectionId};
 use crate::sink::Sink;
 
 impl Stream {
@@ -34,6 +34,19 @@ impl Stream {
             sink.drive(None);
         }
         attached
+    }
+
+    /// Unsubscribe a connection that is to end from every name, from the next event on. What its sink then still
+    /// delivers up to a close frame, or has lost, is what was for it. False if it has ended.
+    pub fn unsubscribe_all(&self, id: ConnectionId) -> bool {
+        let mut inner = self.inner.lock();
+        let Inner { ring, table, names, .. } = &mut *inner;
+        let Some(connection) = table.get(id) else {
+            return false;
+        };
+        let newest = |name, newest| ring.newest_for(id, name, newest);
+        connection.subscriptions.lock().remove_all(names, ring.head(), ring.first(), newest);
+        true
     }
 
     /// Deliver no more through `sink`. False if it is not the one that is attached.
