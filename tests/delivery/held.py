@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 from typing import Any, Final, Self
 
+from linked import Closed
+
 from ringcast import Connection
 from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Connected, Event, Gap, Resume, Subscribe, Unsubscribe
+from ringcast.protocol import Connected, Event, Gap, Resume, ServerMessage, Subscribe, Unsubscribe
 from ringcast.router import Router
 
 from .hall import Guest, Hall
@@ -101,15 +103,24 @@ class Held:
         self.conn.send("end")
         while True:
             message = await self._socket.next()
-            if isinstance(message, Event):
-                assert message.offset > self._seen
-                self._seen = message.offset
-                if message.name == "end":
-                    return
-                if message.name in HEARD:
-                    self.heard += message.args
-            elif isinstance(message, Gap):
-                self.heard.append(message)
+            self._hear(message)
+            if isinstance(message, Event) and message.name == "end":
+                return
+
+    async def read_to_its_end(self) -> Closed:
+        """Hear all that comes until the server has closed the socket; return how it did."""
+        while not isinstance(message := await self._socket.next(), Closed):
+            self._hear(message)
+        return message
+
+    def _hear(self, message: ServerMessage | Closed) -> None:
+        if isinstance(message, Event):
+            assert message.offset > self._seen
+            self._seen = message.offset
+            if message.name in HEARD:
+                self.heard += message.args
+        elif isinstance(message, Gap):
+            self.heard.append(message)
 
     async def _come_back(self) -> None:
         assert self._connected is not None

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 __all__ = ["LONG", "SHORT", "SHORTENING", "SOAK", "chosen"]
 
 SHORT: Final = settings(
-    max_examples=100,
+    max_examples=250,
     stateful_step_count=50,
     derandomize=True,
     database=None,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from linked import running
+from linked import eventually, running
 
 from ringcast.encoding import Encoding
+from ringcast.errors import CloseCode
 from ringcast.protocol import Gap
 
 from .hall import Hall
@@ -20,6 +21,10 @@ from .held import Held
 
 class ShortHall(Hall, max_ring_events=4, slow_reader="skip"):
     """Remembers little."""
+
+
+class StrictHall(Hall, max_ring_events=4, slow_reader="disconnect"):
+    """Remembers little, and lets go of those who are late."""
 
 
 @pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])
@@ -206,6 +211,40 @@ class TestOverflow:
         forgotten.hall.broadcast("b", "for it")
         await forgotten.release()
         assert forgotten.heard == ["for it"]
+
+
+@pytest.mark.parametrize("actor", [ShortHall, StrictHall])
+async def test_what_was_sent_after_it_was_disconnected_is_not_missing(
+    encoding: Encoding, actor: type[Hall]
+) -> None:
+    async with running(actor) as router:
+        with Held(router, encoding, goes_away=False) as held:
+            await held.arrive("a")
+            await held.hold()
+            held.hall.broadcast("b", "for others")
+            held.conn.disconnect("enough")
+            hall = held.hall
+            await eventually(lambda: not hall.conns)
+            for n in range(8):
+                hall.broadcast("a", n)
+            assert await held.read_to_its_end() == (CloseCode.DISCONNECTED, "enough")
+            assert held.heard == []
+
+
+async def test_what_was_sent_before_it_was_disconnected_and_is_gone_is_missing(encoding: Encoding) -> None:
+    async with running(ShortHall) as router:
+        with Held(router, encoding, goes_away=False) as held:
+            await held.arrive("a")
+            await held.hold()
+            held.hall.broadcast("a", "lost")
+            held.conn.disconnect("enough")
+            hall = held.hall
+            await eventually(lambda: not hall.conns)
+            for n in range(8):
+                hall.broadcast("a", n)
+            assert await held.read_to_its_end() == (CloseCode.DISCONNECTED, "enough")
+            [gap] = held.heard
+            assert isinstance(gap, Gap) and gap.reason == "ring_overflow"
 
 
 async def test_whoever_takes_the_place_of_one_who_left_gets_nothing_of_his(encoding: Encoding) -> None:
