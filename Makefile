@@ -4,7 +4,7 @@
 #   PROFILE   how the native module is built: release (default) or dev (quicker to build, slower to run)
 #   ARGS      further arguments for `make demo`, for pytest and for `make soak`
 #   DURATION  how many seconds `make soak` runs
-#   SEED      what `make soak` draws from: the same seed does the same again
+#   SEED      what `make soak` draws from; CONTRIBUTING.md says what the same seed does again
 
 PYTHON ?= python3
 PROFILE ?= release

@@ -52,6 +52,10 @@ def model(seed: int, time_s: float, verdict: Verdict, settings: hypothesis.setti
         while piece == 0 or time.monotonic() < end:
             run_state_machine_as_test(hypothesis.seed(f"{seed}/{piece}")(History), settings=settings)
             piece += 1
+    except Exception as error:
+        # With the history.
+        traceback.print_exc()
+        verdict.problems.append(f"a history differs from the model: {error!r}")
     finally:
         done = History.counts - before
         verdict.clients += done["clients"]

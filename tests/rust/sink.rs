@@ -209,6 +209,30 @@ fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_the_oldest_event
 }
 
 #[test]
+fn whoever_is_to_end_has_lost_nothing_of_what_comes_after() {
+    for slow_reader in [SlowReader::Skip, SlowReader::Disconnect] {
+        let actor = Actor::running(small(slow_reader));
+        let id = actor.open(JSON, &["a"]);
+        let (mut client, sink) = actor.attach(id, 0);
+        // The socket takes a part of the first, and the second is for nobody: the sink does not reach its end.
+        actor.publish("a", &"x".repeat(900_000));
+        actor.publish("b", "");
+        assert!(actor.stream.unsubscribe_all(id));
+        sink.close(Some(1000), "");
+        for _ in 0..20 {
+            actor.publish("a", "");
+        }
+        wait_until("swept", || actor.stream.swept() == 22);
+        let rest = client.rest();
+        assert_eq!(rest.len(), 3, "{rest:?}");
+        assert_eq!(rest[0], Message::Reply(0));
+        assert_eq!(rest[1].offset(), Some(1));
+        assert_eq!(rest[2], close_message(1000, ""));
+        assert!(actor.stream.close(id) && !actor.stream.unsubscribe_all(id), "it has ended");
+    }
+}
+
+#[test]
 fn a_gap_is_told_after_the_connect_answer() {
     let actor = Actor::by_hand(small(SlowReader::Skip));
     let id = actor.open(JSON, &["a"]);
