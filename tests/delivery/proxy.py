@@ -231,6 +231,7 @@ def reset(writer: asyncio.StreamWriter) -> None:
     """Close a socket so that its peer is told, and that what is on the way is lost."""
     connection = writer.get_extra_info("socket")
     if connection is not None:
-        with contextlib.suppress(OSError):  # closed already: nothing is left to reset
+        # Closed already: nothing is left to reset. uvloop has no descriptor then, which is a `ValueError`.
+        with contextlib.suppress(OSError, ValueError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     writer.transport.abort()
