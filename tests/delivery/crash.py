@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import socket
 import tempfile
@@ -59,6 +60,8 @@ class Crash:
     """At least so many."""
     time_s: float = 0
     """Further ones until so much time has passed."""
+    most_s: float = math.inf
+    """No further one after this, however few they are."""
 
 
 class MortalServer:
@@ -255,7 +258,7 @@ async def _write_and_kill(
     """Kill the server until it is enough; then let everybody get his last answers, by a calm network."""
     enough = asyncio.Event()
     random = Random(f"{crash.seed}/lives")
-    end = time.monotonic() + crash.time_s
+    begun = time.monotonic()
     await asyncio.gather(*(writer.join() for writer in writers if not writer.late))
     async with asyncio.TaskGroup() as tasks:
 
@@ -268,7 +271,7 @@ async def _write_and_kill(
 
         for writer in writers:
             tasks.create_task(begin(writer))
-        while verdict.kills < crash.kills or time.monotonic() < end:
+        while time.monotonic() - begun < (crash.time_s if verdict.kills >= crash.kills else crash.most_s):
             await asyncio.sleep(random.uniform(0, LONGEST_LIFE_S))
             await server.end(signal.SIGKILL)
             verdict.kills += 1

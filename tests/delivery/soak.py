@@ -36,6 +36,8 @@ SHORTEST_ROUND_S: Final = 20.0
 """With less time left than this, no further round begins."""
 LEAST_S: Final = 3.0
 """What a proof gets even when the time is up: to mean anything, it has to have begun."""
+FOR_KILLS_S: Final = 25.0
+"""What a crash test may take beyond its time to come to twenty kills, where servers are slow to start."""
 MOST_SHOWN: Final = 20
 """Problems: the first ones tell most."""
 
@@ -77,7 +79,8 @@ def chaotic(seed: int, time_s: float, verdict: Verdict) -> None:
 
 def deadly(seed: int, time_s: float, verdict: Verdict) -> None:
     """Kill a server with durable actors again and again."""
-    crash.run(crash.Crash(seed, clients=20, kills=20, time_s=time_s), verdict)
+    most_s = time_s + FOR_KILLS_S
+    crash.run(crash.Crash(seed, clients=20, kills=20, time_s=time_s, most_s=most_s), verdict)
 
 
 FORMS: Final[dict[str, Form]] = {"model": model, "shorten": shorten, "chaos": chaotic, "crash": deadly}

@@ -80,8 +80,7 @@ def test_a_run_ends_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told is not None, line
     number = {name: int(value) for name, value in told.groupdict().items()}
     assert number["clients"] > 320
-    assert number["kills"] >= 20
-    assert min(number[name] for name in ("events", "deliveries", "actions", "cuts")) > 0
+    assert min(number[name] for name in ("events", "deliveries", "actions", "cuts", "kills")) > 0
     assert [number[name] for name in ("lost", "duplicated", "reordered", "gaps")] == [0, 0, 0, 0]
 
 
