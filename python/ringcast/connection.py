@@ -40,7 +40,12 @@ class Connection(Generic[ConnStateT]):
     params: Any
     """What the client connected with, as it came."""
     state: ConnStateT
-    """The connection's own state, made by `create_conn_state`."""
+    """The connection's own state, made by `create_conn_state`.
+
+    Of a durable actor it is kept with the session. What is changed by a reference of your own (``me =
+    c.conn.state``) is kept as well, but as long as you have one, the state is looked at with each commit. So
+    keep the connection on `self` where you can, and not its state. A change by a weak reference is not seen.
+    """
 
     def __init__(self, id: str, params: Any, state: ConnStateT, emitter: Emitter) -> None:
         self.id = id

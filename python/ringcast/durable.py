@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from .store import (
     Subscribed,
     Unsubscribed,
 )
+from .touched import Touched
 
 __all__ = ["DurableStream", "most_bytes"]
 
@@ -58,8 +59,12 @@ class DurableStream:
         journal: Journal,
         definition: ActorDefinition,
         kept: StoredStream | None = None,
+        touched: Callable[[], object] = bool,
     ) -> None:
-        """`kept` is what the store has of it: `stream` begins where that does, in an epoch of its own."""
+        """`kept` is what the store has of it: `stream` begins where that does, in an epoch of its own.
+
+        `touched` is called when connection states may have changed, for the first of those since a commit.
+        """
         self._stream = stream
         self._journal = journal
         self._max_bytes = definition.stream.max_bytes
@@ -77,9 +82,9 @@ class DurableStream:
         # event that is still to be fanned out has.
         self._prepared = stream.encodings
         self._usable = self._prepared
-        self.touched: set[KeptConnection[Any]] = set()
+        self.touched: Touched[KeptConnection[Any]] = Touched(touched)
         """Connections whose state may have changed since the last commit."""
-        # Those of them whose state could not be written then.
+        # Those whose state could not be written then.
         self._unwritten: set[KeptConnection[Any]] = set()
         self.appended = stream.head
         """Offset of the newest event, fanned out or not."""
@@ -270,21 +275,23 @@ class DurableStream:
         """
         changes: list[Change] = []
         failed: set[KeptConnection[Any]] = set()
-        for connection in self.touched:
+        for connection in self.touched.take():
             member = self._members.get(connection._number)
             if member is None or not member.kept:
+                self.touched.discard(connection)
                 continue
             try:
                 state = self._conn_state.dump_to_keep(connection._state, connection.kept_state)
             except Exception:
                 failed.add(connection)
+                self.touched.again(connection)
                 if connection not in self._unwritten:
                     log.exception("the state of connection %s cannot be kept; it is as before", connection.id)
                 continue
             if state != connection.kept_state:
                 connection.kept_state = state
                 changes.append(ConnStateChanged(connection.id, state))
-        self.touched, self._unwritten = set(failed), failed
+        self._unwritten = failed
         return changes
 
     def trim(self) -> list[Change]:

@@ -47,7 +47,7 @@ class Keeping:
         # A store may come back as it was at an earlier moment, with clients that are ahead of it. So offsets
         # count on in an epoch of their own, which the store has before anybody gets it: none is used twice.
         self.journal.add(StreamBegun(epoch) if kept is None else StreamContinued(epoch))
-        self.stream = DurableStream(self.core, self.journal, definition, kept)
+        self.stream = DurableStream(self.core, self.journal, definition, kept, self._look_later)
 
     def restore(self) -> None:
         """Give the core the kept events again, and the actor its connections."""
@@ -80,6 +80,10 @@ class Keeping:
     def keep_reply(self, connection: Connection[Any], id: int, reply: bytes, span: Span) -> None:
         """Keep the answer to a request together with what the request has done, and others as `span` says."""
         self.journal.add(Replied(connection.id, id, span.mark(reply), span.replies))
+
+    def _look_later(self) -> None:
+        """States of connections may have changed by something that ends in no commit, as a callback does."""
+        self._instance.state.touch()
 
     def _collect(self) -> list[Change]:
         """Return what has changed besides. Raises what pydantic raises for a state that has no JSON."""

@@ -133,8 +133,10 @@ class SavedState:
             self._flush_soon()
 
     def touch(self) -> None:
-        """The state may have changed: look at it an interval from now."""
-        if self._timer is None and (self._type.annotation is not None or self._added):
+        """The state may have changed, or what the journal has besides: look at it an interval from now."""
+        if self._timer is None and (
+            self._type.annotation is not None or self._added or self.journal is not None
+        ):
             self._timer = self._clock.call_later(self._interval_s, self._due)
 
     def changed(self) -> bool:

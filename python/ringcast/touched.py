@@ -1,0 +1,152 @@
+"""Whose connection state may have changed: those that were accessed, and those that somebody still holds.
+
+An access through `Connection.state` is seen. A change by a reference that was kept from an earlier one
+(``me = c.conn.state``, an `await`, ``me.owned += 1``) is not, nor is one of a list or a set inside it. So a
+connection counts as touched for as long as there is such a reference.
+
+Why references are counted: a look at a state costs about as much as writing it down, and one action may read
+thousands of them, which must not slow down every later commit. To remember whom an action has touched until
+its tasks have ended would be no bound, since they may go on for ever, and would miss what is kept on `self`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import gc
+import uuid
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from sys import getrefcount
+from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+__all__ = ["Touched", "is_held"]
+
+_MOST_REFERENCES: Final = 100_000
+"""A state of more references than these counts as held: it may well lead to all that the process has."""
+
+_FIXED: Final = frozenset(
+    {type, NoneType, bool, int, float, complex, str, bytes, Decimal, uuid.UUID}
+    | {dt.date, dt.time, dt.datetime, dt.timedelta, dt.timezone}
+)
+"""Types of what nobody can change, and that has nothing in it that could be."""
+_NO_DATA: Final = (Enum, type, FunctionType, BuiltinFunctionType, ModuleType)
+"""Types of what is shared by all: it is not the state's."""
+
+_CHANGEABLE: Final = frozenset({list, dict, set})
+
+
+class _Owner(Protocol):
+    _state: Any
+
+
+OwnerT = TypeVar("OwnerT", bound=_Owner)
+
+
+class Touched(Generic[OwnerT]):
+    """The connections whose state may have changed since they were last taken. Lives on one event loop."""
+
+    __slots__ = ("_first", "_fresh", "_held")
+
+    def __init__(self, first: Callable[[], object]) -> None:
+        """`first` is called for the first access after each `take`, so that somebody comes to take them."""
+        self._first = first
+        # Accessed since the last `take`.
+        self._fresh: set[OwnerT] = set()
+        # Held by somebody at the last `take`, or to be looked at again.
+        self._held: set[OwnerT] = set()
+
+    def add(self, connection: OwnerT) -> None:
+        """Its state was accessed: whoever has it may change it."""
+        if not self._fresh:
+            self._first()
+        self._fresh.add(connection)
+
+    def take(self) -> set[OwnerT]:
+        """Return those whose state may have changed since this was last asked.
+
+        Thousands whose state was only read are returned once; who is held, each time, until he is let go.
+        """
+        taken = self._fresh | self._held
+        self._fresh = set()
+        self._held = {connection for connection in taken if is_held(connection)}
+        return taken
+
+    def again(self, connection: OwnerT) -> None:
+        """Return it the next time, accessed or not."""
+        self._held.add(connection)
+
+    def discard(self, connection: OwnerT) -> None:
+        """Its state is of no interest, unless it is accessed again."""
+        self._held.discard(connection)
+
+
+def is_held(owner: _Owner) -> bool:
+    """Tell whether anybody but its owner has a reference to a state, or to anything changeable inside it.
+
+    Sooner true than false: a reference that nobody will use counts, and so does an object that states share.
+    Weak references do not count, nor does what an extension type hides from the garbage collector.
+
+    It reckons as that does: the references that the objects have of one another are taken from those that
+    there are in all. The objects themselves tell which those are, so it works for any class.
+    """
+    state = owner._state
+    if _is_fixed(state):
+        return False
+    inner = None
+    parts = [state]
+    # The first one is its owner's; every other one is of the object around it.
+    inside = {id(state): 1}
+    room = _MOST_REFERENCES
+    for part in parts:  # which grows meanwhile
+        if type(part) in _CHANGEABLE and len(part) > room:
+            return True
+        found = gc.get_referents(part)
+        room -= len(found)
+        if room < 0:
+            return True
+        for inner in found:
+            if type(inner) in _FIXED:
+                continue
+            if inner is owner:
+                # It leads to everything, and the one reference that is its owner's would be counted twice.
+                return True
+            key = id(inner)
+            if key in inside:
+                inside[key] += 1
+            elif not _is_fixed(inner):
+                inside[key] = 1
+                parts.append(inner)
+    # All of these would be references too.
+    del state, part, inner, found
+    # Nobody else has this one: it shows how many of its references are those of this very look.
+    parts.append([])
+    inside[id(parts[-1])] = 0
+    counts = [getrefcount(part) - inside[id(part)] for part in parts]
+    return max(counts) > counts[-1]
+
+
+def _is_fixed(value: Any, depth: int = 4) -> bool:
+    """Tell whether a value, and all that is in it, cannot be changed."""
+    kind = type(value)
+    if kind in _FIXED:
+        return True
+    if kind in _CHANGEABLE or not depth:
+        return False
+    if kind is tuple or kind is frozenset:
+        return all(_is_fixed(item, depth - 1) for item in value)
+    names = _fixed_fields(kind)  # type: ignore[arg-type]  # types are hashable
+    return names is not None and all(_is_fixed(getattr(value, name, None), depth - 1) for name in names)
+
+
+@lru_cache(maxsize=256)
+def _fixed_fields(kind: type) -> tuple[str, ...] | None:
+    """Return what to look at to know whether an object of this type is fixed; None if it is not anyway."""
+    if issubclass(kind, _NO_DATA):
+        return ()
+    if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return tuple(field.name for field in fields(kind))
+    return None
