@@ -34,8 +34,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
         """The actor's saved state; it may be changed in place or assigned anew.
 
         It is kept as JSON, by its type: numbers (NaN and infinity too), bytes, times, enums, sets and tuples
-        come back as they were; in a field without a type (`Any`), as JSON has them. A state that would not
-        come back is refused when it is saved, and the error names the field.
+        come back as they were; in a field without a type (`Any`), tuples and sets as lists, and keys as
+        strings. A state that would not come back is refused when it is saved, and the error names the field.
         """
         state: StateT = self._instance.state.value
         return state

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, Final
 
-__all__ = ["Path", "difference", "is_plain", "keys_that_cannot_be_read", "path_of", "shown"]
+__all__ = ["Path", "difference", "is_plain", "keys_that_cannot_be_read", "nodes", "path_of", "shown"]
 
 Path = tuple[str | int, ...]
 """The keys and indices that lead to a place in a value of JSON."""
@@ -77,16 +77,22 @@ def keys_that_cannot_be_read(schema: Any) -> str | None:
     """Return the kind of keys that a dict in this type has and that are not read back, None if none has."""
     named: dict[str, Any] = {}
     keys: list[Any] = []
-    pending = [schema]
-    while pending:
-        node = pending.pop()
+    for node in nodes(schema):
         if "ref" in node:
             named[node["ref"]] = node
         if "keys_schema" in node:
             keys.append(node["keys_schema"])
-        pending += _parts(node)
     kinds = (named.get(key.get("schema_ref"), key)["type"] for key in keys)
     return next((kind for kind in kinds if kind in _NO_KEYS), None)
+
+
+def nodes(schema: Any) -> Iterator[Any]:
+    """Yield this schema and all that are inside it."""
+    pending = [schema]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += _parts(node)
 
 
 def difference(one: Any, other: Any) -> Path | None:
@@ -134,9 +140,13 @@ def _parts(schema: Any) -> Iterator[Any]:
     for key, value in schema.items():
         if key in ("metadata", "default", "serialization", "config", "members", "expected"):
             continue
-        for part in value if isinstance(value, list) else (value,):
+        for each in value if isinstance(value, list) else (value,):
+            # A member of a union may come with a label.
+            part = each[0] if isinstance(each, tuple) and each else each
             if isinstance(part, dict) and "type" in part:
                 yield part
+            elif isinstance(part, dict) and key == "arguments_schema":
+                yield part["schema"]
             elif isinstance(part, dict) and key in ("fields", "choices"):
                 # By name: of a model, or of a union with a discriminator.
                 yield from (each for each in part.values() if isinstance(each, dict) and "type" in each)

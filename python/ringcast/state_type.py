@@ -1,8 +1,8 @@
 """The type of a state: how one is made, written down as JSON, and read back as it was.
 
 Pydantic writes more than it reads back. A state that would come back as another one, or not at all, is found
-out here when it is written and not after a restart. Which types need no such look is in `readable.py`; when a
-state is saved is the work of `state.py`.
+out here when it is written and not after a restart. Which types need no such look is in `readable.py`, and
+what comes back as another type in `retyped.py`; when a state is saved is the work of `state.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pydantic_core
 from .arguments import invalid
 from .errors import DefinitionError
 from .readable import difference, is_plain, keys_that_cannot_be_read, path_of, shown
+from .retyped import Doubt, doubt_about, retyped
 
 __all__ = ["StateType"]
 
@@ -32,13 +33,14 @@ _CONFIG: Final = pydantic.ConfigDict(
 class StateType:
     """The type of an actor's or a connection's state."""
 
-    __slots__ = ("_adapter", "_plain", "_where", "annotation")
+    __slots__ = ("_adapter", "_doubt", "_plain", "_where", "annotation")
 
     def __init__(self, annotation: Any, where: str) -> None:
         self.annotation = None if annotation is type(None) else annotation
         self._where = where
         self._adapter: pydantic.TypeAdapter[Any] | None = None
         self._plain = True
+        self._doubt = Doubt(False, False, ())
         if self.annotation is not None:
             # Under another name, because a dataclass by itself takes no configuration from outside.
             State = typing.NewType("State", annotation)  # type: ignore[valid-newtype]
@@ -48,6 +50,7 @@ class StateType:
                 hint = str(error).partition("\n")[0]
                 raise DefinitionError(f"{where}: {annotation!r} cannot be a state: {hint}") from error
             self._plain = is_plain(self._adapter.core_schema)
+            self._doubt = doubt_about(self._adapter.core_schema)
 
     def require_keepable(self) -> None:
         """Raise `DefinitionError` for a type that JSON can never give back."""
@@ -99,18 +102,20 @@ class StateType:
         """
         if self._adapter is None:
             return b"null"
-        plain = self._plain
+        fits = True
         try:
             written = self._adapter.dump_json(state, warnings="error")
         except pydantic_core.PydanticSerializationError:
             # Something in it is not of its type: it may do, as a list does for a set.
-            plain = False
+            fits = False
             try:
                 written = self._adapter.dump_json(state, warnings=False)
             except Exception as error:  # writing calls user code
                 raise self._unwritable(state, error) from error
-        if written != kept and not plain:
-            self._require_readable(self._adapter, state, written)
+        doubtful = self._doubt.is_present()
+        if doubtful or (written != kept and not (self._plain and fits)):
+            compares = doubtful or self._doubt.is_open or not fits
+            self._require_readable(self._adapter, state, written, compares)
         return written
 
     def load(self, stored: bytes) -> Any:
@@ -123,21 +128,34 @@ class StateType:
             # No fault of the client that happens to wake the actor: this is for the log alone.
             raise ValueError(invalid(self._where, "stored state", error).message) from None
 
-    def _require_readable(self, adapter: pydantic.TypeAdapter[Any], state: Any, written: bytes) -> None:
+    def _require_readable(
+        self, adapter: pydantic.TypeAdapter[Any], state: Any, written: bytes, compares: bool
+    ) -> None:
+        """Raise for what would be another state. `compares`: also if it differs in nothing but types."""
         try:
             again = adapter.validate_json(written)
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             reason = f"{shown(first['loc'])} could not be read back: {first['msg']}"
             raise ValueError(f"{self._where}: {reason}") from None
-        if b"null" not in written and adapter.dump_json(again, warnings=False) == written:
+        strict = self._doubt.look_alikes
+        if (
             # With null in it, that might stand for another value before and for itself now.
+            b"null" not in written
+            and adapter.dump_json(again, warnings=False) == written
+            and not (compares and retyped(state, again, strict))
+        ):
             return
         # Not the states themselves: they need not have an equality, and NaN has none.
         before, after = (adapter.dump_python(each, mode="json", warnings=False) for each in (state, again))
         path = difference(before, after)
         if path is not None:
             raise ValueError(f"{self._where}: {shown(path)} would be another one when it is read back")
+        found = retyped(state, again, strict, before) if compares else None
+        if found is not None:
+            path, was, now = found
+            kinds = "" if was is now else f": {now.__qualname__} instead of {was.__qualname__}"
+            raise ValueError(f"{self._where}: {shown(path)} would be another one when it is read back{kinds}")
 
     def _unwritable(self, state: Any, error: Exception) -> ValueError:
         assert self._adapter is not None
