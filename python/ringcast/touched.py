@@ -139,7 +139,10 @@ def _is_fixed(value: Any, depth: int = 4) -> bool:
     if kind is tuple or kind is frozenset:
         return all(_is_fixed(item, depth - 1) for item in value)
     names = _fixed_fields(kind)  # type: ignore[arg-type]  # types are hashable
-    return names is not None and all(_is_fixed(getattr(value, name, None), depth - 1) for name in names)
+    try:
+        return names is not None and all(_is_fixed(getattr(value, name, None), depth - 1) for name in names)
+    except Exception:  # an attribute may be the user's code
+        return False
 
 
 @lru_cache(maxsize=256)

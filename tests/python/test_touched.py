@@ -98,6 +98,23 @@ def test_what_cannot_be_changed_holds_nobody() -> None:
         assert not is_held(Owner(fixed))
 
 
+def test_an_attribute_that_raises_is_no_obstacle() -> None:
+    @dataclass(frozen=True)
+    class Broken:
+        name: str = ""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "name":
+                raise ValueError("not now")
+            return super().__getattribute__(name)
+
+    owner = Owner([Broken()])
+    assert not is_held(owner)
+    found = owner._state[0]
+    assert is_held(owner)
+    del found
+
+
 def test_a_state_that_refers_to_itself_is_not_held_by_that() -> None:
     owner = Owner({"a": []})
     owner._state["a"].append(owner._state)
