@@ -2,7 +2,7 @@
 
 The loss of a server, or of the network before it, brings all its clients at once. They are told beforehand
 over how many seconds to spread their first tries, and one that comes past the limit all the same is told when
-to try again. Refusing is the link's work (`session.py`); time is handed in.
+to try again. Refusing is the link's work (`link.py`); time is handed in.
 """
 
 from __future__ import annotations

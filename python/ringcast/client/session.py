@@ -1,7 +1,7 @@
 """What a connection keeps while its network is lost: the session's token, the position, the requests. Pure.
 
 It answers what the next connect message says about the past, and what a connect answer means for it. Sockets,
-listeners and waiting belong to `connection.py`.
+listeners and waiting belong to `lifecycle.py`.
 """
 
 from __future__ import annotations
