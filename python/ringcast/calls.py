@@ -1,7 +1,7 @@
 """The calls of one running actor: an action is found, run and answered.
 
 When it may run is decided by `turns.py` where the actor is durable; what a reply waits for besides that is in
-`schedule.py`.
+`state.py`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Calls:
                 return None
             return instance.start(self._respond_when_kept(request.id, None, fault, respond))
         if later:
-            return instance.start(self._run(spec, context, arguments, outcome, (request.id, respond)))
+            answer = request.id, respond, additions
+            return instance.start(self._run(spec, context, arguments, outcome, answer))
         instance.settle()
         if state.additions == additions or scheduled is not None:
             respond(request.id, outcome, None)
@@ -112,10 +113,10 @@ class Calls:
         context: Context[Any, Any],
         arguments: list[Any],
         started: Any,
-        answer: tuple[int, Respond],
+        answer: tuple[int, Respond, int],
     ) -> None:
-        id, respond = answer
-        additions = self._instance.state.additions
+        # The additions that there were before it, what was `started` included.
+        id, respond, additions = answer
         if context.scheduled is not None:
             self._instance.performing.begun()
         result, fault = await self._outcome(spec, context, arguments, started)
@@ -171,9 +172,10 @@ class Calls:
     ) -> None:
         """Respond once the store has what the action has scheduled and cancelled."""
         try:
-            # With the actor goes what it has scheduled.
-            if not self._instance.ends_for_good:
-                await from_store(self._instance.state.keep())
+            state = self._instance.state
+            # With the actor goes what it has scheduled. What was cancelled must not run before that either.
+            if not self._instance.ends_for_good or state.is_cancelling:
+                await from_store(state.keep())
         except asyncio.CancelledError:
             fault = OutcomeUnknown("the actor has stopped before its store had what the action scheduled")
         except Exception:

@@ -49,6 +49,7 @@ async def end(instance: ActorInstance, time: TimeLeft) -> list[Connection[Any]]:
     if instance.ends_for_good:
         # Perhaps since `on_stop`.
         leaving += await _see_off(instance, time)
+    instance.state.is_final = True
     await _guarded(instance, time, instance.close_journal())
     if instance.ends_for_good:
         await _delete(instance, time)
@@ -66,6 +67,7 @@ async def fall_asleep(instance: ActorInstance, time: TimeLeft) -> bool:
         await _guarded(instance, time, instance.close_journal())
         await _delete(instance, time)
         return True
+    instance.state.is_final = True
     try:
         # A journal does not give up by itself.
         await asyncio.wait_for(instance.state.save(), time.share_s())
@@ -75,6 +77,7 @@ async def fall_asleep(instance: ActorInstance, time: TimeLeft) -> bool:
             await _guarded(instance, time, instance.close_journal())
             return True
         instance.log.exception("the state cannot be saved: the actor stays awake")
+        instance.state.is_final = False
         await _run(instance, "on_start", instance.node.config.start_timeout_s)
         return False
     await _guarded(instance, time, instance.close_journal())

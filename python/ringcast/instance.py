@@ -235,7 +235,7 @@ class ActorInstance:
     @property
     def has_stopped(self) -> bool:
         """Whether nothing that this actor does is kept any more."""
-        return self.status is Status.STOPPED or self.deleted
+        return self.status is Status.STOPPED or self.deleted or self.state.is_final
 
     def is_at(self, address: Connect) -> bool:
         """Tell whether this is the actor that `address` names."""

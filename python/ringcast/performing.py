@@ -46,7 +46,8 @@ class Performing:
         if instance.state.is_behind:
             await instance.state.keep()
         async with instance.turn():
-            if instance.is_running:
+            # Looked at only now: it may have been cancelled while the store or another turn was waited for.
+            if instance.is_running and instance.node.timetable.begin(item):
                 await self._run(item)
         if not instance.ends_for_good:
             try:
@@ -72,7 +73,6 @@ class Performing:
             self._ended(item, fault)
             done.set()
 
-        item.stage = Stage.RUNNING
         instance.state.hold()
         late_s = max(0.0, instance.node.clock.now() - call.due)
         scheduled = ScheduledAction.of(call, late_s)
@@ -100,10 +100,10 @@ class Performing:
     def _ended(self, item: Item, fault: RingcastError | None) -> None:
         instance = self._instance
         self._running = None
-        instance.state.release()
         instance.node.timetable.remove(item)
         if not instance.ends_for_good:
-            # Otherwise it goes with the actor: were it committed before, a crash would leave the actor alive.
+            # Otherwise both go with the actor: were they committed before, a crash would leave it alive.
+            instance.state.release()
             instance.state.add(Unscheduled(item.call.id), with_state=True)
         if fault is not None and not isinstance(fault, InternalError):  # that one is in the log
             instance.log.error("the scheduled action %s raised %r", item.call.action, fault)

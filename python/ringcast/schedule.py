@@ -1,6 +1,6 @@
 """What an actor's code sees of its schedule: actions that it will run later, kept by the store.
 
-When they run is the work of `timetable.py`, how is that of `instance.py`.
+When they run is the work of `timetable.py`, how is that of `performing.py`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Schedule:
     when the store has it; anywhere else ``await c.save_state()`` waits for that. `docs/schedules.md` says
     what exactly *once* means.
 
-    Every method raises `ActorDestroyed` once the actor has stopped.
+    Every method raises `ActorDestroyed` once the actor has stopped, or is saved for the last time.
     """
 
     __slots__ = ("_instance", "_of_scheduled")
@@ -94,7 +94,11 @@ class Schedule:
         return self._add(_seconds(when), action, args)
 
     def cancel(self, id: str) -> bool:
-        """Take an entry out; tell whether it was there: not when it has run, runs now or was cancelled."""
+        """Take an entry out, so that it never runs; tell whether it was there.
+
+        It is until its action begins, however long it has been due: not when it has run, runs now or was
+        cancelled.
+        """
         instance = self._instance
         self._require_alive()
         item = instance.node.timetable.cancel(instance.actor_id, id)

@@ -16,7 +16,7 @@ from .faults import ActorLog, from_store
 from .journal import Journal
 from .seam import Node
 from .state_type import StateType
-from .store import Change, StateChanged, StoredActor
+from .store import Change, StateChanged, StoredActor, Unscheduled
 
 __all__ = ["SavedState"]
 
@@ -49,6 +49,8 @@ class SavedState:
         "_value",
         "_writing",
         "additions",
+        "has_added",
+        "is_final",
         "journal",
     )
 
@@ -78,6 +80,10 @@ class SavedState:
         self._writing: list[tuple[Change, bool]] = []
         self.additions = 0
         """How many changes have been added so far that a reply has to wait for."""
+        self.has_added = False
+        """Whether a change was ever added."""
+        self.is_final = False
+        """Whether it is saved for the last time, so that nothing may be added that would be left behind."""
         self._held = False
         self._flushing = False
         # None: no check is due. True: the actor has not started or has stopped, and none will be.
@@ -155,6 +161,7 @@ class SavedState:
 
     def add(self, change: Change, *, with_state: bool = False) -> None:
         """Have the store keep `change`, on the next turn of the loop; `with_state`: not while it is held."""
+        self.has_added = True
         if self.journal is not None and self._is_stored:
             self.journal.add(change, partial(self._kept, change))
             return
@@ -186,6 +193,11 @@ class SavedState:
     def is_behind(self) -> bool:
         """Whether something was added that has not been committed, and is not being committed now."""
         return bool(self._added)
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether the store may still have a scheduled call that was taken out."""
+        return any(isinstance(change, Unscheduled) for change, _ in (*self._added, *self._writing))
 
     # --- saving -------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Which scheduled calls are to come in this process, and when each is due: one timer for all of them.
 
-What users see of it is `schedule.py`, how a call runs and how the store forgets it is `instance.py`.
+What users see of it is `schedule.py`, how a call runs and how the store forgets it is `performing.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Performer(Protocol):
     """A running actor."""
 
     async def perform(self, item: Item) -> None:
-        """Run the call, unless the actor is stopping."""
+        """Run the call, unless the actor is stopping or `Timetable.begin` says no at that moment."""
 
 
 class Performers(Protocol):
@@ -153,6 +153,16 @@ class Timetable:
             item.stage = Stage.WAITING
             heapq.heappush(self._heap, (call.due, next(self._numbers), item))
             self._arm()
+
+    def begin(self, item: Item) -> bool:
+        """Let a call begin, and tell whether it may: not when it was cancelled.
+
+        To be asked in the step in which it begins: it can be cancelled until then, and not any more after it.
+        """
+        if not self._is_waiting(item):
+            return False
+        item.stage = Stage.RUNNING
+        return True
 
     def cancel(self, actor_id: str, id: str) -> Item | None:
         """Take out a call that has not begun; None when there is none."""

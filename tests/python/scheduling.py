@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from linked import call, eventually
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, UserError, action
 from ringcast.router import Router
-from ringcast.store import Change, Scheduled, Store, Unscheduled
+from ringcast.store import Change, Scheduled, Store, StoredActor, Unscheduled
 from ringcast.testing import ManualClock
 
 
@@ -134,6 +135,32 @@ class Stubborn(MemoryStore):
             for changes in self.commits
             if any(isinstance(change, kind) for change in changes)
         ]
+
+
+class Recording(MemoryStore):
+    """Keeps a copy of all that it has after each write: what a crash at that moment would leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: list[MemoryStore] = []
+
+    async def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
+        await super().create(actor, changes)
+        self._copy()
+
+    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
+        await super().commit(actor_id, changes)
+        self._copy()
+
+    async def delete(self, actor_id: str) -> None:
+        await super().delete(actor_id)
+        self._copy()
+
+    def _copy(self) -> None:
+        copy = MemoryStore()
+        copy._by_id, copy._ids, copy._calls = dict(self._by_id), dict(self._ids), dict(self._calls)
+        copy._streams = deepcopy(self._streams)
+        self.copies.append(copy)
 
 
 def reset_planner() -> None:

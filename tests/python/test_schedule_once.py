@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from typing import Any
 
 import pytest
 from linked import TIMEOUT_S, LinkedSocket, call, eventually, running
-from scheduling import Notes, Planner, Stubborn, idle, lines, reset_planner
+from scheduling import Notes, Planner, Recording, Stubborn, idle, lines, reset_planner
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import InternalError, OutcomeUnknown, UserError
@@ -450,32 +449,6 @@ async def stored(store: MemoryStore, name: str) -> StoredActor:
 
 
 # --- crashes ------------------------------------------------------------------------------------------------
-
-
-class Recording(MemoryStore):
-    """Keeps a copy of all that it has after each write: what a crash at that moment would leave."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.copies: list[MemoryStore] = []
-
-    async def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
-        await super().create(actor, changes)
-        self._copy()
-
-    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
-        await super().commit(actor_id, changes)
-        self._copy()
-
-    async def delete(self, actor_id: str) -> None:
-        await super().delete(actor_id)
-        self._copy()
-
-    def _copy(self) -> None:
-        copy = MemoryStore()
-        copy._by_id, copy._ids, copy._calls = dict(self._by_id), dict(self._ids), dict(self._calls)
-        copy._streams = deepcopy(self._streams)
-        self.copies.append(copy)
 
 
 async def play(router: Router, clock: ManualClock) -> None:
