@@ -26,7 +26,7 @@ from .faults import StoreFault, contained, from_store
 from .instance import ActorInstance
 from .protocol import Connect
 from .seam import Node
-from .store import JournalCorrupt, StoredActor, StoredStream
+from .store import JournalCorrupt, ScheduledCall, StoredActor, StoredStream
 from .timetable import Absence
 
 __all__ = ["Directory"]
@@ -182,6 +182,18 @@ class Directory:
             raise
         return instance if instance.actor_id == actor_id else Absence.GONE
 
+    async def ended(self, actor_id: str) -> None:
+        """Wait until the actor with this id has stopped, if it is about to."""
+        instance = self._by_id.get(actor_id)
+        if instance is not None:
+            stopping = self._stopping.get((instance.definition.name, instance.key))
+            if stopping is not None:
+                await asyncio.wait([stopping])
+
+    async def kept_calls(self, actor_id: str) -> list[ScheduledCall]:
+        """Return what the store has of an actor's schedule, the earliest first. Raises as `from_store`."""
+        return await from_store(self._node.store.schedule_of(actor_id))
+
     async def _key_of(self, definition: ActorDefinition, actor_id: str) -> tuple[str, ...]:
         place = await self._locate(actor_id)
         if place is None or place[0] != definition.name:
@@ -221,12 +233,16 @@ class Directory:
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
         actor_id = new_id if stored is None else stored.actor_id
+        await self._node.timetable.settle(actor_id)
         kept = None if stored is None else await self._kept_stream(definition, actor_id)
         instance = ActorInstance(definition, actor_id, place[1], self._node, kept)
         try:
             await self._run_start(instance, stored, request.input)
         except BaseException:
             await instance.abandon()
+            if instance.state.has_added:
+                # What it was writing when it was cancelled may take effect all the same.
+                self._node.timetable.doubt(actor_id)
             raise
         self._damaged.discard(actor_id)
         self._by_place[place] = instance
@@ -290,6 +306,8 @@ class Directory:
         self._by_id.pop(instance.actor_id, None)
         if instance.is_damaged and not instance.deleted:
             self._damaged.add(instance.actor_id)
+            # The last of what it has run, scheduled and cancelled is lost.
+            self._node.timetable.doubt(instance.actor_id)
 
 
 def _existing(instance: ActorInstance, request: Connect) -> ActorInstance:

@@ -113,7 +113,12 @@ async def _delete(instance: ActorInstance, time: TimeLeft) -> None:
 
 
 async def _forget(instance: ActorInstance) -> None:
-    await instance.node.store.delete(instance.actor_id)
+    try:
+        await instance.node.store.delete(instance.actor_id)
+    except BaseException:
+        # It may have done it all the same; otherwise the actor is there, with what is to come.
+        instance.node.timetable.doubt(instance.actor_id)
+        raise
     instance.node.timetable.forget(instance.actor_id)
 
 

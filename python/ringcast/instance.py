@@ -157,7 +157,6 @@ class ActorInstance:
     async def abandon(self) -> None:
         """Let go of an actor whose start failed."""
         self.status = Status.STOPPED
-        self.node.timetable.forget_new(self.actor_id)
         await self.tasks.end_background()
         self.emitter.close()
         if self._keeping is not None:

@@ -72,6 +72,12 @@ class Performers(Protocol):
     def wake(self, actor_id: str) -> Awaitable[Performer | Absence]:
         """Start the actor if it does not run. Raises whatever its start raises."""
 
+    def ended(self, actor_id: str) -> Awaitable[None]:
+        """Wait until the actor has ended, if it is about to."""
+
+    def kept_calls(self, actor_id: str) -> Awaitable[list[ScheduledCall]]:
+        """Return what the store has of the actor, the earliest first. Raises what the store raises."""
+
 
 @dataclass(slots=True, eq=False)
 class _Lane:
@@ -98,6 +104,8 @@ class Timetable:
         self._heap: list[tuple[float, int, Item]] = []
         self._numbers = itertools.count()
         self._lanes: dict[str, _Lane] = {}
+        # Actors of which only the store knows what is to come, and the lock of whoever looks it up.
+        self._doubted: dict[str, asyncio.Lock] = {}
         self._starts = asyncio.Semaphore(_MAX_STARTS)
         self._timer: Timer | None = None
         self._timer_due = 0.0
@@ -110,16 +118,10 @@ class Timetable:
     def start(self, calls: Iterable[ScheduledCall]) -> None:
         """Take what the store has, the earliest first, and run what is due from now on."""
         self._is_open = True
-        now = self._clock.now()
-        late = 0
-        for call in calls:
-            item = Item(call, Stage.WAITING)
-            self.add(item)
-            heapq.heappush(self._heap, (call.due, next(self._numbers), item))
-            late += call.due < now
-        if late:
+        calls, now = list(calls), self._clock.now()
+        if late := sum(call.due < now for call in calls):
             _log.info("%d scheduled calls came due while no server ran; they run now", late)
-        self._look()
+        self._take(calls)
 
     def stop(self) -> None:
         """Begin no further call. Those that run are their actors' to wait for."""
@@ -192,17 +194,42 @@ class Timetable:
         self._count -= len(self._items.pop(actor_id, ()))
         self._tidy()
 
-    def forget_new(self, actor_id: str) -> None:
-        """The actor did not start: what it has scheduled meanwhile never gets to the store."""
-        for item in list(self._items.get(actor_id, {}).values()):
-            if item.stage is Stage.NEW:
-                self.remove(item)
+    # --- what is not certain --------------------------------------------------------------------------------
+
+    def doubt(self, actor_id: str) -> None:
+        """The actor has ended, and what it has scheduled and cancelled last may be in the store or not.
+
+        So the store is asked, until it answers, and nothing of the actor runs before.
+        """
+        self.forget(actor_id)
+        self._doubted.setdefault(actor_id, asyncio.Lock())
+        self._begin(actor_id, self._lanes.setdefault(actor_id, _Lane()))
+
+    async def settle(self, actor_id: str) -> None:
+        """Make certain what is to come of an actor, before it starts. Raises what the store raises."""
+        while (lock := self._doubted.get(actor_id)) is not None:
+            async with lock:
+                if self._doubted.get(actor_id) is lock:
+                    calls = await self._performers.kept_calls(actor_id)
+                    del self._doubted[actor_id]
+                    self._take(calls)
+
+    def _take(self, calls: Iterable[ScheduledCall]) -> None:
+        """Take calls that the store has, and hand out what is due of them."""
+        for call in calls:
+            item = Item(call, Stage.WAITING)
+            self.add(item)
+            heapq.heappush(self._heap, (call.due, next(self._numbers), item))
+        if self._is_open:
+            self._look()
 
     # --- time -----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Hand out what is due, and set the timer for what comes next."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         latest = self._clock.now() + _NEGLIGIBLE_S
         while self._heap and self._heap[0][0] <= latest:
             due, number, item = heapq.heappop(self._heap)
@@ -244,13 +271,21 @@ class Timetable:
 
     async def _run(self, actor_id: str, lane: _Lane) -> None:
         try:
-            while self._is_open and self._next(lane) is not None:
+            while self._is_open and (actor_id in self._doubted or self._next(lane) is not None):
+                if actor_id in self._doubted:
+                    await self.settle(actor_id)
+                    continue
                 actor = await self._actor(actor_id)
                 if isinstance(actor, Absence):
                     self._give_up(actor_id, actor)
                 # Looked at again: it may have been cancelled while the actor started.
                 elif (item := self._next(lane)) is not None:
                     await actor.perform(item)
+                    await self._performers.ended(actor_id)
+                    if actor_id in self._doubted and self._is_open:
+                        # Perhaps it has run for nothing and will again, which may be so each time.
+                        self._put_off(actor_id, lane, None)
+                        return
                     lane.failures = 0
         except (Exception, asyncio.CancelledError) as error:
             # Cancelled by `close`, or by what the actor's code does to the task that starts it.
@@ -274,7 +309,7 @@ class Timetable:
         async with self._starts:
             return await self._performers.wake(actor_id)
 
-    def _put_off(self, actor_id: str, lane: _Lane, error: BaseException) -> None:
+    def _put_off(self, actor_id: str, lane: _Lane, error: BaseException | None) -> None:
         delay_s = min(_FIRST_RETRY_S * 2**lane.failures, _MAX_RETRY_S)
         lane.failures += 1
         _log.error(

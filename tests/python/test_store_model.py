@@ -227,6 +227,7 @@ class Both:
             load_stream("a"),
             load_stream("b"),
             lambda store: store.schedule(),
+            lambda store: store.schedule_of("a"),
             lambda store: store.load("a"),
             lambda store: store.find("Room", ("b",)),
         )

@@ -396,6 +396,16 @@ async def test_the_schedule_has_the_calls_of_all_actors_the_earliest_first(store
     assert found == expected
 
 
+async def test_the_schedule_of_one_actor_is_its_part_in_the_same_order(store: Store) -> None:
+    await store.create(StoredActor("id-2", "Room", (), b""))
+    await store.commit("id-1", [Scheduled(call("late", 9.5)), Scheduled(call("b", 2.0))])
+    await store.commit("id-2", [Scheduled(call("early", 1.25, "id-2"))])
+    await store.commit("id-1", [Scheduled(call("a", 2.0)), Scheduled(call("gone")), Unscheduled("gone")])
+    assert [found.id for found in await store.schedule_of("id-1")] == ["b", "a", "late"]
+    assert await store.schedule_of("id-2") == [call("early", 1.25, "id-2")]
+    assert await store.schedule_of("nobody") == []
+
+
 async def test_a_call_comes_back_as_it_was(store: Store) -> None:
     scheduled = ScheduledCall("s", "id-1", 1_700_000_000.123456, "größe", b'["\x00"]')
     await store.commit("id-1", [Scheduled(scheduled)])

@@ -76,6 +76,14 @@ class Store(ABC):
     async def schedule(self) -> list[ScheduledCall]:
         """Return the scheduled calls of all actors: the earliest first, else as they were made."""
 
+    async def schedule_of(self, actor_id: str) -> list[ScheduledCall]:
+        """Return the scheduled calls of one actor, in the same order.
+
+        Asked for when an actor has ended before it was known what the store has. A store that can find them
+        without looking at all should.
+        """
+        return [call for call in await self.schedule() if call.actor_id == actor_id]
+
     @abstractmethod
     async def delete(self, actor_id: str) -> None:
         """Forget an actor with its stream and its schedule. Nothing happens when there is none."""

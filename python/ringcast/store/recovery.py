@@ -42,17 +42,25 @@ def load_with_sessions(database: sqlite3.Connection) -> list[str]:
     return [actor_id for (actor_id,) in found]
 
 
-def load_schedule(database: sqlite3.Connection) -> list[ScheduledCall]:
-    """Return all scheduled calls. One that is damaged is logged and left out: it must not run."""
+def load_schedule(database: sqlite3.Connection, actor_id: str | None = None) -> list[ScheduledCall]:
+    """Return all scheduled calls, or those of one actor.
+
+    One that is damaged is logged and left out: it must not run.
+    """
     calls = []
-    for *row, crc in database.execute(
-        "select actor_id, id, due, action, args, crc from scheduled_call order by due, number"
-    ):
-        actor_id, id, due, action, args = row
+    columns = "actor_id, id, due, action, args, crc"
+    if actor_id is None:
+        rows = database.execute(f"select {columns} from scheduled_call order by due, number")
+    else:
+        rows = database.execute(
+            f"select {columns} from scheduled_call where actor_id = ? order by due, number", (actor_id,)
+        )
+    for *row, crc in rows:
+        of_actor, id, due, action, args = row
         if checksum(*row) == crc:
-            calls.append(ScheduledCall(id, actor_id, due, action, args))
+            calls.append(ScheduledCall(id, of_actor, due, action, args))
         else:
-            _log.error("the scheduled call %r of %r has a bad checksum and is not run", id, actor_id)
+            _log.error("the scheduled call %r of %r has a bad checksum and is not run", id, of_actor)
     return calls
 
 

@@ -85,6 +85,9 @@ class SqliteStore(Store):
     async def schedule(self) -> list[ScheduledCall]:
         return await self._opened.read(lambda journal: load_schedule(journal.database))
 
+    async def schedule_of(self, actor_id: str) -> list[ScheduledCall]:
+        return await self._opened.read(lambda journal: load_schedule(journal.database, actor_id))
+
     async def delete(self, actor_id: str) -> None:
         await self._opened.write(lambda journal: journal.delete(actor_id))
 
