@@ -28,11 +28,12 @@ MIN_RING_BYTES: Final = 1024
 
 @dataclass(slots=True, frozen=True)
 class StreamOptions:
-    """How much an actor's ring retains, and what becomes of a connection that reads too slowly for it."""
+    """How much an actor's ring retains, how it is written, and what becomes of who reads it too slowly."""
 
     max_events: int = 8192
     max_bytes: int = 8_388_608
     slow_reader: SlowReader = "disconnect"
+    msgpack_only: bool = False
 
 
 class Actor(ActorScope[StateT, ConnStateT]):
@@ -76,7 +77,8 @@ class Actor(ActorScope[StateT, ConnStateT]):
     events and bytes the ring retains for replay, and what becomes of a connection that falls behind it: it is
     closed with a code that says so (`disconnect`), or goes on at the oldest retained event with a gap notice
     (`skip`). ``sleep_after_s`` stands for the server's: for how many seconds the actor stays when nobody uses
-    it, None for always.
+    it, None for always. With ``msgpack_only=True`` its events may hold bytes that are no text: JSON has none,
+    so a client that connects with JSON is refused. (Without it, such an event is refused, whoever is there.)
     """
 
     durable: ClassVar[bool] = False
@@ -98,6 +100,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
         max_ring_bytes: int | None = None,
         slow_reader: SlowReader | None = None,
         sleep_after_s: SleepAfter = "inherit",
+        msgpack_only: bool | None = None,
         **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
@@ -112,6 +115,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
             inherited.max_events if max_ring_events is None else max_ring_events,
             inherited.max_bytes if max_ring_bytes is None else max_ring_bytes,
             inherited.slow_reader if slow_reader is None else slow_reader,
+            inherited.msgpack_only if msgpack_only is None else msgpack_only,
         )
         if cls.__ringcast_stream__.max_events < 1 or cls.__ringcast_stream__.max_bytes < MIN_RING_BYTES:
             raise DefinitionError(
@@ -121,6 +125,8 @@ class Actor(ActorScope[StateT, ConnStateT]):
             raise DefinitionError(
                 f"{cls.__name__}: slow_reader is 'disconnect' or 'skip', not {slow_reader!r}"
             )
+        if not isinstance(cls.__ringcast_stream__.msgpack_only, bool):
+            raise DefinitionError(f"{cls.__name__}: msgpack_only is True or False, not {msgpack_only!r}")
         cls.__ringcast_scope__ = _local_types(sys._getframe(1))
 
     def broadcast_threadsafe(self, name: str, *data: Any) -> None:

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .encoding import writable
-from .errors import ActionTimeout, CloseCode, OutcomeUnknown, ProtocolError, RingcastError
+from .errors import (
+    ActionTimeout,
+    CloseCode,
+    OutcomeUnknown,
+    ProtocolError,
+    RingcastError,
+    StoreUnavailable,
+)
 from .faults import StoreFault, for_client
 from .link import Gateway, Link
 from .protocol import Connect, Connected, Gap, Resume
@@ -23,6 +30,8 @@ __all__ = ["connect"]
 
 _log: Final = logging.getLogger("ringcast.session")
 _TOKEN_BYTES: Final = 24
+_UNKNOWN: Final = "unknown"
+"""In place of a gap's reason: there is no such session, and only its actor can tell why."""
 
 
 async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
@@ -43,7 +52,7 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
     except Exception as error:
         fault = for_client(error, _log, f"connecting to {request.actor}")
         # What took too long or could not be read may go well the next time; what a hook raises would not.
-        passing = isinstance(error, ActionTimeout | StoreFault)
+        passing = isinstance(error, ActionTimeout | StoreFault | StoreUnavailable)
         link.refuse(fault, CloseCode.INTERNAL_ERROR if passing else CloseCode.CONNECT_REFUSED)
 
 
@@ -52,6 +61,7 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
     actor = await gateway.find_actor(_not_creating(request))
     if link.lost:
         return
+    actor.require_encoding(link.encoding)
     member = await actor.admit(request.params)
     opening = None
     try:
@@ -158,10 +168,11 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
     session = await _find_session(gateway, request, resume)
     if session is None or not session.actor.is_at(request):
-        return "session_expired"
+        return _UNKNOWN if session is None else "session_expired"
     actor = session.actor
     if not session.takes(link):
         return None
+    actor.room.require()
     if session.encoding is not link.encoding:
         # Its client is here, and gets a new session: nobody else will come for the old one.
         session.end(CloseCode.SESSION_REPLACED)
@@ -280,7 +291,7 @@ def _answer(
 
 
 def _gap_reason(reason: str | None, resume: Resume, actor: ActorPort) -> str:
-    # The session of an actor that was started anew is unknown: the epoch tells the client more.
-    if reason == "session_expired" and not actor.continues(resume.epoch, resume.offset):
-        return "epoch_changed"
+    if reason == _UNKNOWN:
+        # That of an actor that was started anew is: the epoch tells the client more.
+        return "session_expired" if actor.continues(resume.epoch, resume.offset) else "epoch_changed"
     return reason or "session_expired"

@@ -70,8 +70,8 @@ class Connection(Generic[ConnStateT]):
     def send(self, name: str, *data: Any) -> None:
         """Send an event to this connection, subscribed or not; it is kept while the network is lost.
 
-        Nothing happens if the connection has ended. Raises `ReservedName` and `EventTooLarge`, and
-        `ConnectionGone` in a hook that runs before the connection is open (`can_subscribe`).
+        Nothing happens if the connection has ended. Raises as `ActorScope.broadcast`, and `ConnectionGone` in
+        a hook that runs before the connection is open (`can_subscribe`).
         """
         if self._attachment is None:
             raise ConnectionGone("the connection is not open yet: send from on_connect or later")

@@ -73,8 +73,9 @@ class ActorScope(Generic[StateT, ConnStateT]):
         """Send an event to every connection that is subscribed to `name`, except those in `exclude`.
 
         It costs the same for one connection and for thousands. Call it on the loop's thread (another thread
-        uses `Actor.broadcast_threadsafe`). Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`, and
-        `ActorDestroyed` once the actor has stopped.
+        uses `Actor.broadcast_threadsafe`). Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`,
+        `EventNotJson`, `StoreUnavailable` (durable actors only), and `ActorDestroyed` once the actor has
+        stopped.
         """
         self._instance.emitter.emit(name, data, exclude=None if exclude is None else numbers_of(exclude))
 
@@ -90,7 +91,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
     async def save_state(self) -> None:
         """Write the state to the store now, and what was scheduled; returns when it is there.
 
-        Raises what the store raises.
+        Raises what the store raises, and `ValueError`, which names the field, for a state that cannot be
+        kept. Nothing is lost then: it is tried again later, and a later call saves what was mended meanwhile.
 
         While the actor is being created there is nothing to do: it is stored once `on_create` has passed.
         """

@@ -20,7 +20,8 @@ import pydantic
 from .action import ActionSpec, describe_action, marker_of
 from .actor import Actor, SleepAfter, StreamOptions
 from .arguments import Check, check_for, invalid, resolve_hints
-from .errors import DefinitionError, ReservedName
+from .encoding import Encoding
+from .errors import DefinitionError, EncodingRefused, ReservedName
 from .faults import Hook, is_needed
 from .naming import RESERVED_EVENTS, actor_wire_names, snake_case
 from .protocol import MAX_NAME_CHARS
@@ -83,6 +84,11 @@ class ActorDefinition:
     stream: StreamOptions
     durable: bool
     sleep_after_s: SleepAfter
+
+    def require_encoding(self, encoding: Encoding) -> None:
+        """Raise `EncodingRefused` if clients may not use it."""
+        if self.stream.msgpack_only and encoding is not Encoding.MSGPACK:
+            raise EncodingRefused(f"{self.name} takes clients with MessagePack only")
 
     def checked(self, hook: str, what: str, value: Any) -> Any:
         """Return `value` as `hook` annotates it. Raises `ValidationError` that begins with `what`."""

@@ -82,6 +82,8 @@ class DurableStream:
         # event that is still to be fanned out has.
         self._prepared = stream.encodings
         self._usable = self._prepared
+        # Those that somebody is about to open a connection in.
+        self._asked_for: list[int] = []
         self.touched: Touched[KeptConnection[Any]] = Touched(touched)
         """Connections whose state may have changed since the last commit."""
         # Those whose state could not be written then.
@@ -146,14 +148,16 @@ class DurableStream:
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
     ) -> bool:
-        """Take an event: it gets the next number, and is fanned out after its commit. Raises `EventTooLarge`.
+        """Take an event: it gets the next number, and is fanned out after its commit.
 
-        From another thread than the loop's it is handed over, and gets its number there. False, and nothing
-        is done, if an encoding is missing by now, as in `EventStream.publish`.
+        Raises `EventTooLarge`, and `StoreUnavailable` where there is no room for it. From another thread than
+        the loop's it is handed over, and gets its number there. False, and nothing is done, if an encoding is
+        missing by now, as in `EventStream.publish`.
         """
         size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
         if size > self._max_bytes:
             raise EventTooLarge(f"the event takes about {size} bytes, the ring holds {self._max_bytes}")
+        self._journal.room.require()
         append = partial(self._append, name, json, msgpack, only, exclude)
         if threading.get_ident() == self._thread:
             append()
@@ -166,15 +170,24 @@ class DurableStream:
         return True
 
     async def prepare(self, encoding: int) -> None:
-        """Wait until every event that is still to be fanned out has `encoding`; do so before `open`."""
+        """Wait until every event that is still to be fanned out has `encoding`; do so before `open`.
+
+        Open in the same turn of the loop: events are not written for long in what nobody uses.
+        """
         bit = 1 << encoding
-        if not self._usable & bit:
+        if self._usable & bit:
+            return
+        self._asked_for.append(bit)
+        try:
             with self._handing_over:
                 self._prepared |= bit
             # What was handed over without it gets its number in this turn of the loop.
             await asyncio.sleep(0)
             await self._journal.committed()
             self._usable |= bit
+        finally:
+            # Not before the caller has had its turn, which may be to open one.
+            self._loop.call_soon(self._give_up, bit)
 
     def open(self, encoding: int, subscriptions: Sequence[str] = ()) -> int:
         number = self._stream.open(encoding)
@@ -218,7 +231,7 @@ class DurableStream:
             return False
         for name in member.names:
             self._ledger.leaves(name)
-        self._journal.then(partial(self._stream.close, connection))
+        self._journal.then(partial(self._let_go, connection))
         return True
 
     # --- sessions -----------------------------------------------------------------------------------------
@@ -241,7 +254,7 @@ class DurableStream:
             self.appended,
             lost=self._ledger.keep(connection._number),
         )
-        self._journal.add(SessionOpened(session))
+        self._journal.add(SessionOpened(session), size_bytes=len(session.params))
         for name, since in member.names.items():
             self._journal.add(Subscribed(member.id, name, since))
 
@@ -304,6 +317,24 @@ class DurableStream:
 
     # --- inner ------------------------------------------------------------------------------------------
 
+    def _let_go(self, connection: int) -> None:
+        self._stream.close(connection)
+        self._forget_unused()
+
+    def _give_up(self, bit: int) -> None:
+        self._asked_for.remove(bit)
+        self._forget_unused()
+
+    def _forget_unused(self) -> None:
+        """Write events no longer in an encoding that nobody uses; the next who asks for it waits again."""
+        used = self._stream.encodings
+        for bit in self._asked_for:
+            used |= bit
+        if self._prepared & ~used:
+            with self._handing_over:
+                self._prepared &= used
+            self._usable &= used
+
     def _append(
         self,
         name: str,
@@ -322,7 +353,8 @@ class DurableStream:
             self._ids(exclude or ()),
         )
         fan_out = partial(self._stream.publish, name, json, msgpack, only=only, exclude=exclude)
-        self._journal.add(EventAppended(event), fan_out)
+        size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
+        self._journal.add(EventAppended(event), fan_out, size)
 
     def _ids(self, connections: Sequence[int]) -> tuple[str, ...]:
         found = (self._members.get(connection) for connection in connections)

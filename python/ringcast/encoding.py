@@ -16,15 +16,30 @@ from pydantic_core import to_jsonable_python
 
 from .errors import MASKED, InternalError, RingcastError
 
-__all__ = ["Encoding", "writable"]
+__all__ = ["Encoding", "NoText", "encode_for_all", "writable"]
 
 _log: Final = logging.getLogger("ringcast.encoding")
+
+
+class NoText(Exception):  # noqa: N818 - as the errors of this package
+    """Bytes that are no UTF-8: JSON cannot carry them, MessagePack can."""
 
 
 def _encode_json(value: Any) -> bytes:
     # OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
     # OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
-    return orjson.dumps(value, default=to_jsonable_python, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+
+
+def _jsonable(value: Any) -> Any:
+    return _text(value) if isinstance(value, _BINARY) else to_jsonable_python(value)
+
+
+def _text(value: bytes | bytearray | memoryview) -> str:
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError:
+        raise NoText from None
 
 
 def _encode_msgpack(value: Any) -> bytes:
@@ -34,6 +49,16 @@ def _encode_msgpack(value: Any) -> bytes:
     return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
 
 
+def encode_for_all(value: Any) -> bytes:
+    """Return the MessagePack of what JSON can carry as well.
+
+    Raises as JSON's encoder: `TypeError`, whose cause is `NoText` for bytes that are no UTF-8.
+    """
+    orjson.dumps(value, default=_anything_json_carries, option=_ONLY_STRUCTURE)
+    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+
+
+_BINARY: Final = (bytes, bytearray, memoryview)
 _ONLY_STRUCTURE: Final = (
     orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 )
@@ -41,6 +66,11 @@ _ONLY_STRUCTURE: Final = (
 
 def _anything(_value: Any) -> None:
     """Let pass what is no array or map of Python's own."""
+
+
+def _anything_json_carries(value: Any) -> None:
+    if isinstance(value, _BINARY):
+        _text(value)
 
 
 def _decode_msgpack(data: bytes) -> Any:

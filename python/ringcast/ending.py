@@ -69,7 +69,6 @@ async def fall_asleep(instance: ActorInstance, time: TimeLeft) -> bool:
         return True
     instance.state.is_final = True
     try:
-        # A journal does not give up by itself.
         await asyncio.wait_for(instance.state.save(), time.share_s())
     except Exception:
         if instance.is_damaged:

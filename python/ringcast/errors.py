@@ -8,7 +8,8 @@ The tree::
     │   ├── ActorNotFound              actor_not_found
     │   ├── ActorAlreadyExists         actor_already_exists
     │   ├── ActorDestroyed             actor_destroyed
-    │   └── UnknownActor               unknown_actor
+    │   ├── UnknownActor               unknown_actor
+    │   └── StoreUnavailable           store_unavailable
     ├── ActionError
     │   ├── UnknownAction              unknown_action
     │   ├── ValidationError            validation_error
@@ -22,6 +23,7 @@ The tree::
     │   ├── ConnectionClosed           connection_closed
     │   ├── ConnectionGone             connection_gone
     │   ├── NotConnected               not_connected
+    │   ├── EncodingRefused            encoding_refused
     │   ├── OfflineQueueFull           offline_queue_full
     │   └── TryAgainLater              try_again_later
     ├── ProtocolError                  invalid_message and the close code that goes with it
@@ -29,6 +31,7 @@ The tree::
     │   ├── InvalidEventName           invalid_event_name
     │   ├── ReservedName               reserved_name
     │   ├── EventTooLarge              event_too_large
+    │   ├── EventNotJson               event_not_json
     │   ├── EventsLost                 events_lost
     │   └── SubscriptionRefused        subscription_refused
     └── DefinitionError                invalid_definition
@@ -56,7 +59,9 @@ __all__ = [
     "ConnectionGone",
     "ConnectionRefused",
     "DefinitionError",
+    "EncodingRefused",
     "EventError",
+    "EventNotJson",
     "EventTooLarge",
     "EventsLost",
     "InternalError",
@@ -68,6 +73,7 @@ __all__ = [
     "ReplyTooLarge",
     "ReservedName",
     "RingcastError",
+    "StoreUnavailable",
     "SubscriptionRefused",
     "TooManyCalls",
     "TryAgainLater",
@@ -194,6 +200,15 @@ class UnknownActor(ActorError):
     code = "unknown_actor"
 
 
+class StoreUnavailable(ActorError):
+    """The store of a durable actor takes nothing at the moment, and too much waits for it already.
+
+    What raises this has not happened; the same may go well later.
+    """
+
+    code = "store_unavailable"
+
+
 class ActionError(RingcastError):
     """A call did not give a result."""
 
@@ -264,6 +279,12 @@ class NotConnected(ConnectionFailure):
     code = "not_connected"
 
 
+class EncodingRefused(ConnectionFailure):
+    """The actor sends what JSON cannot carry: connect with MessagePack."""
+
+    code = "encoding_refused"
+
+
 class OfflineQueueFull(ConnectionFailure):
     """Too many calls wait for the network to come back."""
 
@@ -308,6 +329,12 @@ class EventTooLarge(EventError):
     """One event exceeds what the actor's ring may hold."""
 
     code = "event_too_large"
+
+
+class EventNotJson(EventError):
+    """An event holds bytes that are no text, and a client of its actor may use JSON, which has no bytes."""
+
+    code = "event_not_json"
 
 
 class EventsLost(EventError):

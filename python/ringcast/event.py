@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .encoding import Encoding
-from .errors import ActorDestroyed, InvalidEventName, ReservedName
+from .encoding import Encoding, NoText, encode_for_all
+from .errors import ActorDestroyed, EventNotJson, InvalidEventName, ReservedName
 from .naming import RESERVED_EVENTS
 from .protocol import MAX_NAME_CHARS
 from .seam import EventStream
@@ -36,13 +36,18 @@ def check_event_name(name: str) -> None:
 
 
 class Emitter:
-    """The way of one running actor's events into its stream."""
+    """The way of one running actor's events into its stream.
 
-    __slots__ = ("_actor", "_stream")
+    What JSON cannot carry is refused although nobody may use JSON at the moment: whether an action works must
+    not depend on who is there. Where no client can, as `msgpack_only` says, it is let through.
+    """
 
-    def __init__(self, stream: EventStream, actor: str) -> None:
+    __slots__ = ("_actor", "_encode_msgpack", "_stream")
+
+    def __init__(self, stream: EventStream, actor: str, msgpack_only: bool = False) -> None:
         self._stream: EventStream | None = stream
         self._actor = actor
+        self._encode_msgpack = _encode_msgpack if msgpack_only else encode_for_all
 
     def emit(
         self,
@@ -55,7 +60,8 @@ class Emitter:
         """Append an event to the stream: for all that are subscribed except `exclude`, or for `only` these.
 
         May be called from any thread. Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`,
-        `ActorDestroyed` once the actor has stopped, and what an encoder raises for data that it cannot write.
+        `EventNotJson`, `StoreUnavailable`, `ActorDestroyed` once the actor has stopped, and what an encoder
+        raises for other data that it cannot write.
         """
         if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARS or name in RESERVED_EVENTS:
             check_event_name(name)
@@ -64,15 +70,26 @@ class Emitter:
             raise ActorDestroyed(f"{self._actor} has stopped and cannot send events")
         taken = 0
         # Again when, off the loop's thread, a connection with another encoding opened in between.
-        while not taken:
-            encodings = stream.encodings
-            taken = stream.publish(
-                name,
-                _encode_json(data) if encodings & _JSON else None,
-                _encode_msgpack(data) if encodings & _MSGPACK else None,
-                only=only,
-                exclude=exclude,
-            )
+        try:
+            while not taken:
+                encodings = stream.encodings
+                taken = stream.publish(
+                    name,
+                    _encode_json(data) if encodings & _JSON else None,
+                    self._encode_msgpack(data) if encodings & _MSGPACK else None,
+                    only=only,
+                    exclude=exclude,
+                )
+        except TypeError as error:
+            if isinstance(error.__cause__, NoText):
+                raise self._not_json(name) from None
+            raise
+
+    def _not_json(self, name: str) -> EventNotJson:
+        return EventNotJson(
+            f"the event {name!r} of {self._actor} holds bytes that are no text, which JSON cannot carry: "
+            "send text, or say msgpack_only=True in the class statement"
+        )
 
     def close(self) -> None:
         """Refuse every later event. Idempotent."""

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .calls import Calls
 from .connection import Connection, Connections, KeptConnection
@@ -35,6 +35,7 @@ from .keeping import Keeping
 from .performing import Performing
 from .protocol import Call, Connect
 from .record import Span
+from .room import Room
 from .seam import GatewayStream, Node, Respond
 from .settling import Settling
 from .sleep import IdleTimer
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from .actor import Actor
 
 __all__ = ["ActorInstance", "Status"]
+
+_NEVER_FULL: Final = Room()
 
 ResultT = TypeVar("ResultT")
 
@@ -85,7 +88,8 @@ class ActorInstance:
             if self._keeping is None
             else self._keeping.stream
         )
-        self.emitter = Emitter(self.stream, f"{definition.name} {actor_id}")
+        name = f"{definition.name} {actor_id}"
+        self.emitter = Emitter(self.stream, name, definition.stream.msgpack_only)
         self.conns: Connections[Any] = Connections(self.emitter)
         self.calls = Calls(self)
         self.performing = Performing(self)
@@ -242,12 +246,16 @@ class ActorInstance:
             return False
         return address.actor_id == self.actor_id if address.lookup == "id" else address.key == self.key
 
+    def require_encoding(self, encoding: Encoding) -> None:
+        self.definition.require_encoding(encoding)
+
     async def admit(self, params: Any) -> Connection[Any]:
         """Run `on_before_connect` and `create_conn_state`. Raises what refuses the connection.
 
         `join` or `leave` has to follow; the actor stays awake until then.
         """
         self.require_running()
+        self.room.require()
         connection = self._new_connection(params)
         self._arriving.add(connection)
         try:
@@ -405,6 +413,10 @@ class ActorInstance:
     @property
     def durable(self) -> bool:
         return self._keeping is not None
+
+    @property
+    def room(self) -> Room:
+        return _NEVER_FULL if self._keeping is None else self._keeping.journal.room
 
     def continues(self, epoch: str, offset: int) -> bool:
         """Tell whether a client at this position can go on from there."""

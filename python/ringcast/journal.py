@@ -15,6 +15,7 @@ from typing import Final
 from .clock import Timer
 from .errors import OutcomeUnknown
 from .faults import ActorLog
+from .room import Room
 from .seam import Node
 from .store import Change, JournalCorrupt
 from .turns import Turns
@@ -23,6 +24,9 @@ __all__ = ["Journal"]
 
 _RETRY_S: Final = 1.0
 """How long after a failed commit the next attempt is made."""
+
+_PATIENCE_S: Final = 10.0
+"""An attempt that takes longer counts as failed until it is over: a disk may hang instead of raising."""
 
 Effect = Callable[[], object]
 """What happens once everything before it has been committed."""
@@ -34,6 +38,8 @@ class Journal:
     `collect` gives what has changed without being added here, the state above all; it is called at the moment
     of a commit. `on_damage` is called once the store says that what it has is damaged: nothing is committed,
     and nobody told of anything, from then on.
+
+    While commits fail, everything waits in memory: `room` says when that is too much.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Journal:
         on_damage: Callable[[], object],
     ) -> None:
         self.turns = Turns(self._turn_over)
+        self.room = Room()
         self._store = node.store
         self._clock = node.clock
         self._actor_id = actor_id
@@ -62,8 +69,8 @@ class Journal:
         self._requested = False
         # Something is to be committed as soon as the turn, or the write, is over.
         self._due = False
-        # Somebody waits for a commit in the middle of a turn.
-        self._forced = False
+        # Those who wait for a commit in the middle of a turn, and are told when it fails.
+        self._forced: list[asyncio.Future[None]] = []
         self._writing: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._retry: Timer | None = None
@@ -78,9 +85,10 @@ class Journal:
         """Whether something was added that no commit has taken yet."""
         return bool(self._batch.changes)
 
-    def add(self, change: Change, effect: Effect | None = None) -> None:
+    def add(self, change: Change, effect: Effect | None = None, size_bytes: int = 0) -> None:
         """Commit `change` with the next commit, and let `effect` happen after it."""
         self._batch.changes.append(change)
+        self._take(size_bytes)
         if effect is not None:
             self._batch.effects.append(effect)
         self.request()
@@ -91,13 +99,15 @@ class Journal:
             effect()
             return
         self._batch.effects.append(effect)
+        self._take()
         self.request()
 
     async def committed(self, *, now: bool = False) -> None:
         """Wait until everything so far has been committed and its effects have happened.
 
         `now` commits what a running action has done so far, instead of waiting for its end; before `open` it
-        does nothing. Raises `OutcomeUnknown` when the actor has stopped, or stops and its last commit fails.
+        does nothing; it raises what the first attempt raises, which is tried again all the same. Raises
+        `OutcomeUnknown` when the actor has stopped, or stops and its last commit fails.
         """
         if self._closed:
             if self._failed or not self._batch.empty:
@@ -107,8 +117,9 @@ class Journal:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._batch.waiters.append(waiter)
+        self._take()
         if now:
-            self._forced = True
+            self._forced.append(waiter)
             self._commit()
         else:
             self.request()
@@ -126,6 +137,7 @@ class Journal:
         """Commit what is left and let its effects happen; a commit that fails is not tried again."""
         self._closing = True
         self._woken.set()
+        self.room.close()
         self._commit()
         while self._writing is not None:
             await asyncio.wait({self._writing})
@@ -142,9 +154,14 @@ class Journal:
 
     # --- inner ------------------------------------------------------------------------------------------
 
+    def _take(self, size_bytes: int = 0) -> None:
+        self._batch.count += 1
+        self._batch.size_bytes += size_bytes
+        self.room.take(size_bytes)
+
     def _look(self) -> None:
         self._requested = False
-        if self.turns.busy and not self._forced:
+        if self.turns.busy and all(waiter.done() for waiter in self._forced):
             self._due = True
         else:
             self._commit()
@@ -157,19 +174,26 @@ class Journal:
         if self._writing is not None:
             self._due = True
             return
-        self._due = self._forced = False
+        self._due = False
         try:
             collected = self._collect()
-        except Exception:
-            self._cannot_collect()
+        except Exception as error:
+            self._cannot_collect(error)
             return
         batch, self._batch = self._batch, _Batch()
         batch.changes += collected
-        if not batch.empty:
+        if batch.empty:
+            self.room.committed(0, 0)
+        else:
             self._writing = asyncio.get_running_loop().create_task(self._write(batch), name="commit")
 
-    def _cannot_collect(self) -> None:
+    def _cannot_collect(self, error: Exception) -> None:
         """Commit nothing: whoever was told of it would find the state without it after a restart."""
+        if self._tell_forced(error) and self.turns.busy and not self._closing:
+            # Whoever asked can mend it. If it does not, the end of the turn finds that out.
+            self._due = True
+            return
+        self.room.failing = True
         if self._closing:
             self._log.exception("the state cannot be written as JSON: what was not committed is lost")
             self._batch.lose()
@@ -183,8 +207,25 @@ class Journal:
             self._retry.cancel()
         self._retry = self._clock.call_later(_RETRY_S, self.request)
 
+    def _tell_forced(self, error: Exception) -> bool:
+        """Raise `error` where somebody waits in the middle of a turn; tell whether there is anybody."""
+        waiters = [waiter for waiter in self._forced if not waiter.done()]
+        self._forced = []
+        for waiter in waiters:
+            waiter.set_exception(error)
+        still = [waiter for waiter in self._batch.waiters if not waiter.done()]
+        told = len(self._batch.waiters) - len(still)
+        self._batch.waiters = still
+        self._batch.count -= told
+        self.room.give_back(told)
+        return bool(waiters)
+
+    def _lose_patience(self) -> None:
+        self.room.failing = True
+
     async def _write(self, batch: _Batch) -> None:
         while batch.changes and not self._failed:
+            patience = self._clock.call_later(_PATIENCE_S, self._lose_patience)
             try:
                 await self._store.commit(self._actor_id, batch.changes)
                 break
@@ -196,7 +237,8 @@ class Journal:
                     len(batch.changes),
                 )
                 self._on_damage()
-            except Exception:
+            except Exception as error:
+                self.room.failing = True
                 if self._closing:
                     self._failed = True
                     self._log.exception(
@@ -204,15 +246,20 @@ class Journal:
                         len(batch.changes),
                     )
                 else:
+                    self._tell_forced(error)
                     self._log.exception(
                         "the journal could not be committed; it is tried again in %g s", _RETRY_S
                     )
                     await self._pause()
+            finally:
+                patience.cancel()
         if self._failed:
             batch.lose()
         else:
             batch.happen(self._log)
         self._writing = None
+        self._forced = [waiter for waiter in self._forced if not waiter.done()]
+        self.room.committed(self._batch.count, self._batch.size_bytes)
         if self._due or not self._batch.empty:
             self.request()
 
@@ -231,6 +278,10 @@ class _Batch:
     changes: list[Change] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    count: int = 0
+    """How many things were added: an event with its fan-out is one."""
+    size_bytes: int = 0
+    """Of those that may be large."""
 
     @property
     def empty(self) -> bool:

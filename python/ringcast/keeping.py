@@ -42,6 +42,7 @@ class Keeping:
         self._instance = instance
         self._kept = kept
         self.journal = Journal(node, instance.actor_id, instance.log, self._collect, instance.fail)
+        self.journal.room.allow(definition.stream)
         epoch = secrets.token_urlsafe(9)
         self.core = node.open_stream(epoch, definition, 0 if kept is None else base_of(kept))
         # A store may come back as it was at an earlier moment, with clients that are ahead of it. So offsets
@@ -61,6 +62,7 @@ class Keeping:
             number = numbers[session.connection_id]
             self.stream.taken_up(number, session)
             try:
+                definition.require_encoding(Encoding[session.encoding])
                 connection: KeptConnection[Any] = KeptConnection(
                     session.connection_id,
                     Encoding.MSGPACK.decode(session.params),
@@ -69,7 +71,7 @@ class Keeping:
                     self.stream,
                 )
             except Exception:
-                # For example of another version of its class. The actor starts all the same.
+                # For example from another version of its class. The actor starts all the same.
                 instance.log.exception("the session of connection %s is lost", session.connection_id)
                 self.stream.close(number)
                 continue
@@ -79,7 +81,8 @@ class Keeping:
 
     def keep_reply(self, connection: Connection[Any], id: int, reply: bytes, span: Span) -> None:
         """Keep the answer to a request together with what the request has done, and others as `span` says."""
-        self.journal.add(Replied(connection.id, id, span.mark(reply), span.replies))
+        replied = Replied(connection.id, id, span.mark(reply), span.replies)
+        self.journal.add(replied, size_bytes=len(reply))
 
     def _look_later(self) -> None:
         """States of connections may have changed by something that ends in no commit, as a callback does."""

@@ -81,7 +81,8 @@ class Gateway:
 class Link:
     """One socket's protocol state, before and after its connect message.
 
-    Messages are handled in order: what arrives while a connect or an async `can_subscribe` runs waits for it.
+    Messages are handled in order: what arrives while a connect or an async `can_subscribe` runs waits for it,
+    and so does what arrives while the store of a durable actor takes nothing and too much waits there.
     """
 
     __slots__ = (
@@ -118,11 +119,13 @@ class Link:
             return
         self._inline = last
         try:
+            session = self.session
+            if self._pending is None and session is not None and session.is_held_up:
+                self.hold_for(session.actor.room.wait())
             if self._pending is not None:
                 self._postpone(payload)
             else:
                 message = parse_client_message(self.encoding, payload)
-                session = self.session
                 if type(message) is Call and session is not None:
                     session.call(message)
                 else:
@@ -241,12 +244,12 @@ class Link:
             len(self._pending) >= config.max_pending_messages
             or self._pending_bytes > config.max_pending_bytes
         ):
-            raise ProtocolError("too many messages wait for the connect message or a subscription")
+            raise ProtocolError("too many messages wait for the connect message, a subscription or the store")
         self._pending.append(payload)
 
     async def _then_pending(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await contained(work, "connecting")
+            await contained(work, "what others wait for")
         except Exception:
             _log.exception("admitting a client failed")
         finally:

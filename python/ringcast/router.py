@@ -171,6 +171,8 @@ class Router:
             else:
                 future.set_exception(error)
 
+        # Refused at once, as it has done nothing yet.
+        actor.room.require()
         actor.call(None, Call(0, action, args), respond)
         try:
             result = await future

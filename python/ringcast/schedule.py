@@ -89,7 +89,8 @@ class Schedule:
         name or as the method (``self.remind``). Arguments go through JSON.
 
         Raises `ValueError` for a time without a time zone or no time at all, and for what is no action of
-        this actor, and `ValidationError` for arguments that the action does not take.
+        this actor, `ValidationError` for arguments that the action does not take, and `StoreUnavailable`
+        in a durable actor whose store takes nothing while too much waits for it.
         """
         return self._add(_seconds(when), action, args)
 
@@ -128,6 +129,7 @@ class Schedule:
         spec = _spec(instance.definition, instance.actor, action)
         call = ScheduledCall(secrets.token_hex(8), instance.actor_id, due, spec.name, _written(spec, args))
         change = Scheduled(call)
+        instance.room.require()
         instance.node.timetable.add(Item(call, Stage.NEW, change))
         instance.state.add(change, with_state=self._goes_with_state())
         return call.id

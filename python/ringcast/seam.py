@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .config import ServerConfig
     from .record import Span
+    from .room import Room
     from .store import Store, StoredSession
     from .timetable import Timetable
 
@@ -44,7 +45,7 @@ class EventStream(Protocol):
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
     ) -> int:
-        """Take an event. May be called from any thread. Raises `EventTooLarge`.
+        """Take an event. May be called from any thread. Raises `EventTooLarge` and `StoreUnavailable`.
 
         Returns 0, and takes nothing, if an encoding is not given that it needs by now: encode for that one
         too, and call again. The core returns the event's offset otherwise; a durable actor's stream, which
@@ -94,6 +95,9 @@ class ActorPort(Protocol):
     def is_at(self, address: Connect) -> bool:
         """Tell whether this is the actor that `address` names."""
 
+    def require_encoding(self, encoding: Encoding) -> None:
+        """Raise `EncodingRefused` if clients may not use it."""
+
     async def admit(self, params: Any) -> Any:
         """Run the hooks before a connection; return its `Member`. Raises what refuses it.
 
@@ -133,6 +137,10 @@ class ActorPort(Protocol):
     @property
     def position(self) -> int:
         """Offset of the newest event, whether or not it has been fanned out."""
+
+    @property
+    def room(self) -> Room:
+        """Whether more may wait for the store."""
 
     async def prepare(self, encoding: Encoding) -> None:
         """Get ready for a connection that uses `encoding`."""

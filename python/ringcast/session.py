@@ -83,6 +83,11 @@ class Session:
     def attached(self) -> bool:
         return self.link is not None
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether its actor can take no request at the moment."""
+        return self._durable and self.actor.room.is_full
+
     def takes(self, link: Link) -> bool:
         """Tell whether this session can go on over `link`; one that came too late is closed.
 

@@ -194,7 +194,7 @@ async def test_an_event_is_encoded_once_for_each_encoding_in_use(monkeypatch: py
         return counted
 
     monkeypatch.setattr(event, "_encode_json", counting("json", Encoding.JSON.encode))
-    monkeypatch.setattr(event, "_encode_msgpack", counting("msgpack", Encoding.MSGPACK.encode))
+    monkeypatch.setattr(event, "encode_for_all", counting("msgpack", event.encode_for_all))
     async with party("ann", "bob", "cat") as p:
         p.game.broadcast("move", 1)
         assert counts == {"json": 1, "msgpack": 0}

@@ -108,6 +108,7 @@ async def test_it_is_taken_or_refused_and_nobody_is_told_a_number() -> None:
         assert await asyncio.to_thread(publish, "noted", b'["a"]', None) is True
         assert publish("noted", b'["b"]', None) is True
         await instance.prepare(Encoding.MSGPACK)
+        instance.stream.open(Encoding.MSGPACK.index)
         assert await asyncio.to_thread(publish, "noted", b'["c"]', None) is False
         assert await asyncio.to_thread(publish, "noted", b'["d"]', b"\x91\xa1d") is True
         assert await heard(ann, 3) == [(1, "a"), (2, "b"), (3, "d")]

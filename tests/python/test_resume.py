@@ -126,7 +126,7 @@ async def test_resuming_takes_over_from_a_socket_that_is_still_there() -> None:
 
 @pytest.mark.parametrize("what", ["token", "epoch", "actor", "encoding"])
 async def test_what_cannot_be_resumed_is_a_new_session_with_a_gap(what: str) -> None:
-    reasons = {"token": "session_expired", "epoch": "epoch_changed", "actor": "epoch_changed"}
+    reasons = {"token": "session_expired", "epoch": "epoch_changed", "actor": "session_expired"}
     async with running(Room) as router:
         async with LinkedSocket(router) as first:
             connected = await first.connect("room", "a", params={"name": "ann"}, events=("joined",))

@@ -51,9 +51,13 @@ class Board(Actor):
         c.conn.disconnect("enough")
 
 
+class BinaryBoard(Board, msgpack_only=True):
+    pass
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer(Board) as server:
+    async with LocalServer(Board, BinaryBoard) as server:
         yield server
 
 
@@ -105,7 +109,7 @@ async def test_arguments_are_compared_as_they_arrive(server: LocalServer, encodi
 
 
 async def test_bytes_are_compared_as_msgpack_brings_them(server: LocalServer) -> None:
-    ann = await server.connect(Board, events=["said"], encoding="msgpack")
+    ann = await server.connect(BinaryBoard, events=["said"], encoding="msgpack")
     await ann.say(b"\xff", (1, 2))
     await assert_event(ann, "said", b"\xff", (1, 2))
 

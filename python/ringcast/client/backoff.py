@@ -8,8 +8,12 @@ that, and may tell a client that it turns away when to come. Waiting itself is t
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 __all__ = ["Backoff"]
+
+_LONGEST_SPREAD_S: Final = 3600.0
+"""Who asks for more is no busy server but a broken one."""
 
 
 class Backoff:
@@ -24,7 +28,8 @@ class Backoff:
         self._random_source = random_source
         self._attempt = 0
         self.spread_s = 0.0
-        """Over how many seconds the server wants its clients to come back; no bound is below it."""
+        """Over how many seconds the server wants its clients to come back. No bound is below it, up to an
+        hour, not even where the longest of the client's own is: the server knows how many come."""
 
     @property
     def bound_s(self) -> float:
@@ -32,7 +37,8 @@ class Backoff:
         # The exponent is capped because a float overflows after a thousand attempts, and this series has no
         # end.
         grown_s = self._base_s * 2.0 ** min(self._attempt - 1, 64)
-        return min(max(grown_s if self._attempt else self._first_s, self.spread_s), self._max_s)
+        own_s = min(grown_s if self._attempt else self._first_s, self._max_s)
+        return max(own_s, min(self.spread_s, _LONGEST_SPREAD_S))
 
     def next_delay_s(self) -> float:
         """Draw the next delay, in seconds, and move on in the series."""

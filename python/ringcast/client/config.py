@@ -27,7 +27,7 @@ class ClientConfig:
     reconnect_base_s: float = 1.0
     """Upper bound of the random delay before the second attempt; it doubles with every further one."""
     reconnect_max_s: float = 30.0
-    """No delay is longer than this."""
+    """No delay is longer than this, unless a server with very many clients asks for more (up to an hour)."""
     stable_after_s: float = 5.0
     """A connection that lived as long as this starts the next series of attempts at `reconnect_first_s`."""
     connect_timeout_s: float = 10.0

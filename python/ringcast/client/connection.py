@@ -187,8 +187,10 @@ class Connection:
     async def close(self) -> None:
         """End the connection and its session, and wait for the server. A second time does nothing.
 
-        Calls without an answer reject with `ConnectionClosed`. Events that have not been handled are dropped;
-        a handler that runs is waited for, and cancelled after the close timeout. Streams end.
+        Calls that were not sent raise `ConnectionClosed`, those that were and have no answer
+        `OutcomeUnknown`. Events that have not been handled are dropped. A handler that runs is waited for,
+        and cancelled so that all of this is over within `ClientConfig.close_timeout_s`; one that goes on all
+        the same is left to itself. Streams end.
         """
         await self._lifecycle.close()
 

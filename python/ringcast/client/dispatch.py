@@ -32,6 +32,10 @@ _consumer_of: ContextVar[Backlog | None] = ContextVar("consumer_of", default=Non
 
 _OVERFULL: Final = 16
 
+_TO_END_S: Final = 1.0
+_LEAST_TO_END_S: Final = 0.1
+"""How long a handler that was cancelled may take to end: half of the time that is left, within these."""
+
 
 class Backlog:
     """Counts events that wait for their handlers and tells when that gets too many, and when it is over.
@@ -107,17 +111,22 @@ class Dispatch:
             await asyncio.wait({self._task})
 
     async def stop(self, timeout_s: float) -> None:
-        """Wait until the running handler has ended; cancel it after `timeout_s`.
+        """Wait until the running handler has ended; cancel it when most of `timeout_s` is over.
 
-        Returns at once when called from that handler, or from a task that it started.
+        One that has not ended then either, because it swallows its cancellation, is left to itself. Returns
+        at once when called from that handler, or from a task that it started.
         """
         task = self._task
         if task is None or self.in_handler:
             return
-        _, late = await asyncio.wait({task}, timeout=timeout_s)
+        to_end_s = max(_LEAST_TO_END_S, min(timeout_s / 2, _TO_END_S))
+        _, late = await asyncio.wait({task}, timeout=max(0.0, timeout_s - to_end_s))
         if late:
             task.cancel()
-            await asyncio.wait({task})
+            _, late = await asyncio.wait({task}, timeout=to_end_s)
+            if late:
+                _log.warning("a handler of %r goes on although it was cancelled", self._name)
+                self._task = None
             # What was behind that handler: the end of the connection, which streams wait for.
             self._run()
 
@@ -139,7 +148,8 @@ class Dispatch:
             self._task = asyncio.get_running_loop().create_task(self._finish(pending, steps))
 
     async def _finish(self, pending: Awaitable[Any] | None, steps: Iterator[Awaitable[Any]]) -> None:
-        _handled_by.set(asyncio.current_task())
+        me = asyncio.current_task()
+        _handled_by.set(me)
         self._backlog.consumed_here()
         try:
             while pending is not None:
@@ -154,9 +164,11 @@ class Dispatch:
                     self._failed(error)
                 except Exception as error:
                     self._failed(error)
-                pending = next(steps, None)
+                # One that was left to itself (`stop`) has nothing behind it any more.
+                pending = next(steps, None) if self._task is me else None
         finally:
-            self._busy, self._task = False, None
+            if self._task is me:
+                self._busy, self._task = False, None
 
     def _steps(self) -> Iterator[Awaitable[Any]]:
         """Run handler after handler; yield what has to be awaited before the next one."""

@@ -70,11 +70,13 @@ class HttpEndpoint:
         self._closed = False
 
     async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
-        answer = await self._post(address, f"/actions/{quote(action, safe='')}", {"args": args})
+        path = f"/actions/{quote(action, safe='')}"
+        answer = await self._post(address, path, {"args": args}, "the call ran once or not at all")
         return answer.get("value")
 
     async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
-        answer = await self._post(address, "/resolve", {})
+        unknown = "nobody knows whether the actor was found or created, and nothing was called"
+        answer = await self._post(address, "/resolve", {}, unknown)
         return answer["actor_id"], tuple(answer["key"])
 
     async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
@@ -86,7 +88,8 @@ class HttpEndpoint:
         if http is not None:
             await http.aclose()
 
-    async def _post(self, address: Connect, path: str, extra: dict[str, Any]) -> dict[str, Any]:
+    async def _post(self, address: Connect, path: str, extra: dict[str, Any], unknown: str) -> dict[str, Any]:
+        """Post `extra` for an actor; `unknown` says what is, if no answer comes."""
         # The connect message's own fields, so that an actor is named in one way everywhere.
         body = {**address.to_wire()[1], **extra}
         actor = quote(body.pop("actor"), safe="")
@@ -103,8 +106,7 @@ class HttpEndpoint:
             ) from error
         except httpx.TransportError as error:
             raise OutcomeUnknown(
-                f"no answer came from {self._base_url} ({error or type(error).__name__}): "
-                "the call ran once or not at all"
+                f"no answer came from {self._base_url} ({error or type(error).__name__}): {unknown}"
             ) from error
         return _answer(response)
 

@@ -86,7 +86,11 @@ class ActorHandle(Generic[A]):
         return self._address.actor_id
 
     async def resolve(self) -> str:
-        """Find, or create, the actor and return its id. Raises `ActorError` if it cannot be had."""
+        """Find, or create, the actor and return its id.
+
+        Raises `ActorError` if it cannot be had, `ConnectionFailure` if the server cannot be reached, and
+        `OutcomeUnknown` if it was reached and did not answer: ask again, nothing is created twice.
+        """
         return await self._address.resolve()
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -97,7 +101,9 @@ class ActorHandle(Generic[A]):
         """Run an action over HTTP, without a connection, and return its result.
 
         Raises the error that the action ended with; `ConnectionFailure` if the server cannot be reached;
-        `OutcomeUnknown` if it was reached and did not answer; `ActionTimeout` after `timeout_s` seconds.
+        `OutcomeUnknown` if it was reached and did not answer; `ActionTimeout` after `timeout_s` seconds. The
+        first call on a handle of `create` creates the actor before it: no answer to that is an
+        `OutcomeUnknown` as well, whose message says that nothing was called, and the call may be made again.
         """
         try:
             async with asyncio.timeout(timeout_s):

@@ -158,11 +158,12 @@ class Lifecycle:
 
     async def close(self) -> None:
         """End the connection; wait for the server and for a handler that runs, unless it is the caller."""
+        due_s = self._loop.time() + self._options.config.close_timeout_s
         if self._closing is None:
-            self._closing = self._loop.create_task(self._close())
+            self._closing = self._loop.create_task(self._close(due_s))
         # A cancelled caller must not leave the connection half closed.
         await asyncio.shield(self._closing)
-        await self.dispatch.stop(self._options.config.close_timeout_s)
+        await self.dispatch.stop(due_s - self._loop.time())
 
     # What the link calls.
 
@@ -271,7 +272,8 @@ class Lifecycle:
                 self._note_failure(error)
                 self._report(error)
                 return None
-        return replace(address, params=params)
+        # Closed meanwhile, where the function has swallowed its cancellation.
+        return None if self.is_closed else replace(address, params=params)
 
     def _kept_names(self) -> tuple[str, ...]:
         names = self.listeners.event_names()
@@ -430,7 +432,7 @@ class Lifecycle:
         self.dispatch.deliver(END, (error,))
         self._options.on_closed()
 
-    async def _close(self) -> None:
+    async def _close(self, due_s: float) -> None:
         link, self._link = self._link, None
         self._run_task.cancel()
         if self.status != "closed":
@@ -438,7 +440,8 @@ class Lifecycle:
             self._end(None)
         if link is not None:
             await link.close()
-        await asyncio.wait({self._run_task})
+        # It may run a function of the user's, which need not end because it is cancelled.
+        await asyncio.wait({self._run_task}, timeout=max(0.0, due_s - self._loop.time()))
 
 
 def _describe(loss: Loss) -> str:

@@ -41,6 +41,8 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "connection_closed": HTTPStatus.SERVICE_UNAVAILABLE,  # the server shuts down
     "connection_gone": HTTPStatus.INTERNAL_SERVER_ERROR,
     "connection_refused": HTTPStatus.FORBIDDEN,
+    "encoding_refused": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "event_not_json": HTTPStatus.INTERNAL_SERVER_ERROR,
     "event_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "events_lost": HTTPStatus.INTERNAL_SERVER_ERROR,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -56,6 +58,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "reply_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "reserved_name": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "store_unavailable": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503: its action may have done a part
     "subscription_refused": HTTPStatus.FORBIDDEN,
     "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
     "try_again_later": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -37,8 +37,10 @@ def test_no_bound_is_below_what_the_server_asks_for() -> None:
     assert [backoff.next_delay_s() for _ in range(5)] == [3.0, 3.0, 3.0, 4.0, 8.0]
     backoff.reset()
     assert backoff.next_delay_s() == 3.0
-    backoff.spread_s = 60.0
-    assert backoff.bound_s == 10.0  # but the client's own word is the last
+    backoff.spread_s = 125.0
+    assert backoff.bound_s == 125.0  # the client's own longest bound is no limit to it
+    backoff.spread_s = 1e9
+    assert backoff.bound_s == 3600.0
 
 
 def test_clients_that_lose_a_server_together_spread_over_what_it_has_asked_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -332,6 +333,64 @@ class TestClosing:
         await connection.close()
         assert log == ["start", "cancelled", "disconnected"]
         assert [item async for item in stream] == []
+
+    async def test_a_handler_that_swallows_its_cancellation_is_left_to_itself(
+        self, server: ScriptedServer, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection = make_client(close_timeout_s=0.05).room.get_or_create("k").connect()
+        log: list[str] = []
+        release, ended = asyncio.Event(), asyncio.Event()
+
+        async def stubborn() -> None:
+            log.append("start")
+            while not release.is_set() and len(log) < 5:
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    log.append("swallowed")
+            ended.set()
+
+        connection.on("a", stubborn)
+        connection.on("a", lambda: log.append("behind it"))
+        connection.on("disconnected", lambda: log.append("disconnected"))
+        stream = connection.stream("b")
+        await (await server.accept()).welcome(event(1, "a"))
+        await until(lambda: log)
+        try:
+            async with asyncio.timeout(10):
+                await connection.close()
+            assert log == ["start", "swallowed", "disconnected"]
+            assert [item async for item in stream] == []
+        finally:
+            release.set()
+        await ended.wait()
+        await asyncio.sleep(0)
+        assert log == ["start", "swallowed", "disconnected"]
+        assert "goes on although it was cancelled" in caplog.text
+
+    async def test_parameters_that_swallow_their_cancellation_open_nothing(
+        self, server: ScriptedServer, make_client: MakeClient
+    ) -> None:
+        asked, release, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def token() -> str:
+            asked.set()
+            for _ in range(5):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await release.wait()
+            ended.set()
+            return "too late"
+
+        connection = make_client(close_timeout_s=0.05).room.get_or_create("k").connect(token)
+        await asked.wait()
+        try:
+            async with asyncio.timeout(10):
+                await connection.close()
+        finally:
+            release.set()
+        await ended.wait()
+        await connection._lifecycle._run_task
+        assert connection.status == "closed"
 
     async def test_a_cancelled_close_goes_on(self, server: ScriptedServer, client: Client) -> None:
         connection = client.room.get_or_create("k").connect()

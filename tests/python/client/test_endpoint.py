@@ -119,6 +119,9 @@ async def test_a_server_that_hangs_up_leaves_the_outcome_unknown(serve: Any, con
     async with Client(await serve(lambda *_: None), config=config) as client:
         with pytest.raises(OutcomeUnknown, match="once or not at all"):
             await client.shop.get("x").buy()
+        # Here no call was sent, and the actor may be there.
+        with pytest.raises(OutcomeUnknown, match="found or created, and nothing was called"):
+            await client.shop.create("x").buy()
 
 
 async def test_a_port_where_nobody_listens(serve: Any, config: ClientConfig) -> None:
