@@ -9,7 +9,7 @@ All methods may be called from any thread. None blocks on a socket; `Stream.publ
 GIL, for the sweep to catch up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, final
 
 __all__ = ["BUILD_PROFILE", "Core", "Sink", "Stream", "run_limit", "run_load"]
@@ -65,6 +65,31 @@ class Core:
         of at least 12 bits for the server. A connection may use sinks of both kinds, one after the other:
         events that were published before one of this kind was attached go out as they are.
         Raises `OSError` if it cannot be duplicated.
+        """
+    def open_relayed_sink(self, key: int, encoding: int, compressed: bool = False) -> Sink:
+        """Open a sink whose bytes the event loop writes, where they have to go through a transport.
+
+        They come out of `take_relayed` under `key`, which must not be used twice. Otherwise as `open_sink`.
+        """
+    def take_relayed(self) -> list[tuple[int, bytes, Literal["close", "abort", "forget"] | None]]:
+        """Return what the loop has to write now: for some of the keys, the bytes and what follows them.
+
+        Write each to its transport before the next call. `close`: close the transport behind the bytes.
+        `abort`: cut it off. `forget`: the sink was dropped. Nothing comes for a key after any of these.
+        If there is more, `relay_fd` is readable.
+        """
+    def write_relayed_with(self, write: Callable[[], bool] | None) -> None:
+        """Say how what is relayed gets written: `write` calls `take_relayed` once, and tells if it got
+        anything.
+
+        It is called on the thread that calls this, inside `Stream.publish` and `Sink.send`, when sinks wait
+        for the loop alone and more is put behind that.
+        """
+    @property
+    def relay_fd(self) -> int:
+        """A readable descriptor: it turns readable when there is something to take. Owned by the core.
+
+        Read it empty, then call `take_relayed`.
         """
     @property
     def wake_fd(self) -> int:
@@ -179,7 +204,7 @@ class Stream:
 
 @final
 class Sink:
-    """One client's socket, written by the core alone."""
+    """Where one client's frames go: a socket, written by the core alone, or a relay to the event loop."""
 
     def send(self, message: bytes, flush: bool = True) -> None:
         """Queue a whole message, after every event that was published to this sink's connection so far.
@@ -191,6 +216,13 @@ class Sink:
         """Answer a ping at the next frame boundary."""
     def ping(self, payload: bytes | None = None) -> None: ...
     def flush(self) -> None: ...
+    def pause_writing(self) -> None:
+        """The transport that this sink is relayed to is full: nothing is relayed until `resume_writing`.
+
+        The client is then as slow as one whose socket would block. Nothing for a sink with a socket.
+        """
+    def resume_writing(self) -> None:
+        """The transport takes bytes again."""
     def close(self, code: int | None, reason: str = "") -> None:
         """Queue a close frame behind everything queued so far, then shut down the writing side of the
         socket.

@@ -24,6 +24,7 @@ from .instance import ActorInstance
 from .link import Gateway, Link
 from .parting import Parting
 from .protocol import Call, Connect
+from .relay import Relay
 from .session import Session
 from .store import Store, StoredSession
 from .timetable import Timetable
@@ -57,6 +58,7 @@ class Router:
         self._core: _core.Core | None = None
         self._gateway: Gateway | None = None
         self._sweep: SweepWaiter | None = None
+        self._relay: Relay | None = None
         # Many may ask for the start at once: the first one does it, the others wait for it.
         self._starting = asyncio.Lock()
         self._stop: asyncio.Task[None] | None = None
@@ -92,6 +94,7 @@ class Router:
                 compress_min_bytes=self.config.compress_min_bytes,
             )
             self._sweep = SweepWaiter(self._core, loop)
+            self._relay = Relay(self._core, loop)
             self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
             self.timetable.start(calls)
             self._unclaimed.start(with_sessions)
@@ -127,9 +130,13 @@ class Router:
             await asyncio.wait(list(gateway.tasks), timeout=1)
         for link in list(gateway.links):
             link.close(CloseCode.SERVER_RESTART)
-        assert self._sweep is not None and self._core is not None
+        assert self._sweep is not None and self._relay is not None and self._core is not None
         self._sweep.close()
+        # The core gives up what it cannot hand over at once.
+        self._relay.write_all()
         self._core.close()
+        relay, self._relay = self._relay, None
+        relay.close()
         try:
             await self.store.close()
         except Exception:
@@ -145,6 +152,17 @@ class Router:
         if self._core is None:
             raise ConnectionClosed("the server is not running")
         return self._core.open_sink(fd, encoding.index, compressed)
+
+    def open_relayed_sink(
+        self, transport: asyncio.WriteTransport, encoding: Encoding, compressed: bool = False
+    ) -> _core.Sink:
+        """Have the loop write to `transport` for the core, where there is no plain socket.
+
+        Raises `ConnectionClosed` when not started.
+        """
+        if self._relay is None:
+            raise ConnectionClosed("the server is not running")
+        return self._relay.open_sink(transport, encoding, compressed)
 
     def accept(self, sink: _core.Sink, encoding: Encoding) -> Link:
         """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""

@@ -14,8 +14,10 @@
 //! | [`replay`] | a resume answered | yes |
 //! | [`outbox`] | what waits for one socket, and where a write stopped inside it | yes |
 //! | [`connection`] | connections, and the table of them with generation-checked ids | yes |
-//! | [`sink`] | one client's socket, and who may write to it | no |
-//! | `socket` | its descriptor, and its place in a poller | no |
+//! | [`sink`] | where one client's frames go, and who may write them | no |
+//! | `outlet` | what takes them: a socket, or a relay | no |
+//! | `socket` | a descriptor, and its place in a poller | no |
+//! | [`relay`] | what the event loop writes for the core | no |
 //! | [`stream`] | one running actor: its ring, its connections, and the sweep over them | no |
 //! | [`writer`] | the writer threads: which streams to sweep, which sockets are writable again | no |
 //! | [`system`] | what the core asks of the operating system; `simulated` takes its place under the model checker | no |
@@ -23,7 +25,8 @@
 //! | [`descriptor`] | what the type system cannot know about descriptors; the only `unsafe` | no |
 //! | `python` | the Python module, behind the `python` feature; the only file that knows PyO3 | no |
 //!
-//! Locks are taken in the order sink, stream, subscriptions; none is held while a socket is written.
+//! Locks are taken in the order sink, stream, subscriptions; none is held while a socket is written. Those of relays
+//! and of writers' inboxes are leaves.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -35,6 +38,8 @@ pub mod descriptor;
 pub mod fanout;
 pub mod frame;
 pub mod outbox;
+mod outlet;
+pub mod relay;
 pub mod replay;
 pub mod ring;
 pub mod sink;

@@ -1,7 +1,9 @@
-//! One client's socket, and who may write to it; leaves what to write to [`crate::outbox`] and [`crate::fanout`].
+//! Where one client's frames go, and who may write them; leaves what to write to [`crate::outbox`] and
+//! [`crate::fanout`].
 //!
 //! A sink owns a duplicate of the socket's descriptor. The event loop may close its own whenever it likes: the
-//! number that the core writes to cannot be given to a newcomer while the core holds it.
+//! number that the core writes to cannot be given to a newcomer while the core holds it. Where only the loop can write,
+//! it has a relay instead (`crate::outlet`), and everything else is as it is.
 //!
 //! Whoever writes first *claims* the sink, writes without holding a lock, and settles what the socket took. Another
 //! thread that comes meanwhile goes on: what it came for stands in the outbox or has been offered by its stream, and
@@ -20,6 +22,8 @@ use crate::deflate::deflate;
 use crate::fanout::Batch;
 use crate::frame::{self, Encoding, Form};
 use crate::outbox::{Outbox, Viewer, Write};
+use crate::outlet::Outlet;
+use crate::relay::{Relay, Relays};
 use crate::socket::Socket;
 use crate::stream::{SlowReader, Stream};
 use crate::sync::{Mutex, MutexGuard};
@@ -41,11 +45,11 @@ const MAX_ROUNDS: usize = if cfg!(feature = "shuttle") { 2 } else { 8 };
 struct Cursor {
     /// Where the events come from.
     stream: Arc<Stream>,
-    /// What the socket takes.
+    /// What the client takes.
     form: Form,
     /// Whose subscriptions count.
     connection: Arc<Connection<Sink>>,
-    /// Everything that the connection may see up to this offset has been handed to the socket or to `outbox`.
+    /// Everything that the connection may see up to this offset has been handed to the outlet or to `outbox`.
     position: u64,
     /// Whether `position` is exact. If not, nothing is owed up to what the stream has swept, if that is further:
     /// a connection that a sweep had nothing for is not visited.
@@ -58,7 +62,7 @@ struct Cursor {
 #[derive(Debug)]
 struct State {
     /// `None` once ended.
-    socket: Option<Arc<Socket>>,
+    outlet: Option<Arc<Outlet>>,
     /// What waits besides events.
     outbox: Outbox,
     /// `None` before a connection is attached, and after.
@@ -69,7 +73,7 @@ struct State {
     left_at: Option<u64>,
     /// Somebody is writing; nobody else may.
     claimed: bool,
-    /// The socket takes nothing now; the writer thread has been asked to tell when it does.
+    /// The outlet takes nothing now; the writer thread, or the event loop, has been asked to tell when it does.
     blocked: bool,
     /// The reason to end with once the outbox is empty; nothing is accepted any more.
     closing: Option<EndReason>,
@@ -77,7 +81,7 @@ struct State {
     ended: Option<EndReason>,
 }
 
-/// One client's socket.
+/// Where one client's frames go.
 #[derive(Debug)]
 pub struct Sink {
     /// Fixed by the handshake.
@@ -106,8 +110,24 @@ impl Sink {
         writer: Arc<Writer>,
     ) -> Arc<Self> {
         let socket = Socket::new(fd.into(), Arc::clone(&writer));
+        Self::through(Outlet::Socket(socket), form, min_deflated_bytes, writer)
+    }
+
+    /// A sink for a transport of the event loop's, which writes what it finds under this key.
+    #[must_use]
+    pub fn relayed(
+        relays: &Arc<Relays>,
+        key: u64,
+        form: Form,
+        min_deflated_bytes: u32,
+        writer: Arc<Writer>,
+    ) -> Arc<Self> {
+        Self::through(Outlet::Relay(Relay::new(relays, key)), form, min_deflated_bytes, writer)
+    }
+
+    fn through(outlet: Outlet, form: Form, min_deflated_bytes: u32, writer: Arc<Writer>) -> Arc<Self> {
         let state = State {
-            socket: Some(Arc::new(socket)),
+            outlet: Some(Arc::new(outlet)),
             outbox: Outbox::default(),
             cursor: None,
             taken: false,
@@ -223,10 +243,23 @@ impl Sink {
         release_cursor(&mut self.state.lock());
     }
 
-    /// The socket takes bytes again.
+    /// The outlet takes bytes again.
     pub fn writable(self: &Arc<Self>) {
         self.state.lock().blocked = false;
         self.drive(None);
+    }
+
+    /// The transport that is relayed to takes nothing for now.
+    pub fn pause(&self) {
+        self.state.lock().outlet.as_ref().and_then(|outlet| outlet.relay()).inspect(|relay| relay.pause());
+    }
+
+    /// It takes bytes again.
+    pub fn resume(self: &Arc<Self>) {
+        let outlet = self.state.lock().outlet.clone();
+        if outlet.as_ref().and_then(|outlet| outlet.relay()).is_some_and(Relay::resume) {
+            self.writable();
+        }
     }
 
     /// Write all that is due, as far as the socket takes it. A sweep offers its batch; without one, what is missing
@@ -263,15 +296,15 @@ impl Sink {
             None => offered.filter(|batch| state.is_within(batch)),
         };
         let write = state.gather(batch);
-        let Some(socket) = state.socket.clone() else {
+        let Some(outlet) = state.outlet.clone() else {
             return true;
         };
-        self.write(state, &socket, write, batch)
+        self.write(state, &outlet, write, batch)
     }
 
     /// Try to become the one who writes. If somebody else is, what is due is not forgotten: see [`Self::rest`].
     fn claim(self: &Arc<Self>, state: &mut State) -> bool {
-        if state.socket.is_none() {
+        if state.outlet.is_none() {
             return false;
         }
         if let Some(cursor) = &mut state.cursor
@@ -331,7 +364,7 @@ impl Sink {
     fn write(
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,
-        socket: &Arc<Socket>,
+        outlet: &Arc<Outlet>,
         write: Write,
         batch: Option<&Batch>,
     ) -> bool {
@@ -340,12 +373,12 @@ impl Sink {
             Ok(0)
         } else {
             drop(state);
-            let result = socket.fd().send(&write.buffers(batch));
+            let result = outlet.send(&write.buffers(batch));
             state = self.state.lock();
             result
         };
         state.claimed = false;
-        if state.socket.is_none() {
+        if state.outlet.is_none() {
             return true;
         }
         let (written, would_block) = match result {
@@ -361,10 +394,18 @@ impl Sink {
         if would_block {
             state.blocked = true;
             self.check_slow_reader(&mut state);
-            if socket.watch(self).is_err() {
-                shut_down(&mut state, EndReason::WriteError);
+            match outlet.watch(self) {
+                Ok(true) => return true,
+                Ok(false) => {
+                    // It was emptied meanwhile.
+                    state.blocked = false;
+                    return false;
+                }
+                Err(_) => {
+                    shut_down(&mut state, EndReason::WriteError);
+                    return true;
+                }
             }
-            return true;
         }
         whole && self.rest(&mut state)
     }
@@ -422,6 +463,6 @@ impl State {
 impl Sink {
     /// Borrow the descriptor for as long as the sink holds it; for tests of what the sink owns.
     pub fn with_fd<T>(&self, look: impl FnOnce(&Descriptor) -> T) -> Option<T> {
-        self.state.lock().socket.as_ref().map(|socket| look(socket.fd()))
+        self.state.lock().outlet.as_ref().and_then(|outlet| outlet.fd()).map(look)
     }
 }

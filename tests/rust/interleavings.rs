@@ -17,5 +17,7 @@ mod deflate;
 mod delivery;
 #[path = "interleavings/ending.rs"]
 mod ending;
+#[path = "interleavings/relay.rs"]
+mod relay;
 #[path = "interleavings/waiting.rs"]
 mod waiting;

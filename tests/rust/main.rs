@@ -12,6 +12,7 @@ mod fanout;
 mod frame;
 mod model;
 mod outbox;
+mod relay;
 mod replay;
 mod ring;
 mod sink;

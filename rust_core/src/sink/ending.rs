@@ -109,22 +109,22 @@ pub(super) fn release_cursor(state: &mut State) {
 fn end(state: &mut State, reason: EndReason) {
     release_cursor(state);
     state.outbox.clear();
-    state.socket = None;
+    state.outlet = None;
     state.ended.get_or_insert(reason);
 }
 
 /// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
 pub(super) fn finish(state: &mut State, reason: EndReason) {
-    if let Some(socket) = &state.socket {
-        socket.fd().shut_writing();
+    if let Some(outlet) = &state.outlet {
+        outlet.shut_writing();
     }
     end(state, reason);
 }
 
 /// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
 pub(super) fn shut_down(state: &mut State, reason: EndReason) {
-    if let Some(socket) = &state.socket {
-        socket.fd().shut_both();
+    if let Some(outlet) = &state.outlet {
+        outlet.shut_both();
     }
     end(state, reason);
 }

@@ -204,6 +204,11 @@ impl Stream {
     }
 
     /// Wait until everything has been swept, or nothing is to be waited for.
+    pub fn wait_until_swept(&self) {
+        self.wait_for_all(&mut self.inner.lock());
+    }
+
+    /// The same, for who has the lock.
     pub(super) fn wait_for_all(&self, inner: &mut MutexGuard<'_, Inner>) {
         self.wait_until(inner, |stream, inner| stream.swept() == inner.ring.head());
     }

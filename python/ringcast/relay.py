@@ -1,0 +1,97 @@
+"""The event loop's side of sinks that only the loop can write to: their bytes, from the core to transports.
+
+Which bytes those are is the core's to say, once for each connection and sweep; see `Core.take_relayed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ._core import Core, Sink
+    from .encoding import Encoding
+
+__all__ = ["Relay"]
+
+_READ_BYTES: Final = 4096
+
+MAX_BUFFERED_BYTES: Final = 65_536
+"""How many bytes a transport may hold before it says that it is full; uvloop would take eight times as many
+for each client that does not read."""
+
+
+class Relay:
+    """Writes what the core hands over. Lives on one event loop; all its methods are called there."""
+
+    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
+        self._core = core
+        self._loop = loop
+        self._descriptor = core.relay_fd
+        self._transports: dict[int, asyncio.WriteTransport] = {}
+        """By key, for as long as something may come for them."""
+        self._keys = count(1)
+        self.writes = 0
+        """How often something was written to a transport."""
+        loop.add_reader(self._descriptor, self._wake)
+        # Weakly: the core would keep what keeps the core.
+        core.write_relayed_with(partial(_write_once, weakref.ref(self)))
+
+    def open_sink(self, transport: asyncio.WriteTransport, encoding: Encoding, compressed: bool) -> Sink:
+        """Return a sink whose bytes go through `transport`, to which nobody else writes from now on.
+
+        Tell it when the transport is full and when it is not (`Sink.pause_writing`, `Sink.resume_writing`).
+        """
+        key = next(self._keys)
+        transport.set_write_buffer_limits(high=MAX_BUFFERED_BYTES)
+        sink = self._core.open_relayed_sink(key, encoding.index, compressed)
+        self._transports[key] = transport
+        return sink
+
+    def write(self) -> bool:
+        """Write what there is now, for a few clients. Returns whether there was anything."""
+        taken = self._core.take_relayed()
+        transports = self._transports
+        for key, data, parting in taken:
+            transport = transports.get(key) if parting is None else transports.pop(key, None)
+            if transport is None:
+                continue
+            if parting == "abort":
+                transport.abort()
+            elif not transport.is_closing():  # else its `connection_lost` is on its way
+                if data:
+                    self.writes += 1
+                    transport.write(data)
+                if parting == "close":
+                    transport.close()
+        return bool(taken)
+
+    def write_all(self) -> None:
+        """Write all that there is, as far as transports take it."""
+        while self.write():
+            pass
+
+    def close(self) -> None:
+        """Write what there is, and stop: nothing comes any more once the core is closed."""
+        self._loop.remove_reader(self._descriptor)
+        self.write_all()
+        self._core.write_relayed_with(None)
+        self._transports.clear()
+
+    def _wake(self) -> None:
+        try:
+            # Emptied before anything is taken: what comes afterwards makes it readable again.
+            while len(os.read(self._descriptor, _READ_BYTES)) == _READ_BYTES:
+                pass
+        except BlockingIOError:
+            pass
+        self.write()
+
+
+def _write_once(relay: weakref.ref[Relay]) -> bool:
+    found = relay()
+    return found is not None and found.write()

@@ -1,0 +1,96 @@
+//! `Sink` in Python: where one client's frames go.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::MIN_DETACHED_BYTES;
+use super::relaying::Relaying;
+use crate::frame::{self, Opcode};
+use crate::sink::Sink;
+
+#[pyclass(name = "Sink", frozen)]
+pub(super) struct PySink {
+    sink: Arc<Sink>,
+    /// Of one whose bytes the event loop writes.
+    relaying: Option<Arc<Relaying>>,
+}
+
+#[pymethods]
+impl PySink {
+    #[pyo3(signature = (message, flush = true))]
+    fn send(&self, py: Python<'_>, message: &[u8], flush: bool) {
+        if let Some(relaying) = &self.relaying {
+            relaying.catch_up(py);
+        }
+        if message.len() >= MIN_DETACHED_BYTES && self.sink.deflates(message.len()) {
+            py.detach(|| self.sink.push_message(message));
+        } else {
+            self.sink.push_message(message);
+        }
+        if flush {
+            self.flush(py);
+        }
+    }
+
+    fn pong(&self, py: Python<'_>, payload: &[u8]) -> PyResult<()> {
+        self.control(py, Opcode::Pong, payload)
+    }
+
+    #[pyo3(signature = (payload = None))]
+    fn ping(&self, py: Python<'_>, payload: Option<&[u8]>) -> PyResult<()> {
+        self.control(py, Opcode::Ping, payload.unwrap_or_default())
+    }
+
+    fn flush(&self, py: Python<'_>) {
+        py.detach(|| self.sink.drive(None));
+    }
+
+    #[pyo3(signature = (code, reason = ""))]
+    fn close(&self, py: Python<'_>, code: Option<u16>, reason: &str) {
+        py.detach(|| self.sink.close(code, reason));
+    }
+
+    fn drop(&self) {
+        self.sink.drop_socket();
+    }
+
+    fn pause_writing(&self) {
+        self.sink.pause();
+    }
+
+    fn resume_writing(&self, py: Python<'_>) {
+        py.detach(|| self.sink.resume());
+    }
+
+    #[getter]
+    fn end_reason(&self) -> Option<&'static str> {
+        self.sink.end_reason().map(|reason| reason.as_str())
+    }
+
+    #[getter]
+    fn queued_bytes(&self) -> usize {
+        self.sink.queued_bytes()
+    }
+}
+
+impl PySink {
+    pub(super) fn new(sink: Arc<Sink>, relaying: Option<Arc<Relaying>>) -> Self {
+        Self { sink, relaying }
+    }
+
+    /// What it stands for.
+    pub(super) fn get(&self) -> &Arc<Sink> {
+        &self.sink
+    }
+
+    fn control(&self, py: Python<'_>, opcode: Opcode, payload: &[u8]) -> PyResult<()> {
+        if payload.len() > frame::MAX_CONTROL_PAYLOAD_BYTES {
+            return Err(PyValueError::new_err("a control frame carries at most 125 bytes"));
+        }
+        self.sink.push_control(frame::frame(opcode, payload));
+        self.flush(py);
+        Ok(())
+    }
+}
