@@ -145,7 +145,7 @@ def _running(program: Program, output: Output, ready: str, *, faults: bool = Fal
             said = output.until(ready)
         except AssertionError:
             raise AssertionError(f"the server did not start: {program.finish(signal.SIGTERM)}") from None
-        url = re.search(r"http://\S+:\d+", said)
+        url = re.search(r"https?://\S+:\d+", said)
         assert url is not None, said
         yield Server(program.process, url[0], said)
     finally:

@@ -6,13 +6,13 @@ What they mean to a client is in `docs/protocol.md`; who enforces each one is sa
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
-__all__ = ["ServerConfig"]
+__all__ = ["ServerConfig", "with_tls"]
 
 _MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s", "max_connects_per_s"})
-_MAY_BE_NONE: Final = frozenset({"sleep_after_s"})
+_MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key"})
 
 _LONGEST_S: Final = 1e9
 """Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
@@ -25,6 +25,13 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 lets the system choose."""
+
+    tls_certificate: str | None = None
+    """PEM file with the server's certificate and those that vouch for it: the port then speaks TLS, and
+    nothing else. None: no TLS. Read once, when the server starts."""
+
+    tls_key: str | None = None
+    """PEM file with the certificate's private key, without a passphrase; None if it is in the same file."""
 
     store_path: str = "ringcast.db"
     """File of the default SQLite store; only read when the registry was given no store."""
@@ -118,5 +125,17 @@ class ServerConfig:
                 raise ValueError(f"{field.name} is {value}, which is too small")
             if not value <= (_LONGEST_S if field.name.endswith("_s") else sys.maxsize):
                 raise ValueError(f"{field.name} is {value}, which is too much")
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key needs a tls_certificate that it belongs to")
         if self.dead_peer_timeout_s <= 2 * self.heartbeat_s:
             raise ValueError("dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)")
+
+
+def with_tls(config: ServerConfig, certificate: str | None, key: str | None) -> ServerConfig:
+    """Return `config` with other TLS files. Raises `ValueError` for a key that no certificate is given for.
+
+    A key goes with its certificate: that of another one is not kept.
+    """
+    if certificate is None:
+        certificate, key = config.tls_certificate, key or config.tls_key
+    return replace(config, tls_certificate=certificate, tls_key=key)

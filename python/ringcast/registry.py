@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .actor import Actor
 from .clock import Clock, SystemClock
-from .config import ServerConfig
+from .config import ServerConfig, with_tls
 from .definition import ActorDefinition, define
 from .errors import DefinitionError, UnknownActor
 from .store import SqliteStore, Store
@@ -92,10 +92,22 @@ class Registry:
         if client is not None:
             await client.close()
 
-    def serve(self, *, host: str | None = None, port: int | None = None) -> None:
-        """Run a server until it is interrupted; blocks. `host` and `port` go before the config's."""
+    def serve(
+        self,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        tls_certificate: str | None = None,
+        tls_key: str | None = None,
+    ) -> None:
+        """Run a server until it is interrupted; blocks. What is given goes before the config's.
+
+        Raises `OSError` if the address cannot be had, `ValueError` if the certificate cannot be used.
+        """
         from .server.serve import run  # noqa: PLC0415
 
+        if tls_certificate is not None or tls_key is not None:
+            self.config = with_tls(self.config, tls_certificate, tls_key)
         run(self, host=host, port=port)
 
     async def __aenter__(self) -> Registry:

@@ -7,9 +7,11 @@ import os
 import sys
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import click
 
+from ..config import ServerConfig, with_tls
 from ..registry import Registry
 from ..store import SqliteStore
 from .lines import remark
@@ -28,6 +30,19 @@ __all__ = ["serve"]
     help="Port to listen on; 0 takes a free one.  [default: that of the registry, else 8080]",
 )
 @click.option(
+    "--tls-certificate",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Speak TLS, with the certificate in this PEM file and those that vouch for it.  "
+    "[default: that of the registry, else no TLS]",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="PEM file with the private key of that certificate, if it is not in the same one.",
+)
+@click.option(
     "--store",
     "store_path",
     type=click.Path(dir_okay=False),
@@ -36,6 +51,7 @@ __all__ = ["serve"]
 )
 @click.option(
     "--session-window",
+    "session_window_s",
     type=Number(),
     metavar="S",
     help="Seconds that a client may be away and miss nothing.  [default: that of the registry, else 30]",
@@ -47,8 +63,8 @@ def serve(
     host: str | None,
     port: int | None,
     store_path: str | None,
-    session_window: float | None,
     log_level: str,
+    **settings: Any,
 ) -> None:
     """Serve the actors of a registry until Ctrl-C or SIGTERM; then save their state and tell the clients.
 
@@ -58,11 +74,10 @@ def serve(
     \b
     Example, with `registry = Registry(NewsRoom)` in app.py:
       ringcast serve app:registry --port 8080 --store news.db
+      ringcast serve app:registry --port 8443 --tls-certificate chain.pem --tls-key key.pem
     """
     registry = _load(place)
-    config = registry.config
-    if session_window is not None:
-        registry.config = config = replace(config, session_window_s=session_window)
+    registry.config = config = _changed(registry.config, settings)
     if store_path is not None:
         registry.store = SqliteStore(store_path)
     names = ", ".join(definition.name for definition in registry.definitions)
@@ -73,6 +88,16 @@ def serve(
         log_level,
         partial(_announce, names),
     )
+
+
+def _changed(config: ServerConfig, settings: dict[str, Any]) -> ServerConfig:
+    """Return `config` with the settings that were given; they go by their names in it."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        config = with_tls(config, given.pop("tls_certificate", None), given.pop("tls_key", None))
+    except ValueError as error:
+        raise click.UsageError("--tls-key goes with --tls-certificate") from error
+    return replace(config, **given)
 
 
 def _announce(names: str, address: str) -> None:

@@ -16,6 +16,7 @@ import click
 
 from ..registry import Registry
 from ..server.serve import run
+from ..server.tls import CertificateFileError
 
 __all__ = ["LOG_LEVELS", "serve_registry"]
 
@@ -25,12 +26,15 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 def serve_registry(
     registry: Registry, host: str, port: int, log_level: str, on_listening: Callable[[str], None]
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had."""
+    """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had, or its
+    certificate not be used."""
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )  # to stderr
     try:
         run(registry, host, port, on_listening=on_listening)
+    except CertificateFileError as error:
+        raise click.ClickException(str(error)) from error
     except sqlite3.Error as error:
         path = getattr(registry.store, "path", "of this registry")
         raise click.ClickException(f"the store {path} cannot be used: {error}") from error

@@ -121,6 +121,11 @@ class Gate:
         self._listener = None
         self._is_shut = True
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is written to the socket itself reaches the client: there is no TLS."""
+        return self.transport.get_extra_info("sslcontext") is None
+
     def turn_away(self, code: int) -> None:
         """Send a close frame with `code` and close the socket. Only where the core does not write to it."""
         self.transport.write(bytes((_CLOSE_FRAME, 2)) + code.to_bytes(2, "big"))
@@ -164,7 +169,7 @@ class Gate:
         return 1
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        # What picows asks for besides: both addresses, and whether there is TLS, which there is not.
+        # What picows asks for besides: both addresses, and whether there is TLS, which is nothing to it.
         return _NO_SOCKET if name == "socket" else default
 
 
@@ -210,7 +215,7 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         return accept(request, gate.transport)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Start on `transport`, which must be a socket's, without TLS."""
+        """Start on `transport`, a socket's or one with TLS over it."""
         super().connection_made(Gate(transport))
 
     @staticmethod
@@ -257,6 +262,12 @@ class _Discard(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         return self._replaced.eof_received()
+
+    def pause_writing(self) -> None:
+        self._replaced.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._replaced.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._replaced.connection_lost(exc)

@@ -10,8 +10,10 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 import uvloop
@@ -19,6 +21,7 @@ import uvloop
 from .bridge import upgrade_protocol_class
 from .head import head_protocol_class
 from .http import create_app
+from .tls import server_context
 from .websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
@@ -45,12 +48,17 @@ def run(
 
     `host` and `port` default to those of the registry's configuration; port 0 takes a free one.
     `on_listening` is called with the server's address once it accepts connections; without it the address
-    is printed. Raises `OSError` if the address cannot be had, and whatever keeps the store from opening.
+    is printed. Raises `OSError` if the address cannot be had, `CertificateFileError` if the certificate
+    cannot be used, and whatever keeps the store from opening.
     """
     config = registry.config
+    # Before the port is opened: nobody shall find a server that cannot answer.
+    tls = None
+    if config.tls_certificate is not None:
+        tls = server_context(config.tls_certificate, config.tls_key)
     listening = _listen(config.host if host is None else host, config.port if port is None else port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(registry, listening, on_listening or _print_address))
+        runner.run(_run(registry, listening, tls, on_listening or _print_address))
 
 
 @contextlib.asynccontextmanager
@@ -60,24 +68,28 @@ async def serving(
     port: int = 0,
     *,
     sockets: Sequence[socket.socket] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
     """Serve `registry` in the running loop for as long as the context lasts; gives the server's address.
 
-    `sockets` that are bound already stand in for `host` and `port`, and are closed at the end. For tests and
-    notebooks. Signals are left alone.
+    `sockets` that are bound already stand in for `host` and `port`, and are closed at the end. With `tls` the
+    port speaks TLS; the configuration's files are not read. For tests and notebooks. Signals are left alone.
     """
     listening = _listen(host, port) if sockets is None else list(sockets)
-    async with _running(_Server(registry), listening):
-        yield _address(listening)
+    async with _running(_Server(registry, tls), listening):
+        yield _address(listening, tls)
 
 
 async def _run(
-    registry: Registry, listening: list[socket.socket], on_listening: Callable[[str], None]
+    registry: Registry,
+    listening: list[socket.socket],
+    tls: ssl.SSLContext | None,
+    on_listening: Callable[[str], None],
 ) -> None:
-    server = _Server(registry)
+    server = _Server(registry, tls)
     with _stopping_on_signals(server):
         async with _running(server, listening) as task:
-            on_listening(_address(listening))
+            on_listening(_address(listening, tls))
             await task
 
 
@@ -96,10 +108,11 @@ class _Server(uvicorn.Server):
     """uvicorn's server, which tells WebSocket clients to come back later before it waits for HTTP
     requests."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, tls: ssl.SSLContext | None) -> None:
         router, config = registry.router, registry.config
         self._registry = registry
         self._limits = config
+        self._tls = tls
         self._endpoint = WebSocketEndpoint(router, config)
         self._is_started = asyncio.Event()
         self._is_stopping = asyncio.Event()
@@ -116,7 +129,6 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                backlog=_BACKLOG,
                 timeout_graceful_shutdown=max(1, round(config.close_timeout_s)),
             )
         )
@@ -137,13 +149,35 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await self._registry.start()
-            await super().startup(sockets)
+            await self._accept(sockets or [])
         except BaseException:
             for sock in sockets or []:
                 sock.close()
             await self._stop_registry()
             raise
         self._is_started.set()
+
+    async def _accept(self, sockets: list[socket.socket]) -> None:
+        """Do what uvicorn would, which does not say how long a handshake may take."""
+        limits, loop = self._limits, asyncio.get_running_loop()
+        new_protocol = partial(
+            cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
+        )
+        self.servers = [
+            await loop.create_server(
+                new_protocol,
+                sock=sock,
+                backlog=_BACKLOG,
+                ssl=self._tls,
+                ssl_handshake_timeout=limits.connect_timeout_s if self._tls else None,
+                ssl_shutdown_timeout=limits.close_timeout_s if self._tls else None,
+            )
+            for sock in sockets
+        ]
+        self.started = True
 
     async def main_loop(self) -> None:
         # uvicorn's own would notice an end up to 0.1 s late: much, to somebody who runs a thousand tests.
@@ -223,9 +257,10 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _address(listening: list[socket.socket]) -> str:
+def _address(listening: list[socket.socket], tls: ssl.SSLContext | None) -> str:
+    scheme = "http" if tls is None else "https"
     host, port = listening[0].getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _print_address(address: str) -> None:

@@ -198,7 +198,7 @@ class WebSocket(FrameListener):
         _forget_handshake(transport)
         self._since = asyncio.get_running_loop().time()
         self._endpoint.deadlines.add(self)
-        if gate.transport.get_write_buffer_size():
+        if gate.is_plain and gate.transport.get_write_buffer_size():
             # The core must not write before the response is out. The kernel takes it at once unless the
             # client has stopped reading, before it even began: not worth waiting for.
             self._phase = _Phase.CLOSING
@@ -227,7 +227,14 @@ class WebSocket(FrameListener):
     def on_eof(self) -> bool:
         """The client has closed its side of the socket; return whether ours is still needed."""
         self._heard_eof = True
-        return self._phase is _Phase.CLOSING and self._sink is not None and self._sink.end_reason is None
+        # TLS has no half of a connection to keep.
+        plain = self._gate is not None and self._gate.is_plain
+        return (
+            plain
+            and self._phase is _Phase.CLOSING
+            and self._sink is not None
+            and self._sink.end_reason is None
+        )
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The socket is gone."""
@@ -242,6 +249,16 @@ class WebSocket(FrameListener):
         finally:
             if self._sink is not None:
                 self._sink.drop()
+
+    def pause_writing(self) -> None:
+        """The transport is full. Only its own to say, not the socket's, to which the core writes itself."""
+        if self._sink is not None:
+            self._sink.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The transport takes bytes again."""
+        if self._sink is not None:
+            self._sink.resume_writing()
 
     # What `Deadlines` calls.
 
@@ -288,11 +305,14 @@ class WebSocket(FrameListener):
 
     def _open(self, gate: Gate) -> None:
         router, encoding = self._endpoint.router, self._encoding
-        sock = gate.transport.get_extra_info("socket")
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("a socket from %s", gate.transport.get_extra_info("peername"))
         try:
-            self._sink = router.open_sink(sock.fileno(), encoding, self._compressed)
+            if gate.is_plain:
+                fd = gate.transport.get_extra_info("socket").fileno()
+                self._sink = router.open_sink(fd, encoding, self._compressed)
+            else:
+                self._sink = router.open_relayed_sink(gate.transport, encoding, self._compressed)
         except OSError as error:
             self._endpoint.warn_of_turning_away(error)
             self._turn_away(gate, CloseCode.TRY_AGAIN_LATER)

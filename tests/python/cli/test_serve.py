@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import programs
+from certificates import Certificates
 
 
 @pytest.fixture
@@ -97,3 +98,31 @@ def test_a_taken_port_is_one_line(module: Path) -> None:
         ended = programs.run("serve", "counter:registry", "--port", port, cwd=module)
     assert ended.code == 1
     assert ended.err == [f"error: port {port} of 127.0.0.1 is in use; choose another with --port"]
+
+
+def test_a_certificate_makes_it_speak_tls(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificates = Certificates.make(module)
+    # What the other commands trust, as any program that uses OpenSSL.
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with programs.serve("counter:registry", *certificates.options, cwd=module) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        listening = programs.start(
+            *(programs.RINGCAST, "listen", server.url, "counter", "visits", "--event", "increased")
+        )
+        listening.err.until("connected")
+        assert increase(server.url, 2) == 2
+        assert "2" in listening.out.line()
+        assert listening.finish(signal.SIGINT).code == 130
+
+
+def test_a_certificate_that_does_not_fit_is_one_line(module: Path) -> None:
+    (module / "notes.txt").write_text("no certificate")
+    for path, message in (
+        ("missing.pem", "the TLS certificate missing.pem cannot be read: No such file or directory"),
+        ("notes.txt", "there is no certificate in PEM form in notes.txt"),
+    ):
+        ended = programs.run("serve", "counter:registry", "--tls-certificate", path, cwd=module)
+        assert (ended.code, ended.out, ended.err) == (1, [], [f"error: {message}"])
+    ended = programs.run("serve", "counter:registry", "--tls-key", "key.pem", cwd=module)
+    assert ended.code == 2
+    assert ended.err[-1] == "error: --tls-key goes with --tls-certificate (try 'ringcast serve --help')"

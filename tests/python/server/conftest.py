@@ -13,6 +13,8 @@ import uvloop
 from loops import Run
 from server_process import Server
 
+from certificates import Certificates
+
 
 @pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
 def run(request: pytest.FixtureRequest) -> Run:
@@ -23,6 +25,12 @@ def run(request: pytest.FixtureRequest) -> Run:
             runner.run(asyncio.wait_for(work, 30))
 
     return on_new_loop
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A certificate that nobody but these tests trusts."""
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
