@@ -1,24 +1,57 @@
-"""A server in a process of its own for all tests, and clients of it in each encoding."""
+"""Servers in processes of their own for all tests, and clients of them in each encoding.
+
+Tests use the server without TLS. Those of a module whose subject is what a transport could spoil use both: it
+says `TRANSPORTS = ("plain", "tls")`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from urllib.parse import urlsplit
+from dataclasses import replace
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from served import HERE, IMPATIENT, OPTIONS, Encoding
+from served import HERE, IMPATIENT, OPTIONS, Encoding, Transport
 
 import programs
+from certificates import Certificates
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.testing import NetworkProxy
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[programs.Server]:
-    """Give a server that must stay silent, and must stop in order."""
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[programs.Server]:
     with programs.serve("actors:registry", *OPTIONS, cwd=HERE) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tls_server(certificates: Certificates) -> Iterator[programs.Server]:
+    with programs.serve("actors:registry", *OPTIONS, *certificates.options, cwd=HERE) as server:
+        yield server
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    transports = getattr(metafunc.module, "TRANSPORTS", None)
+    if transports is not None and "transport" in metafunc.fixturenames:
+        metafunc.parametrize("transport", transports)
+
+
+@pytest.fixture
+def transport() -> Transport:
+    return "plain"
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, transport: Transport) -> programs.Server:
+    """Give a server that must stay silent, and must stop in order."""
+    return request.getfixturevalue(f"{transport}_server")  # type: ignore[no-any-return]
 
 
 @pytest.fixture(params=["json", "msgpack"])
@@ -33,8 +66,8 @@ def key(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture
-def config() -> ClientConfig:
-    return IMPATIENT
+def config(certificates: Certificates) -> ClientConfig:
+    return replace(IMPATIENT, ssl_context=certificates.client_context())
 
 
 @pytest.fixture
@@ -52,7 +85,10 @@ async def network(server: programs.Server) -> AsyncIterator[NetworkProxy]:
 
 
 @pytest.fixture
-async def far(network: NetworkProxy, encoding: Encoding, config: ClientConfig) -> AsyncIterator[Client]:
+async def far(
+    server: programs.Server, network: NetworkProxy, encoding: Encoding, config: ClientConfig
+) -> AsyncIterator[Client]:
     """Give a client whose network can be lost."""
-    async with Client(network.url, encoding=encoding, config=config) as client:
+    url = urlunsplit(urlsplit(server.url)._replace(netloc=urlsplit(network.url).netloc))
+    async with Client(url, encoding=encoding, config=config) as client:
         yield client

@@ -19,3 +19,5 @@ CROWD_CONNECTS_PER_S: Final = 150
 """What `crowded.py` lets in."""
 
 Encoding = Literal["json", "msgpack"]
+
+Transport = Literal["plain", "tls"]

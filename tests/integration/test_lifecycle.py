@@ -12,6 +12,8 @@ from ringcast import Client
 from ringcast.errors import ConnectionClosed, ConnectionRefused, UserError
 from ringcast.testing import NetworkProxy
 
+TRANSPORTS = ("plain", "tls")
+
 LIFE = ("connected", "disconnected", "reconnected", "replayed", "gap", "error")
 
 

@@ -10,6 +10,9 @@ from heard import Heard
 
 import programs
 from ringcast import Client, UserError
+from ringcast.client import ClientConfig
+
+TRANSPORTS = ("plain", "tls")
 
 
 async def test_broadcast_reaches_everyone_who_listens(client: Client, key: list[str]) -> None:
@@ -81,8 +84,13 @@ async def test_data_arrives_as_it_was_sent(client: Client, key: list[str], data:
     assert heard.all == [("said", *data)]
 
 
-async def test_both_encodings_in_one_room(server: programs.Server, key: list[str]) -> None:
-    async with Client(server.url) as text, Client(server.url, encoding="msgpack") as binary:
+async def test_both_encodings_in_one_room(
+    server: programs.Server, config: ClientConfig, key: list[str]
+) -> None:
+    async with (
+        Client(server.url, config=config) as text,
+        Client(server.url, encoding="msgpack", config=config) as binary,
+    ):
         connections = [each.chat_room.get_or_create(key).connect() for each in (text, binary)]
         heard = [Heard(each, "said") for each in connections]
         async with connections[0], connections[1]:

@@ -8,13 +8,15 @@ from dataclasses import replace
 import actors
 import pytest
 from heard import TIMEOUT_S, Heard
-from served import IMPATIENT, Encoding
+from served import Encoding
 
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import EventsLost, OutcomeUnknown
 from ringcast.protocol import Gap
 from ringcast.testing import LocalServer, NetworkProxy, assert_event, assert_no_event, record
+
+TRANSPORTS = ("plain", "tls")
 
 LIFE = ("disconnected", "reconnected", "replayed", "gap", "item", "left")
 
@@ -91,8 +93,8 @@ class TestSilentNetwork:
     """Nobody is told that the network has gone: no reset, no answer."""
 
     @pytest.fixture
-    def config(self) -> ClientConfig:
-        return replace(IMPATIENT, ping_idle_s=0.4, ping_reply_s=0.4, connect_timeout_s=0.5)
+    def config(self, config: ClientConfig) -> ClientConfig:
+        return replace(config, ping_idle_s=0.4, ping_reply_s=0.4, connect_timeout_s=0.5)
 
     async def test_missed_events_come_in_order(
         self, network: NetworkProxy, far: Client, client: Client, key: list[str]
