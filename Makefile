@@ -174,6 +174,8 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	cargo test $(LOAD) --quiet
 	MYPYPATH=benches:python $(BIN)/mypy benches/recovery.py benches/targets.py benches/report.py
 	$(BIN)/python -m pytest -q benches --benchmark-disable
+	MYPYPATH=benches:python $(BIN)/mypy benches/tls.py
+	$(BIN)/python benches/tls.py --runs 1 --connections 20 --events 500
 	$(BIN)/python benches/recovery.py replay --runs 1 --connections 100 --messages 100
 	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1
