@@ -1,9 +1,9 @@
 """The native module: connection tables, rings, the sweep, and every byte that goes to a client.
 
 `Core` owns the writer threads. A `Stream` is one running actor's ring and its table of connections. A
-`Sink` is one client's socket. A connection (an `int` id, generation-checked, unique within its stream)
-outlives its sink: it is opened once, attached to a sink, detached when the network is lost, attached to
-another one on resume, and closed when its session ends.
+`Sink` is where one client's frames go. A connection (an `int` id, generation-checked, unique within its
+stream) outlives its sink: it is opened once, attached to a sink, detached when the network is lost, attached
+to another one on resume, and closed when its session ends.
 
 All methods may be called from any thread. None blocks on a socket; `Stream.publish` may wait, without the
 GIL, for the sweep to catch up.

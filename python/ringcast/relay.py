@@ -6,11 +6,12 @@ Which bytes those are is the core's to say, once for each connection and sweep; 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import weakref
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from ._core import Core, Sink
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Relay"]
 
+_log: Final = logging.getLogger("ringcast.server")
+
 _READ_BYTES: Final = 4096
+
+Parting = Literal["close", "abort", "forget"]
+"""What becomes of a transport behind its last bytes; `Core.take_relayed` says what each means."""
 
 MAX_BUFFERED_BYTES: Final = 65_536
 """How many bytes a transport may hold before it says that it is full; uvloop would take eight times as many
@@ -35,6 +41,7 @@ class Relay:
         self._transports: dict[int, asyncio.WriteTransport] = {}
         """By key, for as long as something may come for them."""
         self._keys = count(1)
+        self._writing = False
         self.writes = 0
         """How often something was written to a transport."""
         loop.add_reader(self._descriptor, self._wake)
@@ -54,21 +61,34 @@ class Relay:
 
     def write(self) -> bool:
         """Write what there is now, for a few clients. Returns whether there was anything."""
-        taken = self._core.take_relayed()
-        transports = self._transports
-        for key, data, parting in taken:
-            transport = transports.get(key) if parting is None else transports.pop(key, None)
-            if transport is None:
-                continue
-            if parting == "abort":
-                transport.abort()
-            elif not transport.is_closing():  # else its `connection_lost` is on its way
-                if data:
-                    self.writes += 1
-                    transport.write(data)
-                if parting == "close":
-                    transport.close()
-        return bool(taken)
+        if self._writing:
+            return False  # what comes later must not overtake what is being written
+        self._writing = True
+        try:
+            taken = self._core.take_relayed()
+            transports = self._transports
+            for key, data, parting in taken:
+                transport = transports.get(key) if parting is None else transports.pop(key, None)
+                if transport is None:
+                    continue
+                try:
+                    self._write_to(transport, data, parting)
+                except Exception:
+                    _log.exception("a transport could not be written to")
+                    transport.abort()
+            return bool(taken)
+        finally:
+            self._writing = False
+
+    def _write_to(self, transport: asyncio.WriteTransport, data: bytes, parting: Parting | None) -> None:
+        if parting == "abort":
+            transport.abort()
+        elif not transport.is_closing():  # else its `connection_lost` is on its way
+            if data:
+                self.writes += 1
+                transport.write(data)
+            if parting == "close":
+                transport.close()
 
     def write_all(self) -> None:
         """Write all that there is, as far as transports take it."""

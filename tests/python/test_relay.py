@@ -181,3 +181,21 @@ async def test_closing_writes_what_there_is() -> None:
     relay.close()
     assert transport.ending == "closed"
     assert len(transport.writes) == 1 and b"[1]" in transport.writes[0]
+
+
+class Broken(Roomy):
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        raise RuntimeError("the handler is closed")
+
+
+async def test_a_transport_that_fails_is_cut_off_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with relaying() as (core, relay):
+        broken = Broken()
+        failing = relay.open_sink(broken, JSON, compressed=False)
+        failing.send(b'["never written"]')
+        _, transport, sink = attached(core, relay)
+        sink.send(b'["last"]')
+        await transport.until_written(b'["last"]')
+        assert broken.ending == "aborted"
+        assert "a transport could not be written to" in caplog.text
+        failing.drop()

@@ -314,6 +314,9 @@ async def open_socket(
             websocket_handshake_timeout=config.connect_timeout_s,
             max_frame_size=config.max_message_bytes,
             extra_headers=_headers(encoding, config),
+            # With TLS it has the loop log an error for every handshake that is cut off, and after a slow
+            # shutdown it looks at a descriptor that may be another socket's by then.
+            use_aiofastnet=False if url.startswith("wss:") else None,
             **_socket_option(socket_factory),
         )
     except picows.WSError as error:

@@ -23,6 +23,8 @@ from websockets.typing import Subprotocol
 from certificates import Certificates
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
 from ringcast.client import Client, ClientConfig
+from ringcast.client.socket import open_socket
+from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
 from ringcast.server.serve import serving
 from ringcast.server.tls import server_context
@@ -360,6 +362,34 @@ def test_clients_that_break_off_their_handshake(
 
     run(work())
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_python_client_whose_handshake_is_cut_only_raises(run: Run, certificates: Certificates) -> None:
+    class Nobody:
+        def on_message(self, payload: bytes) -> None:
+            pytest.fail("there was no connection")
+
+        def on_lost(self, code: int | None, reason: str) -> None:
+            pytest.fail("there was no connection")
+
+    async def work() -> None:
+        reported: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            assert (await reader.read(65_536))[:1] == b"\x16"
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(accept, "127.0.0.1", 0) as cutting:
+            url = f"wss://127.0.0.1:{cutting.sockets[0].getsockname()[1]}/connect"
+            with pytest.raises(OSError):
+                await open_socket(
+                    url, Nobody(), Encoding.JSON, ClientConfig(ssl_context=certificates.client_context())
+                )
+        assert reported == []
+
+    run(work())
 
 
 def hello() -> bytes:
