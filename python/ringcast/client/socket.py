@@ -216,7 +216,9 @@ class Socket(WSListener):
         heard, self._heard = self._heard, False
         # picows reports whole frames only, and a large one may take its time: what is left of the buffer that
         # it reads into changes with every part.
-        protocol = cast(asyncio.BufferedProtocol, transport.underlying_transport.get_protocol())
+        protocol = cast(asyncio.BufferedProtocol | None, transport.underlying_transport.get_protocol())
+        if protocol is None:  # so with TLS, once the socket is gone: `on_ws_disconnected` comes next
+            return heard
         before, self._room = self._room, memoryview(protocol.get_buffer(-1)).nbytes
         return heard or self._room != before
 
