@@ -50,7 +50,7 @@ pub struct Taken {
 struct Waiting {
     /// Taken from the sink, and not yet by the loop: at most [`MAX_RELAYED_BYTES`].
     bytes: Vec<u8>,
-    /// It is on the list. Always so if there is something for the loop to take.
+    /// It is on the list. Always so if there is something that the loop may take.
     listed: bool,
     /// The transport is full: the loop takes nothing.
     paused: bool,
