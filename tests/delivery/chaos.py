@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import programs
+from certificates import Certificates
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import RingcastError
@@ -29,7 +31,9 @@ __all__ = ["Chaos", "run"]
 HERE = Path(__file__).parent
 OPTIONS = ("--log-level", "warning", "--session-window", "600")
 """Whoever is cut off again and again, on a busy machine, may take long to come back."""
-STUCK_AFTER_S = 15.0
+STUCK_AFTER_S = {False: 15.0, True: 60.0}
+"""Without TLS and with it: more attempts fail there, as there is more to get through before the first
+message, and one that nothing comes of takes `connect_timeout_s`."""
 PUBLISH_AT_ONCE = 50
 MOST_BEHIND = 5000
 """Deliveries of broadcasts that may be due, to all clients together, before more is published: a few seconds'
@@ -55,40 +59,54 @@ class Chaos:
     events: int
     time_s: float = math.inf
     """From when all clients are connected; what is due then is still delivered, by a network that is calm."""
+    tls: bool = False
+    """What is cut and split is encrypted then, and the server's event loop writes for the core."""
 
 
 def run(chaos: Chaos, verdict: Verdict) -> None:
     """Let the clients play until everything is sent and answered; tell what was done and what went wrong."""
     verdict.clients += chaos.clients
-    with quiet_clients(), programs.serve("arena:registry", *OPTIONS, cwd=HERE) as server:
-        ending.run(_against(server.url, chaos, verdict))
+    with tempfile.TemporaryDirectory() as directory, quiet_clients():
+        options, config = OPTIONS, IMPATIENT
+        if chaos.tls:
+            certificates = Certificates.make(Path(directory))
+            options = (*OPTIONS, *certificates.options)
+            config = replace(IMPATIENT, ssl_context=certificates.client_context())
+        with programs.serve("arena:registry", *options, cwd=HERE) as server:
+            ending.run(_against(server.url, config, chaos, verdict))
 
 
-async def _against(url: str, chaos: Chaos, verdict: Verdict) -> None:
+async def _against(url: str, config: ClientConfig, chaos: Chaos, verdict: Verdict) -> None:
     address = urlsplit(url)
-    async with (
-        ChaosProxy(address.hostname or "", address.port or 0, chaos.seed) as proxy,
-        Client(url) as near,
-        Client(proxy.url, encoding="json", config=IMPATIENT) as json,
-        Client(proxy.url, encoding="msgpack", config=IMPATIENT) as msgpack,
-    ):
-        contestants = [
-            Contestant((json, msgpack)[number % 2], number, chaos.seed, verdict)
-            for number in range(chaos.clients)
-        ]
-        try:
-            async with making_progress(lambda: progress(verdict, contestants), STUCK_AFTER_S):
-                await asyncio.gather(*(contestant.ready() for contestant in contestants))
-                await _play(near, proxy, contestants, chaos, verdict)
-                totals = await asyncio.gather(*(contestant.end() for contestant in contestants))
-            _check_sum(contestants, totals, verdict)
-        except* TimeoutError:
-            verdict.problems += [f"stuck: {contestant}" for contestant in contestants]
-        except* RingcastError as failed:
-            verdict.problems.append(f"a call failed: {failed.exceptions!r}")
-        finally:
-            proxy.calm()
-            verdict.cuts += proxy.cuts
+    async with ChaosProxy(address.hostname or "", address.port or 0, chaos.seed) as proxy:
+        far = f"{address.scheme}://{urlsplit(proxy.url).netloc}"
+        async with (
+            Client(url, config=ClientConfig(ssl_context=config.ssl_context)) as near,
+            Client(far, encoding="json", config=config) as json,
+            Client(far, encoding="msgpack", config=config) as msgpack,
+        ):
+            await _through(proxy, near, (json, msgpack), chaos, verdict)
+
+
+async def _through(
+    proxy: ChaosProxy, near: Client, far: tuple[Client, Client], chaos: Chaos, verdict: Verdict
+) -> None:
+    contestants = [
+        Contestant(far[number % 2], number, chaos.seed, verdict) for number in range(chaos.clients)
+    ]
+    try:
+        async with making_progress(lambda: progress(verdict, contestants), STUCK_AFTER_S[chaos.tls]):
+            await asyncio.gather(*(contestant.ready() for contestant in contestants))
+            await _play(near, proxy, contestants, chaos, verdict)
+            totals = await asyncio.gather(*(contestant.end() for contestant in contestants))
+        _check_sum(contestants, totals, verdict)
+    except* TimeoutError:
+        verdict.problems += [f"stuck: {contestant}" for contestant in contestants]
+    except* RingcastError as failed:
+        verdict.problems.append(f"a call failed: {failed.exceptions!r}")
+    finally:
+        proxy.calm()
+        verdict.cuts += proxy.cuts
 
 
 def progress(verdict: Verdict, contestants: list[Contestant]) -> int:
@@ -122,7 +140,7 @@ async def _publish(near: Client, contestants: list[Contestant], chaos: Chaos, ve
         for _ in range(0, chaos.events, PUBLISH_AT_ONCE):
             sent = await connection.publish(PUBLISH_AT_ONCE)
             verdict.events += PUBLISH_AT_ONCE
-            async with making_progress(due, STUCK_AFTER_S):
+            async with making_progress(due, STUCK_AFTER_S[chaos.tls]):
                 # Looking again is cheaper than being told by hundreds of clients of each delivery.
                 while due() > MOST_BEHIND and time.monotonic() < end:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN_S)

@@ -269,6 +269,7 @@ async def test_who_comes_back_after_another_restart_is_judged_by_all_of_them(sce
     await ahead.until("gap")
     await scene.write(4, 5)
     await ahead.until("written", 5)
+    scene.networks[0].cut()
     await scene.server.end(signal.SIGKILL)
     await scene.start()
     await scene.write(6)

@@ -169,7 +169,7 @@ impl PyStream {
     }
 
     fn unsubscribe_all(&self, connection: u64) -> bool {
-        self.0.unsubscribe_all(ConnectionId::from_bits(connection))
+        self.stream.unsubscribe_all(ConnectionId::from_bits(connection))
     }
 
     fn let_go(&self, py: Python<'_>, after: u64, connections: Vec<u64>) -> LetGoItems {
