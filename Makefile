@@ -3,7 +3,7 @@
 #   PYTHON    the interpreter that .venv is made with (3.11 or newer)
 #   PROFILE   how the native module is built: release (default) or dev (quicker to build, slower to run)
 #   ARGS      further arguments for `make demo`, for pytest and for `make soak`
-#   DURATION  how many seconds `make soak` runs
+#   DURATION  how many seconds `make soak` and `make fuzz` run
 #   SEED      what `make soak` draws from; CONTRIBUTING.md says what the same seed does again
 
 PYTHON ?= python3
@@ -181,6 +181,19 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1
 	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/compare.py $(PEERS)/servers/control.py
 	$(BIN)/python $(PEERS)/compare.py --runs 1 --connections 20 --messages 50 --question bursts --question memory
+
+# What cargo-fuzz would pass on, but for the sanitizers, which only nightly toolchains have.
+COVERAGE := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZED := target/fuzz
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: fuzz
+fuzz: ## any bytes as a filter and as attributes, guided by coverage (see fuzz/README.md; DURATION=3600)
+	mkdir -p $(FUZZED)/corpus
+	RUSTFLAGS="$(COVERAGE)" cargo build --manifest-path fuzz/Cargo.toml --release --quiet --target $(HOST) --target-dir $(FUZZED)
+	cd fuzz && ../$(FUZZED)/$(HOST)/release/filter ../$(FUZZED)/corpus -dict=filter.dict -max_len=4096 -max_total_time=$(DURATION)
 
 .PHONY: docs
 docs: ## the core's reference, as HTML in target/doc

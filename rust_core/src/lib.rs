@@ -8,6 +8,8 @@
 //! | [`frame`] | bytes of WebSocket frames and event messages, encoded once | yes |
 //! | [`deflate`] | payloads compressed, each by itself | yes |
 //! | [`audience`] | whom one event is for | yes |
+//! | [`filter`] | filters over the attributes of connections, in their compiled form | yes |
+//! | [`attributes`] | the attributes of connections, indexed by value, and who of them matches a filter | yes |
 //! | [`subscription`] | who listens to what, and since which offset | yes |
 //! | [`ring`] | a bounded, in-order buffer of events, and what it remembers of those it let go | yes |
 //! | [`fanout`] | a batch of events cut out of a ring, and what of it one connection may see | yes |
@@ -31,11 +33,13 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod attributes;
 pub mod audience;
 pub mod connection;
 pub mod deflate;
 pub mod descriptor;
 pub mod fanout;
+pub mod filter;
 pub mod frame;
 pub mod outbox;
 mod outlet;

@@ -1,6 +1,7 @@
 //! The Python module `ringcast._core`, and `Core` in it: with the files below the only one that knows PyO3. Documented
 //! in `_core.pyi`.
 
+mod filter;
 mod relaying;
 mod sink;
 mod stream;
@@ -30,6 +31,9 @@ use stream::PyStream;
 mod _core {
     #[pymodule_export]
     use super::{PyCore, PySink, PyStream};
+
+    #[pymodule_export]
+    use super::filter::{PyAttributes, PyFilter};
 
     #[pymodule_export]
     use super::{run_limit, run_load};

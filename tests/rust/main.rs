@@ -1,14 +1,18 @@
 //! Tests of the core, one module per concept. They need no Python.
 //!
-//! `client` is what the tests read sockets with, and `actor` a stream with its writer; the others mirror the modules.
+//! `client` is what the tests read sockets with, `actor` a stream with its writer, and `naive` filters
+//! evaluated the slow way; the others mirror the modules.
 
 mod actor;
 mod client;
+mod naive;
 
+mod attributes;
 mod connection;
 mod containment;
 mod deflate;
 mod fanout;
+mod filter;
 mod frame;
 mod model;
 mod outbox;
