@@ -14,6 +14,7 @@ from .config import ServerConfig
 from .connection import Connection
 from .context import Context
 from .errors import RingcastError, UserError
+from .filters import attribute, where
 from .registry import Registry
 from .schedule import ScheduledAction
 from .store import MemoryStore, SqliteStore
@@ -34,7 +35,9 @@ __all__ = [
     "SqliteStore",
     "UserError",
     "action",
+    "attribute",
     "errors",
+    "where",
 ]
 
 

@@ -12,7 +12,7 @@ GIL, for the sweep to catch up.
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, final
 
-__all__ = ["BUILD_PROFILE", "Core", "Sink", "Stream", "run_limit", "run_load"]
+__all__ = ["BUILD_PROFILE", "Attributes", "Core", "Filter", "Sink", "Stream", "run_limit", "run_load"]
 
 BUILD_PROFILE: Final[str]
 """`release` or `debug`."""
@@ -135,16 +135,18 @@ class Stream:
         *,
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
+        matching: bytes | None = None,
     ) -> int:
         """Append an event and return its offset. The sweep delivers it.
 
         `json` and `msgpack` are the encoded array of the event's arguments; pass None for an encoding that
         `encodings` does not name. Without `only`, the event is for the connections that are subscribed to
         `name` at this moment, except those in `exclude`. With `only`, it is for those connections,
-        subscribed or not; ids of connections that have ended are ignored. Returns 0, and publishes nothing,
+        subscribed or not; ids of connections that have ended are ignored. With `matching`, a compiled filter,
+        it is for those of the subscribers whose attributes match. Returns 0, and publishes nothing,
         if an encoding that is in use by now was not given: a thread may be told of a new connection late;
         encode for it and call again. Raises `ringcast.errors.EventTooLarge` when one event exceeds the
-        ring's `max_bytes`.
+        ring's `max_bytes`, and `ValueError` for what is no filter.
         """
     def notify_when_swept(self, offset: int) -> bool:
         """Make `Core.wake_fd` readable once `swept >= offset`.
@@ -196,6 +198,16 @@ class Stream:
         """Unsubscribe a connection that is to end, before its sink is closed: what comes after the close
         frame is not for it, and no gap tells of it. False if it has ended already.
         """
+    def set_attributes(self, connection: int, attributes: bytes) -> bool:
+        """Set all attributes of a connection, which filters see from now on: a MessagePack map of fields to
+        values. False if they were the same. Raises `ValueError` for no such map, and
+        `ringcast.errors.ConnectionGone`.
+        """
+    def select(self, matching: bytes) -> list[int]:
+        """Return the connections whose attributes match a compiled filter now, subscribed or not.
+
+        Raises `ValueError` for what is no filter.
+        """
     def is_attached(self, connection: int) -> bool: ...
     def connections(self) -> int:
         """Number of open connections, attached or not."""
@@ -238,3 +250,39 @@ class Sink:
     @property
     def queued_bytes(self) -> int:
         """Bytes of messages that wait for the socket, and of keeping them (events are never queued)."""
+
+@final
+class Filter:
+    """Compile a filter over the attributes of connections.
+
+    `compiled` is MessagePack: `["and", [filter, …]]`, `["or", [filter, …]]`, `["not", filter]`,
+    `["eq" | "lt" | "le" | "gt" | "ge", field, value]`, `["in", field, [value, …]]`,
+    `["has" | "prefix", field, text]`. A field is a str of 1 to 128 characters; a value None, a bool, an int,
+    a float, or a str; an int of more than 64 bits is of extension type 1: its bytes in two's complement,
+    big-endian. Strings are encoded with "surrogatepass". `["and", []]` matches all, `["or", []]` nothing.
+
+    Values compare as in Python, and what cannot be ordered does not match: bools, ints and floats exactly and
+    with each other, NaN with nothing; strings by code point; a missing attribute is None.
+
+    Raises `ValueError`, which says what is wrong and where, for anything else, for more than 32 filters in
+    each other, 1,024 in all, or 64 KiB. Hold on to it: its results are kept by its identity.
+    """
+
+    def __new__(cls, compiled: bytes) -> Filter: ...
+
+@final
+class Attributes:
+    """The attributes of connections, by slot (0 to 2**32 - 1), indexed by value."""
+
+    def __new__(cls) -> Attributes: ...
+    def set(self, slot: int, attributes: bytes) -> bool:
+        """Set all attributes of a connection; False if they are what they were.
+
+        `attributes` is a MessagePack map of fields to values, as in a `Filter`, or to an array of str: a set.
+        Raises `ValueError` for anything else; nothing has changed then.
+        """
+    def remove(self, slot: int) -> bool:
+        """Forget a connection. False if it had no attributes set; an empty map counts as set."""
+    def select(self, compiled: Filter) -> list[int]:
+        """Return the slots of those that match, in order. The answer is kept until something changes."""
+    def __len__(self) -> int: ...

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic
 
-from .connection import Connection, Connections, numbers_of
+from .connection import Connection
+from .connections import Connections, numbers_of
 from .errors import NotConnected
 from .faults import ActorLog
 from .schedule import Schedule, ScheduledAction
@@ -17,6 +18,7 @@ from .typevars import ConnStateT, StateT
 
 if TYPE_CHECKING:
     from .client import Client
+    from .filters import Filter
     from .instance import ActorInstance
 
 __all__ = ["ActorScope", "Context"]
@@ -68,16 +70,20 @@ class ActorScope(Generic[StateT, ConnStateT]):
         self,
         name: str,
         *data: Any,
+        where: Filter | None = None,
         exclude: Connection[ConnStateT] | Iterable[Connection[ConnStateT]] | None = None,
     ) -> None:
         """Send an event to every connection that is subscribed to `name`, except those in `exclude`.
 
-        It costs the same for one connection and for thousands. Call it on the loop's thread (another thread
-        uses `Actor.broadcast_threadsafe`). Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`,
-        `EventNotJson`, `StoreUnavailable` (durable actors only), and `ActorDestroyed` once the actor has
-        stopped.
+        With `where`, to those of them that match now: ``where=ringcast.where(role="admin")``. Without it, it
+        costs the same for one connection and for thousands; with it, it costs what matches.
+
+        Call it on the loop's thread (another thread uses `Actor.broadcast_threadsafe`). Raises
+        `InvalidEventName`, `ReservedName`, `EventTooLarge`, `EventNotJson`, `InvalidFilter`,
+        `StoreUnavailable` (durable actors only), and `ActorDestroyed` once the actor has stopped.
         """
-        self._instance.emitter.emit(name, data, exclude=None if exclude is None else numbers_of(exclude))
+        excluded = None if exclude is None else numbers_of(exclude)
+        self._instance.emitter.emit(name, data, exclude=excluded, where=where)
 
     async def drain(self) -> None:
         """Wait until the events so far have been offered to every connection that can take them."""

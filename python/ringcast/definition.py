@@ -23,6 +23,7 @@ from .arguments import Check, check_for, invalid, resolve_hints
 from .encoding import Encoding
 from .errors import DefinitionError, EncodingRefused, ReservedName
 from .faults import Hook, is_needed
+from .filterable import StateFields, fields_of
 from .naming import RESERVED_EVENTS, actor_wire_names, snake_case
 from .protocol import MAX_NAME_CHARS
 from .state_type import StateType
@@ -75,6 +76,8 @@ class ActorDefinition:
     wire_names: tuple[str, ...]
     state: StateType
     conn_state: StateType
+    state_fields: StateFields
+    """The fields of a connection's state that filters may use."""
     actions: dict[str, ActionSpec]
     """By every wire name."""
     hooks: Hooks
@@ -133,6 +136,7 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         wire_names=actor_wire_names(name),
         state=state,
         conn_state=conn_state,
+        state_fields=fields_of(conn_state.annotation),
         actions=_actions(cls, names),
         hooks=hooks,
         hook_values=_hook_values(name, hooks, names),

@@ -147,13 +147,16 @@ class DurableStream:
         *,
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
+        matching: bytes | None = None,
     ) -> bool:
         """Take an event: it gets the next number, and is fanned out after its commit.
 
-        Raises `EventTooLarge`, and `StoreUnavailable` where there is no room for it. From another thread than
-        the loop's it is handed over, and gets its number there. False, and nothing is done, if an encoding is
-        missing by now, as in `EventStream.publish`.
+        Who matches is decided now, and kept by id. Raises `EventTooLarge`, and `StoreUnavailable` where there
+        is no room for it. From another thread than the loop's it is handed over, and gets its number there.
+        False, and nothing is done, if an encoding is missing by now, as in `EventStream.publish`.
         """
+        if matching is not None:
+            only = self._listening(name, self._stream.select(matching), exclude or ())
         size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
         if size > self._max_bytes:
             raise EventTooLarge(f"the event takes about {size} bytes, the ring holds {self._max_bytes}")
@@ -168,6 +171,21 @@ class DurableStream:
                 return False
             self._loop.call_soon_threadsafe(append)
         return True
+
+    def _listening(self, name: str, matching: Sequence[int], exclude: Sequence[int]) -> list[int]:
+        """Return who of these is subscribed to a name now, except some."""
+        members = self._members
+        return [
+            number
+            for number in matching
+            if number in members and name in members[number].names and number not in exclude
+        ]
+
+    def set_attributes(self, connection: int, attributes: bytes) -> bool:
+        return self._stream.set_attributes(connection, attributes)
+
+    def select(self, matching: bytes) -> Sequence[int]:
+        return self._stream.select(matching)
 
     async def prepare(self, encoding: int) -> None:
         """Wait until every event that is still to be fanned out has `encoding`; do so before `open`.

@@ -34,6 +34,7 @@ The tree::
     │   ├── EventNotJson               event_not_json
     │   ├── EventsLost                 events_lost
     │   └── SubscriptionRefused        subscription_refused
+    ├── InvalidFilter                  invalid_filter
     └── DefinitionError                invalid_definition
 
 An error crosses the wire as ``{"code": …, "message": …, "metadata": …}`` and is raised again on the
@@ -66,6 +67,7 @@ __all__ = [
     "EventsLost",
     "InternalError",
     "InvalidEventName",
+    "InvalidFilter",
     "NotConnected",
     "OfflineQueueFull",
     "OutcomeUnknown",
@@ -345,6 +347,12 @@ class EventsLost(EventError):
 
 class SubscriptionRefused(EventError):
     code = "subscription_refused"
+
+
+class InvalidFilter(RingcastError):
+    """A filter cannot be built, or does not fit the connection state that it is for; the message says why."""
+
+    code = "invalid_filter"
 
 
 class DefinitionError(RingcastError):

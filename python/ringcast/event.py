@@ -5,14 +5,18 @@ Who gets it, and when it is written, is decided by the stream.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from .encoding import Encoding, NoText, encode_for_all
 from .errors import ActorDestroyed, EventNotJson, InvalidEventName, ReservedName
 from .naming import RESERVED_EVENTS
 from .protocol import MAX_NAME_CHARS
 from .seam import EventStream
+
+if TYPE_CHECKING:
+    from .filters import Filter
+    from .matching import Matching
 
 __all__ = ["Emitter", "check_event_name"]
 
@@ -42,12 +46,28 @@ class Emitter:
     not depend on who is there. Where no client can, as `msgpack_only` says, it is let through.
     """
 
-    __slots__ = ("_actor", "_encode_msgpack", "_stream")
+    __slots__ = ("_actor", "_begin_matching", "_encode_msgpack", "_stream", "filtered")
 
-    def __init__(self, stream: EventStream, actor: str, msgpack_only: bool = False) -> None:
+    def __init__(
+        self,
+        stream: EventStream,
+        actor: str,
+        begin_matching: Callable[[], Matching],
+        msgpack_only: bool = False,
+    ) -> None:
+        """`begin_matching` is called for the first filter."""
         self._stream: EventStream | None = stream
         self._actor = actor
+        self._begin_matching = begin_matching
         self._encode_msgpack = _encode_msgpack if msgpack_only else encode_for_all
+        self.filtered: Matching | None = None
+        """What filters see of the connections; None before the first filter."""
+
+    def matching(self) -> Matching:
+        """Return what filters see of the actor's connections, from now on kept up to date."""
+        if self.filtered is None:
+            self.filtered = self._begin_matching()
+        return self.filtered
 
     def emit(
         self,
@@ -56,11 +76,13 @@ class Emitter:
         *,
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
+        where: Filter | None = None,
     ) -> None:
         """Append an event to the stream: for all that are subscribed except `exclude`, or for `only` these.
 
-        May be called from any thread. Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`,
-        `EventNotJson`, `StoreUnavailable`, `ActorDestroyed` once the actor has stopped, and what an encoder
+        With `where`, for those of the subscribers that match. May be called from any thread, with `where`
+        from the loop's. Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`, `EventNotJson`,
+        `InvalidFilter`, `StoreUnavailable`, `ActorDestroyed` once the actor has stopped, and what an encoder
         raises for other data that it cannot write.
         """
         if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARS or name in RESERVED_EVENTS:
@@ -68,6 +90,7 @@ class Emitter:
         stream = self._stream
         if stream is None:
             raise ActorDestroyed(f"{self._actor} has stopped and cannot send events")
+        matching = None if where is None else self.matching().compiled(where)
         taken = 0
         # Again when, off the loop's thread, a connection with another encoding opened in between.
         try:
@@ -79,6 +102,7 @@ class Emitter:
                     self._encode_msgpack(data) if encodings & _MSGPACK else None,
                     only=only,
                     exclude=exclude,
+                    matching=matching,
                 )
         except TypeError as error:
             if isinstance(error.__cause__, NoText):

@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .calls import Calls
-from .connection import Connection, Connections, KeptConnection
+from .connection import Connection, KeptConnection
+from .connections import Connections
 from .context import Context
 from .definition import ActorDefinition
 from .encoding import Encoding
@@ -26,20 +27,20 @@ from .faults import (
     ActorLog,
     Hook,
     StoreFault,
-    for_client,
     from_store,
     raise_interrupt,
     run_hook,
 )
 from .keeping import Keeping
+from .matching import Matching
 from .performing import Performing
 from .protocol import Call, Connect
+from .questions import may_subscribe, snapshot
 from .record import Span
 from .room import Room
 from .seam import GatewayStream, Node, Respond
 from .settling import Settling
 from .sleep import IdleTimer
-from .snapshot import copied
 from .state import SavedState
 from .store import Change, StoredActor, StoredStream
 from .tasks import ActorTasks
@@ -89,7 +90,9 @@ class ActorInstance:
             else self._keeping.stream
         )
         name = f"{definition.name} {actor_id}"
-        self.emitter = Emitter(self.stream, name, definition.stream.msgpack_only)
+        self.emitter = Emitter(
+            self.stream, name, partial(Matching.begin, self), definition.stream.msgpack_only
+        )
         self.conns: Connections[Any] = Connections(self.emitter)
         self.calls = Calls(self)
         self.performing = Performing(self)
@@ -222,6 +225,11 @@ class ActorInstance:
     # --- connections ------------------------------------------------------------------------------------
 
     @property
+    def open_connections(self) -> list[Connection[Any]]:
+        """Those that are open in the stream, their connect hooks passed or not."""
+        return [connection for connection in (*self.conns, *self._arriving) if connection.is_open]
+
+    @property
     def is_busy(self) -> bool:
         """Whether there are connections, or user code runs that will end."""
         tasks = self.tasks
@@ -288,40 +296,10 @@ class ActorInstance:
         return await self.run_hook(hooks.create_conn_state, self.context, value)
 
     def may_subscribe(self, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
-        """Ask `can_subscribe`. A hook that raises anything but an error of this package refuses."""
-        hook = self.definition.hooks.can_subscribe
-        if hook is None:
-            return True
-        context = Context(self, connection)
-        if hook.is_async:
-            return self._ask(hook, context, name)
-        try:
-            return bool(hook.start(self.actor, context, name))
-        except BaseException as error:
-            raise for_client(error, self.log, hook.name) from None
-
-    async def _ask(self, hook: Hook, context: Context[Any, Any], name: str) -> bool:
-        try:
-            return bool(await self.run_hook(hook, context, name))
-        except Exception as error:
-            raise for_client(error, self.log, hook.name) from None
+        return may_subscribe(self, connection, name)
 
     async def snapshot(self, connection: Connection[Any], encoding: Encoding) -> tuple[Any, int]:
-        """Return what `snapshot` gives for a connection, or None, and the position that belongs to it.
-
-        It is a copy: what the hook returned may be the state itself, which goes on changing. Raises what a
-        client may see.
-        """
-        hook = self.definition.hooks.snapshot
-        if hook is None:
-            return None, 0
-        async with self.turn():
-            try:
-                value = hook.start(self.actor, Context(self, connection))
-                copy = None if value is None else copied(value, encoding, self.node.config.max_reply_bytes)
-            except BaseException as error:
-                raise for_client(error, self.log, hook.name) from None
-            return copy, self.position
+        return await snapshot(self, connection, encoding)
 
     async def join(self, connection: Connection[Any], token: str, encoding: Encoding) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""

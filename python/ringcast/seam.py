@@ -44,13 +44,26 @@ class EventStream(Protocol):
         *,
         only: Sequence[int] | None = None,
         exclude: Sequence[int] | None = None,
+        matching: bytes | None = None,
     ) -> int:
-        """Take an event. May be called from any thread. Raises `EventTooLarge` and `StoreUnavailable`.
+        """Take an event: for `only` these connections, or for the subscribers that match, except some.
+
+        May be called from any thread, with `matching` (a compiled filter) from the loop's. Raises
+        `EventTooLarge` and `StoreUnavailable`.
 
         Returns 0, and takes nothing, if an encoding is not given that it needs by now: encode for that one
         too, and call again. The core returns the event's offset otherwise; a durable actor's stream, which
         may number it only later, returns True.
         """
+
+    def set_attributes(self, connection: int, attributes: bytes) -> bool:
+        """Set what filters see of a connection from now on; False if nothing differs from before.
+
+        Raises `ConnectionGone`.
+        """
+
+    def select(self, matching: bytes) -> Sequence[int]:
+        """Return the connections that match a compiled filter now, subscribed to something or not."""
 
 
 class Attachment(Protocol):

@@ -2,31 +2,105 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
+use crate::attributes::bitmap_bytes;
 use crate::connection::ConnectionId;
 use crate::subscription::{NameId, Subscriptions};
 
-/// The connections that an event is for. Lists are sorted, and shared with the batches that are cut from a ring.
+/// Connections, each by its id.
+#[derive(Debug, PartialEq)]
+pub struct Members {
+    /// Who.
+    form: Form,
+    /// What that takes.
+    bytes: usize,
+}
+
+/// How they are kept: a sorted list, or a compressed set where that takes less.
+#[derive(Debug, PartialEq)]
+enum Form {
+    List(Box<[ConnectionId]>),
+    Set(RoaringTreemap),
+}
+
+impl Members {
+    /// These, in any order.
+    #[must_use]
+    pub fn new(mut ids: Vec<ConnectionId>) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        let list_bytes = ids.len() * size_of::<ConnectionId>();
+        if list_bytes > MAX_LIST_BYTES {
+            let set: RoaringTreemap = ids.iter().map(|id| id.to_bits()).collect();
+            let bytes = set.bitmaps().map(|(_, bitmap)| bitmap_bytes(bitmap)).sum();
+            if bytes < list_bytes {
+                return Self { form: Form::Set(set), bytes };
+            }
+        }
+        Self { form: Form::List(ids.into()), bytes: list_bytes }
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn contains(&self, id: ConnectionId) -> bool {
+        match &self.form {
+            Form::List(ids) => ids.binary_search(&id).is_ok(),
+            Form::Set(set) => set.contains(id.to_bits()),
+        }
+    }
+
+    /// All of them, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        let (list, set) = match &self.form {
+            Form::List(ids) => (Some(ids.iter().copied()), None),
+            Form::Set(set) => (None, Some(set.iter().map(ConnectionId::from_bits))),
+        };
+        list.into_iter().flatten().chain(set.into_iter().flatten())
+    }
+
+    /// Whether there are so many that what is to be remembered of each is better remembered once for all.
+    #[must_use]
+    pub fn are_many(&self) -> bool {
+        match &self.form {
+            Form::List(_) => self.bytes > MAX_LIST_BYTES,
+            Form::Set(_) => true,
+        }
+    }
+
+    /// What they take in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Up to here they are a list in any case.
+const MAX_LIST_BYTES: usize = 512;
+
+/// The connections that an event is for. Members are shared with the batches that are cut from a ring, and by events
+/// that are for the same ones.
 #[derive(Clone, Debug)]
 pub enum Audience {
     /// Everyone who was subscribed to the event's name when it was published.
     Subscribers,
-    /// Those, except the ones listed.
-    Except(Arc<[ConnectionId]>),
-    /// The listed ones, subscribed or not.
-    Only(Arc<[ConnectionId]>),
+    /// Those, except these.
+    Except(Arc<Members>),
+    /// These, subscribed or not.
+    Only(Arc<Members>),
 }
 
 impl Audience {
     /// Subscribers, except `ids`.
     #[must_use]
     pub fn except(ids: Vec<ConnectionId>) -> Self {
-        if ids.is_empty() { Self::Subscribers } else { Self::Except(sorted(ids)) }
+        if ids.is_empty() { Self::Subscribers } else { Self::Except(Arc::new(Members::new(ids))) }
     }
 
     /// Just `ids`.
     #[must_use]
     pub fn only(ids: Vec<ConnectionId>) -> Self {
-        Self::Only(sorted(ids))
+        Self::Only(Arc::new(Members::new(ids)))
     }
 
     /// Whether `viewer` may see the event with this name and offset.
@@ -40,23 +114,17 @@ impl Audience {
     ) -> bool {
         match self {
             Self::Subscribers => subscriptions.covers(name, offset),
-            Self::Except(ids) => subscriptions.covers(name, offset) && ids.binary_search(&viewer).is_err(),
-            Self::Only(ids) => ids.binary_search(&viewer).is_ok(),
+            Self::Except(members) => subscriptions.covers(name, offset) && !members.contains(viewer),
+            Self::Only(members) => members.contains(viewer),
         }
     }
 
-    /// What the list takes in memory, in bytes.
+    /// What its members take in memory, in bytes.
     #[must_use]
     pub fn list_bytes(&self) -> usize {
         match self {
             Self::Subscribers => 0,
-            Self::Except(ids) | Self::Only(ids) => ids.len() * size_of::<ConnectionId>(),
+            Self::Except(members) | Self::Only(members) => members.bytes(),
         }
     }
-}
-
-fn sorted(mut ids: Vec<ConnectionId>) -> Arc<[ConnectionId]> {
-    ids.sort_unstable();
-    ids.dedup();
-    ids.into()
 }

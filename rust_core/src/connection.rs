@@ -16,7 +16,9 @@ impl ConnectionId {
         Self((u64::from(generation) << 32) | slot as u64)
     }
 
-    fn slot(self) -> usize {
+    /// Its place in the table, which others may have had before it.
+    #[must_use]
+    pub fn slot(self) -> usize {
         (self.0 & 0xFFFF_FFFF) as usize
     }
 
@@ -100,6 +102,12 @@ impl<S> ConnectionTable<S> {
     pub fn get(&self, id: ConnectionId) -> Option<&Arc<Connection<S>>> {
         let place = self.slots.get(id.slot())?;
         place.connection.as_ref().filter(|_| place.generation == id.generation())
+    }
+
+    /// The connection that is in this slot now.
+    #[must_use]
+    pub fn at(&self, slot: usize) -> Option<&Arc<Connection<S>>> {
+        self.slots.get(slot)?.connection.as_ref()
     }
 
     /// Remove a connection; its id is not valid any more.

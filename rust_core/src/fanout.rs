@@ -3,10 +3,12 @@
 //! A sweep cuts one batch and offers it to every connection. In the common case, everyone at the same position and
 //! subscribed to all that is in it, a connection's share is the whole lane: one slice, one system call.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::audience::Audience;
+use crate::audience::{Audience, Members};
 use crate::connection::ConnectionId;
 use crate::frame::{Form, LANES};
 use crate::subscription::{NameId, Subscriptions};
@@ -127,7 +129,7 @@ impl Batch {
         let mut targets = Vec::new();
         for event in &self.events {
             match &event.audience {
-                Audience::Only(ids) => targets.extend_from_slice(ids),
+                Audience::Only(members) => targets.extend(members.iter()),
                 Audience::Subscribers | Audience::Except(_) => return None,
             }
         }
@@ -164,9 +166,16 @@ impl Batch {
             share.push(self.begin(form, first), self.end(form, limit));
             return (share, limit);
         }
+        // Events for the same few, one after the other, are common: those are looked up once.
+        let mut known: Option<(&Arc<Members>, bool)> = None;
         for offset in first..=limit {
             let event = self.event(offset);
-            if event.audience.admits(viewer, subscriptions, event.name, offset) {
+            let admitted = match (&event.audience, known) {
+                (Audience::Only(members), Some((same, admitted))) if Arc::ptr_eq(members, same) => admitted,
+                (Audience::Only(members), _) => known.insert((members, members.contains(viewer))).1,
+                (audience, _) => audience.admits(viewer, subscriptions, event.name, offset),
+            };
+            if admitted {
                 if share.runs.len() == MAX_RUNS {
                     return (share, offset - 1);
                 }

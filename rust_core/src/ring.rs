@@ -4,7 +4,9 @@
 //! open block; reading *seals* what is there, which costs no copy, so any number of events between two readings
 //! is one contiguous slice that is sent as it is.
 
-use std::collections::{HashMap, VecDeque};
+mod evicted;
+
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -15,6 +17,7 @@ use crate::deflate::{Args, Deflated};
 use crate::fanout::{Batch, BatchEvent};
 use crate::frame::{self, ENCODINGS, LANES, NameBytes};
 use crate::subscription::{NameId, Subscriptions};
+use evicted::Evicted;
 
 /// How much a ring holds: whichever bound is met first lets the oldest event go.
 #[derive(Clone, Copy, Debug)]
@@ -104,61 +107,6 @@ impl Lane {
             slices.push(bytes.slice(cut));
         }
         slices
-    }
-}
-
-/// What is remembered of evicted events, so that a gap is reported when one is real and only then.
-#[derive(Debug, Default)]
-struct Evicted {
-    /// Newest evicted event to subscribers, by name.
-    by_name: HashMap<NameId, u64>,
-    /// What differs from that for single connections; forgotten with the connection.
-    by_connection: HashMap<ConnectionId, EvictedFor>,
-}
-
-/// What was evicted for, or withheld from, one connection.
-#[derive(Debug, Default)]
-struct EvictedFor {
-    /// Newest evicted event that was for this connection, of those that its intervals do not tell of: it was named, or
-    /// an earlier life of the stream knew.
-    newest: u64,
-    /// Of a name: the newest evicted event, if this connection was excluded from it, and the newest before that
-    /// from which it was not.
-    excluded: SmallVec<[(NameId, u64, u64); 1]>,
-}
-
-impl Evicted {
-    fn newest_for(&self, id: ConnectionId, name: NameId) -> u64 {
-        let newest = self.by_name.get(&name).copied().unwrap_or(0);
-        let excluded = self.by_connection.get(&id).into_iter().flat_map(|own| &own.excluded);
-        excluded.filter(|own| own.0 == name && own.1 == newest).map(|own| own.2).next().unwrap_or(newest)
-    }
-
-    fn note(
-        &mut self,
-        offset: u64,
-        name: NameId,
-        audience: &Audience,
-        is_open: impl Fn(ConnectionId) -> bool,
-    ) {
-        match audience {
-            Audience::Subscribers => {}
-            Audience::Except(ids) => {
-                for &id in ids.iter().filter(|&&id| is_open(id)) {
-                    let before = self.newest_for(id, name);
-                    let own = self.by_connection.entry(id).or_default();
-                    own.excluded.retain(|excluded| excluded.0 != name);
-                    own.excluded.push((name, offset, before));
-                }
-            }
-            Audience::Only(ids) => {
-                for &id in ids.iter().filter(|&&id| is_open(id)) {
-                    self.by_connection.entry(id).or_default().newest = offset;
-                }
-                return;
-            }
-        }
-        self.by_name.insert(name, offset);
     }
 }
 
@@ -410,8 +358,7 @@ impl Ring {
     /// The newest event that the ring has let go and this connection was entitled to; 0 if there is none.
     #[must_use]
     pub fn newest_lost(&self, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {
-        let own = self.evicted.by_connection.get(&id).map_or(0, |own| own.newest);
-        own.max(self.newest_lost_by_name(id, subscriptions))
+        self.evicted.newest_named(id).max(self.newest_lost_by_name(id, subscriptions))
     }
 
     fn newest_lost_by_name(&self, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {
@@ -421,14 +368,13 @@ impl Ring {
     /// Remember of a new connection that `offset`, which an earlier life of the stream has let go, was for it.
     pub fn remember_lost(&mut self, id: ConnectionId, offset: u64) {
         if offset > 0 {
-            self.evicted.by_connection.entry(id).or_default().newest = offset;
+            self.evicted.note_one(offset, id);
         }
     }
 
     /// Connections of which more is remembered than that events of some names were evicted.
-    #[must_use]
-    pub fn singled_out(&self) -> Vec<ConnectionId> {
-        self.evicted.by_connection.keys().copied().collect()
+    pub fn singled_out(&mut self, is_open: impl Fn(ConnectionId) -> bool) -> Vec<ConnectionId> {
+        self.evicted.singled_out(is_open)
     }
 
     /// Forget what is remembered of a connection, if its intervals say as much.
@@ -436,19 +382,15 @@ impl Ring {
     /// They will say as much for ever: what they tell only grows. So those who were sent something of their own once do
     /// not stay singled out.
     pub fn forget_redundant(&mut self, id: ConnectionId, subscriptions: &Subscriptions) {
-        let Evicted { by_name, by_connection } = &mut self.evicted;
-        let Some(own) = by_connection.get_mut(&id) else { return };
-        own.excluded.retain(|excluded| by_name.get(&excluded.0) == Some(&excluded.1));
-        let (is_excluded, newest) = (!own.excluded.is_empty(), own.newest);
-        if !is_excluded && newest <= self.newest_lost_by_name(id, subscriptions) {
+        let named = self.evicted.forget_outdated(id);
+        if named.is_some_and(|newest| newest <= self.newest_lost_by_name(id, subscriptions)) {
             self.forget(id);
         }
     }
 
     /// The newest evicted event to subscribers of each name of which one above `after` was evicted.
     pub fn evicted_after(&self, after: u64) -> impl Iterator<Item = (NameId, u64)> + '_ {
-        let by_name = self.evicted.by_name.iter().map(|(&name, &offset)| (name, offset));
-        by_name.filter(move |&(_, offset)| offset > after)
+        self.evicted.names_after(after)
     }
 
     /// The newest event of this name to subscribers, at `offset` or before, from which the connection was not
@@ -458,7 +400,7 @@ impl Ring {
         let first = self.first();
         let admits = |entry: &Entry| match &entry.audience {
             Audience::Subscribers => true,
-            Audience::Except(ids) => ids.binary_search(&id).is_err(),
+            Audience::Except(members) => !members.contains(id),
             Audience::Only(_) => false,
         };
         let retained = (first..=offset).rev().find(|offset| {
@@ -483,6 +425,6 @@ impl Ring {
 
     /// Forget what was kept for a connection that has ended.
     pub fn forget(&mut self, id: ConnectionId) {
-        self.evicted.by_connection.remove(&id);
+        self.evicted.forget(id);
     }
 }

@@ -1,6 +1,8 @@
 //! One running actor: its ring and its connections; leaves sockets to [`crate::sink`].
 
 mod attachment;
+mod connections;
+mod matching;
 mod sweep;
 
 use std::sync::Arc;
@@ -9,17 +11,18 @@ use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId, ConnectionTable};
 use crate::deflate::{Args, Deflated};
 use crate::fanout::Batch;
+use crate::filter::Malformed;
 use crate::frame::{ENCODINGS, Encoding, Form};
-use crate::replay::{self, Missed};
 use crate::ring::{EventTooLarge, Limits, Published, Ring};
 use crate::sink::Sink;
-use crate::subscription::{Names, Subscriptions};
+use crate::subscription::Names;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::writer::Writer;
-use attachment::release;
+use matching::Matching;
 use sweep::MAX_BATCH_BYTES;
 
+pub use matching::Recipients;
 pub use sweep::Sweep;
 
 /// An event that takes more than this part of the ring waits for the sweep before it is appended, so that it does
@@ -61,6 +64,8 @@ pub enum PublishError {
     TooLarge(EventTooLarge),
     /// An encoding that a connection uses was not given: encode it and try again.
     EncodingMissing,
+    /// The filter is none.
+    NoFilter(Malformed),
     /// The actor has stopped.
     Shut,
 }
@@ -89,6 +94,8 @@ struct Inner {
     table: ConnectionTable<Sink>,
     /// The event names.
     names: Names,
+    /// Who has which attributes.
+    matching: Matching,
     /// What had been published, in bytes, at the position that the last sweep reached.
     swept_bytes: u64,
     /// The actor has stopped.
@@ -144,6 +151,7 @@ impl Stream {
             ring: Ring::new(config.id, config.limits, base),
             table: ConnectionTable::default(),
             names: Names::default(),
+            matching: Matching::default(),
             swept_bytes: 0,
             shut: false,
             abandoned: false,
@@ -233,12 +241,13 @@ impl Stream {
     ///
     /// # Errors
     /// See [`PublishError`]; nothing has changed then.
-    pub fn publish(
+    pub fn publish<'a>(
         self: &Arc<Self>,
         name: &str,
         args: [Option<&[u8]>; ENCODINGS],
-        audience: Audience,
+        recipients: impl Into<Recipients<'a>>,
     ) -> Result<(u64, bool), PublishError> {
+        let recipients = recipients.into();
         let owned;
         let mut args = Args::from(args);
         if Encoding::ALL.iter().any(|&encoding| self.is_deflating(encoding)) {
@@ -246,7 +255,7 @@ impl Stream {
             args.deflated = &owned;
         }
         let mut inner = self.inner.lock();
-        if self.exceeds_part(args.bytes(), &audience) {
+        if self.exceeds_part(args.bytes(), &recipients) {
             self.wait_for_all(&mut inner);
         }
         // After the wait, which others may have used to open a connection or to stop the actor.
@@ -258,8 +267,17 @@ impl Stream {
         if inner.table.encodings() & !given != 0 {
             return Err(PublishError::EncodingMissing);
         }
-        let Inner { ring, table, names, .. } = &mut *inner;
+        let Inner { ring, table, names, matching, .. } = &mut *inner;
         let id = names.intern(name);
+        let audience = match recipients {
+            Recipients::Audience(audience) => audience,
+            Recipients::Matching(filter, except) => {
+                matching.audience(table, id, filter, &except).map_err(|error| {
+                    names.forget_unused(id);
+                    PublishError::NoFilter(error)
+                })?
+            }
+        };
         let to_subscribers = !matches!(audience, Audience::Only(_));
         let published = ring.publish(id, &names.bytes(id), args, audience, |id| table.get(id).is_some());
         let Published { offset, let_go } = published.map_err(|error| {
@@ -283,16 +301,16 @@ impl Stream {
 
     /// Whether publishing this may wait for the sweep first.
     #[must_use]
-    pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS], audience: &Audience) -> bool {
+    pub fn is_large(&self, args: [Option<&[u8]>; ENCODINGS], recipients: &Recipients<'_>) -> bool {
         // Compressed, it takes less than as much again.
         let bytes = |(encoding, args, _): (Encoding, &[u8], _)| {
             if self.is_deflating(encoding) { 2 * args.len() } else { args.len() }
         };
-        self.exceeds_part(Args::from(args).forms().map(bytes).sum(), audience)
+        self.exceeds_part(Args::from(args).forms().map(bytes).sum(), recipients)
     }
 
-    fn exceeds_part(&self, bytes: usize, audience: &Audience) -> bool {
-        bytes + audience.list_bytes() > self.config.limits.max_bytes / LARGE_EVENT_PART
+    fn exceeds_part(&self, bytes: usize, recipients: &Recipients<'_>) -> bool {
+        bytes + recipients.list_bytes() > self.config.limits.max_bytes / LARGE_EVENT_PART
     }
 
     /// How many bytes publishing this would compress, which takes its time.
@@ -361,128 +379,6 @@ impl Stream {
         if form.deflated {
             self.deflating[form.encoding.index()].fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    // Connections.
-
-    /// Open a connection that is subscribed to `names` from the next event on. `lost` is the newest event that was for
-    /// it, of those that an earlier life of the stream has let go; 0 if none was.
-    #[must_use]
-    pub fn open(&self, encoding: Encoding, subscribed: &[String], lost: u64) -> Option<ConnectionId> {
-        let mut inner = self.inner.lock();
-        if inner.shut {
-            return None;
-        }
-        let Inner { ring, table, names, .. } = &mut *inner;
-        let mut subscriptions = Subscriptions::default();
-        for name in subscribed {
-            subscriptions.add(names, name, ring.head());
-        }
-        let id = table.open(encoding, subscriptions).id;
-        ring.remember_lost(id, lost);
-        Some(id)
-    }
-
-    /// What has been let go: of each name of which an event above `after` was, and of each connection that is `asked`
-    /// about or singled out. All others have lost the newest event of a name that they listen for, if that came after
-    /// they began to.
-    #[must_use]
-    pub fn let_go(&self, after: u64, asked: &[ConnectionId]) -> LetGo {
-        let mut inner = self.inner.lock();
-        let Inner { ring, table, names, .. } = &mut *inner;
-        let text = |(name, offset)| Some((Arc::clone(names.text(name)?), offset));
-        let evicted = ring.evicted_after(after).filter_map(text).collect();
-        let mut ids = ring.singled_out();
-        ids.extend(asked);
-        ids.sort_unstable();
-        ids.dedup();
-        let mut connections = Vec::with_capacity(ids.len());
-        for id in ids {
-            // One that has ended is asked about by somebody who does not know that yet.
-            let Some(connection) = table.get(id) else { continue };
-            let subscriptions = connection.subscriptions.lock();
-            connections.push((id, ring.newest_lost(id, &subscriptions)));
-            ring.forget_redundant(id, &subscriptions);
-        }
-        LetGo { first: ring.first(), names: evicted, connections }
-    }
-
-    /// The connection with this id.
-    ///
-    /// # Errors
-    /// If it has ended.
-    pub fn get(&self, id: ConnectionId) -> Result<Arc<Connection<Sink>>, Gone> {
-        self.inner.lock().table.get(id).cloned().ok_or(Gone)
-    }
-
-    /// End a connection. False if it had ended before.
-    pub fn close(&self, id: ConnectionId) -> bool {
-        let Ok(connection) = self.get(id) else {
-            return false;
-        };
-        release(&connection);
-        {
-            let mut inner = self.inner.lock();
-            if inner.table.close(id).is_none() {
-                return false;
-            }
-            inner.ring.forget(id);
-            connection.subscriptions.lock().clear(&mut inner.names);
-        }
-        // One that was attached meanwhile.
-        release(&connection);
-        true
-    }
-
-    /// Answer a resume from `position`.
-    ///
-    /// # Errors
-    /// If the connection has ended.
-    pub fn resume(&self, id: ConnectionId, position: u64) -> Result<Missed, Gone> {
-        let inner = self.inner.lock();
-        let connection = inner.table.get(id).ok_or(Gone)?;
-        let subscriptions = connection.subscriptions.lock();
-        Ok(replay::missed(&inner.ring, position, id, &subscriptions))
-    }
-
-    /// Subscribe (or unsubscribe) a connection from the next event on. False if that changes nothing.
-    ///
-    /// # Errors
-    /// If the connection has ended.
-    pub fn change_subscription(&self, id: ConnectionId, name: &str, listen: bool) -> Result<bool, Gone> {
-        let mut inner = self.inner.lock();
-        let Inner { ring, table, names, .. } = &mut *inner;
-        let connection = table.get(id).ok_or(Gone)?;
-        let mut subscriptions = connection.subscriptions.lock();
-        Ok(if listen {
-            subscriptions.add(names, name, ring.head())
-        } else {
-            let newest = |name, newest| ring.newest_for(id, name, newest);
-            subscriptions.remove(names, name, ring.head(), ring.first(), newest)
-        })
-    }
-
-    /// End all connections, forget all events, and let every publisher go.
-    pub fn shut(&self) {
-        let mut connections = Vec::new();
-        {
-            let mut inner = self.inner.lock();
-            inner.shut = true;
-            inner.table.piece(0, usize::MAX, &mut connections);
-        }
-        connections.iter().for_each(|connection| release(connection));
-        {
-            let mut inner = self.inner.lock();
-            connections.iter().for_each(|connection| drop(inner.table.close(connection.id)));
-        }
-        // Those that were attached meanwhile.
-        connections.iter().for_each(|connection| release(connection));
-        let mut inner = self.inner.lock();
-        inner.ring.clear();
-        inner.names = Names::default();
-        self.first.store(inner.ring.first(), Ordering::Release);
-        let (head, published_bytes) = (inner.ring.head(), inner.ring.published_bytes());
-        self.note_swept(&mut inner, head, published_bytes);
     }
 }
 

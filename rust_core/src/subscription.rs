@@ -243,6 +243,12 @@ impl Subscriptions {
         self.intervals.iter().filter(|interval| interval.until == OPEN).map(|interval| interval.name)
     }
 
+    /// Whether it is subscribed to now.
+    #[must_use]
+    pub fn listens(&self, name: NameId) -> bool {
+        self.last_before(self.end_of(name), name).is_some_and(|interval| interval.until == OPEN)
+    }
+
     /// Whether an event of this name and offset was subscribed to when it was published.
     #[must_use]
     pub fn covers(&self, name: NameId, offset: u64) -> bool {

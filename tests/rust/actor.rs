@@ -11,7 +11,7 @@ use ringcast_core::connection::ConnectionId;
 use ringcast_core::frame::{Encoding, Form};
 use ringcast_core::ring::Limits;
 use ringcast_core::sink::Sink;
-use ringcast_core::stream::{Notify, PublishError, SlowReader, Stream, StreamConfig};
+use ringcast_core::stream::{Notify, PublishError, Recipients, SlowReader, Stream, StreamConfig};
 use ringcast_core::writer::Writer;
 
 use crate::client::{Client, arguments, pair, pair_with, reply};
@@ -199,9 +199,14 @@ impl Actor {
     }
 
     /// Publish one text, and wait as a plain loop does.
-    pub fn publish_to(&self, name: &str, text: &str, audience: Audience) -> Result<u64, PublishError> {
+    pub fn publish_to<'a>(
+        &self,
+        name: &str,
+        text: &str,
+        recipients: impl Into<Recipients<'a>>,
+    ) -> Result<u64, PublishError> {
         let [json, msgpack] = arguments(text);
-        let (offset, must_wait) = self.stream.publish(name, [Some(&json), Some(&msgpack)], audience)?;
+        let (offset, must_wait) = self.stream.publish(name, [Some(&json), Some(&msgpack)], recipients)?;
         if must_wait && self.waits {
             self.stream.wait_for_sweep();
         }

@@ -8,7 +8,7 @@ use ringcast_core::audience::Audience;
 use ringcast_core::connection::ConnectionId;
 use ringcast_core::frame::Encoding;
 use ringcast_core::ring::Limits;
-use ringcast_core::stream::PublishError;
+use ringcast_core::stream::{PublishError, Recipients};
 
 use crate::actor::{Actor, Setup};
 
@@ -21,6 +21,20 @@ pub enum To {
     Subscribers,
     Except(Vec<usize>),
     Only(Vec<usize>),
+    /// Subscribers of one group, except some.
+    Group(u8, Vec<usize>),
+}
+
+/// How many groups there are.
+const GROUPS: u8 = 3;
+
+/// The attributes of a member of a group, and the filter that selects them.
+fn attributes(group: u8) -> Vec<u8> {
+    rmp_serde::to_vec(&BTreeMap::from([("group", group)])).expect("MessagePack")
+}
+
+fn filter(group: u8) -> Vec<u8> {
+    rmp_serde::to_vec(&("eq", "group", group)).expect("MessagePack")
 }
 
 /// One step of a history.
@@ -48,6 +62,10 @@ pub enum Step {
     Close {
         who: usize,
     },
+    Join {
+        who: usize,
+        group: u8,
+    },
 }
 
 pub fn to() -> impl Strategy<Value = To> {
@@ -56,6 +74,8 @@ pub fn to() -> impl Strategy<Value = To> {
         3 => Just(To::Subscribers),
         2 => several().prop_map(To::Except),
         2 => several().prop_map(To::Only),
+        2 => (0..GROUPS, several()).prop_map(|(group, except)| To::Group(group, except)),
+        2 => (0..GROUPS).prop_map(|group| To::Group(group, Vec::new())),
     ]
 }
 
@@ -68,6 +88,7 @@ pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
         1 => (any::<bool>(), prop::collection::vec(name(), 0..3), 0..4_u64)
             .prop_map(|(msgpack, names, lost)| Step::Open { msgpack, names, lost }),
         1 => (0..64_usize).prop_map(|who| Step::Close { who }),
+        3 => (0..64_usize, 0..GROUPS).prop_map(|(who, group)| Step::Join { who, group }),
     ]
 }
 
@@ -96,6 +117,8 @@ pub struct Model {
     /// What [`Self::check_let_go`] has been told of names, and when.
     told: BTreeMap<String, u64>,
     told_up_to: u64,
+    /// Who is in which group; others match no filter.
+    groups: BTreeMap<ConnectionId, u8>,
     /// All connections ever opened.
     pub ever: Vec<ConnectionId>,
 }
@@ -134,6 +157,15 @@ impl Model {
                     assert_eq!(actor.stream.close(id), self.open.remove(&id).is_some());
                 }
             }
+            Step::Join { who: number, group } => {
+                let Some(id) = who(*number) else {
+                    return;
+                };
+                let changed = actor.stream.set_attributes(id, &attributes(*group)).ok();
+                let expected =
+                    self.open.contains_key(&id).then(|| Ok(self.groups.insert(id, *group) != Some(*group)));
+                assert_eq!(changed, expected);
+            }
             Step::Subscribe { who: number, name } | Step::Unsubscribe { who: number, name } => {
                 let listen = matches!(step, Step::Subscribe { .. });
                 let Some(id) = who(*number) else {
@@ -161,23 +193,34 @@ impl Model {
         };
         let subscribed = |id: &ConnectionId| self.open[id].contains_key(name);
         let open = self.open.keys().copied();
-        let (audience, entitled): (_, BTreeSet<_>) = match to {
-            To::Subscribers => (Audience::Subscribers, open.filter(subscribed).collect()),
+        let compiled;
+        let (recipients, entitled): (Recipients<'_>, BTreeSet<_>) = match to {
+            To::Subscribers => (Audience::Subscribers.into(), open.filter(subscribed).collect()),
+            To::Group(group, numbers) => {
+                let ids = pick(numbers);
+                compiled = filter(*group);
+                let members: BTreeSet<_> = open.filter(|id| self.groups.get(id) == Some(group)).collect();
+                let selected = actor.stream.select(&compiled).expect("a filter");
+                assert_eq!(selected.into_iter().collect::<BTreeSet<_>>(), members);
+                let entitled = members.into_iter().filter(subscribed).filter(|id| !ids.contains(id));
+                let entitled = entitled.collect();
+                (Recipients::Matching(&compiled, ids), entitled)
+            }
             To::Except(numbers) => {
                 let ids = pick(numbers);
                 (
-                    Audience::except(ids.clone()),
+                    Audience::except(ids.clone()).into(),
                     open.filter(subscribed).filter(|id| !ids.contains(id)).collect(),
                 )
             }
             To::Only(numbers) => {
                 let ids = pick(numbers);
-                (Audience::only(ids.clone()), open.filter(|id| ids.contains(id)).collect())
+                (Audience::only(ids.clone()).into(), open.filter(|id| ids.contains(id)).collect())
             }
         };
         let text = format!("{}:{}", self.head() + 1, "x".repeat(length));
         let before = (actor.stream.head(), actor.stream.first(), actor.stream.retained_bytes());
-        match actor.publish_to(name, &text, audience) {
+        match actor.publish_to(name, &text, recipients) {
             Ok(offset) => {
                 self.events.push(Event { name, text, entitled });
                 assert_eq!(offset, self.head());
@@ -284,6 +327,29 @@ proptest! {
                 model.check(&actor);
             }
             if index % ask_every == 0 {
+                model.check_let_go(&actor);
+            }
+        }
+        model.check(&actor);
+    }
+
+    /// As in a room: groups of more than a list is kept for, and so few events that they are soon let go.
+    #[test]
+    fn a_crowd_is_answered_as_well(
+        max_events in 1..6_usize,
+        groups in prop::collection::vec(0..GROUPS, 230),
+        steps in prop::collection::vec(step(20), 1..60),
+    ) {
+        let limits = Limits { max_events, max_bytes: 1 << 20 };
+        let actor = Actor::by_hand(Setup { limits, ..Setup::default() });
+        let mut model = Model::default();
+        for (who, group) in groups.into_iter().enumerate() {
+            model.step(&actor, &Step::Open { msgpack: false, names: vec![0], lost: 0 });
+            model.step(&actor, &Step::Join { who, group });
+        }
+        for (index, step) in steps.iter().enumerate() {
+            model.step(&actor, step);
+            if index % 20 == 0 {
                 model.check_let_go(&actor);
             }
         }

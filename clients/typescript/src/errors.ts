@@ -33,7 +33,8 @@ export type ErrorCode =
   | "reserved_name"
   | "event_too_large"
   | "events_lost"
-  | "subscription_refused";
+  | "subscription_refused"
+  | "invalid_filter";
 
 /** What an error has besides its code and message. */
 export interface ErrorDetails {

@@ -48,6 +48,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_definition": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_event_name": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "invalid_filter": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_message": HTTPStatus.BAD_REQUEST,
     "message_too_big": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,

@@ -11,7 +11,7 @@ use super::{MIN_DETACHED_BYTES, error, parse_encoding};
 use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId};
 use crate::sink::Sink;
-use crate::stream::{Gone, PublishError, Stream};
+use crate::stream::{Gone, PublishError, Recipients, Stream};
 
 /// The oldest retained offset, names and connections, as in `LetGo`.
 type LetGoItems = (u64, Vec<(String, u64)>, Vec<(u64, u64)>);
@@ -60,7 +60,8 @@ impl PyStream {
         self.stream.encodings()
     }
 
-    #[pyo3(signature = (name, json, msgpack, *, only = None, exclude = None))]
+    #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
+    #[pyo3(signature = (name, json, msgpack, *, only = None, exclude = None, matching = None))]
     fn publish(
         &self,
         py: Python<'_>,
@@ -69,22 +70,25 @@ impl PyStream {
         msgpack: Option<&[u8]>,
         only: Option<Vec<u64>>,
         exclude: Option<Vec<u64>>,
+        matching: Option<&[u8]>,
     ) -> PyResult<u64> {
-        let audience = match only {
-            Some(only) => Audience::only(ids(only)),
-            None => Audience::except(ids(exclude.unwrap_or_default())),
+        let exclude = ids(exclude.unwrap_or_default());
+        let recipients = match (only, matching) {
+            (Some(only), _) => Recipients::Audience(Audience::only(ids(only))),
+            (None, Some(filter)) => Recipients::Matching(filter, exclude),
+            (None, None) => Recipients::Audience(Audience::except(exclude)),
         };
         // A large event may wait for the sweep before it is appended; the others never wait here.
-        let is_large = self.stream.is_large([json, msgpack], &audience);
+        let is_large = self.stream.is_large([json, msgpack], &recipients);
         if is_large {
             py.detach(|| self.stream.wait_until_swept());
         }
         self.relaying.catch_up(py);
         let takes_long = is_large || self.stream.bytes_to_deflate([json, msgpack]) >= MIN_DETACHED_BYTES;
         let published = if takes_long {
-            py.detach(|| self.stream.publish(name, [json, msgpack], audience))
+            py.detach(|| self.stream.publish(name, [json, msgpack], recipients))
         } else {
-            self.stream.publish(name, [json, msgpack], audience)
+            self.stream.publish(name, [json, msgpack], recipients)
         };
         match published {
             Ok((offset, must_wait)) => {
@@ -99,6 +103,7 @@ impl PyStream {
                 "EventTooLarge",
                 &format!("the event takes {} bytes, the ring holds {}", sizes.bytes, sizes.max_bytes),
             )),
+            Err(PublishError::NoFilter(error)) => Err(PyValueError::new_err(error.to_string())),
             Err(PublishError::Shut) => Err(error(py, "ActorDestroyed", "the actor has stopped")),
         }
     }
@@ -166,6 +171,17 @@ impl PyStream {
 
     fn unsubscribe(&self, py: Python<'_>, connection: u64, name: &str) -> PyResult<bool> {
         self.change_subscription(py, connection, name, false)
+    }
+
+    fn set_attributes(&self, py: Python<'_>, connection: u64, attributes: &[u8]) -> PyResult<bool> {
+        let changed = self.stream.set_attributes(ConnectionId::from_bits(connection), attributes);
+        changed.map_err(|error| gone(py, error))?.map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn select(&self, matching: &[u8]) -> PyResult<Vec<u64>> {
+        let selected =
+            self.stream.select(matching).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(selected.into_iter().map(ConnectionId::to_bits).collect())
     }
 
     fn unsubscribe_all(&self, connection: u64) -> bool {

@@ -40,7 +40,8 @@ impl Stream {
     /// delivers up to a close frame, or has lost, is what was for it. False if it has ended.
     pub fn unsubscribe_all(&self, id: ConnectionId) -> bool {
         let mut inner = self.inner.lock();
-        let Inner { ring, table, names, .. } = &mut *inner;
+        let Inner { ring, table, names, matching, .. } = &mut *inner;
+        matching.changed();
         let Some(connection) = table.get(id) else {
             return false;
         };

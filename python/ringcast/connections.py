@@ -1,0 +1,155 @@
+"""An actor's connections: the live collection of all, and selections of some.
+
+One of them by itself is in `connection.py`, and how a filter selects is in `matching.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic
+
+from .connection import Connection, Phase
+from .event import check_event_name
+from .filters import where
+from .typevars import ConnStateT
+
+if TYPE_CHECKING:
+    from .event import Emitter
+    from .filters import Filter
+
+__all__ = ["Connections", "Selection", "numbers_of"]
+
+
+def numbers_of(connections: Connection[Any] | Iterable[Connection[Any]] | None) -> tuple[int, ...]:
+    """Return the numbers that the stream knows the connections by."""
+    if connections is None:
+        return ()
+    if isinstance(connections, Connection):
+        return (connections._number,)
+    return tuple(connection._number for connection in connections)
+
+
+class Selection(Generic[ConnStateT]):
+    """Some of an actor's connections, worked out anew each time it is looked at."""
+
+    __slots__ = ("_all", "_excluded", "_filter")
+
+    def __init__(
+        self,
+        everyone: Connections[ConnStateT],
+        excluded: frozenset[Connection[ConnStateT]],
+        wanted: Filter | None = None,
+    ) -> None:
+        self._all = everyone
+        self._excluded = excluded
+        self._filter = wanted
+
+    def __iter__(self) -> Iterator[Connection[ConnStateT]]:
+        if self._filter is None:
+            found: Iterator[Connection[ConnStateT]] = iter(self._all)
+        else:
+            matching = self._all._emitter.matching().select(self._filter)
+            found = (connection for connection in matching if connection in self._all)
+        return iter([connection for connection in found if connection not in self._excluded])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    def __contains__(self, connection: object) -> bool:
+        if self._filter is not None:
+            return any(each is connection for each in self)
+        return connection in self._all and connection not in self._excluded
+
+    def where(self, *filters: Filter, **comparisons: Any) -> Selection[ConnStateT]:
+        """Select those of these whose state matches: ``c.conns.where(role="admin", level__ge=3)``.
+
+        Takes what `ringcast.where` takes. It costs what matches, and not all that are there. Raises
+        `InvalidFilter`.
+        """
+        wanted = where(*filters, **comparisons)
+        if self._filter is not None:
+            wanted &= self._filter
+        self._all._emitter.matching().require(wanted)
+        return Selection(self._all, self._excluded, wanted)
+
+    def exclude(self, *connections: Connection[ConnStateT]) -> Selection[ConnStateT]:
+        """Select those of these that are not among `connections`."""
+        return Selection(self._all, self._excluded.union(connections), self._filter)
+
+    def find(
+        self, predicate: Callable[[Connection[ConnStateT]], object] | None = None, /, **equal: Any
+    ) -> Connection[ConnStateT] | None:
+        """Return the first connection that fits, in the order of connecting, or None.
+
+        It fits if `predicate(connection)` is true and every keyword equals the field of that name in its
+        state. Raises `AttributeError` for a keyword that the state does not have.
+        """
+        for connection in self:
+            if all(_field(connection.state, name) == value for name, value in equal.items()) and (
+                predicate is None or predicate(connection)
+            ):
+                return connection
+        return None
+
+    def send(self, name: str, *data: Any) -> None:
+        """Send an event to each of these, subscribed or not; encoded once, however many they are."""
+        numbers = numbers_of(self)
+        check_event_name(name)
+        if numbers:
+            self._all._emitter.emit(name, data, only=numbers)
+
+    def disconnect(self, reason: str = "") -> None:
+        """End each of these for good, as `Connection.disconnect` does."""
+        for connection in self:
+            connection.disconnect(reason)
+
+
+class Connections(Selection[ConnStateT]):
+    """All connections of an actor whose connect hooks have passed, in the order of connecting; live."""
+
+    __slots__ = ("_by_id", "_emitter")
+
+    def __init__(self, emitter: Emitter) -> None:
+        super().__init__(self, frozenset())
+        self._emitter = emitter
+        self._by_id: dict[str, Connection[ConnStateT]] = {}
+
+    def __iter__(self) -> Iterator[Connection[ConnStateT]]:
+        # A copy: connections may come and go at an await inside the caller's loop.
+        return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_id)
+
+    def __contains__(self, connection: object) -> bool:
+        return isinstance(connection, Connection) and self._by_id.get(connection.id) is connection
+
+    def get(self, id: str) -> Connection[ConnStateT] | None:
+        """Return the connection with this id, or None."""
+        return self._by_id.get(id)
+
+    def admit(self, connection: Connection[ConnStateT]) -> None:
+        """Make the connection visible. For the actor's instance only."""
+        connection._phase = Phase.JOINED
+        self._by_id[connection.id] = connection
+
+    def release(self, connection: Connection[ConnStateT]) -> bool:
+        """Take the connection out; tell whether it had joined and not left. For the actor's instance only."""
+        joined = connection._phase is Phase.JOINED
+        connection._phase = Phase.LEFT
+        self._by_id.pop(connection.id, None)
+        if self._emitter.filtered is not None:
+            self._emitter.filtered.remove(connection)
+        return joined
+
+
+def _field(state: Any, name: str) -> Any:
+    if isinstance(state, Mapping):
+        return state.get(name)
+    return getattr(state, name)

@@ -1,0 +1,58 @@
+"""What an actor is asked about one of its connections: may it listen for an event, and what must it know."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from .connection import Connection
+from .context import Context
+from .encoding import Encoding
+from .faults import Hook, for_client
+from .snapshot import copied
+
+if TYPE_CHECKING:
+    from .instance import ActorInstance
+
+__all__ = ["may_subscribe", "snapshot"]
+
+
+def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
+    """Ask `can_subscribe`. A hook that raises anything but an error of this package refuses."""
+    hook = instance.definition.hooks.can_subscribe
+    if hook is None:
+        return True
+    context = Context(instance, connection)
+    if hook.is_async:
+        return _ask(instance, hook, context, name)
+    try:
+        return bool(hook.start(instance.actor, context, name))
+    except BaseException as error:
+        raise for_client(error, instance.log, hook.name) from None
+
+
+async def _ask(instance: ActorInstance, hook: Hook, context: Context[Any, Any], name: str) -> bool:
+    try:
+        return bool(await instance.run_hook(hook, context, name))
+    except Exception as error:
+        raise for_client(error, instance.log, hook.name) from None
+
+
+async def snapshot(
+    instance: ActorInstance, connection: Connection[Any], encoding: Encoding
+) -> tuple[Any, int]:
+    """Return what `snapshot` gives for a connection, or None, and the position that belongs to it.
+
+    It is a copy: what the hook returned may be the state itself, which goes on changing. Raises what a client
+    may see.
+    """
+    hook = instance.definition.hooks.snapshot
+    if hook is None:
+        return None, 0
+    async with instance.turn():
+        try:
+            value = hook.start(instance.actor, Context(instance, connection))
+            copy = None if value is None else copied(value, encoding, instance.node.config.max_reply_bytes)
+        except BaseException as error:
+            raise for_client(error, instance.log, hook.name) from None
+        return copy, instance.position

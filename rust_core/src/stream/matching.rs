@@ -1,0 +1,152 @@
+//! Filters over the connections of one stream: who matches now, and so whom an event with a filter is for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Gone, Inner, Stream};
+use crate::attributes::Attributes;
+use crate::audience::{Audience, Members};
+use crate::connection::{ConnectionId, ConnectionTable};
+use crate::filter::{Filter, Malformed};
+use crate::sink::Sink;
+use crate::subscription::NameId;
+
+/// Filters that are kept as they were read, by their compiled form. An actor that makes up new ones all the time has
+/// each of them read.
+const MAX_FILTERS: usize = 256;
+
+/// Audiences that are kept while nothing changes.
+const MAX_AUDIENCES: usize = 16;
+
+/// Whom an event is to be for.
+#[derive(Debug)]
+pub enum Recipients<'a> {
+    /// Decided already.
+    Audience(Audience),
+    /// Those of the subscribers that match the filter in this compiled form, except some.
+    Matching(&'a [u8], Vec<ConnectionId>),
+}
+
+impl From<Audience> for Recipients<'_> {
+    fn from(audience: Audience) -> Self {
+        Self::Audience(audience)
+    }
+}
+
+impl Recipients<'_> {
+    /// What is known of their size in memory, in bytes.
+    pub(super) fn list_bytes(&self) -> usize {
+        match self {
+            Self::Audience(audience) => audience.list_bytes(),
+            Self::Matching(..) => 0,
+        }
+    }
+}
+
+/// What a stream knows of the attributes of its connections.
+#[derive(Debug, Default)]
+pub(super) struct Matching {
+    /// Of those who have told of theirs.
+    attributes: Attributes,
+    /// Filters that were used, by their compiled form.
+    filters: HashMap<Box<[u8]>, Arc<Filter>>,
+    /// By event name and filter: subscribers that match. They hold until `changed`.
+    audiences: Vec<(NameId, Arc<Filter>, Arc<Members>)>,
+}
+
+impl Matching {
+    /// Subscriptions, connections or attributes have changed.
+    pub(super) fn changed(&mut self) {
+        self.audiences.clear();
+    }
+
+    /// A connection has ended.
+    pub(super) fn forget(&mut self, id: ConnectionId) {
+        self.attributes.remove(id.slot() as u32);
+        self.changed();
+    }
+
+    fn filter(&mut self, compiled: &[u8]) -> Result<Arc<Filter>, Malformed> {
+        if let Some(filter) = self.filters.get(compiled) {
+            return Ok(Arc::clone(filter));
+        }
+        let filter = Arc::new(Filter::parse(compiled)?);
+        if self.filters.len() == MAX_FILTERS {
+            self.filters.clear();
+            self.audiences.clear();
+        }
+        self.filters.insert(compiled.into(), Arc::clone(&filter));
+        Ok(filter)
+    }
+
+    fn matching(
+        &mut self,
+        filter: &Arc<Filter>,
+        table: &ConnectionTable<Sink>,
+        wanted: impl Fn(ConnectionId) -> bool,
+    ) -> Vec<ConnectionId> {
+        let matched = self.attributes.select_kept(filter);
+        let ids = matched.iter().filter_map(|slot| table.at(slot as usize)).map(|connection| connection.id);
+        ids.filter(|&id| wanted(id)).collect()
+    }
+
+    /// Those who listen for `name` now and match, except some.
+    pub(super) fn audience(
+        &mut self,
+        table: &ConnectionTable<Sink>,
+        name: NameId,
+        compiled: &[u8],
+        except: &[ConnectionId],
+    ) -> Result<Audience, Malformed> {
+        let filter = self.filter(compiled)?;
+        let listens =
+            |id| table.get(id).is_some_and(|connection| connection.subscriptions.lock().listens(name));
+        if !except.is_empty() {
+            let ids = self.matching(&filter, table, |id| listens(id) && !except.contains(&id));
+            return Ok(Audience::only(ids));
+        }
+        let kept = self.audiences.iter().find(|kept| kept.0 == name && Arc::ptr_eq(&kept.1, &filter));
+        if let Some((_, _, members)) = kept {
+            return Ok(Audience::Only(Arc::clone(members)));
+        }
+        let members = Arc::new(Members::new(self.matching(&filter, table, listens)));
+        if self.audiences.len() == MAX_AUDIENCES {
+            self.audiences.remove(0);
+        }
+        self.audiences.push((name, filter, Arc::clone(&members)));
+        Ok(Audience::Only(members))
+    }
+}
+
+impl Stream {
+    /// Set what filters see of a connection: a MessagePack map, as [`Attributes::set`] takes it. Holds for what is
+    /// published from now on. False if nothing differs from before.
+    ///
+    /// # Errors
+    /// [`Gone`] if the connection has ended, and in it what is wrong with the map.
+    pub fn set_attributes(
+        &self,
+        id: ConnectionId,
+        attributes: &[u8],
+    ) -> Result<Result<bool, Malformed>, Gone> {
+        let mut inner = self.inner.lock();
+        let Inner { table, matching, .. } = &mut *inner;
+        table.get(id).ok_or(Gone)?;
+        let changed = matching.attributes.set(id.slot() as u32, attributes);
+        if changed == Ok(true) {
+            matching.changed();
+        }
+        Ok(changed)
+    }
+
+    /// The connections that match the filter in this compiled form now, subscribed to something or not.
+    ///
+    /// # Errors
+    /// What is wrong with the filter.
+    pub fn select(&self, compiled: &[u8]) -> Result<Vec<ConnectionId>, Malformed> {
+        let mut inner = self.inner.lock();
+        let Inner { table, matching, .. } = &mut *inner;
+        let filter = matching.filter(compiled)?;
+        Ok(matching.matching(&filter, table, |_| true))
+    }
+}

@@ -1,0 +1,197 @@
+"""`docs/filters.md`: its snippets run, its tables are what the code does, its tasks select whom they name."""
+
+from __future__ import annotations
+
+import collections.abc
+import datetime
+import re
+from contextlib import AsyncExitStack
+from dataclasses import make_dataclass
+from typing import Any, Literal
+
+import pydantic
+import pytest
+from linked import LinkedSocket, running
+
+import programs
+from ringcast import attribute, where
+from ringcast._core import Attributes
+from ringcast._core import Filter as CoreFilter
+from ringcast.attributes import attributes_of
+from ringcast.errors import CloseCode, InvalidFilter
+from ringcast.filterable import fields_of
+from ringcast.filters import MAX_DEPTH, MAX_NODES, Filter
+from ringcast.protocol import Call, Event, Reply
+
+PAGE = (programs.PROJECT / "docs" / "filters.md").read_text()
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def run_snippets() -> dict[str, Any]:
+    """Run all of them in their order, as one program."""
+    # Under the name of a module, as dataclasses look up their annotations.
+    names: dict[str, Any] = {"__name__": __name__}
+    for snippet in SNIPPETS:
+        exec(snippet, names)
+    return names
+
+
+NAMES = run_snippets()
+Reader, Role = NAMES["Reader"], NAMES["Role"]
+
+
+def rows(*columns: str) -> list[list[str]]:
+    """Return the cells of all tables with these columns."""
+    found = []
+    for rest in PAGE.split("| " + " | ".join(columns) + " |\n")[1:]:
+        for line in rest.split("\n\n", 1)[0].splitlines()[1:]:
+            cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            assert len(cells) == len(columns), line
+            found.append(cells)
+    assert found
+    return found
+
+
+def code(cell: str) -> list[str]:
+    return re.findall(r"`(.+?)`", cell)
+
+
+def evaluated(cell: str) -> Any:
+    [written] = code(cell)
+    return eval(written)
+
+
+def matching(wanted: Filter, states: dict[str, Any]) -> set[str]:
+    attributes = Attributes()
+    for slot, state in enumerate(states.values()):
+        attributes.set(slot, attributes_of(state))
+    return {list(states)[slot] for slot in attributes.select(CoreFilter(wanted.compiled))}
+
+
+READERS = {
+    "ann": Reader("ann", "Ann", "premium", "red", Role.ADMIN, 4, tags={"vip"}),
+    "ann's other device": Reader("ann", "Ann", "premium", "red", Role.ADMIN, 4, tags={"vip"}),
+    "bob": Reader("bob", "Bob", "free", "red", level=7, muted=True, tags={"guest"}),
+    "cyd": Reader("cyd", None, "free", "blue", level=9, tags={"vip", "on call"}),
+    "dan": Reader("dan", "an alias", "premium", "green", Role.ADMIN, 10, history=["vip"]),
+}
+ANNS = {"ann", "ann's other device"}
+
+
+@pytest.mark.parametrize(
+    ("task", "readers"),
+    [
+        ("premium", ANNS | {"dan"}),
+        ("others", {"bob", "cyd", "dan"}),
+        ("admins", ANNS),
+        ("seniors", ANNS | {"bob"}),
+        ("audible_seniors", ANNS),
+        ("vips", ANNS | {"cyd"}),
+        ("vips_and_guests", ANNS | {"bob", "cyd"}),
+        ("vips_on_call", {"cyd"}),
+        ("unnamed", {"cyd"}),
+        ("named", ANNS | {"bob", "dan"}),
+        ("two_teams", ANNS | {"bob", "cyd"}),
+        ("elsewhere", {"dan"}),
+        ("middle", ANNS | {"bob", "cyd"}),
+        ("an", ANNS),
+        ("same", ANNS | {"bob"}),
+    ],
+)
+def test_a_task_selects_whom_it_names(task: str, readers: set[str]) -> None:
+    fields_of(Reader).require(NAMES[task])
+    assert matching(NAMES[task], READERS) == readers
+
+
+def test_every_task_is_tested() -> None:
+    tasks = {name for name, value in NAMES.items() if isinstance(value, Filter)}
+    [marker] = [mark for mark in test_a_task_selects_whom_it_names.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    assert {task for task, _ in marker.args[1]} == tasks
+
+
+@pytest.mark.parametrize(
+    ("keywords", "expression"), [row[:2] for row in rows("keyword", "expression", "matches where the field")]
+)
+def test_both_forms_of_an_operator_are_the_same(keywords: str, expression: str) -> None:
+    [written] = code(expression)
+    for keyword in code(keywords):
+        assert eval(f"where({keyword})") == eval(written)
+
+
+def test_every_operator_is_listed() -> None:
+    listed = " ".join(row[0] for row in rows("keyword", "expression", "matches where the field"))
+    with pytest.raises(InvalidFilter) as refusal:
+        where(x__unlike="any")
+    [known] = re.findall(r"there are (.+?)\.", str(refusal.value))
+    assert set(re.findall(r"__(\w+)=", listed)) == set(known.split(", "))
+
+
+def filterable(annotation: str) -> bool:
+    names = {"Role": Role, "Literal": Literal, "pydantic": pydantic, "collections": collections, "Any": Any}
+    kind = eval(annotation, {**names, "datetime": datetime})
+    return fields_of(make_dataclass("State", [("x", kind)])).filterable == ("x",)
+
+
+@pytest.mark.parametrize(
+    "annotation", [each for row in rows("type of the field", "how it is compared") for each in code(row[0])]
+)
+def test_a_type_that_can_be_filtered(annotation: str) -> None:
+    assert filterable(annotation)
+
+
+def test_types_that_cannot_be_filtered() -> None:
+    [sentence] = re.findall(r"Fields of all other types.*?, such as (.*?)\. So are", PAGE, re.DOTALL)
+    assert len(code(sentence)) == 4
+    for annotation in code(sentence):
+        assert not filterable(annotation)
+
+
+@pytest.mark.parametrize(("held", "wanted", "answer"), rows("the field holds", "filter", "matches"))
+def test_what_matches_and_what_does_not(held: str, wanted: str, answer: str) -> None:
+    state = {} if held == "*missing*" else {"x": evaluated(held)}
+    assert answer.startswith(("yes", "no"))
+    assert bool(matching(evaluated(wanted), {"only": state})) is answer.startswith("yes")
+
+
+@pytest.mark.parametrize(("written", "message"), rows("filter", "message"))
+def test_a_filter_is_refused_with_the_message(written: str, message: str) -> None:
+    with pytest.raises(InvalidFilter) as refusal:
+        fields_of(Reader).require(evaluated(written))
+    if message.endswith("…"):
+        assert str(refusal.value).startswith(message.removesuffix("…").rstrip())
+    else:
+        assert str(refusal.value) == message
+
+
+def test_other_claims_of_the_page() -> None:
+    assert f"at most {MAX_DEPTH} filters deep" in PAGE
+    assert f"at most {MAX_NODES} comparisons" in PAGE
+    assert 'attribute("signed__in") == True' in PAGE
+    assert matching(attribute("signed__in") == True, {"here": {"signed__in": True}, "not": {}}) == {"here"}  # noqa: E712
+    assert matching(where(), READERS) == set(READERS)
+    assert len({NAMES["admins"]: 1, where(role=Role.ADMIN, team="red"): 2}) == 1
+
+
+async def test_the_actor_of_the_guide_does_what_the_page_says() -> None:
+    readers = {
+        "writer": {"user_id": "writer", "subscription": "premium", "team": "red"},
+        "ann": {"user_id": "ann", "subscription": "premium", "team": "red"},
+        "bob": {"user_id": "bob", "subscription": "free", "team": "red"},
+        "cyd": {"user_id": "cyd", "subscription": "premium", "team": "blue"},
+    }
+    async with running(NAMES["NewsRoom"]) as router, AsyncExitStack() as stack:
+        sockets = {}
+        for name, params in readers.items():
+            socket = sockets[name] = await stack.enter_async_context(LinkedSocket(router))
+            await socket.connect("newsRoom", "x", params=params, events=("article",))
+        writer = sockets["writer"]
+        writer.send(Call(1, "publish", ["first", "red"]), Call(2, "promote", ["bob"]))
+        assert [await writer.receive(Reply) for _ in range(2)] == [Reply(1, None), Reply(2, 1)]
+        assert (await sockets["ann"].receive(Event)).args == ["first"]
+        assert (await sockets["bob"].receive(Event)).name == "promoted"
+        writer.send(Call(3, "closeFor", ["red"]))
+        assert await writer.receive(Reply) == Reply(3, None)
+        for name in ("ann", "bob"):
+            await sockets[name].closed_with(CloseCode.DISCONNECTED)
+        writer.send(Call(4, "publish", ["second", "blue"]))
+        assert (await sockets["cyd"].receive(Event)).args == ["second"]
