@@ -23,7 +23,8 @@ export class Backoff {
   get boundMs(): number {
     const { reconnectFirstMs, reconnectBaseMs, reconnectMaxMs } = this.#settings;
     const grownMs = this.#attempt ? reconnectBaseMs * 2 ** (this.#attempt - 1) : reconnectFirstMs;
-    return Math.min(Math.max(grownMs, this.spreadMs), reconnectMaxMs);
+    // No more than an hour: that would be no busy server but a broken one.
+    return Math.max(Math.min(grownMs, reconnectMaxMs), Math.min(this.spreadMs, 3_600_000));
   }
 
   /** Draw the next delay and move on in the series. */

@@ -34,7 +34,10 @@ export type ErrorCode =
   | "event_too_large"
   | "events_lost"
   | "subscription_refused"
-  | "invalid_filter";
+  | "invalid_filter"
+  | "store_unavailable"
+  | "event_not_json"
+  | "encoding_refused";
 
 /** What an error has besides its code and message. */
 export interface ErrorDetails {

@@ -36,6 +36,11 @@ describe("the back-off", () => {
     const backoff = new Backoff(config({ ...settings, random: () => 1 }));
     backoff.spreadMs = 5000;
     expect(bounds(backoff, 5)).toEqual([5000, 5000, 5000, 5000, 8000]);
+    // Neither by this client's own bound, but for an hour.
+    backoff.spreadMs = 125_000;
+    expect(backoff.boundMs).toBe(125_000);
+    backoff.spreadMs = 1e9;
+    expect(backoff.boundMs).toBe(3_600_000);
   });
 
   test("does not grow when the server has said when to come", () => {
