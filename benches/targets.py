@@ -60,7 +60,7 @@ def points() -> Iterator[Point]:
     yield Point("P3", "one", fanout.QUESTION, fanout.Options(connections=9000, messages=1))
     few = fanout.Options(connections=90, messages=1)
     yield Point("P5", "few", fanout.QUESTION, few)
-    yield Point("P5", "filtered", fanout.QUESTION, replace(few, others=8910))
+    yield Point("P5", "filtered", fanout.QUESTION, replace(few, others=8910, filter=True))
     for connections in (2000, 9000):
         yield Point("P6", f"{connections}", memory.QUESTION, memory.Options(connections=connections))
     yield Point("P7", "sleepers", sleepers.QUESTION, sleepers.Options())

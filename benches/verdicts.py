@@ -132,7 +132,12 @@ VERDICTS: Final = (
     Verdict(
         "P4", "`broadcast()` on the calling thread", "at most 3 µs above encoding, within 1.5 times", _calls
     ),
-    Verdict("P5", "90 of 9,000 listen, to an actor with just those", "at most 1.5 times the time", _filter),
+    Verdict(
+        "P5",
+        "a filter that 90 of 9,000 match, to an actor with just those",
+        "at most 1.5 times the time",
+        _filter,
+    ),
     Verdict("P6", "an idle connection, at 2,000 and at 9,000", "at most 10 KB", _memory),
     Verdict(
         "P7",

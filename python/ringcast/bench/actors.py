@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from ..action import action
 from ..actor import Actor
 from ..context import Context
+from ..filters import where
 from .stores import commits
 
-__all__ = ["FIRST", "Feed", "padding"]
+__all__ = ["FIRST", "DurableFeed", "Feed", "FilteredFeed", "SkippingFeed", "padding"]
 
 FIRST: Final = 1_000_000
 """The first counter, so that all of them have as many digits."""
@@ -118,6 +120,27 @@ class Feed(Actor):
             "cpu_s": time.process_time(),
             "commits": commits.take(),
         }
+
+
+@dataclass(slots=True)
+class Listener:
+    """The state of a filtered feed's connection."""
+
+    wanted: bool = False
+
+
+class FilteredFeed(Feed):
+    """Sends its events to those connections whose state says that they want them."""
+
+    def create_conn_state(self, c: Context, params: Listener) -> Listener:
+        return params
+
+    def send(self, name: str, at_ns: int) -> None:
+        self.sent[name] = counter = self.sent[name] + 1
+        self.broadcast(name, counter, at_ns, self.padding, where=_WANTED)
+
+
+_WANTED: Final = where(wanted=True)
 
 
 class SkippingFeed(Feed, slow_reader="skip"):

@@ -24,7 +24,6 @@ from .rig import Limit, Load, Server, complete, disorder, running
 
 __all__ = ["QUESTION", "Options"]
 
-_ACTOR: Final = "feed"
 _LIMIT: Final = "limit"
 _VARIANTS: Final = ("ringcast", _LIMIT)
 _SINGLE_ROUNDS: Final = 15
@@ -51,6 +50,7 @@ class Options:
     actors: int = option(1, "How many actors send; each connection listens to one of them.", 1)
     drain: bool = option(False, "Wait after each burst until it was offered to every connection.")
     others: int = option(0, "How many more connections the first actor has that listen to something else.")
+    filter: bool = option(False, "Let the others listen as well, and keep the events from them by a filter.")
     limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
 
     @property
@@ -75,6 +75,7 @@ class _Ringcast:
 
     def __init__(self, server: Server, options: Options) -> None:
         self.place = server
+        self.actor = "filteredFeed" if options.filter else "feed"
         self._options = options
         # More actors than connections would have nobody to send to.
         count = min(options.actors, options.connections)
@@ -86,13 +87,13 @@ class _Ringcast:
         options, keys = self._options, list(self.shares)
         burst = min(options.burst, messages)
         if len(keys) == 1:
-            began_ns = self.place.call(_ACTOR, keys[0], "flood", messages, burst, options.drain)
+            began_ns = self.place.call(self.actor, keys[0], "flood", messages, burst, options.drain)
         else:
-            began_ns = self.place.call(_ACTOR, keys[0], "flood_all", keys, messages, burst)
+            began_ns = self.place.call(self.actor, keys[0], "flood_all", keys, messages, burst)
         return Sent(began_ns, messages)
 
     def cpu_s(self) -> float:
-        used_s: float = self.place.status(_ACTOR, next(iter(self.shares)))["cpu_s"]
+        used_s: float = self.place.status(self.actor, next(iter(self.shares)))["cpu_s"]
         return used_s
 
 
@@ -101,6 +102,7 @@ class _Limit:
 
     def __init__(self, limit: Limit, options: Options) -> None:
         self.place = limit
+        self.actor = _LIMIT
         self._options = options
         self._used_s = 0.0
         self.shares = {_LIMIT: options.connections}
@@ -126,16 +128,15 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
         side = _Ringcast(server, options)
         if options.others:
-            key = next(iter(side.shares))
-            load.open(
-                "others", options.others, server, {"actor": _ACTOR, "key": [key], "subscriptions": ["pace"]}
-            )
+            connect = {"actor": side.actor, "key": [next(iter(side.shares))], "params": {"wanted": False}}
+            name = "tick" if options.filter else "pace"
+            load.open("others", options.others, server, {**connect, "subscriptions": [name]})
         return _measure(options, side, load)
 
 
 def _measure(options: Options, side: _Ringcast | _Limit, load: Load) -> dict[str, Any]:
     for key, count in side.shares.items():
-        connect = {"actor": _ACTOR, "key": [key], "subscriptions": ["tick"]}
+        connect = {"actor": side.actor, "key": [key], "subscriptions": ["tick"], "params": {"wanted": True}}
         every = options.latency_every
         load.open(key, count, side.place, connect, whole=True, next=[FIRST], latency_every=every)
     counter = FIRST

@@ -13,7 +13,7 @@ from ..actor import Actor
 from ..config import ServerConfig
 from ..registry import Registry
 from ..server.serve import run
-from .actors import DurableFeed, Feed, SkippingFeed, padding
+from .actors import DurableFeed, Feed, FilteredFeed, SkippingFeed, padding
 from .stores import STORES, store_of
 
 __all__ = ["main"]
@@ -33,7 +33,12 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Feed.padding = padding(options.payload)
-    actors: list[type[Actor]] = [_with_ring(Feed, options.ring_bytes), SkippingFeed, DurableFeed]
+    actors: list[type[Actor]] = [
+        _with_ring(Feed, options.ring_bytes),
+        FilteredFeed,
+        SkippingFeed,
+        DurableFeed,
+    ]
     # Everybody is let in at once: how fast that can be is one of the questions.
     config = ServerConfig(session_window_s=options.window, max_connects_per_s=0)
     registry = Registry(*actors, store=store_of(options.store, options.path), config=config)
