@@ -60,7 +60,7 @@ class InProcessEndpoint:
             self._served = WebSocketEndpoint(router, router.config)
         near, far = _socket_pair()
         await self._served.accept_socket(far)
-        return await open_socket(_URL, receiver, encoding, config, lambda: near)
+        return await open_socket(_URL, receiver, encoding, config, near)
 
     async def close(self) -> None:
         """Refuse what comes after; the registry is stopped by whoever owns it."""

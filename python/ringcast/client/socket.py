@@ -8,9 +8,8 @@ messages mean, and whether to come back, is decided by the receiver.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 import picows
 from multidict import CIMultiDict
@@ -21,6 +20,7 @@ from ..encoding import Encoding
 from ..errors import CloseCode, ConnectionFailure
 from .config import ClientConfig
 from .liveness import Liveness, Step
+from .tcp import forget_next_descriptor
 
 __all__ = ["Receiver", "Socket", "open_socket"]
 
@@ -300,14 +300,15 @@ async def open_socket(
     receiver: Receiver,
     encoding: Encoding,
     config: ClientConfig,
-    socket_factory: Callable[[], OsSocket] | None = None,
+    connected: OsSocket | None = None,
 ) -> Socket:
     """Open a WebSocket that speaks `encoding`.
 
-    `socket_factory` gives a socket that is connected already. Raises `OSError` when the server cannot be
+    `connected` is a socket to the server, if there is one already. Raises `OSError` when the server cannot be
     reached, and `ConnectionFailure` when it does not upgrade.
     """
     socket = Socket(receiver, encoding, config)
+    forget_next_descriptor()
     try:
         _, listener = await picows.ws_connect(
             lambda: socket,
@@ -316,10 +317,13 @@ async def open_socket(
             websocket_handshake_timeout=config.connect_timeout_s,
             max_frame_size=config.max_message_bytes,
             extra_headers=_headers(encoding, config),
-            # With TLS it has the loop log an error for every handshake that is cut off, and after a slow
-            # shutdown it looks at a descriptor that may be another socket's by then.
-            use_aiofastnet=False if url.startswith("wss:") else None,
-            **_socket_option(socket_factory),
+            socket_factory=None if connected is None else lambda _url: connected,
+            # The loop's own transports. Those of aiofastnet (1.2.0) begin to read also after the write of the
+            # upgrade request has failed: their descriptor is closed while the loop watches it (see `tcp.py`).
+            # And uvloop (0.23) tells a watcher of a reset once: they read the data that came before it, and
+            # never learn that the connection has ended. With TLS, they have the loop log an error for every
+            # handshake that is cut off.
+            use_aiofastnet=False,
         )
     except picows.WSError as error:
         raise ConnectionFailure(
@@ -330,6 +334,10 @@ async def open_socket(
         socket.abort()
         raise
     if listener is None:
+        if connected is not None:
+            # uvloop (0.23) closes the descriptor behind the object's back when a connection ends in the turn
+            # of the loop in which it begins; the object would close it again, when it may be somebody else's.
+            connected.detach()
         raise ConnectionResetError("the server closed the connection before the upgrade")
     if socket.refusal is not None:
         socket.abort()
@@ -342,7 +350,3 @@ def _headers(encoding: Encoding, config: ClientConfig) -> dict[str, str]:
     if config.compression:
         headers["Sec-WebSocket-Extensions"] = OFFER
     return headers
-
-
-def _socket_option(socket_factory: Callable[[], OsSocket] | None) -> dict[str, Any]:
-    return {} if socket_factory is None else {"socket_factory": lambda _url: socket_factory()}
