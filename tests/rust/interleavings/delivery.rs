@@ -160,7 +160,7 @@ fn whom_an_event_is_for_is_decided_when_it_is_published() {
             thread::spawn(move || {
                 for audience in [Audience::Subscribers, Audience::only(vec![id]), Audience::only(vec![other])]
                 {
-                    let is_listed = matches!(&audience, Audience::Only(ids) if ids.contains(&id));
+                    let is_listed = matches!(&audience, Audience::Only(ids) if ids.contains(id));
                     let is_plain = matches!(&audience, Audience::Subscribers);
                     let mut model = model.lock();
                     let offset = stream.publish("b", [Some(b"[\"\"]"), None], audience).unwrap().0;
