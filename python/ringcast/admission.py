@@ -39,9 +39,8 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
     try:
         reason = None
         if request.resume is not None:
-            if request.resume.session in gateway.farewells:
-                # The actor ended it while its client was away, who is told now.
-                link.close(*gateway.farewells[request.resume.session])
+            # The actor may have ended it while its client was away, who is told now.
+            if _say_farewell(gateway, link, request.resume.session):
                 return
             reason = await _resume(gateway, link, request, request.resume)
             if reason is None:
@@ -54,6 +53,14 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
         # What took too long or could not be read may go well the next time; what a hook raises would not.
         passing = isinstance(error, ActionTimeout | StoreFault | StoreUnavailable)
         link.refuse(fault, CloseCode.INTERNAL_ERROR if passing else CloseCode.CONNECT_REFUSED)
+
+
+def _say_farewell(gateway: Gateway, link: Link, token: str) -> bool:
+    """Close the link if the actor has ended this session, whose client does not know yet; tell whether."""
+    farewell = gateway.farewells.get(token)
+    if farewell is not None:
+        link.close(*farewell)
+    return farewell is not None
 
 
 async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | None) -> None:
@@ -77,6 +84,10 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
         return
     try:
         await _answer_to(link, session, opening, request.resume, reason)
+    except Exception:
+        # Whatever it is: of a session that the actor has ended meanwhile, that is what its client is told.
+        if not _say_farewell(gateway, link, session.token):
+            raise
     finally:
         if not session.attached:
             # No client knows the token of this session, so that none can come back to it.
@@ -92,6 +103,8 @@ async def _answer_to(
         await _settled(session.actor)
     if not (link.lost or session.ended):
         await _catch_up(session, opening)
+    if session.ended:
+        _say_farewell(session.gateway, link, session.token)
     if link.lost or session.ended:
         return
     gap = opening.gap
@@ -183,12 +196,12 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     session.hold()
     try:
         refused = await _subscribe(session, request.subscriptions)
-        if session.ended:
-            return "session_expired"
         if session.takes(link):
             await _take_up(session, link, request, resume.offset, refused)
     finally:
         session.wait()
+    if session.ended and not (link.lost or _say_farewell(gateway, link, resume.session)):
+        return "session_expired"
     return None
 
 

@@ -46,6 +46,9 @@ class Calls:
     def _call_if_running(
         self, connection: Connection[Any] | None, request: Call, respond: Respond
     ) -> asyncio.Task[Any] | None:
+        if connection is not None and connection.has_left:
+            # Its client is being told that it has ended.
+            return None
         if not self._instance.is_running and not self._instance.ends_for_good and connection is not None:
             # It has not begun: its client asks again, whoever answers then.
             return None

@@ -61,6 +61,11 @@ class Connection(Generic[ConnStateT]):
         return self._attachment is not None and self._phase is not Phase.LEFT
 
     @property
+    def has_left(self) -> bool:
+        """Whether its session has ended. For the actor's instance only."""
+        return self._phase is Phase.LEFT
+
+    @property
     def state(self) -> ConnStateT:
         """The connection's own state, made by `create_conn_state`; filters see what is assigned at once.
 

@@ -189,7 +189,9 @@ class Session:
     # --- requests -----------------------------------------------------------------------------------------
 
     def call(self, request: Call) -> None:
-        """Run an action, unless it ran before."""
+        """Run an action, unless it ran before, or the session has ended: its client is being told."""
+        if self.ended:
+            return
         record = self._record or self._have_record()
         id = request.id
         standing = record.begin(id)
@@ -202,6 +204,8 @@ class Session:
 
     def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
+        if self.ended:
+            return None
         if isinstance(request, Call):
             self.call(request)
             return None

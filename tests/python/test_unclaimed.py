@@ -130,6 +130,18 @@ async def test_an_actor_that_cannot_start_is_told_to_the_log_and_holds_up_no_oth
             lambda: router.actors == 1 and "nobody came back to, and cannot start" in caplog.text
         )
         assert Broken.starts == 2
+        # It is tried again, less and less often.
+        await clock.advance(2 * WINDOW_S - 1)
+        assert Broken.starts == 2
+        await clock.advance(1)
+        await eventually(lambda: Broken.starts == 3)
+        Broken.starts = 0
+        await clock.advance(4 * WINDOW_S)
+        await eventually(lambda: Broken.starts == 1)
+        await clock.advance(WINDOW_S)
+        for instance in router._directory:
+            await instance.settled()
+        assert await store.with_sessions() == []
 
 
 async def test_a_server_that_stops_before_starts_none(store: Store) -> None:
