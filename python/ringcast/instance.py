@@ -30,6 +30,7 @@ from .faults import (
     from_store,
     raise_interrupt,
     run_hook,
+    was_cancelled,
 )
 from .keeping import Keeping
 from .matching import Matching
@@ -303,12 +304,25 @@ class ActorInstance:
 
     async def join(self, connection: Connection[Any], token: str, encoding: Encoding) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
+        if self._keeping is None:
+            await self._join_as_task(connection)
+            return
         async with self.turn():
-            if self._keeping is not None and isinstance(connection, KeptConnection):
-                # Before the hook: should that commit a part of what it does, and the process be killed, the
-                # session is there to be ended, and `on_disconnect` to be run.
-                self._keeping.stream.keep(connection, token, encoding)
+            assert isinstance(connection, KeptConnection)
+            # Before the hook: should that commit a part of what it does, and the process be killed, the
+            # session is there to be ended, and `on_disconnect` to be run.
+            self._keeping.stream.keep(connection, token, encoding)
             await self._join(connection)
+
+    async def _join_as_task(self, connection: Connection[Any]) -> None:
+        """Join in a task, which is waited for when the actor stops, together with its `on_disconnect`."""
+        try:
+            await self.start(self._join(connection))
+        except asyncio.CancelledError:
+            if was_cancelled():
+                raise
+            # The time to stop was over.
+            raise ActorDestroyed(f"{self.definition.name} {self.actor_id} is not running") from None
 
     async def _join(self, connection: Connection[Any]) -> None:
         hooks = self.definition.hooks

@@ -6,7 +6,7 @@ What runs in them is the work of `instance.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 from .faults import ActorLog, contained
@@ -46,7 +46,7 @@ class ActorTasks:
         return task
 
     async def finish(self, timeout_s: float) -> None:
-        """Wait for actions and hooks up to `timeout_s`, then cancel those that are left."""
+        """Wait up to `timeout_s` for actions and hooks, and those that follow; cancel those that are left."""
         await _finish(self.foreground, timeout_s)
 
     async def end_background(self) -> None:
@@ -64,12 +64,16 @@ class ActorTasks:
             self._log.error("background task %s raised", task.get_name(), exc_info=error)
 
 
-async def _finish(tasks: Iterable[asyncio.Task[Any]], timeout_s: float) -> None:
-    """Wait for the tasks up to `timeout_s`, then cancel what is left and wait for that."""
-    current = asyncio.current_task()
-    waiting = {task for task in tasks if task is not current}
-    if waiting and timeout_s:
-        _, waiting = await asyncio.wait(waiting, timeout=timeout_s)
+async def _finish(tasks: Collection[asyncio.Task[Any]], timeout_s: float) -> None:
+    """Wait until there are no tasks, up to `timeout_s`, then cancel what is left and wait for that."""
+    now, current = asyncio.get_running_loop().time, asyncio.current_task()
+    until = now() + timeout_s
+    while waiting := {task for task in tasks if task is not current and not task.done()}:
+        left_s = until - now()
+        if left_s <= 0:
+            break
+        # Some of them may begin others meanwhile.
+        await asyncio.wait(waiting, timeout=left_s)
     for task in waiting:
         task.cancel()
     if waiting:
