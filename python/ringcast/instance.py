@@ -151,6 +151,8 @@ class ActorInstance:
         self._run_on()
         for connection in self.conns:
             connection.expected()
+        if self._keeping is not None:
+            self._keeping.see_off_lost()
 
     def _run_on(self) -> None:
         self.status = Status.RUNNING
@@ -286,15 +288,20 @@ class ActorInstance:
 
     async def _welcome(self, params: Any) -> Any:
         definition = self.definition
-        what = f"{definition.name} params"
-        hooks = definition.hooks
-        if hooks.on_before_connect is not None:
-            value = definition.checked("on_before_connect", what, params)
-            await self.run_hook(hooks.on_before_connect, self.context, value)
-        if hooks.create_conn_state is None:
+        hook = definition.hooks.on_before_connect
+        if hook is not None:
+            value = definition.checked("on_before_connect", f"{definition.name} params", params)
+            await self.run_hook(hook, self.context, value)
+        return await self.new_conn_state(params)
+
+    async def new_conn_state(self, params: Any) -> Any:
+        """Return the state of a new connection with these parameters. Raises what refuses it."""
+        definition = self.definition
+        hook = definition.hooks.create_conn_state
+        if hook is None:
             return definition.conn_state.validated_or_constructed(params, "params")
-        value = definition.checked("create_conn_state", what, params)
-        return await self.run_hook(hooks.create_conn_state, self.context, value)
+        value = definition.checked("create_conn_state", f"{definition.name} params", params)
+        return await self.run_hook(hook, self.context, value)
 
     def may_subscribe(self, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
         return may_subscribe(self, connection, name)

@@ -6,9 +6,11 @@ An instance without it (`instance.py`) keeps its state alone.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .connection import Connection, KeptConnection
+from .context import Context
 from .durable import DurableStream, most_bytes
 from .encoding import Encoding
 from .journal import Journal
@@ -41,6 +43,7 @@ class Keeping:
             kept = None
         self._instance = instance
         self._kept = kept
+        self._lost: list[_Lost] = []
         self.journal = Journal(node, instance.actor_id, instance.log, self._collect, instance.fail)
         self.journal.room.allow(definition.stream)
         epoch = secrets.token_urlsafe(9)
@@ -61,23 +64,61 @@ class Keeping:
         for session in kept.sessions:
             number = numbers[session.connection_id]
             self.stream.taken_up(number, session)
+            params = state = None
+            has_state = goes_on = False
             try:
+                params = Encoding.MSGPACK.decode(session.params)
+                state = definition.conn_state.load(session.state)
+                has_state = True
                 definition.require_encoding(Encoding[session.encoding])
-                connection: KeptConnection[Any] = KeptConnection(
-                    session.connection_id,
-                    Encoding.MSGPACK.decode(session.params),
-                    definition.conn_state.load(session.state),
-                    instance.emitter,
-                    self.stream,
-                )
+                goes_on = True
             except Exception:
                 # For example from another version of its class. The actor starts all the same.
                 instance.log.exception("the session of connection %s is lost", session.connection_id)
-                self.stream.close(number)
-                continue
+            connection: KeptConnection[Any] = KeptConnection(
+                session.connection_id, params, state, instance.emitter, self.stream
+            )
             connection.kept_state = session.state
             instance.node.restore(instance, session, connection, number)
-            instance.conns.admit(connection)
+            if goes_on:
+                instance.conns.admit(connection)
+                continue
+            instance.conns.release(connection)
+            ended = self.stream.ended(number)
+            assert ended is not None
+            self.stream.close(number)
+            self._lost.append(_Lost(connection, ended, has_state))
+
+    def see_off_lost(self) -> None:
+        """Have the actor hear, now that it runs, whose session was lost: each is a turn of its own."""
+        lost, self._lost = self._lost, []
+        for each in lost:
+            self._instance.start(self._see_off(each))
+
+    async def _see_off(self, lost: _Lost) -> None:
+        instance, connection = self._instance, lost.connection
+        hook = instance.definition.hooks.on_disconnect
+        async with self.journal.turns:
+            if hook is not None and not lost.has_state:
+                try:
+                    connection.state = await self._state_anew(connection.params)
+                except Exception:
+                    hook = None
+                    instance.log.exception(
+                        "on_disconnect does not run for connection %s: no state can be made", connection.id
+                    )
+            # The store forgets the session together with what the hook does.
+            self.journal.add(lost.ended)
+            if hook is not None:
+                await instance.guarded(instance.run_hook(hook, Context(instance, connection)), settle=True)
+
+    async def _state_anew(self, params: Any) -> Any:
+        """Return the state that a new connection would get, or one made without arguments. May raise."""
+        try:
+            return await self._instance.new_conn_state(params)
+        except Exception:
+            # The parameters are of an earlier version as well, or no longer let in.
+            return self._instance.definition.conn_state.construct()
 
     def keep_reply(self, connection: Connection[Any], id: int, reply: bytes, span: Span) -> None:
         """Keep the answer to a request together with what the request has done, and others as `span` says."""
@@ -96,6 +137,15 @@ class Keeping:
         if changes or self.journal.has_changes:
             self._instance.calls.committing()
         return [*changes, *self.stream.trim()]
+
+
+@dataclass(slots=True, frozen=True)
+class _Lost:
+    """A connection whose session does not go on, until its actor has heard of that."""
+
+    connection: KeptConnection[Any]
+    ended: Change
+    has_state: bool
 
 
 def _size(event: StoredEvent) -> int:
