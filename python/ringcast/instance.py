@@ -312,7 +312,9 @@ class ActorInstance:
     async def join(self, connection: Connection[Any], token: str, encoding: Encoding) -> None:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
         if self._keeping is None:
-            await self._join_as_task(connection)
+            hook = self.definition.hooks.on_connect
+            # One that waits for nothing has ended before the actor can begin to stop.
+            await (self._join_as_task if hook is not None and hook.is_async else self._join)(connection)
             return
         async with self.turn():
             assert isinstance(connection, KeptConnection)
