@@ -225,6 +225,8 @@ class Directory:
         self, definition: ActorDefinition, place: _Place, request: Connect
     ) -> ActorInstance:
         stored = await from_store(self._node.store.find(*place))
+        if stored is not None and stored.ends_for_good:
+            stored = await self._finish_destroy(definition, place, stored)
         new_id = _new_id(place, request)
         if stored is not None and request.lookup == "create" and stored.actor_id != new_id:
             raise _already_exists(*place)
@@ -233,11 +235,35 @@ class Directory:
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
         actor_id = new_id if stored is None else stored.actor_id
+        return await self._run(definition, place, actor_id, stored, request.input)
+
+    async def _finish_destroy(
+        self, definition: ActorDefinition, place: _Place, stored: StoredActor
+    ) -> StoredActor | None:
+        """Start an actor that a crash, or the store, has kept from ending; return what there is afterwards.
+
+        Raises `StoreFault` if it is still there.
+        """
+        instance = await self._run(definition, place, stored.actor_id, stored, None)
+        await asyncio.wait([self.retire(instance, CloseCode.ACTOR_DESTROYED, destroy=True)])
+        left = await from_store(self._node.store.find(*place))
+        if left is not None and left.ends_for_good:
+            raise StoreFault("the store does not delete an actor that is destroyed")
+        return left
+
+    async def _run(
+        self,
+        definition: ActorDefinition,
+        place: _Place,
+        actor_id: str,
+        stored: StoredActor | None,
+        input: Any,
+    ) -> ActorInstance:
         await self._node.timetable.settle(actor_id)
         kept = None if stored is None else await self._kept_stream(definition, actor_id)
         instance = ActorInstance(definition, actor_id, place[1], self._node, kept)
         try:
-            await self._run_start(instance, stored, request.input)
+            await self._run_start(instance, stored, input)
         except BaseException:
             await instance.abandon()
             if instance.state.has_added:

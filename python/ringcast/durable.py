@@ -17,7 +17,7 @@ from .connection import KeptConnection
 from .definition import ActorDefinition
 from .encoding import Encoding
 from .errors import EventTooLarge
-from .faults import ActorLog
+from .faults import ActorLog, StoreFault
 from .journal import Journal
 from .ledger import Ledger, Member
 from .seam import CoreStream
@@ -129,6 +129,10 @@ class DurableStream:
         return self._stream.detach(connection, sink)
 
     def resume(self, connection: int, offset: int) -> tuple[int, int, int]:
+        """Take it up again. Raises `StoreFault` for a session that is over, as when the actor is destroyed."""
+        member = self._members.get(connection)
+        if member is None or not member.kept:
+            raise StoreFault("the session is over")
         return self._stream.resume(connection, offset)
 
     def unsubscribe_all(self, connection: int) -> bool:

@@ -15,10 +15,14 @@ from .faults import run_hook
 
 if TYPE_CHECKING:
     from .instance import ActorInstance
+    from .turns import Turns
 
 __all__ = ["TimeLeft", "end", "fall_asleep"]
 
 _LEAST_S: Final = 0.001
+
+_FIRST_RETRY_S: Final = 0.1
+"""How long after a delete that failed the next attempt is made; twice as long after each further one."""
 
 
 class TimeLeft:
@@ -85,6 +89,8 @@ async def fall_asleep(instance: ActorInstance, time: TimeLeft) -> bool:
 
 async def _see_off(instance: ActorInstance, time: TimeLeft) -> list[Connection[Any]]:
     """Take all connections out, and run `on_disconnect` for each; they are still open in the stream."""
+    if instance.turns is not None:
+        return await _see_off_in_turns(instance, instance.turns, time)
     leaving = [connection for connection in instance.conns if instance.conns.release(connection)]
     hook = instance.definition.hooks.on_disconnect
     if hook is not None:
@@ -94,6 +100,32 @@ async def _see_off(instance: ActorInstance, time: TimeLeft) -> list[Connection[A
             *(run_hook(hook, instance.actor, context, timeout_s=limit_s) for context in contexts)
         )
     return leaving
+
+
+async def _see_off_in_turns(instance: ActorInstance, turns: Turns, time: TimeLeft) -> list[Connection[Any]]:
+    """Do the same for a durable actor: each session ends in the turn, and so the commit, of its hook."""
+    leaving = list(instance.conns)
+
+    def leave() -> None:
+        # As a turn, so that all are out before the first hook runs.
+        for connection in leaving:
+            instance.leave(connection)
+
+    if leaving:
+        turns.run(leave)
+        await _guarded(instance, time, _turn_behind(turns))
+        await instance.tasks.finish(time.share_s())
+    if len(instance.conns):
+        # Somebody has the turn for too long: the hooks run when it is over.
+        leave()
+    return leaving
+
+
+async def _turn_behind(turns: Turns) -> None:
+    """Wait until all that waits for a turn has had it, and what came to wait in one of these turns."""
+    for _ in range(2):
+        async with turns:
+            pass
 
 
 async def _wind_down(instance: ActorInstance, time: TimeLeft) -> None:
@@ -107,17 +139,32 @@ async def _wind_down(instance: ActorInstance, time: TimeLeft) -> None:
 
 async def _delete(instance: ActorInstance, time: TimeLeft) -> None:
     await _guarded(instance, time, _forget(instance))
+    if instance.durable and not instance.deleted:
+        # The store has that it is to be destroyed: the next start does the rest.
+        return
     instance.deleted = True
     await _run(instance, "on_destroy", time.share_s())
 
 
 async def _forget(instance: ActorInstance) -> None:
+    """Delete the actor; of a durable one, try until the time is over: its clients know that it ends."""
+    delay_s = _FIRST_RETRY_S
     try:
-        await instance.node.store.delete(instance.actor_id)
+        while True:
+            try:
+                await instance.node.store.delete(instance.actor_id)
+                break
+            except Exception:
+                if not instance.durable:
+                    raise
+                instance.log.exception("the actor is not deleted yet; it is tried again in %g s", delay_s)
+            await asyncio.sleep(delay_s)
+            delay_s *= 2
     except BaseException:
         # It may have done it all the same; otherwise the actor is there, with what is to come.
         instance.node.timetable.doubt(instance.actor_id)
         raise
+    instance.deleted = True
     instance.node.timetable.forget(instance.actor_id)
 
 

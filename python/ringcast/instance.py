@@ -43,7 +43,7 @@ from .seam import GatewayStream, Node, Respond
 from .settling import Settling
 from .sleep import IdleTimer
 from .state import SavedState
-from .store import Change, StoredActor, StoredStream
+from .store import Change, DestroyBegun, StoredActor, StoredStream
 from .tasks import ActorTasks
 from .timetable import Item
 from .turns import Turns
@@ -135,6 +135,7 @@ class ActorInstance:
     async def load(self, stored: StoredActor) -> None:
         """Start an actor that the store has."""
         self.actor.__init__()  # type: ignore[misc]
+        self.ends_for_good = stored.ends_for_good
         self.state.load(stored.state)
         if self._keeping is not None:
             self._keeping.restore()
@@ -213,6 +214,9 @@ class ActorInstance:
 
     def destroy(self) -> None:
         """Begin to end this actor for good; the running action, or the start, may return first."""
+        if self._keeping is not None and not self.ends_for_good:
+            # Committed with the action that asks for it: whoever is told of that finds it done after a crash.
+            self._keeping.journal.add(DestroyBegun())
         self.ends_for_good = True
         if self.status is Status.RUNNING:
             self.status = Status.STOPPING

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ringcast.store import (
     Change,
     ConnStateChanged,
+    DestroyBegun,
     EventAppended,
     MemoryStore,
     Replied,
@@ -119,6 +120,7 @@ class Draw:
             lambda: StateChanged(self.blob()): 1,
             lambda: Scheduled(self.call(actor_id)): 2,
             lambda: Unscheduled(self.one("s1", "s2", "s3")): 1,
+            DestroyBegun: 1 if self.random.random() < 0.1 else 0,
             lambda: StreamBegun(self.one("e", "f", "g")): 1 if self.random.random() < 0.2 else 0,
         }
         (make,) = self.random.choices(list(kinds), list(kinds.values()))

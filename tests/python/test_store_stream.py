@@ -15,6 +15,7 @@ from ringcast.store import (
     EPOCHS_KEPT,
     Change,
     ConnStateChanged,
+    DestroyBegun,
     EventAppended,
     Replied,
     Scheduled,
@@ -453,3 +454,20 @@ async def test_actors_with_sessions_are_those_whose_clients_may_come_back(store:
     assert await store.with_sessions() == ["id-1"]
     await store.commit("id-1", [SessionEnded("conn-1")])
     assert await store.with_sessions() == []
+
+
+async def test_that_an_actor_is_to_be_destroyed_is_known_until_it_is_deleted(store: Store) -> None:
+    other = StoredActor("id-2", "Room", ("other",), b"{}")
+    await store.create(other)
+    await store.commit("id-2", [StateChanged(b"last"), DestroyBegun()])
+    await store.commit("id-2", [DestroyBegun()])
+    await store.close()
+    await store.open()
+    ending = StoredActor("id-2", "Room", ("other",), b"last", ends_for_good=True)
+    assert await store.load("id-2") == ending
+    assert await store.find("Room", ("other",)) == ending
+    assert sorted(await store.with_sessions()) == ["id-1", "id-2"]
+    await store.delete("id-2")
+    assert await store.with_sessions() == ["id-1"]
+    await store.create(other)
+    assert await store.load("id-2") == other

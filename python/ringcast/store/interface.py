@@ -70,7 +70,10 @@ class Store(ABC):
 
     @abstractmethod
     async def with_sessions(self) -> list[str]:
-        """Return the ids of the actors whose streams have sessions, damaged or not."""
+        """Return the ids of the actors whose streams have sessions, damaged or not.
+
+        Those that have begun to be destroyed are among them, without sessions too: they have to end as well.
+        """
 
     @abstractmethod
     async def schedule(self) -> list[ScheduledCall]:

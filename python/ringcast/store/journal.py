@@ -17,6 +17,7 @@ from .interface import JournalCorrupt
 from .records import (
     ActorChange,
     Change,
+    DestroyBegun,
     EventAppended,
     Scheduled,
     SessionEnded,
@@ -171,7 +172,7 @@ class Journal:
             stream = self._readable_stream(actor_id)
             if stream is not None:
                 stream.forget_rows(self.database)
-        for table in ("stream", "scheduled_call", "actor"):
+        for table in ("stream", "scheduled_call", "ending", "actor"):
             self.database.execute(f"delete from {table} where actor_id = ?", (actor_id,))
         self.is_torn = False
 
@@ -207,6 +208,8 @@ class Journal:
                 self.database.execute(
                     "delete from scheduled_call where actor_id = ? and id = ?", (actor.actor_id, id)
                 )
+            case DestroyBegun():
+                insert_all(self.database, "ending", [(actor.actor_id,)], replace=True)
 
     def _change_stream(self, actor: _Actor, change: StreamChange) -> None:
         stream, sessions = actor.stream, actor.sessions

@@ -12,6 +12,7 @@ from .records import (
     ActorChange,
     Change,
     ConnStateChanged,
+    DestroyBegun,
     EventAppended,
     Replied,
     Scheduled,
@@ -82,7 +83,11 @@ class MemoryStore(Store):
         return None if stream is None else stream.stored()
 
     async def with_sessions(self) -> list[str]:
-        return [actor_id for actor_id, stream in self._streams.items() if stream.sessions]
+        return [
+            actor_id
+            for actor_id, actor in self._by_id.items()
+            if actor.ends_for_good or ((stream := self._streams.get(actor_id)) and stream.sessions)
+        ]
 
     async def schedule(self) -> list[ScheduledCall]:
         return sorted(self._calls.values(), key=lambda call: call.due)
@@ -116,6 +121,8 @@ class MemoryStore(Store):
                 self._calls[actor_id, call.id] = call
             case Unscheduled(id=id):
                 self._calls.pop((actor_id, id), None)
+            case DestroyBegun():
+                self._by_id[actor_id] = replace(self._by_id[actor_id], ends_for_good=True)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ __all__ = [
     "REPLIES_KEPT",
     "Change",
     "ConnStateChanged",
+    "DestroyBegun",
     "EventAppended",
     "Replied",
     "Scheduled",
@@ -42,12 +43,16 @@ REPLIES_KEPT: Final = 256
 
 @dataclass(slots=True, frozen=True)
 class StoredActor:
-    """One actor as it is kept: `name` is its class's, `state` is serialised."""
+    """One actor as it is kept: `name` is its class's, `state` is serialised.
+
+    `ends_for_good`: it has begun to be destroyed (`DestroyBegun`), which is to be finished.
+    """
 
     actor_id: str
     name: str
     key: tuple[str, ...]
     state: bytes
+    ends_for_good: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -233,7 +238,12 @@ class Unscheduled:
     id: str
 
 
-ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled
+@dataclass(slots=True, frozen=True)
+class DestroyBegun:
+    """The actor is to be destroyed: it does nothing any more but end, also when it is found after a crash."""
+
+
+ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled | DestroyBegun
 """What any actor can commit."""
 SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | Replied
 StreamChange: TypeAlias = (

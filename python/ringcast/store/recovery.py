@@ -35,9 +35,10 @@ def find_actor(database: sqlite3.Connection, name: str, key: tuple[str, ...]) ->
 
 
 def load_with_sessions(database: sqlite3.Connection) -> list[str]:
-    """Return the ids of the actors whose streams have sessions."""
+    """Return the ids of the actors whose streams have sessions, and of those that are to be destroyed."""
     found = database.execute(
         "select actor_id from stream where exists (select 1 from session where stream = stream.number)"
+        " union select actor_id from ending"
     )
     return [actor_id for (actor_id,) in found]
 
@@ -86,14 +87,17 @@ def load_stream(database: sqlite3.Connection, actor_id: str) -> StoredStream | N
 
 
 def _actor(database: sqlite3.Connection, where: str, *values: str) -> StoredActor | None:
-    found = database.execute(f"select actor_id, name, key, state, crc from actor where {where}", values)
+    ends = "exists (select 1 from ending where ending.actor_id = actor.actor_id)"
+    found = database.execute(
+        f"select actor_id, name, key, state, crc, {ends} from actor where {where}", values
+    )
     row = found.fetchone()
     if row is None:
         return None
-    actor_id, name, key, state, crc = row
+    actor_id, name, key, state, crc, ends_for_good = row
     if checksum(actor_id, state) != crc:
         raise StateCorrupt(f"the state of {actor_id} has a bad checksum")
-    return StoredActor(actor_id, name, strings_in(key), state)
+    return StoredActor(actor_id, name, strings_in(key), state, bool(ends_for_good))
 
 
 def _events(

@@ -126,6 +126,9 @@ create table scheduled_call (
 )
 """
 
+# Actors that have begun to be destroyed.
+_ENDING: Final = "create table ending (actor_id text primary key) without rowid"
+
 
 def make_table(database: sqlite3.Connection, table: str, suffix: str = "") -> None:
     """Make one of the tables about streams; its index has a name that ends in `suffix`."""
@@ -161,6 +164,7 @@ def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
         for table in _TABLES:
             make_table(database, table)
         database.execute(_SCHEDULED_CALL)
+        database.execute(_ENDING)
     if version < SCHEMA_VERSION:
         database.execute("delete from ringcast_schema")
         database.execute("insert into ringcast_schema (version) values (?)", (SCHEMA_VERSION,))
