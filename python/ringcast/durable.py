@@ -129,10 +129,10 @@ class DurableStream:
         return self._stream.detach(connection, sink)
 
     def resume(self, connection: int, offset: int) -> tuple[int, int, int]:
-        """Take it up again. Raises `StoreFault` for a session that is over, as when the actor is destroyed."""
+        """Take it up again. Raises `StoreFault` once the session has ended with its actor, and for good."""
         member = self._members.get(connection)
-        if member is None or not member.kept:
-            raise StoreFault("the session is over")
+        if self._journal.closed and (member is None or not member.kept):
+            raise StoreFault("the actor is being destroyed")
         return self._stream.resume(connection, offset)
 
     def unsubscribe_all(self, connection: int) -> bool:

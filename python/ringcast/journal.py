@@ -85,6 +85,11 @@ class Journal:
         """Whether something was added that no commit has taken yet."""
         return bool(self._batch.changes)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is committed any more."""
+        return self._closed
+
     def add(self, change: Change, effect: Effect | None = None, size_bytes: int = 0) -> None:
         """Commit `change` with the next commit, and let `effect` happen after it."""
         self._batch.changes.append(change)

@@ -160,8 +160,24 @@ async def test_a_client_that_comes_back_after_the_crash_finds_a_new_actor() -> N
         assert await call(router, "hall", "x", "present") == [answer.connection]
 
 
+async def test_a_client_that_comes_back_while_it_is_destroyed_hears_the_last_events() -> None:
+    Hall.gate.clear()
+    async with running(Hall) as router, LinkedSocket(router) as socket:
+        connected = await socket.connect("hall", "x", events=("left",))
+        socket.lose()
+        await call(router, "hall", "x", "end")
+        await eventually(lambda: "on_stop" in Hall.heard)
+        async with LinkedSocket(router) as again:
+            resume = resume_from(connected)
+            answer = await again.connect("hall", "x", events=("left",), resume=resume)
+            assert (answer.session, answer.replayed) == (connected.session, 1)
+            assert (await again.receive(Event)).name == "left"
+            Hall.gate.set()
+            await again.closed_with(CloseCode.ACTOR_DESTROYED)
+
+
 @both
-async def test_on_disconnect_takes_turns_and_finds_nobody_there(kind: type[Hall]) -> None:
+async def test_on_disconnect_takes_turns(kind: type[Hall]) -> None:
     async with running(kind) as router, LinkedSocket(router) as one, LinkedSocket(router) as other:
         await one.connect(wire_name(kind), "x", events=("left",))
         await other.connect(wire_name(kind), "x")
