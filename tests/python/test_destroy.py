@@ -189,6 +189,26 @@ async def test_on_disconnect_takes_turns(kind: type[Hall]) -> None:
     assert Hall.heard == [*turns, "on_stop", "on_destroy"]
 
 
+class Crowded(Hall):
+    """Nobody gets out of it."""
+
+    async def on_disconnect(self, c: Context[Guests]) -> None:
+        self.heard.append(f"{c.conn.id} leaves")
+        await asyncio.Event().wait()
+
+
+async def test_hooks_that_hang_hold_up_neither_each_other_nor_the_end() -> None:
+    async with running(Crowded, shutdown_timeout_s=0.4) as router:
+        sockets = [LinkedSocket(router) for _ in range(5)]
+        answers = [await socket.connect("crowded", "x") for socket in sockets]
+        await call(router, "crowded", "x", "end")
+        for socket in sockets:
+            await socket.closed_with(CloseCode.ACTOR_DESTROYED)
+            socket.lose()
+        leave = [f"{answer.connection} leaves" for answer in answers]
+        assert Hall.heard == [*leave, "on_stop", "on_destroy"]
+
+
 class Unwilling(MemoryStore):
     """Does not delete as often as it is told to."""
 
@@ -221,7 +241,7 @@ async def test_a_delete_that_fails_is_tried_again(caplog: pytest.LogCaptureFixtu
 async def test_an_actor_that_the_store_does_not_delete_is_not_found_again() -> None:
     store = Unwilling()
     store.fails = 1_000_000
-    async with running(Hall, store=store, shutdown_timeout_s=0.1) as router:
+    async with running(Hall, store=store, shutdown_timeout_s=0.4) as router:
         async with LinkedSocket(router) as socket:
             connected = await socket.connect("hall", "x")
             socket.send(Call(1, "end", []))
