@@ -317,7 +317,6 @@ class ActorInstance:
         """Run `on_connect`, then make the connection visible. Raises what refuses it."""
         if self._keeping is None:
             hook = self.definition.hooks.on_connect
-            # One that waits for nothing has ended before the actor can begin to stop.
             await (self._join_as_task if hook is not None and hook.is_async else self._join)(connection)
             return
         async with self.turn():
@@ -332,10 +331,9 @@ class ActorInstance:
         try:
             await self.start(self._join(connection))
         except asyncio.CancelledError:
-            if was_cancelled():
-                raise
-            # The time to stop was over.
-            raise ActorDestroyed(f"{self.definition.name} {self.actor_id} is not running") from None
+            if not was_cancelled():  # but the time to stop was over
+                self.require_running()
+            raise
 
     async def _join(self, connection: Connection[Any]) -> None:
         hooks = self.definition.hooks
