@@ -81,6 +81,7 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
         if opening is None:
             actor.leave(member)
     if opening is None:
+        _say_farewell(gateway, link, session.token)
         return
     try:
         await _answer_to(link, session, opening, request.resume, reason)
@@ -129,19 +130,19 @@ async def _join(session: Session, link: Link, request: Connect) -> _Opening | No
     actor, stream, member = session.actor, session.actor.stream, session.member
     # Read before `open`, so that an event between the two is before the position and not lost after it.
     offset = stream.head
+    session.token = secrets.token_urlsafe(_TOKEN_BYTES)
     session.number = stream.open(link.encoding.index)
     joined = False
     try:
         member.bind(session, session.number)
         opening = _Opening(offset, await _subscribe(session, request.subscriptions))
-        if link.lost:
+        if link.lost or session.ended:
             return None
         # Every name is listened for now, and no hook that sends anything has run: what the snapshot does not
         # tell of will be delivered.
         opening.snapshot, position = await actor.snapshot(member, session.encoding)
         if opening.snapshot is not None:
             opening.offset = position
-        session.token = secrets.token_urlsafe(_TOKEN_BYTES)
         await actor.join(member, session.token, session.encoding)
         joined = True
     finally:

@@ -46,8 +46,8 @@ class Calls:
     def _call_if_running(
         self, connection: Connection[Any] | None, request: Call, respond: Respond
     ) -> asyncio.Task[Any] | None:
-        if connection is not None and connection.has_left:
-            # Its client is being told that it has ended.
+        if connection is not None and connection.is_dismissed:
+            # Its client is being told so.
             return None
         if not self._instance.is_running and not self._instance.ends_for_good and connection is not None:
             # It has not begun: its client asks again, whoever answers then.

@@ -61,9 +61,9 @@ class Connection(Generic[ConnStateT]):
         return self._attachment is not None and self._phase is not Phase.LEFT
 
     @property
-    def has_left(self) -> bool:
-        """Whether its session has ended. For the actor's instance only."""
-        return self._phase is Phase.LEFT
+    def is_dismissed(self) -> bool:
+        """Whether the actor has ended it, for good. For the actor's instance only."""
+        return self._attachment is not None and self._attachment.dismissed
 
     @property
     def state(self) -> ConnStateT:

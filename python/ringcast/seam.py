@@ -73,6 +73,10 @@ class Attachment(Protocol):
     def attached(self) -> bool:
         """Whether a client is at the other end now."""
 
+    @property
+    def dismissed(self) -> bool:
+        """Whether the actor has ended the session for good."""
+
     def expected(self) -> None:
         """The actor has started again: the client may come back from now on, within the window."""
 

@@ -88,6 +88,11 @@ class Session:
         """Whether its actor can take no request at the moment."""
         return self._durable and self.actor.room.is_full
 
+    @property
+    def dismissed(self) -> bool:
+        """Whether the actor has ended it for good, as its client is told or will be."""
+        return self.ended and self.token in self.gateway.farewells
+
     def takes(self, link: Link) -> bool:
         """Tell whether this session can go on over `link`; one that came too late is closed.
 

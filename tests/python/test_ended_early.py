@@ -32,6 +32,10 @@ class Door(Actor):
         self.heard.append("goes")
 
     async def can_subscribe(self, c: Context, name: str) -> bool:
+        if name == "banned":
+            c.conn.disconnect("banned")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         if name == "slow":
             self.heard.append("asked")
             await self.gate.wait()
@@ -158,3 +162,22 @@ async def test_what_waits_for_its_turn_is_not_begun_for_one_that_has_ended() -> 
         await socket.closed_with(CloseCode.DISCONNECTED)
         other.send(Call(1, "look", []))
         assert await other.receive(Reply) == Reply(1, ["comes", "comes", "goes"])
+
+
+@KINDS
+async def test_one_that_is_ended_while_it_asks_to_listen_never_comes(kind: type[Door]) -> None:
+    name = name_of(kind)
+    async with running(kind) as router, LinkedSocket(router) as socket:
+        socket.send(Connect(name, ("x",), subscriptions=("banned", "other")))
+        await socket.closed_with(CloseCode.DISCONNECTED)
+        assert await call(router, name, "x", "look") == []
+
+
+async def test_what_waits_for_its_turn_is_done_for_one_that_has_closed_by_itself() -> None:
+    async with running(DurableDoor) as router, LinkedSocket(router) as socket:
+        await socket.connect("durableDoor", "x")
+        (instance,) = router._directory
+        async with instance.turn():
+            socket.send(Call(1, "act", []))
+            socket.lose(CloseCode.NORMAL)
+        assert await call(router, "durableDoor", "x", "look") == ["comes", "acts", "goes"]

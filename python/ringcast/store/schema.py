@@ -127,7 +127,7 @@ create table scheduled_call (
 """
 
 # Actors that have begun to be destroyed.
-_ENDING: Final = "create table ending (actor_id text primary key) without rowid"
+_ENDING: Final = "create table if not exists ending (actor_id text primary key) without rowid"
 
 
 def make_table(database: sqlite3.Connection, table: str, suffix: str = "") -> None:
@@ -164,7 +164,7 @@ def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
         for table in _TABLES:
             make_table(database, table)
         database.execute(_SCHEDULED_CALL)
-        database.execute(_ENDING)
+    database.execute(_ENDING)
     if version < SCHEMA_VERSION:
         database.execute("delete from ringcast_schema")
         database.execute("insert into ringcast_schema (version) values (?)", (SCHEMA_VERSION,))
