@@ -161,8 +161,7 @@ class ActorInstance:
             self.state.settle()
         self.state.start_saving(lambda: bool(self.tasks or self.tasks.background))
         self.idle.used()
-        if self.ends_for_good:
-            # Asked for while it started.
+        if self.ends_for_good:  # asked for while it started
             self.destroy()
 
     async def abandon(self) -> None:
@@ -177,13 +176,16 @@ class ActorInstance:
     async def stop(self, code: CloseCode, *, destroy: bool = False, deadline: float | None = None) -> None:
         """End every connection with `code`, run `on_stop`, save or delete the state, let go of the stream.
 
-        It is over by `deadline`, a time of the loop, or within the configured time: each part may take half
-        of what is left, so that none is left out. Raises nothing: what a hook or the store raises is logged.
+        By `deadline`, a time of the loop, or in the configured time. Raises nothing: that is logged.
         """
         self.ends_for_good = self.ends_for_good or destroy
         self._begin_to_stop()
         leaving = await end(self, TimeLeft(self.node.config.shutdown_timeout_s, deadline))
-        await self._let_go(CloseCode.ACTOR_DESTROYED if self.ends_for_good else code, leaving)
+        if self.ends_for_good:
+            # Unless the store may know nothing of it.
+            kept = self.deleted or self._keeping is None or self._keeping.journal.is_certain
+            code = CloseCode.ACTOR_DESTROYED if kept else CloseCode.INTERNAL_ERROR
+        await self._let_go(code, leaving)
 
     async def sleep(self) -> bool:
         """Stop an actor without connections and running code, to be started again from the store.
@@ -321,8 +323,7 @@ class ActorInstance:
             return
         async with self.turn():
             assert isinstance(connection, KeptConnection)
-            # Before the hook: should that commit a part of what it does, and the process be killed, the
-            # session is there to be ended, and `on_disconnect` to be run.
+            # Before the hook: should a part of that be committed before a crash, the session can be ended.
             self._keeping.stream.keep(connection, token, encoding)
             await self._join(connection)
 
@@ -384,8 +385,7 @@ class ActorInstance:
 
         It does before this returns where the action is sync, unless that has scheduled something.
         """
-        if connection is None:
-            # A connection keeps the actor awake by itself.
+        if connection is None:  # one keeps the actor awake by itself
             self.used()
         if self._keeping is None:
             self.calls.call_in_turn(connection, request, respond)

@@ -86,6 +86,11 @@ class Journal:
         return bool(self._batch.changes)
 
     @property
+    def is_certain(self) -> bool:
+        """Whether everything that was added has been committed."""
+        return self._writing is None and self._batch.empty and not self._failed
+
+    @property
     def closed(self) -> bool:
         """Whether nothing is committed any more."""
         return self._closed
@@ -139,16 +144,21 @@ class Journal:
             asyncio.get_running_loop().call_soon(self._look)
 
     async def close(self) -> None:
-        """Commit what is left and let its effects happen; a commit that fails is not tried again."""
+        """Commit what is left and let its effects happen; a commit that fails is not tried again.
+
+        Whoever gives up waiting leaves it closed all the same: what follows then waits for nothing.
+        """
         self._closing = True
         self._woken.set()
         self.room.close()
-        self._commit()
-        while self._writing is not None:
-            await asyncio.wait({self._writing})
-            # Effects may have added something, a reply for example.
+        try:
             self._commit()
-        self._closed = True
+            while self._writing is not None:
+                await asyncio.wait({self._writing})
+                # Effects may have added something, a reply for example.
+                self._commit()
+        finally:
+            self._closed = True
 
     def abandon(self) -> None:
         """Forget everything: the actor never was."""

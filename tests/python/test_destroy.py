@@ -6,18 +6,19 @@ A store that remembers each commit gives the moments at which the process could 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import orjson
 import pytest
-from linked import LinkedSocket, call, eventually, resume_from, running
+from linked import Closed, LinkedSocket, call, eventually, resume_from, running
 from scheduling import Recording
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import ActorNotFound, CloseCode, RingcastError
 from ringcast.protocol import Call, Connect, Connected, Error, Event, Reply
+from ringcast.store import Change
 from ringcast.testing import ManualClock
 
 
@@ -261,3 +262,40 @@ async def test_an_actor_that_the_store_does_not_delete_is_not_found_again() -> N
         assert await call(router, "hall", "x", "present") == []
     assert Hall.heard.count("on_destroy") == 1
     assert Hall.heard.count(f"{connected.connection} leaves") == 1
+
+
+class Stuck(MemoryStore):
+    """Takes nothing from a moment on: commits hang until they fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.is_stuck = False
+
+    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
+        if self.is_stuck:
+            await self.gate.wait()
+            raise OSError("nothing is taken")
+        await super().commit(actor_id, changes)
+
+    async def delete(self, actor_id: str) -> None:
+        if self.is_stuck:
+            raise OSError("nothing is taken")
+        await super().delete(actor_id)
+
+
+async def test_clients_are_let_go_though_the_store_takes_nothing_and_not_told_that_it_is_gone() -> None:
+    store = Stuck()
+    async with (
+        running(HallAtOnce, store=store, shutdown_timeout_s=0.2) as router,
+        LinkedSocket(router) as socket,
+    ):
+        await socket.connect(wire_name(HallAtOnce), "x", params="ann")
+        (instance,) = router._directory
+        store.is_stuck = True
+        instance.context.destroy()
+        while not isinstance(message := await socket.next(), Closed):
+            pass
+        assert message.code == CloseCode.INTERNAL_ERROR
+        store.gate.set()
+        store.is_stuck = False
