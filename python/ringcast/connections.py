@@ -55,9 +55,6 @@ class Selection(Generic[ConnStateT]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def __bool__(self) -> bool:
-        return any(True for _ in self)
-
     def __contains__(self, connection: object) -> bool:
         if self._filter is not None:
             return any(each is connection for each in self)
@@ -123,9 +120,6 @@ class Connections(Selection[ConnStateT]):
 
     def __len__(self) -> int:
         return len(self._by_id)
-
-    def __bool__(self) -> bool:
-        return bool(self._by_id)
 
     def __contains__(self, connection: object) -> bool:
         return isinstance(connection, Connection) and self._by_id.get(connection.id) is connection

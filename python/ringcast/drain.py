@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from .wake import empty
 
 if TYPE_CHECKING:
     from ._core import Core, Stream
 
 __all__ = ["SweepWaiter"]
-
-_READ_BYTES: Final = 4096
 
 
 class SweepWaiter:
@@ -41,12 +40,7 @@ class SweepWaiter:
         self._waiting.clear()
 
     def _wake(self) -> None:
-        try:
-            # Emptied before the streams are looked at: what comes true afterwards makes it readable again.
-            while len(os.read(self._descriptor, _READ_BYTES)) == _READ_BYTES:
-                pass
-        except BlockingIOError:
-            pass
+        empty(self._descriptor)
         still_waiting = []
         for stream, offset, future in self._waiting:
             if future.done():

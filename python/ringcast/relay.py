@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import weakref
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final, Literal
+
+from .wake import empty
 
 if TYPE_CHECKING:
     from ._core import Core, Sink
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Relay"]
 
 _log: Final = logging.getLogger("ringcast.server")
-
-_READ_BYTES: Final = 4096
 
 Parting = Literal["close", "abort", "forget"]
 """What becomes of a transport behind its last bytes; `Core.take_relayed` says what each means."""
@@ -103,12 +102,7 @@ class Relay:
         self._transports.clear()
 
     def _wake(self) -> None:
-        try:
-            # Emptied before anything is taken: what comes afterwards makes it readable again.
-            while len(os.read(self._descriptor, _READ_BYTES)) == _READ_BYTES:
-                pass
-        except BlockingIOError:
-            pass
+        empty(self._descriptor)
         self.write()
 
 
