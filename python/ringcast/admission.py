@@ -70,30 +70,27 @@ async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | No
         return
     actor.require_encoding(link.encoding)
     member = await actor.admit(request.params)
+    session = Session(gateway, actor, member, link.encoding)
     opening = None
     try:
-        session = Session(gateway, actor, member, link.encoding)
         if not link.lost:
             await actor.prepare(link.encoding)
         if not link.lost:
             opening = await _join(session, link, request)
-    finally:
-        if opening is None:
-            actor.leave(member)
-    if opening is None:
-        _say_farewell(gateway, link, session.token)
-        return
-    try:
-        await _answer_to(link, session, opening, request.resume, reason)
+        if opening is not None:
+            await _answer_to(link, session, opening, request.resume, reason)
     except Exception:
-        # Whatever it is: of a session that the actor has ended meanwhile, that is what its client is told.
-        if not _say_farewell(gateway, link, session.token):
+        # Once it has joined: if the actor has ended it meanwhile, that is what its client is told.
+        if opening is None or not session.dismissed:
             raise
     finally:
         if not session.attached:
-            # No client knows the token of this session, so that none can come back to it.
-            session.end(None)
+            if opening is not None:
+                # No client knows the token of this session, so that none can come back to it.
+                session.end(None)
             actor.leave(member)
+    if not session.attached:
+        _say_farewell(gateway, link, session.token)
 
 
 async def _answer_to(
@@ -104,8 +101,6 @@ async def _answer_to(
         await _settled(session.actor)
     if not (link.lost or session.ended):
         await _catch_up(session, opening)
-    if session.ended:
-        _say_farewell(session.gateway, link, session.token)
     if link.lost or session.ended:
         return
     gap = opening.gap
