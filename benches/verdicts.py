@@ -64,7 +64,7 @@ def _calls(reports: Reports) -> tuple[str, bool]:
 
 
 def _filter(reports: Reports) -> tuple[str, bool]:
-    filtered, few = (reports[label]["compared"]["until_last_us"] for label in ("filtered", "few"))
+    filtered, few = (reports[label]["median"]["ringcast"]["seconds"] for label in ("filtered", "few"))
     return f"{filtered / few:.2f}", filtered <= 1.5 * few
 
 

@@ -38,7 +38,7 @@ class Core:
         cls,
         *,
         writer_threads: int = 1,
-        max_unswept_bytes: int = 262_144,
+        max_unswept_bytes: int = 131_072,
         close_timeout_s: float = 5.0,
         compress_min_bytes: int = 256,
     ) -> Core: ...

@@ -74,7 +74,7 @@ struct PyCore {
 impl PyCore {
     #[new]
     #[pyo3(signature = (
-        *, writer_threads = 1, max_unswept_bytes = 262_144, close_timeout_s = 5.0, compress_min_bytes = 256
+        *, writer_threads = 1, max_unswept_bytes = 131_072, close_timeout_s = 5.0, compress_min_bytes = 256
     ))]
     fn new(
         writer_threads: usize,

@@ -50,6 +50,7 @@ class Options:
     actors: int = option(1, "How many actors send; each connection listens to one of them.", 1)
     drain: bool = option(False, "Wait after each burst until it was offered to every connection.")
     others: int = option(0, "How many more connections the first actor has that listen to something else.")
+    elsewhere: int = option(0, "How many connections another actor has that sends nothing.")
     filter: bool = option(False, "Let the others listen as well, and keep the events from them by a filter.")
     limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
 
@@ -59,7 +60,8 @@ class Options:
 
     @property
     def latency_every(self) -> int:
-        return 1 if self.messages <= _LATENCY_EVERY else _LATENCY_EVERY
+        """More often where there are few: the limit may be stopped after some dozens of them."""
+        return max(1, min(_LATENCY_EVERY, self.messages // _LATENCY_EVERY))
 
 
 @dataclass(slots=True)
@@ -127,6 +129,9 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, options.payload * _RETAINED)))
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
         side = _Ringcast(server, options)
+        if options.elsewhere:
+            connect = {"actor": side.actor, "key": ["elsewhere"], "params": {"wanted": True}}
+            load.open("elsewhere", options.elsewhere, server, {**connect, "subscriptions": ["tick"]})
         if options.others:
             connect = {"actor": side.actor, "key": [next(iter(side.shares))], "params": {"wanted": False}}
             name = "tick" if options.filter else "pace"
