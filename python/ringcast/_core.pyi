@@ -71,12 +71,40 @@ class Core:
 
         They come out of `take_relayed` under `key`, which must not be used twice. Otherwise as `open_sink`.
         """
-    def take_relayed(self) -> list[tuple[int, bytes, Literal["close", "abort", "forget"] | None]]:
-        """Return what the loop has to write now: for some of the keys, the bytes and what follows them.
+    def open_event_stream(self, fd: int) -> Sink:
+        """Take an own duplicate of the socket `fd`, whose client reads server-sent events, in JSON.
 
-        Write each to its transport before the next call. `close`: close the transport behind the bytes.
-        `abort`: cut it off. `forget`: the sink was dropped. Nothing comes for a key after any of these.
-        If there is more, `relay_fd` is readable.
+        The head of the response is written already. An event is `id: <epoch>:<offset>`, which is where its
+        reader is then, and one line of `data`, the message. So is what `Stream.attach` sends first, and a
+        notice of a gap; other messages are `data` alone. A ping and a pong are a comment. What `Sink.close`
+        says goes out as `event: close` with `[code, reason]`, before the writing side is shut down. A
+        connection may use sinks of all kinds, one after the other, and miss nothing.
+        Raises `OSError` if it cannot be duplicated.
+        """
+    def open_relayed_event_stream(self, key: int) -> Sink:
+        """The same, written by the event loop: see `open_relayed_sink`."""
+    def open_message_sink(self, key: int, encoding: int, joined: bool = False) -> Sink:
+        """Open a sink for a WebSocket whose frames somebody else makes, one of each message.
+
+        `take_relayed` gives a list of messages under `key`, and nothing more until `Sink.resume_writing` says
+        that they are sent. With `joined` they are one message: JSON separated by line feeds, of which there
+        are no others, and MessagePack one behind the other.
+        """
+    def take_relayed(
+        self,
+    ) -> list[
+        tuple[
+            int,
+            bytes | list[str] | list[bytes],
+            Literal["close", "abort", "forget"] | None,
+            tuple[int | None, str] | None,
+        ]
+    ]:
+        """Return what the loop has to write now: for some of the keys, what it is and what follows it.
+
+        Write each to its transport before the next call. `close`: close the transport behind that, a
+        WebSocket with the code and reason that stand last. `abort`: cut it off. `forget`: the sink was
+        dropped. Nothing comes for a key after any of these. If there is more, `relay_fd` is readable.
         """
     def write_relayed_with(self, write: Callable[[], bool] | None) -> None:
         """Say how what is relayed gets written: `write` calls `take_relayed` once, and tells if it got
@@ -223,6 +251,11 @@ class Sink:
 
         With `flush` it is written now if the socket takes it; without, at the next flush. Never dropped
         while the socket lives; ignored after `close` or a lost socket.
+        """
+    def send_framed(self, event: bytes, flush: bool = True) -> None:
+        """Queue whole server-sent events or comments, where and when `send` would queue a message.
+
+        They end with an empty line. Raises `ValueError` unless the sink is an event stream.
         """
     def pong(self, payload: bytes) -> None:
         """Answer a ping at the next frame boundary."""

@@ -10,7 +10,7 @@ import logging
 import weakref
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from .wake import empty
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._core import Core, Sink
     from .encoding import Encoding
 
-__all__ = ["Relay"]
+__all__ = ["Relay", "WebSocket"]
 
 _log: Final = logging.getLogger("ringcast.server")
 
@@ -30,6 +30,19 @@ MAX_BUFFERED_BYTES: Final = 65_536
 for each client that does not read."""
 
 
+class WebSocket(Protocol):
+    """A WebSocket whose frames somebody else makes."""
+
+    def send(self, messages: list[str] | list[bytes]) -> None:
+        """Send all of them, and call `Sink.resume_writing` then. Nothing more comes before that."""
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Close behind what was given to `send`."""
+
+    def abort(self) -> None:
+        """Give up: nobody waits any more for what was given to `send`."""
+
+
 class Relay:
     """Writes what the core hands over. Lives on one event loop; all its methods are called there."""
 
@@ -39,6 +52,8 @@ class Relay:
         self._descriptor = core.relay_fd
         self._transports: dict[int, asyncio.WriteTransport] = {}
         """By key, for as long as something may come for them."""
+        self._websockets: dict[int, WebSocket] = {}
+        """The same for those that take messages."""
         self._keys = count(1)
         self._writing = False
         self.writes = 0
@@ -58,6 +73,19 @@ class Relay:
         self._transports[key] = transport
         return sink
 
+    def open_event_stream(self, transport: asyncio.WriteTransport) -> Sink:
+        """Return a sink whose server-sent events go through `transport`, as with `open_sink`."""
+        key = next(self._keys)
+        transport.set_write_buffer_limits(high=MAX_BUFFERED_BYTES)
+        self._transports[key] = transport
+        return self._core.open_relayed_event_stream(key)
+
+    def open_messages(self, websocket: WebSocket, encoding: Encoding, joined: bool) -> Sink:
+        """Return a sink whose messages go through `websocket`: with `joined`, all that wait are one."""
+        key = next(self._keys)
+        self._websockets[key] = websocket
+        return self._core.open_message_sink(key, encoding.index, joined)
+
     def write(self) -> bool:
         """Write what there is now, for a few clients. Returns whether there was anything."""
         if self._writing:
@@ -66,7 +94,10 @@ class Relay:
         try:
             taken = self._core.take_relayed()
             transports = self._transports
-            for key, data, parting in taken:
+            for key, data, parting, closing in taken:
+                if not isinstance(data, bytes):
+                    self._send_to(key, data, parting, closing)
+                    continue
                 transport = transports.get(key) if parting is None else transports.pop(key, None)
                 if transport is None:
                     continue
@@ -89,6 +120,30 @@ class Relay:
             if parting == "close":
                 transport.close()
 
+    def _send_to(
+        self,
+        key: int,
+        messages: list[str] | list[bytes],
+        parting: Parting | None,
+        closing: tuple[int | None, str] | None,
+    ) -> None:
+        websockets = self._websockets
+        websocket = websockets.get(key) if parting is None else websockets.pop(key, None)
+        if websocket is None:
+            return
+        try:
+            if parting == "abort":
+                websocket.abort()
+                return
+            if messages:
+                self.writes += len(messages)
+                websocket.send(messages)
+            if parting == "close":
+                websocket.close(*(closing or (None, "")))
+        except Exception:
+            _log.exception("a WebSocket could not be sent to")
+            websocket.abort()
+
     def write_all(self) -> None:
         """Write all that there is, as far as transports take it."""
         while self.write():
@@ -100,6 +155,7 @@ class Relay:
         self.write_all()
         self._core.write_relayed_with(None)
         self._transports.clear()
+        self._websockets.clear()
 
     def _wake(self) -> None:
         empty(self._descriptor)

@@ -3,14 +3,16 @@
 //! A sweep cuts one batch and offers it to every connection. In the common case, everyone at the same position and
 //! subscribed to all that is in it, a connection's share is the whole lane: one slice, one system call.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use crate::audience::{Audience, Members};
 use crate::connection::ConnectionId;
-use crate::frame::{Form, LANES};
+use crate::event_stream;
+use crate::frame::{self, Encoding, Form, Framing, LANES};
 use crate::subscription::{NameId, Subscriptions};
 
 /// One event of a batch.
@@ -37,8 +39,20 @@ pub struct Batch {
     deflated: u8,
     /// Their frames, by form, with where each slice ends in its lane.
     lanes: [SmallVec<[(usize, Bytes); 2]>; LANES],
+    /// The same as server-sent events. Rings have no lane for those: they are made of the frames when somebody takes
+    /// them, once for all who read the batch.
+    event_stream: OnceCell<EventStream>,
     /// The distinct names, if every event is for all subscribers of its name.
     plain: Option<SmallVec<[NameId; 4]>>,
+}
+
+/// The events of a batch as server-sent events.
+#[derive(Debug)]
+struct EventStream {
+    /// All of them, with where that ends.
+    lane: [(usize, Bytes); 1],
+    /// Where each event ends.
+    ends: Vec<usize>,
 }
 
 /// A connection's share of a batch: runs of bytes of one lane, in order.
@@ -96,7 +110,30 @@ impl Batch {
             };
             slices.into_iter().map(with_end).collect()
         });
-        Self { from, published_bytes, events, deflated, lanes, plain }
+        Self { from, published_bytes, events, deflated, lanes, event_stream: OnceCell::new(), plain }
+    }
+
+    /// Make the events ready for a form that the ring has none of: to be called before they are looked at in that form.
+    /// `epoch` is that of their stream.
+    pub fn prepare(&self, form: Form, epoch: &str) {
+        if form.framing == Framing::EventStream {
+            self.event_stream.get_or_init(|| self.as_event_stream(epoch));
+        }
+    }
+
+    fn as_event_stream(&self, epoch: &str) -> EventStream {
+        let frames = Form::from(Encoding::Json);
+        let mut out = BytesMut::new();
+        let mut ends = Vec::with_capacity(self.events.len());
+        for offset in self.from + 1..=self.to() {
+            // A frame lies in one slice. There is none of an event that is older than the first connection with JSON.
+            let run = (self.begin(frames, offset), self.end(frames, offset));
+            for (_, payload, _) in self.slices(frames, run).filter_map(frame::split) {
+                event_stream::push_message_at(&mut out, epoch, offset, payload);
+            }
+            ends.push(out.len());
+        }
+        EventStream { lane: [(out.len(), out.freeze())], ends }
     }
 
     /// Bytes of all frames that the ring had published up to the end of the batch.
@@ -187,7 +224,10 @@ impl Batch {
 
     /// The bytes of one run, as the slices that hold them.
     pub fn slices(&self, form: Form, run: (usize, usize)) -> impl Iterator<Item = &[u8]> + '_ {
-        let lane = &self.lanes[self.lane(form)];
+        let lane: &[(usize, Bytes)] = match self.event_stream(form) {
+            Some(made) => &made.lane,
+            None => &self.lanes[self.lane(form)],
+        };
         let first = lane.partition_point(|(end, _)| *end <= run.0);
         lane[first..].iter().map_while(move |(end, bytes)| {
             let begin = end - bytes.len();
@@ -198,9 +238,20 @@ impl Batch {
     /// The event whose frame holds the byte before `end` of the lane, and where that frame ends.
     #[must_use]
     pub fn event_ending_at(&self, form: Form, end: usize) -> (u64, usize) {
-        let lane = self.lane(form);
-        let index = self.events.partition_point(|event| event.ends[lane] < end);
-        (self.from + 1 + index as u64, self.events[index].ends[lane])
+        let index = match self.event_stream(form) {
+            Some(made) => made.ends.partition_point(|&event| event < end),
+            None => {
+                let lane = self.lane(form);
+                self.events.partition_point(|event| event.ends[lane] < end)
+            }
+        };
+        let offset = self.from + 1 + index as u64;
+        (offset, self.end(form, offset))
+    }
+
+    /// What [`Self::prepare`] has made for this form, if it is one of which rings have none.
+    fn event_stream(&self, form: Form) -> Option<&EventStream> {
+        if form.framing == Framing::EventStream { self.event_stream.get() } else { None }
     }
 
     /// Where a form is read from: what is not there compressed goes out as it is, which every client takes.
@@ -219,7 +270,10 @@ impl Batch {
     }
 
     fn end(&self, form: Form, offset: u64) -> usize {
-        self.event(offset).ends[self.lane(form)]
+        match self.event_stream(form) {
+            Some(made) => made.ends[(offset - self.from - 1) as usize],
+            None => self.event(offset).ends[self.lane(form)],
+        }
     }
 }
 

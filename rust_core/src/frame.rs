@@ -6,6 +6,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::event_stream;
+
 /// Longest payload of a control frame (RFC 6455, section 5.5).
 pub const MAX_CONTROL_PAYLOAD_BYTES: usize = 125;
 
@@ -48,36 +50,85 @@ impl Encoding {
 /// Number of lanes in a ring: one for each encoding as it is, one for each compressed.
 pub const LANES: usize = 2 * ENCODINGS;
 
-/// What a socket takes: an encoding, and whether messages may come to it compressed.
+/// What stands around a message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A WebSocket frame.
+    Frame,
+    /// A WebSocket frame, whose payload may be compressed: permessage-deflate was negotiated (RFC 7692).
+    Deflated,
+    /// Lines of server-sent events: see [`crate::event_stream`].
+    EventStream,
+}
+
+/// What a socket takes: an encoding, and a framing.
 ///
-/// The first belongs to a session and to the end of its life. The second belongs to one socket, as it was negotiated,
-/// and is only ever a permission: every event can be had as it is.
+/// The first belongs to a session and to the end of its life. The second belongs to one socket, and a session may
+/// come back on one with another: every event that a ring holds can be had in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     /// How messages are written.
     pub encoding: Encoding,
-    /// Whether permessage-deflate was negotiated (RFC 7692).
-    pub deflated: bool,
+    /// What stands around them.
+    pub framing: Framing,
 }
 
 impl Form {
-    /// The lane that holds frames of just this form.
+    /// Server-sent events, which are text.
+    pub const EVENT_STREAM: Self = Self { encoding: Encoding::Json, framing: Framing::EventStream };
+
+    /// The lane of a ring that it is read from, if that has what is asked for.
     #[must_use]
     pub fn lane(self) -> usize {
-        self.encoding.index() + if self.deflated { ENCODINGS } else { 0 }
+        self.encoding.index() + if self.is_deflated() { ENCODINGS } else { 0 }
     }
 
     /// An encoding, compressed.
     #[must_use]
     pub fn deflated(encoding: Encoding) -> Self {
-        Self { encoding, deflated: true }
+        Self { encoding, framing: Framing::Deflated }
+    }
+
+    /// Whether messages may be compressed.
+    #[must_use]
+    pub fn is_deflated(self) -> bool {
+        self.framing == Framing::Deflated
+    }
+
+    /// A message that tells of something besides events, framed.
+    #[must_use]
+    pub fn message(self, payload: &[u8]) -> Bytes {
+        match self.framing {
+            Framing::EventStream => event_stream::message(payload),
+            Framing::Frame | Framing::Deflated => message(self.encoding, payload),
+        }
+    }
+
+    /// The notice that events `first` to `last` are lost to a connection that read too slowly. `epoch` is that of the
+    /// offsets.
+    #[must_use]
+    pub fn gap(self, epoch: &str, first: u64, last: u64) -> Bytes {
+        let payload = gap(self.encoding, first, last);
+        match self.framing {
+            Framing::EventStream => event_stream::message_at(epoch, last, &payload),
+            Framing::Frame | Framing::Deflated => message(self.encoding, &payload),
+        }
+    }
+
+    /// The last that a client is sent: why its socket closes.
+    #[must_use]
+    pub fn close(self, code: Option<u16>, reason: &str) -> Bytes {
+        match self.framing {
+            Framing::EventStream => event_stream::close(code, reason),
+            Framing::Frame | Framing::Deflated => close(code, reason),
+        }
     }
 }
 
 impl From<Encoding> for Form {
-    /// An encoding as it is.
+    /// An encoding as it is, in frames.
     fn from(encoding: Encoding) -> Self {
-        Self { encoding, deflated: false }
+        Self { encoding, framing: Framing::Frame }
     }
 }
 
@@ -163,16 +214,39 @@ pub fn close(code: Option<u16>, reason: &str) -> Bytes {
     frame(Opcode::Close, &payload)
 }
 
-/// Whether this is a close frame.
+/// Whether this is a close frame, in any framing.
 #[must_use]
 pub fn is_close(frame: &[u8]) -> bool {
-    frame.first() == Some(&(FIN | Opcode::Close as u8))
+    frame.first() == Some(&(FIN | Opcode::Close as u8)) || event_stream::is_close(frame)
 }
 
-/// The frame of the notice that events `first` to `last` are lost to a connection that read too slowly.
+/// A frame of this module split into its opcode and its payload, and what follows it.
+///
+/// `None` if it is not whole, or if its payload is compressed.
 #[must_use]
-pub fn gap(encoding: Encoding, first: u64, last: u64) -> Bytes {
-    let payload = match encoding {
+pub fn split(bytes: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    let opcode = match first ^ FIN {
+        0x1 => Opcode::Text,
+        0x2 => Opcode::Binary,
+        0x8 => Opcode::Close,
+        0x9 => Opcode::Ping,
+        0xA => Opcode::Pong,
+        _ => return None,
+    };
+    let (length, rest) = match second {
+        126 => {
+            rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?
+        }
+        127 => rest.split_first_chunk().map(|(length, rest)| (u64::from_be_bytes(*length) as usize, rest))?,
+        short => (usize::from(short), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(length)?;
+    Some((opcode, payload, rest))
+}
+
+fn gap(encoding: Encoding, first: u64, last: u64) -> Vec<u8> {
+    match encoding {
         Encoding::Json => {
             format!("[\"gap\",{{\"reason\":\"ring_overflow\",\"first\":{first},\"last\":{last}}}]")
                 .into_bytes()
@@ -189,8 +263,7 @@ pub fn gap(encoding: Encoding, first: u64, last: u64) -> Bytes {
             push_msgpack_str(&mut out, "ring_overflow");
             out
         }
-    };
-    message(encoding, &payload)
+    }
 }
 
 /// Two bytes, and eight for the length of a large payload.
@@ -353,7 +426,7 @@ fn push_msgpack_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// A JSON string literal (RFC 8259, section 7): only what must be escaped is.
-fn json_string(text: &str) -> Vec<u8> {
+pub(crate) fn json_string(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
     out.push(b'"');
     for byte in text.bytes() {

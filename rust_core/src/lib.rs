@@ -6,6 +6,7 @@
 //! | module | what it is | pure |
 //! | --- | --- | --- |
 //! | [`frame`] | bytes of WebSocket frames and event messages, encoded once | yes |
+//! | [`event_stream`] | messages as server-sent events | yes |
 //! | [`deflate`] | payloads compressed, each by itself | yes |
 //! | [`audience`] | whom one event is for | yes |
 //! | [`filter`] | filters over the attributes of connections, in their compiled form | yes |
@@ -20,6 +21,7 @@
 //! | `outlet` | what takes them: a socket, or a relay | no |
 //! | `socket` | a descriptor, and its place in a poller | no |
 //! | [`relay`] | what the event loop writes for the core | no |
+//! | [`messages`] | frames back to messages, where somebody else makes the frames | yes |
 //! | [`stream`] | one running actor: its ring, its connections, and the sweep over them | no |
 //! | [`writer`] | the writer threads: which streams to sweep, which sockets are writable again | no |
 //! | [`system`] | what the core asks of the operating system; `simulated` takes its place under the model checker | no |
@@ -38,9 +40,11 @@ pub mod audience;
 pub mod connection;
 pub mod deflate;
 pub mod descriptor;
+pub mod event_stream;
 pub mod fanout;
 pub mod filter;
 pub mod frame;
+pub mod messages;
 pub mod outbox;
 mod outlet;
 pub mod relay;

@@ -35,6 +35,8 @@ struct Queued {
 pub struct Viewer<'a> {
     /// What its socket takes.
     pub form: Form,
+    /// Of the stream.
+    pub epoch: &'a str,
     /// For events that name connections.
     pub id: ConnectionId,
     /// For events that go to subscribers.
@@ -160,6 +162,9 @@ impl Outbox {
         let mut write = Write { form: viewer.map(|viewer| viewer.form), ..Write::default() };
         if !self.rest.is_empty() {
             write.pieces.push(Piece::Rest(self.rest.clone()));
+        }
+        if let (Some(batch), Some(viewer)) = (batch, viewer) {
+            batch.prepare(viewer.form, viewer.epoch);
         }
         let mut position = viewer.map_or(u64::MAX, |viewer| viewer.position);
         let mut room = MAX_OWN_FRAMES;

@@ -14,10 +14,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use crate::descriptor;
 use crate::frame::{Encoding, Form};
+use crate::messages::Packing;
 use crate::ring::Limits;
 use crate::sink::Sink;
 use crate::stream::{Notify, SlowReader, Stream, StreamConfig};
@@ -151,16 +151,30 @@ impl PyCore {
 
     #[pyo3(signature = (fd, encoding, compressed = false))]
     fn open_sink(&self, fd: i32, encoding: usize, compressed: bool) -> PyResult<PySink> {
-        let form = Form { encoding: parse_encoding(encoding)?, deflated: compressed };
+        let form = parse_form(encoding, compressed)?;
         let own = descriptor::duplicate(fd)?;
         Ok(PySink::new(Sink::with_form(own, form, self.compress_min_bytes, self.writer()), None))
     }
 
     #[pyo3(signature = (key, encoding, compressed = false))]
     fn open_relayed_sink(&self, key: u64, encoding: usize, compressed: bool) -> PyResult<PySink> {
-        let form = Form { encoding: parse_encoding(encoding)?, deflated: compressed };
+        Ok(self.relayed(key, parse_form(encoding, compressed)?))
+    }
+
+    fn open_event_stream(&self, fd: i32) -> PyResult<PySink> {
+        let own = descriptor::duplicate(fd)?;
+        Ok(PySink::new(Sink::with_form(own, Form::EVENT_STREAM, 0, self.writer()), None))
+    }
+
+    fn open_relayed_event_stream(&self, key: u64) -> PySink {
+        self.relayed(key, Form::EVENT_STREAM)
+    }
+
+    #[pyo3(signature = (key, encoding, joined = false))]
+    fn open_message_sink(&self, key: u64, encoding: usize, joined: bool) -> PyResult<PySink> {
+        let packing = if joined { Packing::Joined } else { Packing::Single };
         let relays = &self.relaying.relays;
-        let sink = Sink::relayed(relays, key, form, self.compress_min_bytes, self.writer());
+        let sink = Sink::messages(relays, key, parse_encoding(encoding)?, packing, self.writer());
         Ok(PySink::new(sink, Some(Arc::clone(&self.relaying))))
     }
 
@@ -168,7 +182,7 @@ impl PyCore {
         self.relaying.write_with(write);
     }
 
-    fn take_relayed<'py>(&self, py: Python<'py>) -> Vec<(u64, Bound<'py, PyBytes>, Option<&'static str>)> {
+    fn take_relayed<'py>(&self, py: Python<'py>) -> PyResult<Vec<relaying::Item<'py>>> {
         self.relaying.take(py)
     }
 
@@ -195,6 +209,12 @@ impl PyCore {
         let next = self.next_writer.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&self.writers[next % self.writers.len()])
     }
+
+    fn relayed(&self, key: u64, form: Form) -> PySink {
+        let relays = &self.relaying.relays;
+        let sink = Sink::relayed(relays, key, form, self.compress_min_bytes, self.writer());
+        PySink::new(sink, Some(Arc::clone(&self.relaying)))
+    }
 }
 
 impl Drop for PyCore {
@@ -202,6 +222,11 @@ impl Drop for PyCore {
         // Without `close`, the threads end by themselves once they have nothing to do.
         self.writers.iter().for_each(|writer| writer.stop());
     }
+}
+
+fn parse_form(encoding: usize, compressed: bool) -> PyResult<Form> {
+    let encoding = parse_encoding(encoding)?;
+    Ok(if compressed { Form::deflated(encoding) } else { Form::from(encoding) })
 }
 
 fn parse_encoding(index: usize) -> PyResult<Encoding> {

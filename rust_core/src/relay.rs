@@ -6,11 +6,15 @@
 //! stays, and its client is a slow reader like any other. A relay that is full because the *loop* has not come is
 //! different: nobody is to be punished for that, so publishers look at [`Relays::is_behind`], and have the loop catch
 //! up.
+//!
+//! Where somebody else makes the frames, a relay hands over messages, and then takes nothing until the loop says that
+//! they are sent ([`Relay::resume`]): meanwhile what is to come next grows in the ring.
 
 use std::io::{self, IoSlice};
 use std::mem;
 use std::sync::{Arc, Weak};
 
+use crate::messages::Messages;
 use crate::sink::Sink;
 use crate::stream::Notify;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -39,17 +43,27 @@ pub enum Parting {
 pub struct Taken {
     /// The name that its relay was opened with.
     pub key: u64,
-    /// In order; may be empty if there is a parting.
-    pub bytes: Vec<u8>,
+    /// May be empty if there is a parting.
+    pub content: Content,
     /// What follows. Nothing comes for this key after it.
     pub parting: Option<Parting>,
 }
 
+/// What waits for one client, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content {
+    /// What its transport takes as it is.
+    Bytes(Vec<u8>),
+    /// Messages to a WebSocket of somebody else's.
+    Messages(Messages),
+}
+
 /// What is guarded by a line's lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
-    /// Taken from the sink, and not yet by the loop: at most [`MAX_RELAYED_BYTES`].
-    bytes: Vec<u8>,
+    /// Taken from the sink, and not yet by the loop: at most [`MAX_RELAYED_BYTES`], and one message where there are
+    /// messages.
+    content: Content,
     /// It is on the list. Always so if there is something that the loop may take.
     listed: bool,
     /// The transport is full: the loop takes nothing.
@@ -132,8 +146,10 @@ impl Relays {
                 continue;
             }
             refused.extend(waiting.refused.take());
-            let bytes = mem::take(&mut waiting.bytes);
-            taken.push(Taken { key: line.key, bytes, parting: waiting.parting.take() });
+            let content = waiting.content.take();
+            // What is written to a transport pauses that if it is too much; what is sent takes its time.
+            waiting.paused |= matches!(&content, Content::Messages(messages) if !messages.is_empty());
+            taken.push(Taken { key: line.key, content, parting: waiting.parting.take() });
         }
         let is_refused = !refused.is_empty();
         self.refused.lock().append(&mut refused);
@@ -167,9 +183,11 @@ impl Relays {
 }
 
 impl Relay {
-    /// A relay that the loop knows by `key`.
-    pub(crate) fn new(relays: &Arc<Relays>, key: u64) -> Self {
-        let line = Arc::new(Line { key, waiting: Mutex::default() });
+    /// A relay that the loop knows by `key`, and that hands over what `content` has, which is empty.
+    pub(crate) fn new(relays: &Arc<Relays>, key: u64, content: Content) -> Self {
+        let waiting =
+            Waiting { content, listed: false, paused: false, refused: None, parting: None, over: false };
+        let line = Arc::new(Line { key, waiting: Mutex::new(waiting) });
         Self { line, relays: Arc::clone(relays) }
     }
 
@@ -183,19 +201,11 @@ impl Relay {
             // The sink ended during this write: what was taken before it may be gone.
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let before = waiting.bytes.len();
-        let mut room = waiting.room();
+        let room = waiting.room();
         if room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let offered = buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
-        waiting.bytes.reserve(room.min(offered));
-        for buffer in buffers {
-            let count = room.min(buffer.len());
-            waiting.bytes.extend_from_slice(&buffer[..count]);
-            room -= count;
-        }
-        let written = waiting.bytes.len() - before;
+        let written = waiting.content.push(buffers, room);
         self.list(waiting);
         Ok(written)
     }
@@ -231,7 +241,7 @@ impl Relay {
             return false;
         }
         let is_refused = waiting.refused.take().is_some();
-        if !waiting.bytes.is_empty() {
+        if !waiting.content.is_empty() {
             self.list(waiting);
         }
         is_refused
@@ -253,7 +263,7 @@ impl Relay {
             return;
         }
         if parting != Parting::Close {
-            waiting.bytes = Vec::new();
+            drop(waiting.content.take());
         }
         waiting.refused = None;
         waiting.parting = Some(parting);
@@ -277,6 +287,60 @@ impl Drop for Relay {
 
 impl Waiting {
     fn room(&self) -> usize {
-        if self.paused { 0 } else { MAX_RELAYED_BYTES - self.bytes.len() }
+        if self.paused { 0 } else { MAX_RELAYED_BYTES.saturating_sub(self.content.len()) }
+    }
+}
+
+impl Content {
+    /// Take as much as there is room for; of messages, those that begin in it. Returns the number of bytes.
+    fn push(&mut self, buffers: &[IoSlice<'_>], mut room: usize) -> usize {
+        let offered = buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
+        match self {
+            Self::Bytes(bytes) => {
+                let before = bytes.len();
+                bytes.reserve(room.min(offered));
+                for buffer in buffers {
+                    let count = room.min(buffer.len());
+                    bytes.extend_from_slice(&buffer[..count]);
+                    room -= count;
+                }
+                bytes.len() - before
+            }
+            Self::Messages(messages) => {
+                let (max_bytes, mut written) = (messages.message_bytes() + room, 0);
+                for buffer in buffers {
+                    // Frames lie in one buffer each, and none is ever taken in part.
+                    let count = messages.push(buffer, max_bytes);
+                    written += count;
+                    if count < buffer.len() {
+                        break;
+                    }
+                }
+                written
+            }
+        }
+    }
+
+    fn take(&mut self) -> Self {
+        match self {
+            Self::Bytes(bytes) => Self::Bytes(mem::take(bytes)),
+            Self::Messages(messages) => Self::Messages(messages.take()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Messages(messages) => messages.message_bytes(),
+        }
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Messages(messages) => messages.is_empty(),
+        }
     }
 }

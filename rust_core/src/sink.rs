@@ -19,11 +19,13 @@ use bytes::Bytes;
 
 use crate::connection::Connection;
 use crate::deflate::deflate;
+use crate::event_stream;
 use crate::fanout::Batch;
-use crate::frame::{self, Encoding, Form};
+use crate::frame::{self, Encoding, Form, Framing};
+use crate::messages::{Messages, Packing};
 use crate::outbox::{Outbox, Viewer, Write};
 use crate::outlet::Outlet;
-use crate::relay::{Relay, Relays};
+use crate::relay::{Content, Relay, Relays};
 use crate::socket::Socket;
 use crate::stream::{SlowReader, Stream};
 use crate::sync::{Mutex, MutexGuard};
@@ -122,7 +124,21 @@ impl Sink {
         min_deflated_bytes: u32,
         writer: Arc<Writer>,
     ) -> Arc<Self> {
-        Self::through(Outlet::Relay(Relay::new(relays, key)), form, min_deflated_bytes, writer)
+        let relay = Relay::new(relays, key, Content::Bytes(Vec::new()));
+        Self::through(Outlet::Relay(relay), form, min_deflated_bytes, writer)
+    }
+
+    /// A sink for a WebSocket whose frames somebody else makes: the event loop finds messages under this key.
+    #[must_use]
+    pub fn messages(
+        relays: &Arc<Relays>,
+        key: u64,
+        encoding: Encoding,
+        packing: Packing,
+        writer: Arc<Writer>,
+    ) -> Arc<Self> {
+        let relay = Relay::new(relays, key, Content::Messages(Messages::new(encoding, packing)));
+        Self::through(Outlet::Relay(relay), encoding.into(), 0, writer)
     }
 
     fn through(outlet: Outlet, form: Form, min_deflated_bytes: u32, writer: Arc<Writer>) -> Arc<Self> {
@@ -140,23 +156,23 @@ impl Sink {
         Arc::new(Self { form, min_deflated_bytes, writer, state: Mutex::new(state) })
     }
 
-    /// How messages for this socket are encoded.
+    /// What its client takes.
     #[must_use]
-    pub fn encoding(&self) -> Encoding {
-        self.form.encoding
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Whether a message of that many bytes is compressed, which takes its time.
     #[must_use]
     pub fn deflates(&self, bytes: usize) -> bool {
-        self.form.deflated && bytes >= self.min_deflated_bytes as usize
+        self.form.is_deflated() && bytes >= self.min_deflated_bytes as usize
     }
 
     fn message(&self, payload: &[u8]) -> Bytes {
         let deflated = if self.deflates(payload.len()) { deflate(&[payload]) } else { None };
         match deflated {
             Some(deflated) => frame::deflated_message(self.form.encoding, &deflated),
-            None => frame::message(self.form.encoding, payload),
+            None => self.form.message(payload),
         }
     }
 
@@ -176,6 +192,11 @@ impl Sink {
     /// Queue a whole message behind every event that was published to the attached connection so far.
     pub fn push_message(self: &Arc<Self>, payload: &[u8]) {
         self.push(self.message(payload), true);
+    }
+
+    /// Queue what is framed already, behind every event that was published to the attached connection so far.
+    pub fn push_framed(self: &Arc<Self>, frame: Bytes) {
+        self.push(frame, true);
     }
 
     /// Queue a control frame for the next frame boundary.
@@ -219,7 +240,10 @@ impl Sink {
         position: u64,
         message: &[u8],
     ) -> bool {
-        let message = self.message(message);
+        let message = match self.form.framing {
+            Framing::EventStream => event_stream::message_at(&stream.config().epoch, position, message),
+            Framing::Frame | Framing::Deflated => self.message(message),
+        };
         let mut state = self.state.lock();
         if state.closing.is_some() || state.ended.is_some() || state.taken {
             return false;
@@ -352,7 +376,8 @@ impl Sink {
                     return None;
                 }
                 SlowReader::Skip => {
-                    state.outbox.push_due(frame::gap(self.form.encoding, first, last), cursor.position);
+                    let gap = self.form.gap(&cursor.stream.config().epoch, first, last);
+                    state.outbox.push_due(gap, cursor.position);
                     cursor.position = last;
                 }
             }
@@ -440,6 +465,7 @@ impl State {
         let subscriptions = cursor.connection.subscriptions.lock();
         let viewer = Viewer {
             form: cursor.form,
+            epoch: &cursor.stream.config().epoch,
             id: cursor.connection.id,
             subscriptions: &subscriptions,
             position: cursor.position,

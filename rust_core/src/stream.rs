@@ -368,7 +368,7 @@ impl Stream {
         // Under the lock: a publisher decides under it whether there is anybody to sweep for.
         let _inner = self.inner.lock();
         self.attached.fetch_add(1, Ordering::AcqRel);
-        if form.deflated {
+        if form.is_deflated() {
             self.deflating[form.encoding.index()].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -376,7 +376,7 @@ impl Stream {
     /// A sink delivers no more from this stream.
     pub fn note_detached(&self, form: Form) {
         self.attached.fetch_sub(1, Ordering::AcqRel);
-        if form.deflated {
+        if form.is_deflated() {
             self.deflating[form.encoding.index()].fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -199,3 +199,119 @@ async def test_a_transport_that_fails_is_cut_off_alone(caplog: pytest.LogCapture
         assert broken.ending == "aborted"
         assert "a transport could not be written to" in caplog.text
         failing.drop()
+
+
+class Sent:
+    """A WebSocket of somebody else's, which keeps what it is given and is sent when the test says so."""
+
+    def __init__(self) -> None:
+        self.messages: list[str | bytes] = []
+        self.ending: tuple[int | None, str] | str = ""
+        self.changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def send(self, messages: list[str] | list[bytes]) -> None:
+        self.messages.extend(messages)
+        self.changed.set()
+
+    def close(self, code: int | None, reason: str) -> None:
+        self.ending = (code, reason)
+        self.changed.set()
+
+    def abort(self) -> None:
+        self.ending = "aborted"
+        self.changed.set()
+
+
+def attached_websocket(
+    core: Core, relay: Relay, encoding: Encoding, joined: bool
+) -> tuple[Stream, Sent, Sink]:
+    stream, websocket = core.open_stream("e"), Sent()
+    sink = relay.open_messages(websocket, encoding, joined)
+    stream.attach(stream.open(encoding.index, ["a"]), sink, 0, encoding.encode(["hello"]))
+    return stream, websocket, sink
+
+
+def publish(stream: Stream, number: int) -> None:
+    stream.publish("a", JSON.encode([number]), Encoding.MSGPACK.encode([number]))
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("joined", [True, False])
+async def test_messages_that_wait_for_one_that_is_being_sent_are_one(
+    encoding: Encoding, joined: bool
+) -> None:
+    with relaying() as (core, relay):
+        stream, websocket, sink = attached_websocket(core, relay, encoding, joined)
+        await websocket.until(lambda: bool(websocket.messages))
+        for number in range(100):
+            publish(stream, number)
+        sink.send(encoding.encode(["last"]))
+        relay.write_all()
+        assert len(websocket.messages) == 1, "nothing comes while that is being sent"
+        sink.resume_writing()
+        await websocket.until(lambda: len(websocket.messages) > 1)
+        events = [["event", stream.id, number + 1, "a", [number]] for number in range(100)]
+        expected = [encoding.encode(message) for message in [*events, ["last"]]]
+        if joined:
+            expected = [(b"\n" if encoding is JSON else b"").join(expected)]
+        sent = [message.encode() if isinstance(message, str) else message for message in websocket.messages]
+        assert sent == [encoding.encode(["hello"]), *expected]
+        assert {type(message) for message in websocket.messages} == {str if encoding is JSON else bytes}
+        assert relay.writes == len(sent)
+
+
+@pytest.mark.parametrize("code", [4000, None])
+async def test_what_a_close_frame_would_say_is_told(code: int | None) -> None:
+    with relaying() as (core, relay):
+        _, websocket, sink = attached_websocket(core, relay, JSON, joined=True)
+        sink.close(code, "" if code is None else "größe")
+        await websocket.until(lambda: websocket.ending != "")
+        assert websocket.ending == ((None, "") if code is None else (4000, "größe"))
+        assert websocket.messages == ['["hello"]']
+
+
+async def test_text_that_is_no_unicode_costs_nobody_else_anything() -> None:
+    with relaying() as (core, relay):
+        stream, websocket, _ = attached_websocket(core, relay, JSON, joined=True)
+        other = Sent()
+        beside = relay.open_messages(other, JSON, joined=True)
+        beside.send(b"[]")
+        stream.publish("a", b'["\xff"]', None)
+        while stream.notify_when_swept(stream.head):
+            pass
+        await other.until(lambda: bool(other.messages))
+        await websocket.until(lambda: bool(websocket.messages))
+        assert websocket.messages == [f'["hello"]\n["event",{stream.id},1,"a",["\ufffd"]]']
+
+
+async def test_a_websocket_that_fails_is_given_up() -> None:
+    class Broken(Sent):
+        def send(self, messages: list[str] | list[bytes]) -> None:
+            raise RuntimeError("broken")
+
+    with relaying() as (_core, relay):
+        websocket = Broken()
+        sink = relay.open_messages(websocket, JSON, joined=True)
+        sink.send(b"[]")
+        await websocket.until(lambda: websocket.ending != "")
+        assert websocket.ending == "aborted"
+
+
+async def test_an_event_stream_that_is_relayed_is_one_write_too() -> None:
+    with relaying() as (core, relay):
+        stream, transport = core.open_stream("e"), Roomy()
+        sink = relay.open_event_stream(transport)
+        stream.attach(stream.open(JSON.index, ["a"]), sink, 0, b"[]")
+        stream.publish("a", b"[1]", None)
+        sink.close(1000)
+        await transport.until_ended()
+        event = b'id: e:1\ndata: ["event",%d,1,"a",[1]]\n\n' % stream.id
+        close = b'event: close\ndata: [1000,""]\n\n'
+        assert transport.writes == [b"id: e:0\ndata: []\n\n" + event + close]
+        assert transport.ending == "closed"

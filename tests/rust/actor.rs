@@ -17,7 +17,7 @@ use ringcast_core::writer::Writer;
 use crate::client::{Client, arguments, pair, pair_with, reply};
 
 /// A send buffer that does not fill up in a test; the system may allow less, which is still enough.
-const ROOMY: usize = 1 << 22;
+pub const ROOMY: usize = 1 << 22;
 
 /// Shorter messages are not compressed.
 pub const MIN_DEFLATED_BYTES: u32 = 100;

@@ -190,6 +190,12 @@ impl<R: Read> Client<R> {
         count
     }
 
+    /// All that comes up to the end of the stream, where it is no frames.
+    pub fn text(&mut self) -> String {
+        while self.read() > 0 {}
+        String::from_utf8(std::mem::take(&mut self.bytes)).expect("UTF-8")
+    }
+
     /// A frame that has been read already.
     pub fn buffered(&mut self) -> Option<Frame> {
         split_frame(&mut self.bytes)

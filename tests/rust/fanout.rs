@@ -2,11 +2,11 @@
 
 use ringcast_core::audience::Audience;
 use ringcast_core::connection::{ConnectionId, ConnectionTable};
-use ringcast_core::frame::{Encoding, Form};
+use ringcast_core::frame::{Encoding, Form, Framing};
 use ringcast_core::ring::{Limits, Ring};
 use ringcast_core::subscription::{Names, Subscriptions};
 
-const JSON: Form = Form { encoding: Encoding::Json, deflated: false };
+const JSON: Form = Form { encoding: Encoding::Json, framing: Framing::Frame };
 
 #[test]
 fn a_share_is_the_events_that_it_may_see_in_runs_that_do_not_touch() {

@@ -1,7 +1,7 @@
 //! Frames and event messages, byte for byte.
 
 use bytes::BytesMut;
-use ringcast_core::frame::{self, Encoding, NameBytes, Opcode};
+use ringcast_core::frame::{self, Encoding, Form, NameBytes, Opcode};
 use serde_json::Value;
 
 use crate::client::split_frame;
@@ -167,8 +167,27 @@ fn a_msgpack_name_has_the_shortest_prefix_at_every_length() {
 #[test]
 fn a_gap_notice_says_which_offsets_are_lost() {
     let expected = serde_json::json!(["gap", {"reason": "ring_overflow", "first": 3, "last": 70_000}]);
-    let json = frame::gap(Encoding::Json, 3, 70_000);
+    let json = Form::from(Encoding::Json).gap("e", 3, 70_000);
     assert_eq!(serde_json::from_slice::<Value>(&json[2..]).unwrap(), expected);
-    let msgpack = frame::gap(Encoding::Msgpack, 3, 70_000);
+    let msgpack = Form::from(Encoding::Msgpack).gap("e", 3, 70_000);
     assert_eq!(rmp_serde::from_slice::<Value>(&msgpack[2..]).unwrap(), expected);
+}
+
+#[test]
+fn a_frame_is_split_into_what_it_was_made_of() {
+    for length in [0, 1, 125, 126, 65_535, 65_536] {
+        let payload = "x".repeat(length);
+        for (encoding, opcode) in [(Encoding::Json, Opcode::Text), (Encoding::Msgpack, Opcode::Binary)] {
+            let mut bytes = frame::message(encoding, payload.as_bytes()).to_vec();
+            bytes.extend(frame::close(Some(1000), ""));
+            let (first, said, rest) = frame::split(&bytes).unwrap();
+            assert_eq!((first, said), (opcode, payload.as_bytes()));
+            assert_eq!(frame::split(rest), Some((Opcode::Close, &1000_u16.to_be_bytes()[..], &[][..])));
+            let whole = bytes.len() - 4;
+            assert_eq!(frame::split(&bytes[..whole - usize::from(length > 0)]).is_some(), length == 0);
+        }
+    }
+    let compressed = frame::deflated_message(Encoding::Json, b"x");
+    assert_eq!(frame::split(&compressed), None);
+    assert_eq!(frame::split(b""), None);
 }

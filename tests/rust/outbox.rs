@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use ringcast_core::audience::Audience;
 use ringcast_core::connection::{Connection, ConnectionTable};
+use ringcast_core::event_stream;
 use ringcast_core::fanout::Batch;
-use ringcast_core::frame::{self, Encoding, Opcode};
+use ringcast_core::frame::{self, Encoding, Form, Opcode};
 use ringcast_core::outbox::{Outbox, Viewer};
 use ringcast_core::ring::{Limits, Ring};
 use ringcast_core::subscription::{Names, Subscriptions};
@@ -41,7 +42,7 @@ struct Socket {
     viewer: std::sync::Arc<Connection<()>>,
     outbox: Outbox,
     position: u64,
-    encoding: Encoding,
+    form: Form,
     max_batch_bytes: usize,
     taken: Vec<u8>,
     /// What the socket is to take, pongs aside: events, and each reply behind those that were published before it.
@@ -53,7 +54,7 @@ struct Socket {
 impl Socket {
     fn reply(&mut self) {
         self.own += 1;
-        let frame = frame::message(self.encoding, &reply(self.encoding, self.own));
+        let frame = self.form.message(&reply(self.form.encoding, self.own));
         self.expected.extend_from_slice(&frame);
         self.outbox.push(frame, self.ring.head());
     }
@@ -68,8 +69,9 @@ impl Socket {
         let batch: Batch = self.ring.batch(self.position, self.max_batch_bytes);
         let connection = std::sync::Arc::clone(&self.viewer);
         let subscriptions = connection.subscriptions.lock();
-        let (form, id, position) = (self.encoding.into(), self.viewer.id, self.position);
-        let viewer = Viewer { form, id, subscriptions: &subscriptions, position, until: u64::MAX };
+        let (form, id, position) = (self.form, self.viewer.id, self.position);
+        let viewer =
+            Viewer { form, epoch: "e", id, subscriptions: &subscriptions, position, until: u64::MAX };
         let write = self.outbox.gather(Some(&batch), Some(viewer));
         let bytes: Vec<u8> = write.buffers(Some(&batch)).iter().flat_map(|buffer| buffer.to_vec()).collect();
         assert_eq!(write.is_empty(), bytes.is_empty());
@@ -89,23 +91,30 @@ impl Socket {
             self.ring.publish(name, &bytes, args.into(), Audience::Subscribers, |_| true).unwrap().offset;
         if own {
             let mut frame = bytes::BytesMut::new();
-            let args = args[self.encoding.index()].unwrap();
-            frame::push_event(&mut frame, self.encoding, 1, offset, &bytes, args);
-            self.expected.extend_from_slice(&frame);
+            let encoding = self.form.encoding;
+            let args = args[encoding.index()].unwrap();
+            frame::push_event(&mut frame, encoding, 1, offset, &bytes, args);
+            if self.form == Form::EVENT_STREAM {
+                let (_, payload, _) = frame::split(&frame).unwrap();
+                self.expected.extend_from_slice(&event_stream::message_at("e", offset, payload));
+            } else {
+                self.expected.extend_from_slice(&frame);
+            }
         }
     }
 }
 
-fn socket(encoding: Encoding, max_batch_bytes: usize) -> Socket {
+fn socket(form: impl Into<Form>, max_batch_bytes: usize) -> Socket {
+    let form = form.into();
     let (mut names, mut subscriptions) = (Names::default(), Subscriptions::default());
     subscriptions.add(&mut names, "own", 0);
     Socket {
         ring: Ring::new(1, Limits { max_events: 1 << 20, max_bytes: 1 << 30 }, 0),
         names,
-        viewer: ConnectionTable::default().open(encoding, subscriptions),
+        viewer: ConnectionTable::default().open(form.encoding, subscriptions),
         outbox: Outbox::default(),
         position: 0,
-        encoding,
+        form,
         max_batch_bytes,
         taken: Vec::new(),
         expected: Vec::new(),
@@ -156,6 +165,31 @@ proptest! {
             Step::Publish { .. } | Step::Reply => 0,
         });
         prop_assert_eq!(pongs.len(), owed.sum::<usize>());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn server_sent_events_do_not_depend_on_it_either(
+        max_batch_bytes in prop_oneof![1..3000_usize, Just(1 << 18)],
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut socket = socket(Form::EVENT_STREAM, max_batch_bytes);
+        for step in &steps {
+            match step {
+                Step::Publish { own, length } => socket.publish(*own, &"x".repeat(*length)),
+                Step::Reply => socket.reply(),
+                Step::Pong => {}
+                Step::Write { room, replies, .. } => {
+                    socket.write(*room, |socket| (0..*replies).for_each(|_| socket.reply()));
+                }
+            }
+        }
+        while !socket.write(usize::MAX, |_| ()) {}
+        prop_assert_eq!(socket.outbox.queued_bytes(), 0);
+        prop_assert_eq!(String::from_utf8(socket.taken), String::from_utf8(socket.expected));
     }
 }
 

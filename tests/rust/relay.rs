@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ringcast_core::connection::ConnectionId;
 use ringcast_core::frame::{self, Encoding, Form, Opcode};
-use ringcast_core::relay::{MAX_RELAYED_BYTES, Parting, Relays, Taken};
+use ringcast_core::messages::Packing;
+use ringcast_core::relay::{Content, MAX_RELAYED_BYTES, Parting, Relays, Taken};
 use ringcast_core::ring::Limits;
 use ringcast_core::sink::{EndReason, Sink};
 use ringcast_core::stream::{Notify, SlowReader};
@@ -55,7 +56,8 @@ impl Loop {
     /// One turn. Returns what became of transports.
     fn turn(&mut self) -> Vec<(u64, Parting)> {
         let mut partings = Vec::new();
-        for Taken { key, bytes, parting } in self.relays.take() {
+        for Taken { key, content, parting } in self.relays.take() {
+            let Content::Bytes(bytes) = content else { panic!("messages") };
             assert!(bytes.len() <= MAX_RELAYED_BYTES);
             self.writes += usize::from(!bytes.is_empty());
             self.written.entry(key).or_default().extend(bytes);
@@ -388,4 +390,109 @@ fn compressed_frames_are_shared_with_sockets() {
     assert!(event.deflated && written.is_empty());
     assert_eq!(client.message(), Message::Reply(0));
     assert_eq!(client.message(), parse(&event));
+}
+
+/// What the loop is to send for one client, as the WebSocket messages that it makes of it.
+fn sent(taken: Vec<Taken>) -> Vec<(u64, Vec<String>, Option<Parting>)> {
+    let text = |message: &[u8]| String::from_utf8(message.to_vec()).unwrap();
+    let sent = |Taken { key, content, parting }| {
+        let Content::Messages(messages) = content else { panic!("bytes") };
+        (key, messages.iter().map(text).collect(), parting)
+    };
+    taken.into_iter().map(sent).collect()
+}
+
+fn attach_messages(event_loop: &Loop, actor: &Actor, packing: Packing) -> Arc<Sink> {
+    let connection = actor.stream.get(actor.open(JSON, &["a"])).unwrap();
+    let sink = Sink::messages(&event_loop.relays, 1, JSON, packing, Arc::clone(&actor.writer));
+    assert!(actor.stream.attach(&connection, &sink, 0, &reply(JSON, 0)));
+    sink
+}
+
+fn lines(offsets: std::ops::RangeInclusive<u64>) -> String {
+    let line = |offset| format!("[\"event\",1,{offset},\"a\",[\"x\"]]");
+    offsets.map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn while_messages_are_being_sent_the_next_grow_into_one() {
+    let actor = Actor::by_hand(Setup::default());
+    let event_loop = Loop::new();
+    let sink = attach_messages(&event_loop, &actor, Packing::Joined);
+    assert_eq!(sent(event_loop.relays.take()), [(1, vec!["[\"reply\",0]".into()], None)]);
+    for _ in 0..100 {
+        actor.publish("a", "x");
+        actor.sweep_all();
+    }
+    sink.push_control(frame::frame(Opcode::Ping, b""));
+    sink.drive(None);
+    assert_eq!(sent(event_loop.relays.take()), []);
+    assert!(!event_loop.relays.is_behind(), "the loop can do nothing about it");
+    sink.resume();
+    assert_eq!(sent(event_loop.relays.take()), [(1, vec![lines(1..=100)], None)]);
+    sink.resume();
+    actor.publish("a", "x");
+    sink.close(Some(4000), "bye");
+    let taken = event_loop.relays.take();
+    let Content::Messages(messages) = &taken[0].content else { panic!("bytes") };
+    assert_eq!(messages.close, Some((Some(4000), "bye".into())));
+    assert_eq!(sent(taken), [(1, vec![lines(101..=101)], Some(Parting::Close))]);
+}
+
+#[test]
+fn a_client_that_takes_one_at_a_time_gets_no_less() {
+    let actor = Actor::by_hand(Setup::default());
+    let event_loop = Loop::new();
+    let sink = attach_messages(&event_loop, &actor, Packing::Single);
+    actor.publish("a", "x");
+    actor.publish("a", "x");
+    actor.sweep_all();
+    let expected = vec!["[\"reply\",0]".into(), lines(1..=1), lines(2..=2)];
+    assert_eq!(sent(event_loop.relays.take()), [(1, expected, None)]);
+    sink.drop_socket();
+    drop(sink);
+    assert_eq!(sent(event_loop.relays.take()), [(1, vec![], Some(Parting::Forget))]);
+}
+
+#[test]
+fn messages_larger_than_a_relay_go_out_whole() {
+    let actor = Actor::by_hand(Setup::default());
+    let event_loop = Loop::new();
+    let sink = attach_messages(&event_loop, &actor, Packing::Joined);
+    let long = "x".repeat(2 * MAX_RELAYED_BYTES);
+    for _ in 0..3 {
+        actor.publish("a", &long);
+    }
+    actor.sweep_all();
+    let mut messages = Vec::new();
+    while messages.len() < 3 {
+        for (_, sent, _) in sent(event_loop.relays.take()) {
+            messages.extend(sent);
+            sink.resume();
+        }
+    }
+    assert!(messages[0] == format!("[\"reply\",0]\n[\"event\",1,1,\"a\",[\"{long}\"]]"));
+    for (offset, message) in (2..).zip(&messages[1..]) {
+        assert!(*message == format!("[\"event\",1,{offset},\"a\",[\"{long}\"]]"));
+    }
+    assert_eq!((messages.len(), sink.queued_bytes()), (3, 0));
+}
+
+#[test]
+fn a_client_whose_server_sends_nothing_on_is_slow_as_any_other() {
+    let actor = Actor::by_hand(small(SlowReader::Disconnect));
+    let event_loop = Loop::new();
+    let sink = attach_messages(&event_loop, &actor, Packing::Joined);
+    assert_eq!(event_loop.relays.take().len(), 1);
+    for _ in 0..11 {
+        assert_eq!(sink.end_reason(), None);
+        actor.publish("a", "x");
+        actor.sweep_all();
+    }
+    assert_eq!(sink.end_reason(), Some(EndReason::SlowReader));
+    sink.resume();
+    let taken = event_loop.relays.take();
+    let Content::Messages(messages) = &taken[0].content else { panic!("bytes") };
+    assert_eq!(messages.close, Some((Some(4502), "slow_reader".into())));
+    assert_eq!(sent(taken), [(1, vec![], Some(Parting::Close))]);
 }

@@ -306,7 +306,7 @@ fn run(base: u64, limits: Limits, chunks: &[usize], turns: &[Turn]) -> Result<()
         if let Some(attached) = attached.values().nth(usize::from(replies) % count)
             && replies > 128
         {
-            let encoding = attached.sink.encoding();
+            let encoding = attached.sink.form().encoding;
             attached.sink.push_message(&reply(encoding, actor.stream.head()));
             attached.sink.drive(None);
         }

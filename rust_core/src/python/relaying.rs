@@ -8,11 +8,15 @@ use std::thread::{self, ThreadId};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList, PyString};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::relay::{Parting, Relays, Taken};
+use crate::frame::Encoding;
+use crate::relay::{Content, Parting, Relays, Taken};
 use crate::stream::Notify;
+
+/// The key, what waits for it, what becomes of it, and what a close frame says that is a message's.
+pub(super) type Item<'py> = (u64, Bound<'py, PyAny>, Option<&'static str>, Option<(Option<u16>, String)>);
 
 /// A pipe whose reading end turns readable when the loop has something to look at.
 #[derive(Debug)]
@@ -75,10 +79,9 @@ impl Relaying {
     }
 
     /// What the loop has to write now.
-    pub(super) fn take<'py>(&self, py: Python<'py>) -> Vec<(u64, Bound<'py, PyBytes>, Option<&'static str>)> {
+    pub(super) fn take<'py>(&self, py: Python<'py>) -> PyResult<Vec<Item<'py>>> {
         let taken = py.detach(|| self.relays.take());
-        let item = |Taken { key, bytes, parting }| (key, PyBytes::new(py, &bytes), parting.map(name));
-        taken.into_iter().map(item).collect()
+        taken.into_iter().map(|taken| item(py, taken)).collect()
     }
 
     /// Let the loop write before more is put behind what it has not written yet: no client is to count as slow because
@@ -109,6 +112,25 @@ impl Relaying {
             }
         }
     }
+}
+
+fn item<'py>(py: Python<'py>, taken: Taken) -> PyResult<Item<'py>> {
+    let Taken { key, content, parting } = taken;
+    let parting = parting.map(name);
+    Ok(match content {
+        Content::Bytes(bytes) => (key, PyBytes::new(py, &bytes).into_any(), parting, None),
+        Content::Messages(messages) => {
+            let list = PyList::empty(py);
+            for message in messages.iter() {
+                match messages.encoding {
+                    // What an application has written past the encoder may be no UTF-8: the others are not to suffer.
+                    Encoding::Json => list.append(PyString::new(py, &String::from_utf8_lossy(message)))?,
+                    Encoding::Msgpack => list.append(PyBytes::new(py, message))?,
+                }
+            }
+            (key, list.into_any(), parting, messages.close)
+        }
+    })
 }
 
 fn name(parting: Parting) -> &'static str {

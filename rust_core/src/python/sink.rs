@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::MIN_DETACHED_BYTES;
 use super::relaying::Relaying;
-use crate::frame::{self, Opcode};
+use crate::event_stream;
+use crate::frame::{self, Framing, Opcode};
 use crate::sink::Sink;
 
 #[pyclass(name = "Sink", frozen)]
@@ -32,6 +34,21 @@ impl PySink {
         if flush {
             self.flush(py);
         }
+    }
+
+    #[pyo3(signature = (event, flush = true))]
+    fn send_framed(&self, py: Python<'_>, event: &[u8], flush: bool) -> PyResult<()> {
+        if self.sink.form().framing != Framing::EventStream {
+            return Err(PyValueError::new_err("WebSocket frames are made by the core alone"));
+        }
+        if let Some(relaying) = &self.relaying {
+            relaying.catch_up(py);
+        }
+        self.sink.push_framed(Bytes::copy_from_slice(event));
+        if flush {
+            self.flush(py);
+        }
+        Ok(())
     }
 
     fn pong(&self, py: Python<'_>, payload: &[u8]) -> PyResult<()> {
@@ -89,7 +106,10 @@ impl PySink {
         if payload.len() > frame::MAX_CONTROL_PAYLOAD_BYTES {
             return Err(PyValueError::new_err("a control frame carries at most 125 bytes"));
         }
-        self.sink.push_control(frame::frame(opcode, payload));
+        self.sink.push_control(match self.sink.form().framing {
+            Framing::EventStream => Bytes::from_static(event_stream::COMMENT),
+            Framing::Frame | Framing::Deflated => frame::frame(opcode, payload),
+        });
         self.flush(py);
         Ok(())
     }

@@ -137,7 +137,7 @@ impl PyStream {
         message: &[u8],
     ) -> PyResult<()> {
         let connection = self.get(py, connection)?;
-        if connection.encoding != sink.get().encoding() {
+        if connection.encoding != sink.get().form().encoding {
             return Err(PyValueError::new_err("the sink has another encoding than the connection"));
         }
         self.check_offset(offset)?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Sink, State};
-use crate::frame;
 
 /// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
 pub const CLOSE_SLOW_READER: u16 = 4502;
@@ -50,7 +49,7 @@ impl Sink {
                 after = cursor.stream.head();
                 cursor.until = Some(after);
             }
-            state.outbox.push(frame::close(code, reason), after);
+            state.outbox.push(self.form.close(code, reason), after);
             state.closing = Some(EndReason::Closed);
         }
         let watched = self.writer.watch_close(self);
@@ -66,7 +65,7 @@ impl Sink {
         release_cursor(state);
         let closes_already = state.closing.is_some();
         if !closes_already {
-            state.outbox.push(frame::close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
+            state.outbox.push(self.form.close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
             state.closing = Some(EndReason::SlowReader);
         }
         // An answer does not overtake the events before it: the client asks for it again. The close frame is due now.

@@ -6,8 +6,9 @@ use std::mem;
 use std::sync::Arc;
 
 use ringcast_core::connection::ConnectionId;
-use ringcast_core::frame::Form;
-use ringcast_core::relay::{Parting, Relays, Taken};
+use ringcast_core::frame::{self, Form};
+use ringcast_core::messages::Packing;
+use ringcast_core::relay::{Content, Parting, Relays, Taken};
 use ringcast_core::sink::{EndReason, Sink};
 use ringcast_core::stream::{Notify, SlowReader};
 use ringcast_core::sync::thread::{self, JoinHandle};
@@ -59,7 +60,11 @@ impl Loop {
     }
 
     fn attach(&self, actor: &Actor, id: ConnectionId, key: u64, position: u64) -> Arc<Sink> {
-        let sink = Sink::relayed(&self.relays, key, Form::from(JSON), 0, Arc::clone(&actor.writers[1]));
+        let writer = Arc::clone(&actor.writers[1]);
+        let sink = match choose(3) {
+            0 => Sink::messages(&self.relays, key, JSON, Packing::Joined, writer),
+            _ => Sink::relayed(&self.relays, key, Form::from(JSON), 0, writer),
+        };
         self.shared.sinks.lock().insert(key, Arc::clone(&sink));
         let connection = actor.stream.get(id).expect("open");
         assert!(actor.stream.attach(&connection, &sink, position, &reply(JSON, 0)));
@@ -117,8 +122,12 @@ fn run(relays: &Arc<Relays>, told: &Arc<Told>, shared: &Arc<Shared>) {
         }
         for item in taken {
             let key = item.key;
+            // What is sent as messages pauses by itself.
+            let is_sending = matches!(&item.content, Content::Messages(messages) if !messages.is_empty());
             write(shared, item);
-            if choose(4) == 0
+            if is_sending {
+                paused.push(key);
+            } else if choose(4) == 0
                 && let Some(sink) = find(shared, key)
             {
                 sink.pause();
@@ -131,7 +140,16 @@ fn run(relays: &Arc<Relays>, told: &Arc<Told>, shared: &Arc<Shared>) {
     }
 }
 
-fn write(shared: &Shared, Taken { key, bytes, parting }: Taken) {
+fn write(shared: &Shared, Taken { key, content, parting }: Taken) {
+    let bytes = match content {
+        Content::Bytes(bytes) => bytes,
+        Content::Messages(messages) => {
+            let lines = messages.iter().flat_map(|message| message.split(|&byte| byte == b'\n'));
+            let frames = lines.map(|line| frame::message(JSON, line));
+            let close = messages.close.iter().map(|(code, reason)| frame::close(*code, reason));
+            frames.chain(close).flatten().collect()
+        }
+    };
     let mut transports = shared.transports.lock();
     let transport = transports.entry(key).or_default();
     assert_eq!(transport.parting, None, "nothing comes behind a parting");
