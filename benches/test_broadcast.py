@@ -20,8 +20,9 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-from ringcast import _core
+from ringcast import Actor, _core
 from ringcast.bench.rig import require_release
+from ringcast.definition import define
 from ringcast.encoding import Encoding
 from ringcast.event import Emitter
 
@@ -33,6 +34,13 @@ EVENTS_PER_ROUND: Final = 400
 
 CONNECTIONS: Final = (10, 9000)
 MAX_RING_EVENTS: Final = 8192
+
+
+class Exchange(Actor):
+    """Declares what is sent here."""
+
+    class Events:
+        def price(self, symbol: str, price: float, note: str) -> None: ...
 
 
 def no_filters() -> NoReturn:
@@ -150,5 +158,21 @@ def test_broadcast(benchmark: Any, core: _core.Core, kind: Callable[..., Any], c
 
         rounds = 2000 if kind is unattached else 100
         benchmark.pedantic(broadcast, setup=lambda: swept(stream), rounds=rounds, warmup_rounds=10)
+        assert stream.head >= EVENTS_PER_ROUND
+        swept(stream)
+
+
+@pytest.mark.parametrize("validates", [False, True], ids=["names", "arguments"])
+def test_broadcast_declared(benchmark: Any, core: _core.Core, validates: bool) -> None:
+    """The same, by an actor that declares the event: with its arguments checked, and with its name alone."""
+    checks = define(Exchange).event_checks(validates)
+    with unattached(core, CONNECTIONS[0]) as stream:
+        emit = Emitter(stream, "bench", no_filters, checks=checks).emit
+
+        def broadcast() -> None:
+            for _ in range(EVENTS_PER_ROUND):
+                emit("price", DATA)
+
+        benchmark.pedantic(broadcast, setup=lambda: swept(stream), rounds=2000, warmup_rounds=10)
         assert stream.head >= EVENTS_PER_ROUND
         swept(stream)

@@ -69,6 +69,10 @@ class Actor(ActorScope[StateT, ConnStateT]):
     - ``on_before_action_response(self, c, name, args, result)`` returns what the caller gets instead of
       `result`.
 
+    A class inside it, called ``Events``, declares what it sends: by annotations (``newArticle: Article``, or
+    ``started: None`` for an event without arguments) and by methods (``def moved(self, x: int, y: int) ->
+    None: ...``). Nothing else can be sent or listened for then, and each event is checked when it is sent.
+
     `params` and `input` are validated from the annotations that the hooks give them. Plain attributes of
     `self` are the actor's unsaved variables. Everything of `c` but the calling connection is on `self` too,
     for timers and background tasks.
@@ -79,6 +83,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
     (`skip`). ``sleep_after_s`` stands for the server's: for how many seconds the actor stays when nobody uses
     it, None for always. With ``msgpack_only=True`` its events may hold bytes that are no text: JSON has none,
     so a client that connects with JSON is refused. (Without it, such an event is refused, whoever is there.)
+    ``validate_events`` stands for the server's setting: whether the arguments of declared events are checked.
     """
 
     durable: ClassVar[bool] = False
@@ -91,6 +96,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
 
     __ringcast_stream__: ClassVar[StreamOptions] = StreamOptions()
     __ringcast_sleep__: ClassVar[SleepAfter] = "inherit"
+    __ringcast_validate_events__: ClassVar[bool | None] = None
     __ringcast_scope__: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(
@@ -101,6 +107,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
         slow_reader: SlowReader | None = None,
         sleep_after_s: SleepAfter = "inherit",
         msgpack_only: bool | None = None,
+        validate_events: bool | None = None,
         **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
@@ -127,6 +134,12 @@ class Actor(ActorScope[StateT, ConnStateT]):
             )
         if not isinstance(cls.__ringcast_stream__.msgpack_only, bool):
             raise DefinitionError(f"{cls.__name__}: msgpack_only is True or False, not {msgpack_only!r}")
+        if validate_events is not None:
+            if not isinstance(validate_events, bool):
+                raise DefinitionError(
+                    f"{cls.__name__}: validate_events is True or False, not {validate_events!r}"
+                )
+            cls.__ringcast_validate_events__ = validate_events
         cls.__ringcast_scope__ = _local_types(sys._getframe(1))
 
     def broadcast_threadsafe(self, name: str, *data: Any) -> None:

@@ -53,7 +53,7 @@ def check_for(annotation: Any, where: str) -> Check | None:
         return None
     try:
         return pydantic.TypeAdapter(annotation).validator.validate_python
-    except pydantic.errors.PydanticUserError as error:
+    except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
         hint = str(error).partition("\n")[0]
         raise DefinitionError(
             f"{where} has the type {annotation!r}, which cannot be validated: {hint}"

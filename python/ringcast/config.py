@@ -85,6 +85,11 @@ class ServerConfig:
     """Connect messages that are let in within a second, and at once; one more is told when to try again.
     0 is no limit. Clients are told to spread their coming back accordingly."""
 
+    validate_events: bool = True
+    """Whether the arguments of events are checked against what their actor declares, each time one is sent.
+    Their names are in any case. An actor class may say otherwise, as
+    ``class Ticker(Actor, validate_events=False)``."""
+
     drain_batch: int = 500
     """WebSockets that are closed at a time when the server stops; the next ones follow when as many clients
     may have been let in again, or sooner, so that all are closed within `shutdown_timeout_s`."""

@@ -100,7 +100,9 @@ class Connection(Generic[ConnStateT]):
         """
         if self._attachment is None:
             raise ConnectionGone("the connection is not open yet: send from on_connect or later")
-        if self._phase is not Phase.LEFT:
+        if self._phase is Phase.LEFT:
+            self._emitter.check(name, data)
+        else:
             self._emitter.emit(name, data, only=(self._number,))
 
     def disconnect(self, reason: str = "") -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic
 
 from .connection import Connection, Phase
-from .event import check_event_name
 from .filters import where
 from .typevars import ConnStateT
 
@@ -92,11 +91,15 @@ class Selection(Generic[ConnStateT]):
         return None
 
     def send(self, name: str, *data: Any) -> None:
-        """Send an event to each of these, subscribed or not; encoded once, however many they are."""
+        """Send an event to each of these, subscribed or not; encoded once, however many they are.
+
+        Raises as `ActorScope.broadcast`.
+        """
         numbers = numbers_of(self)
-        check_event_name(name)
         if numbers:
             self._all._emitter.emit(name, data, only=numbers)
+        else:
+            self._all._emitter.check(name, data)
 
     def disconnect(self, reason: str = "") -> None:
         """End each of these for good, as `Connection.disconnect` does."""

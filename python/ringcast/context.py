@@ -79,8 +79,9 @@ class ActorScope(Generic[StateT, ConnStateT]):
         costs the same for one connection and for thousands; with it, it costs what matches.
 
         Call it on the loop's thread (another thread uses `Actor.broadcast_threadsafe`). Raises
-        `InvalidEventName`, `ReservedName`, `EventTooLarge`, `EventNotJson`, `InvalidFilter`,
-        `StoreUnavailable` (durable actors only), and `ActorDestroyed` once the actor has stopped.
+        `UnknownEvent` and `InvalidEvent` (where the class declares its `Events`), `InvalidEventName`,
+        `ReservedName`, `EventTooLarge`, `EventNotJson`, `InvalidFilter`, `StoreUnavailable` (durable actors
+        only), and `ActorDestroyed` once the actor has stopped. Nothing is sent then.
         """
         excluded = None if exclude is None else numbers_of(exclude)
         self._instance.emitter.emit(name, data, exclude=excluded, where=where)

@@ -20,11 +20,12 @@ import pydantic
 from .action import ActionSpec, describe_action, marker_of
 from .actor import Actor, SleepAfter, StreamOptions
 from .arguments import Check, check_for, invalid, resolve_hints
+from .declared import DeclaredEvents, EventChecks, declared_events
 from .encoding import Encoding
-from .errors import DefinitionError, EncodingRefused, ReservedName
+from .errors import DefinitionError, EncodingRefused
 from .faults import Hook, is_needed
 from .filterable import StateFields, fields_of
-from .naming import RESERVED_EVENTS, actor_wire_names, snake_case
+from .naming import actor_wire_names, snake_case
 from .protocol import MAX_NAME_CHARS
 from .state_type import StateType
 
@@ -83,7 +84,10 @@ class ActorDefinition:
     hooks: Hooks
     hook_values: dict[str, tuple[str, Check]]
     """By hook: the name of the parameter that takes a value from outside, and its check."""
-    events: frozenset[str]
+    events: DeclaredEvents | None
+    """None where the class declares none: it may send any."""
+    validate_events: bool | None
+    """None stands for the server's setting."""
     stream: StreamOptions
     durable: bool
     sleep_after_s: SleepAfter
@@ -92,6 +96,13 @@ class ActorDefinition:
         """Raise `EncodingRefused` if clients may not use it."""
         if self.stream.msgpack_only and encoding is not Encoding.MSGPACK:
             raise EncodingRefused(f"{self.name} takes clients with MessagePack only")
+
+    def event_checks(self, by_default: bool) -> EventChecks | None:
+        """Return what its events have to pass, if the server's setting is `by_default`; None for nothing."""
+        if self.events is None:
+            return None
+        validates = by_default if self.validate_events is None else self.validate_events
+        return self.events.checks(arguments=validates)
 
     def checked(self, hook: str, what: str, value: Any) -> Any:
         """Return `value` as `hook` annotates it. Raises `ValidationError` that begins with `what`."""
@@ -105,7 +116,7 @@ class ActorDefinition:
 
 
 def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
-    """Read an actor class. Raises `DefinitionError` (or `ReservedName`) that says what is wrong with it."""
+    """Read an actor class. Raises `DefinitionError`, or that of an event's name, which says what is wrong."""
     if not (isinstance(cls, type) and issubclass(cls, Actor)) or cls is Actor:
         raise DefinitionError(f"{cls!r} is no subclass of Actor")
     name = cls.__name__
@@ -140,7 +151,8 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         actions=_actions(cls, names),
         hooks=hooks,
         hook_values=_hook_values(name, hooks, names),
-        events=_events(cls),
+        events=declared_events(cls, names),
+        validate_events=cls.__ringcast_validate_events__,
         stream=cls.__ringcast_stream__,
         durable=durable,
         sleep_after_s=cls.__ringcast_sleep__,
@@ -300,15 +312,3 @@ def _hook_values(name: str, hooks: Hooks, names: Mapping[str, Any]) -> dict[str,
         if check is not None:
             values[hook_name] = parameter, check
     return values
-
-
-def _events(cls: type[Actor[Any, Any]]) -> frozenset[str]:
-    declared = getattr(cls, "Events", None)
-    if declared is None:
-        return frozenset()
-    names = {name for base in declared.__mro__ for name in inspect.get_annotations(base)}
-    for name in sorted(names & RESERVED_EVENTS):
-        raise ReservedName(
-            f"{cls.__name__}.Events.{name}: clients use this name for the life of a connection"
-        )
-    return frozenset(names)

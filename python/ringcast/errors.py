@@ -32,6 +32,8 @@ The tree::
     │   ├── ReservedName               reserved_name
     │   ├── EventTooLarge              event_too_large
     │   ├── EventNotJson               event_not_json
+    │   ├── UnknownEvent               unknown_event
+    │   ├── InvalidEvent               invalid_event
     │   ├── EventsLost                 events_lost
     │   └── SubscriptionRefused        subscription_refused
     ├── InvalidFilter                  invalid_filter
@@ -66,6 +68,7 @@ __all__ = [
     "EventTooLarge",
     "EventsLost",
     "InternalError",
+    "InvalidEvent",
     "InvalidEventName",
     "InvalidFilter",
     "NotConnected",
@@ -81,6 +84,7 @@ __all__ = [
     "TryAgainLater",
     "UnknownAction",
     "UnknownActor",
+    "UnknownEvent",
     "UserError",
     "ValidationError",
     "from_wire",
@@ -337,6 +341,18 @@ class EventNotJson(EventError):
     """An event holds bytes that are no text, and a client of its actor may use JSON, which has no bytes."""
 
     code = "event_not_json"
+
+
+class UnknownEvent(EventError):
+    """The actor declares its events, and none of this name."""
+
+    code = "unknown_event"
+
+
+class InvalidEvent(EventError):
+    """The arguments of an event are not those that its actor declares; the message names what is wrong."""
+
+    code = "invalid_event"
 
 
 class EventsLost(EventError):

@@ -1,6 +1,7 @@
-"""Emitting an event: its name is checked, and its arguments are encoded once per encoding in use.
+"""Emitting an event: its name and arguments are checked, and encoded once per encoding in use.
 
-Who gets it, and when it is written, is decided by the stream.
+What they are checked against is declared by the actor's class (`declared.py`). Who gets the event, and when
+it is written, is decided by the stream.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .protocol import MAX_NAME_CHARS
 from .seam import EventStream
 
 if TYPE_CHECKING:
+    from .declared import EventChecks
     from .filters import Filter
     from .matching import Matching
 
@@ -46,7 +48,7 @@ class Emitter:
     not depend on who is there. Where no client can, as `msgpack_only` says, it is let through.
     """
 
-    __slots__ = ("_actor", "_begin_matching", "_encode_msgpack", "_stream", "filtered")
+    __slots__ = ("_actor", "_begin_matching", "_checks", "_encode_msgpack", "_stream", "filtered")
 
     def __init__(
         self,
@@ -54,11 +56,13 @@ class Emitter:
         actor: str,
         begin_matching: Callable[[], Matching],
         msgpack_only: bool = False,
+        checks: EventChecks | None = None,
     ) -> None:
-        """`begin_matching` is called for the first filter."""
+        """`begin_matching` is called for the first filter. Without `checks`, an event may be anything."""
         self._stream: EventStream | None = stream
         self._actor = actor
         self._begin_matching = begin_matching
+        self._checks = checks
         self._encode_msgpack = _encode_msgpack if msgpack_only else encode_for_all
         self.filtered: Matching | None = None
         """What filters see of the connections; None before the first filter."""
@@ -68,6 +72,17 @@ class Emitter:
         if self.filtered is None:
             self.filtered = self._begin_matching()
         return self.filtered
+
+    def check(self, name: str, data: Sequence[Any]) -> None:
+        """Raise if this is no event of the actor's, whoever would get it.
+
+        That is `InvalidEventName`, `ReservedName`, `UnknownEvent`, or `InvalidEvent`.
+        """
+        checks = self._checks
+        if checks is None or type(name) is not str:
+            check_event_name(name)
+        if checks is not None and (check := checks[name]) is not None:
+            check(data)
 
     def emit(
         self,
@@ -81,12 +96,19 @@ class Emitter:
         """Append an event to the stream: for all that are subscribed except `exclude`, or for `only` these.
 
         With `where`, for those of the subscribers that match. May be called from any thread, with `where`
-        from the loop's. Raises `InvalidEventName`, `ReservedName`, `EventTooLarge`, `EventNotJson`,
-        `InvalidFilter`, `StoreUnavailable`, `ActorDestroyed` once the actor has stopped, and what an encoder
-        raises for other data that it cannot write.
+        from the loop's. Raises as `check`, `EventTooLarge`, `EventNotJson`, `InvalidFilter`,
+        `StoreUnavailable`, `ActorDestroyed` once the actor has stopped, and what an encoder raises for other
+        data that it cannot write.
         """
-        if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARS or name in RESERVED_EVENTS:
-            check_event_name(name)
+        # As `check`, without a call: this runs for every event.
+        checks = self._checks
+        if checks is None:
+            if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARS or name in RESERVED_EVENTS:
+                check_event_name(name)
+        elif type(name) is not str:
+            self.check(name, data)
+        elif (check := checks[name]) is not None:
+            check(data)
         stream = self._stream
         if stream is None:
             raise ActorDestroyed(f"{self._actor} has stopped and cannot send events")

@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import MASKED, ActionTimeout, DefinitionError, InternalError, RingcastError
+from .errors import (
+    MASKED,
+    ActionTimeout,
+    DefinitionError,
+    InternalError,
+    InvalidEvent,
+    RingcastError,
+    UnknownEvent,
+)
 
 __all__ = [
     "ActorLog",
@@ -65,9 +73,13 @@ def for_client(error: BaseException, log: logging.Logger | ActorLog, what: str) 
 
     Errors of this package go as they are: they were made to be read by a client. Anything else goes to the
     log with its traceback, and to the client without its text. Raises `KeyboardInterrupt` again.
+
+    An event that its actor does not declare goes to both: only the actor's author can do something about it.
     """
     raise_interrupt(error)
     if isinstance(error, RingcastError):
+        if isinstance(error, InvalidEvent | UnknownEvent):
+            log.error("%s raised %s", what, type(error).__name__, exc_info=error)
         return error
     log.error("%s raised %s", what, type(error).__name__, exc_info=error)
     return InternalError(MASKED)

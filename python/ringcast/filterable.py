@@ -19,7 +19,7 @@ from .errors import InvalidFilter
 if TYPE_CHECKING:
     from .filters import Comparison, Filter
 
-__all__ = ["StateFields", "fields_of", "filterable_names"]
+__all__ = ["StateFields", "as_written", "fields_of", "filterable_names"]
 
 
 class Family(Enum):
@@ -139,23 +139,23 @@ def fields_of(annotation: Any) -> StateFields:
     """Return the fields of a state with this type; where there is none (None, Any), any field may be used."""
     annotation = _seen_through(annotation, {})
     if typing.get_origin(annotation) in _UNIONS:
-        return _either([fields_of(member) for member in typing.get_args(annotation)], _written(annotation))
+        return _either([fields_of(member) for member in typing.get_args(annotation)], as_written(annotation))
     cls = typing.get_origin(annotation) or annotation
     arguments = typing.get_args(annotation)
     given = dict(zip(getattr(cls, "__parameters__", ()), arguments, strict=False))
-    name = _written(cls)
+    name = as_written(cls)
     if not isinstance(cls, type) or cls is object:
         return StateFields("the state", {}, FieldType("Any", _ANYTHING))
     hints = _hints(cls)
     if hints is not None:
         types = {
-            name: FieldType(_written(_filled(hint, given)), _values(hint, given))
+            name: FieldType(as_written(_filled(hint, given)), _values(hint, given))
             for name, hint in hints.items()
         }
         return StateFields(name, types, None)
     if issubclass(cls, Mapping):
         value = arguments[1] if len(arguments) == 2 else Any
-        return StateFields(_written(annotation), {}, FieldType(_written(value), _values(value, given)))
+        return StateFields(as_written(annotation), {}, FieldType(as_written(value), _values(value, given)))
     # A class of the language, as str and list are, has no fields; one of the author's may have any.
     others = None if cls.__module__ == "builtins" else FieldType("Any", _ANYTHING)
     return StateFields(name, {}, others)
@@ -295,17 +295,17 @@ def _some(values: Iterable[Any]) -> str:
     return ", ".join(shown[:_MOST_SHOWN]) + (", …" if len(shown) > _MOST_SHOWN else "")
 
 
-def _written(annotation: Any) -> str:
+def as_written(annotation: Any) -> str:
     """Return a type as its author would write it, without modules."""
     if annotation is NoneType or annotation is Ellipsis:
         return "None" if annotation is NoneType else "..."
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in _UNIONS:
-        return " | ".join(map(_written, arguments))
+        return " | ".join(map(as_written, arguments))
     if origin in _WRAPPERS:
-        return _written(arguments[0])
+        return as_written(arguments[0])
     name = getattr(origin or annotation, "__name__", None) or str(annotation)
     if not arguments:
         return name
-    parts = map(repr if origin is typing.Literal else _written, arguments)
+    parts = map(repr if origin is typing.Literal else as_written, arguments)
     return f"{name}[{', '.join(parts)}]"

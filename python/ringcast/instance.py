@@ -90,10 +90,9 @@ class ActorInstance:
             if self._keeping is None
             else self._keeping.stream
         )
-        name = f"{definition.name} {actor_id}"
-        self.emitter = Emitter(
-            self.stream, name, partial(Matching.begin, self), definition.stream.msgpack_only
-        )
+        checks = definition.event_checks(node.config.validate_events)
+        name, filters = f"{definition.name} {actor_id}", partial(Matching.begin, self)
+        self.emitter = Emitter(self.stream, name, filters, definition.stream.msgpack_only, checks)
         self.conns: Connections[Any] = Connections(self.emitter)
         self.calls = Calls(self)
         self.performing = Performing(self)

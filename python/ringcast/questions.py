@@ -18,7 +18,12 @@ __all__ = ["may_subscribe", "snapshot"]
 
 
 def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
-    """Ask `can_subscribe`. A hook that raises anything but an error of this package refuses."""
+    """Ask `can_subscribe`. A hook that raises anything but an error of this package refuses.
+
+    Raises `UnknownEvent` for a name that the actor will never send.
+    """
+    if instance.definition.events is not None:
+        instance.definition.events.require(name)
     hook = instance.definition.hooks.can_subscribe
     if hook is None:
         return True

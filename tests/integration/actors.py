@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from probes import Clumsy, Feed, Ledger, Meter, ShortFeed
+from probes import Clumsy, Feed, Ledger, Meter, ShortFeed, Strict
 
 from ringcast import Actor, Context, MemoryStore, Registry, UserError, action
 
@@ -27,11 +27,7 @@ class Chat:
 
 
 class ChatRoom(Actor[Chat]):
-    """Everyone hears what anyone says."""
-
-    class Events:
-        messageReceived: Message
-        messageDeleted: str
+    """Everyone hears what anyone says. It declares no events, so that anything can be said."""
 
     @action
     def send_message(self, c: Context[Chat], user_id: str, text: str) -> Message:
@@ -77,6 +73,12 @@ class Game:
 
 class GameRoom(Actor[Game, Player]):
     """Players see each other move, but not themselves, and whisper to one another."""
+
+    class Events:
+        gameStarted: None
+        privateMessage: dict[str, str]
+
+        def playerMoved(self, player_id: str, place: dict[str, float]) -> None: ...  # noqa: N802
 
     def on_before_connect(self, c: Context[Game, Player], params: Player) -> None:
         if params.player_id == "banned":
@@ -133,6 +135,9 @@ class Reader:
 class NewsRoom(Actor[None, Reader]):
     """An article goes to those who have paid for it and care about its category, by a plain loop."""
 
+    class Events:
+        newArticle: Article
+
     @action
     def publish_article(self, c: Context[None, Reader], article: Article) -> Article:
         for conn in c.conns:
@@ -148,4 +153,6 @@ class NewsRoom(Actor[None, Reader]):
         c.conn.state.categories = list(categories)
 
 
-registry = Registry(ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Clumsy, Meter, Ledger, store=MemoryStore())
+registry = Registry(
+    ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Clumsy, Meter, Ledger, Strict, store=MemoryStore()
+)

@@ -145,6 +145,26 @@ def break_in(here: str, where: object) -> None:
         raise RuntimeError(f"a secret of {here}")
 
 
+class Strict(Actor):
+    """Declares what it sends."""
+
+    class Events:
+        placed: Place
+
+    @action
+    def place(self, c: Context, x: Any) -> None:
+        c.broadcast("placed", Place(x))
+
+    @action
+    def misplace(self, c: Context) -> None:
+        c.broadcast("plaecd", Place(1))
+
+
+@dataclass
+class Place:
+    x: int
+
+
 class Weighed(pydantic.BaseModel):
     """Counts how often it is written in any encoding."""
 

@@ -20,10 +20,12 @@ from ringcast.errors import (
     ActorNotFound,
     ConnectionRefused,
     InternalError,
+    InvalidEvent,
     ReservedName,
     SubscriptionRefused,
     UnknownAction,
     UnknownActor,
+    UnknownEvent,
     ValidationError,
 )
 
@@ -182,6 +184,39 @@ async def test_a_broadcast_of_a_reserved_name(clumsy: Client, key: list[str]) ->
         with pytest.raises(ReservedName, match="disconnected"):
             await connection.broadcast_reserved()
         assert connection.status == "connected"
+
+
+async def test_an_event_that_its_actor_does_not_declare(clumsy: Client, key: list[str]) -> None:
+    handle = clumsy.strict.get_or_create(key)
+    connection = handle.connect()
+    heard = Heard(connection, "placed")
+    async with connection:
+        for caller in (connection, handle):
+            with pytest.raises(
+                InvalidEvent, match=r"'placed' of Strict takes \(data: Place\); data\.x: "
+            ) as caught:
+                await caller.place("a secret")
+            assert "a secret" not in caught.value.message
+            with pytest.raises(UnknownEvent, match=r"no event 'plaecd' \(did you mean 'placed'\?\)"):
+                await caller.misplace()
+        await connection.place(1)
+    assert heard.all == [("placed", {"x": 1})]
+
+
+async def test_a_subscription_to_what_is_never_sent_is_refused(clumsy: Client, key: list[str]) -> None:
+    connection = clumsy.strict.get_or_create(key).connect()
+    heard = Heard(connection, "placed", "plaecd", "error")
+    async with connection:
+        connection.on("removed", pytest.fail)
+        await heard.until("error", 2)
+        assert connection.status == "connected"
+        await connection.place(1)
+        await heard.until("placed")
+    early, late = heard.of("error")
+    assert isinstance(early, SubscriptionRefused) and isinstance(early.__cause__, UnknownEvent)
+    assert (early.code, late.code) == ("unknown_event", "unknown_event")
+    assert "did you mean 'placed'" in early.message and "'removed'" in late.message
+    assert heard.of("placed") == [{"x": 1}]
 
 
 @pytest.mark.parametrize("hook", ["on_before_connect", "create_conn_state", "on_connect"])

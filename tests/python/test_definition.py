@@ -329,7 +329,7 @@ def test_declared_events_may_not_take_reserved_names() -> None:
         class Events:
             gap: News
 
-    assert define(Fine).events == {"newArticle"}
+    assert list(define(Fine).events or ()) == ["newArticle"]
     with pytest.raises(ReservedName, match=r"Broken\.Events\.gap"):
         define(Broken)
 

@@ -37,6 +37,8 @@ export type ErrorCode =
   | "invalid_filter"
   | "store_unavailable"
   | "event_not_json"
+  | "unknown_event"
+  | "invalid_event"
   | "encoding_refused";
 
 /** What an error has besides its code and message. */

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import itertools
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 from ringcast import Actor, Context, UserError, action
@@ -23,7 +23,7 @@ class Quote:
     """One price. `round` counts from 1 how often the series has begun."""
 
     symbol: str
-    date: date
+    date: datetime.date
     price: float
     round: int
 

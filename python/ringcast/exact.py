@@ -1,0 +1,94 @@
+"""Whether values are of their types as they stand: nothing is converted. Pure; pydantic does the looking.
+
+For what the server sends (`declared.py`); what comes from outside is converted where that can be done, which
+is the work of `arguments.py`.
+
+Pydantic's strict mode is nearly that. It trusts instances of a dataclass, which has not looked at its fields
+when it was made; it takes a dict for a model, a `Decimal` (which is sent as text) for a float, and no set for
+a `collections.abc.Set`. So its schemas of these are replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence, Set
+from typing import Any, Final
+
+import pydantic
+from pydantic.dataclasses import is_pydantic_dataclass
+from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
+
+__all__ = ["exact_check", "path_in"]
+
+_STRICT: Final = CoreConfig(strict=True)
+_NO_SCHEMAS: Final = frozenset({"metadata", "default", "serialization", "config", "members", "expected"})
+"""What a schema has inside it that may look like one, and is none."""
+
+
+def exact_check(annotations: Sequence[Any]) -> Callable[[Sequence[Any]], Any]:
+    """Return a function that raises `pydantic.ValidationError` unless each of these values is of its type.
+
+    It takes a tuple of as many values as there are annotations.
+
+    A model, and a dataclass of pydantic's, looked at its fields when it was made; those of other dataclasses
+    are looked at here, at each call. Raises what pydantic raises for a type that it does not know.
+    """
+    together: Any = tuple[tuple(annotations)]  # type: ignore[misc]
+    schema = pydantic.TypeAdapter(together).core_schema
+    return SchemaValidator(_exact(schema), config=_STRICT).validate_python
+
+
+def path_in(location: Iterable[int | str]) -> list[str]:
+    """Return the place that an error of such a check names, without what is not written in the type."""
+    return [str(part) for part in location if not str(part).startswith("chain[")]
+
+
+def _exact(schema: Any) -> Any:
+    """Return a schema that takes what is of the type, and nothing else."""
+    match schema["type"]:
+        case "model":
+            origin = schema["cls"].__pydantic_generic_metadata__["origin"]
+            return _instance_of(schema, origin or schema["cls"], schema)
+        case "dataclass" if is_pydantic_dataclass(schema["cls"]):
+            return _instance_of(schema, schema["cls"], schema)
+        case "dataclass" if schema["schema"]["type"] == "dataclass-args":
+            return _instance_of(schema, schema["cls"], _fields(schema))
+        case "float":
+            return _instance_of(schema, (int, float), schema, "float")
+        case "frozenset":
+            inside = {key: _inside(key, value) for key, value in schema.items()}
+            return _instance_of(schema, Set, {**inside, "strict": False}, "set")
+    return {key: _inside(key, value) for key, value in schema.items()}
+
+
+def _inside(key: str, value: Any) -> Any:
+    """Return a part of a schema with all schemas in it replaced."""
+    if key in _NO_SCHEMAS:
+        return value
+    if isinstance(value, list | tuple):  # the latter is a member of a union, with its label
+        return type(value)(_inside("", each) for each in value)
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("type"), str):
+        return _exact(value)
+    # By name: of a field, or of a union with a discriminator.
+    return {name: _inside("", each) for name, each in value.items()}
+
+
+def _fields(schema: Any) -> CoreSchema:
+    """Return a schema of a dataclass's fields that reads them, and makes no instance as pydantic's does."""
+    fields = {
+        field["name"]: core_schema.model_field(_exact(field["schema"]))
+        for field in schema["schema"]["fields"]
+        if not field.get("init_only")  # is no field of the instance
+    }
+    return core_schema.model_fields_schema(fields, from_attributes=True)
+
+
+def _instance_of(schema: Any, cls: Any, then: Any, name: str | None = None) -> dict[str, Any]:
+    """Return `then` for instances of `cls`, in the place of `schema`."""
+    then = {key: value for key, value in then.items() if key != "ref"}
+    first = core_schema.is_instance_schema(cls, cls_repr=name or cls.__name__)
+    chain: dict[str, Any] = {"type": "chain", "steps": [first, then]}
+    if "ref" in schema:
+        chain["ref"] = schema["ref"]
+    return chain
