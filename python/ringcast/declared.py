@@ -34,8 +34,6 @@ _ONLY_ARGUMENT: Final = "data"
 _MOST_PROBLEMS: Final = 3
 _MOST_SHOWN_CHARS: Final = 200
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_NO_BODY: Final = ("builtins", "typing", "typing_extensions", "abc")
-"""Modules whose classes declare nothing, such as `object`, `dict` (of a `TypedDict`) and `Protocol`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -160,7 +158,7 @@ def declared_events(cls: type, names: Mapping[str, Any]) -> DeclaredEvents | Non
                 f"{cls.__name__}.Events is a class that declares events, not {declaration!r}"
             )
         for base in reversed(declaration.__mro__):
-            if base.__module__ not in _NO_BODY:
+            if base is not dict:  # as of a `TypedDict`
                 found.update(_read(base, f"{cls.__name__}.Events", names))
     return DeclaredEvents(cls.__name__, [EventSpec(cls.__name__, *each) for each in found.items()])
 
