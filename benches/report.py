@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import beside
 import click
+from beside import row
 from curves import Plot, drawn
 from verdicts import VERDICTS, Reports
 
@@ -29,6 +31,10 @@ CURVES: Final = {
 """By the first part of a label in P11: the name of the plot, and what it is against."""
 
 
+_OF_PEERS: Final = {"P1": "flood", "P2": "bursts"}
+"""Targets that are about peers too, and the question to those."""
+
+
 def read(results: Path) -> dict[str, Reports]:
     """Return the reports by target. Those that failed are left out."""
     found: dict[str, Reports] = {}
@@ -39,22 +45,20 @@ def read(results: Path) -> dict[str, Reports]:
             continue
         reports = {label: each for label, each in content["reports"].items() if "failed" not in each}
         found[content["target"]] = reports
+    for target, question in _OF_PEERS.items():
+        if (report := beside.read(results).get(question)) is not None:
+            found.setdefault(target, {})["peers"] = report
     return found
 
 
-def row(*cells: str) -> str:
-    """Return one row of a table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def page(found: dict[str, Reports], plots: Path) -> str:
+def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
     """Return what stands between the comments, and write the plots."""
     lines = [*_machine(found), "", row("#", "what", "wanted", "found", "met"), row(*["---"] * 5)]
     for verdict in VERDICTS:
         said = verdict.judge(found.get(verdict.target, {}))
         told, met = said if said is not None else ("not measured", "")
         lines.append(row(verdict.target, verdict.what, verdict.wanted, told, met))
-    lines += ["", *_rates(found)]
+    lines += ["", *_rates(found), *beside.tables(peers)]
     for name, (file, against) in CURVES.items():
         lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
     return "\n".join(lines)
@@ -82,6 +86,8 @@ def _rates(found: dict[str, Reports]) -> Iterator[str]:
     yield row("---", *["---:"] * 7)
     for target in ("P1", "P2", "P3", "P5"):
         for label, report in found.get(target, {}).items():
+            if label == "peers":
+                continue
             own = report["median"]["ringcast"]
             yield row(
                 f"{target} {label}",
@@ -134,7 +140,9 @@ def main(results: Path, to: Path) -> None:
         raise click.ClickException(f"{to} does not have the two comments, {BEGIN} and {END}")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    to.write_text(f"{before}{BEGIN}\n{page(read(results), to.parent / 'plots')}\n{END}{after}")
+    to.write_text(
+        f"{before}{BEGIN}\n{page(read(results), beside.read(results), to.parent / 'plots')}\n{END}{after}"
+    )
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ from report import BEGIN, END, main
 PAGE = f"# Figures\n\n{BEGIN}\nold\n{END}\n\nwritten by hand\n"
 
 
-def made(tmp_path: Path, **targets: dict[str, Any]) -> str:
-    """Return the page that is made of these reports by target and label."""
+def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: dict[str, Any]) -> str:
+    """Return the page that is made of these reports by target and label, and those of peers."""
     page, results = tmp_path / "page.md", tmp_path / "results"
     page.write_text(PAGE)
     results.mkdir()
+    if peers is not None:
+        (results / "peers.json").write_text(json.dumps({"peers": {}, "questions": peers}))
     for target, reports in targets.items():
         (results / f"{target}.json").write_text(json.dumps({"target": target, "reports": reports}))
     done = CliRunner().invoke(main, ["--results", str(results), "--page", str(page)])
@@ -63,11 +65,60 @@ def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_p
     assert page.endswith("\n\nwritten by hand\n")
 
 
+def beside(question: str, figure: str, own: float, **others: float | None) -> dict[str, Any]:
+    """Return what was answered about peers; None is of one that failed."""
+    counted = {name: value for name, value in others.items() if value is not None}
+    pick = max if figure.endswith("_per_s") else min
+    best = pick(counted, key=lambda name: counted[name])
+    return {
+        **fanout(own),
+        "question": question,
+        "median": {
+            "ringcast": {figure: own},
+            **{
+                name: {"failed": "it lost events"} if each is None else {figure: each}
+                for name, each in others.items()
+            },
+        },
+        "compared": {
+            "to": {name: own / each for name, each in counted.items()},
+            "best": best,
+            "to_best": own / counted[best],
+        },
+    }
+
+
 def test_a_target_is_met_or_not_by_what_was_found(tmp_path: Path) -> None:
+    bursts = beside("bursts", "deliveries_per_s", 3e6, socketify=1e6, ws=None)
     for number, (rate, verdict) in enumerate({8.6e5: "0.86 | yes", 8.4e5: "0.84 | no"}.items()):
         place = tmp_path / str(number)
         place.mkdir()
-        assert f"at least 0.85 | {verdict} |" in made(place, P2={"bursts": fanout(rate)})
+        assert f"3.0 times socketify's; {verdict} |" in made(place, [bursts], P2={"bursts": fanout(rate)})
+
+
+def test_a_target_about_peers_is_not_measured_without_them(tmp_path: Path) -> None:
+    assert "| at least 3 times, at least 0.85 | not measured |  |" in made(
+        tmp_path, P2={"bursts": fanout(9e5)}
+    )
+
+
+def test_peers_are_in_a_table_and_those_that_are_ahead_are_named(tmp_path: Path) -> None:
+    page = made(
+        tmp_path,
+        [
+            beside("memory", "bytes_per_connection", 7250, ws=8100, picows=7000),
+            beside("connects", "connects_per_s", 4000, ws=5000, picows=3000),
+            beside("bursts", "deliveries_per_s", 3e6, socketify=1e6, ws=None),
+        ],
+    )
+    assert "|  | bursts of 30, deliveries/s | bytes of 2,000 | connects/s |" in page
+    assert "| ringcast | 3,000,000 | 7,250 | 4,000 |" in page
+    assert "| ws | failed | 8,100 | 5,000 |" in page
+    assert "| socketify | 1,000,000 |  |  |" in page
+    assert page.count("Ringcast has") == 2
+    assert "- bytes of 2: `picows`, Ringcast has 1.04 times its figure" not in page
+    assert "- bytes of 2,000: `picows`, Ringcast has 1.04 times its figure" in page
+    assert "- connects/s: `ws`, Ringcast has 0.80 times its figure" in page
 
 
 def test_a_curve_becomes_a_table_and_a_plot(tmp_path: Path) -> None:
