@@ -9,7 +9,8 @@ import pytest
 
 import programs
 
-EXAMPLES = sorted(path.name for path in (programs.PROJECT / "examples").glob("*.py"))
+FOLDER = programs.PROJECT / "examples"
+EXAMPLES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py"))
 
 SHOWS = {
     "chat.py": [
@@ -18,6 +19,24 @@ SHOWS = {
         "ann is told: there is no message",
     ],
     "counter.py": ["event: 1", "reply: 1", "event: 6", "reply: 6", "over HTTP it would be the same: 7"],
+    "filters/auction.py": [
+        "cleo: bid vase 50",
+        "ann: outbid vase 70",
+        "bob: outbid vase 110",
+        "dora: reserveReached vase 110",
+        "the loop sends the same",
+    ],
+    "filters/game_room.py": [
+        "bob sees ann at 3.0, 4.0",
+        "cleo sees bob at 20.0, 0.0",
+        "cleo hears ann whisper: to the left!",
+        "the loop sends the same",
+    ],
+    "filters/news_room.py": [
+        "ann reads premium article 2: What it means",
+        "bob reads public article 3: Sun",
+        "the loop sends the same",
+    ],
     "game.py": [
         "ann sees the game start",
         "bob sees ann at 3.0, 4.0",
@@ -32,6 +51,9 @@ SHOWS = {
     "ticker.py": ["connected", "MSFT"],
 }
 HIDES = {
+    "filters/auction.py": ["cleo: bid vase 70", "cleo: reserveReached", "bob: sold"],
+    "filters/game_room.py": ["ann sees bob", "bob hears"],
+    "filters/news_room.py": ["bob reads premium", "ann reads public article 3"],
     "game.py": ["ann sees ann", "at -1.0", "bob hears", "ann hears"],
     "news.py": ["bob reads premium"],
 }
@@ -44,7 +66,7 @@ def url() -> Iterator[str]:
 
 
 def test_every_example_is_listed() -> None:
-    readme = (programs.PROJECT / "examples" / "README.md").read_text()
+    readme = (FOLDER / "README.md").read_text()
     assert sorted(SHOWS) == EXAMPLES
     for name in EXAMPLES:
         assert f"[{name}]({name})" in readme
