@@ -1,21 +1,25 @@
 """What `ringcast serve arena:registry` runs for the chaos test: events of every sort, each with a counter.
 
 Every stream of events that a client is entitled to counts up by one, so that the client can tell by itself
-whether anything is missing, doubled or out of order.
+whether anything is missing, doubled or out of order. Of those that go by a filter, the arena tells in the end
+which ones were for whom.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from ringcast import Actor, Connection, Context, MemoryStore, Registry, action
+from ringcast import Actor, Connection, Context, MemoryStore, Registry, action, where
 
 NAMES: Final = tuple(f"news{number}" for number in range(24))
 """Many, so that most of what is sent is not for most: a client skips more offsets than it is told of."""
 TEAMS: Final = 4
+RANKS: Final = 4
+BADGES: Final = ("bronze", "silver", "gold")
 CLASSES: Final = 5
 """Every event `others` is kept from the clients of one class."""
 DRAIN_EVERY: Final = 50
@@ -35,8 +39,26 @@ class Player:
 
     number: int
     team: int = 0
+    rank: int = 0
+    badges: set[str] = field(default_factory=set)
     personal: int = 0
     in_team: int = 0
+
+
+@dataclass
+class Known:
+    """What the arena itself remembers of one player: filters know nothing of it.
+
+    Nor does it touch the connection's state, which would have the filters look at that again.
+    """
+
+    conn: Connection[Player]
+    number: int
+    team: int
+    rank: int = 0
+    badges: set[str] = field(default_factory=set)
+    filtered: list[int] = field(default_factory=list)
+    """Events that were sent with a filter when this player was such that they were for it."""
 
 
 @dataclass
@@ -47,6 +69,7 @@ class Tally:
     others: int
     personal: int
     in_team: int
+    filtered: list[int]
     total: int
 
 
@@ -57,7 +80,8 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
         self.random = Random(0)
         self.names = dict.fromkeys(NAMES, 0)
         self.others = 0
-        self.players: list[Connection[Player]] = []
+        self.filtered = 0
+        self.players: list[Known] = []
         """Those for whom something is drawn, by their numbers."""
 
     def create_conn_state(self, c: Context[Total, Player], params: int) -> Player:
@@ -67,8 +91,10 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
     def begin(self, c: Context[Total, Player], seed: int) -> None:
         """Draw from a seed, for all who are there: the same events again, in whatever order they came."""
         self.random = Random(f"{seed}/events")
-        players = [conn for conn in self.conns if conn is not c.conn]
-        self.players = sorted(players, key=lambda conn: conn.state.number)
+        players = [
+            Known(conn, conn.state.number, conn.state.team) for conn in self.conns if conn is not c.conn
+        ]
+        self.players = sorted(players, key=lambda player: player.number)
 
     @action
     async def publish(self, c: Context[Total, Player], count: int) -> dict[str, int]:
@@ -84,27 +110,69 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
         random = self.random
         pad = "x" * (RARE_PAD if random.random() < 0.0005 else random.choice(PADS))
         kind = random.random()
-        if kind < 0.75:
+        if kind < 0.7:
             name = random.choice(NAMES)
             self.names[name] += 1
             self.broadcast(name, self.names[name], pad)
-        elif kind < 0.79:
+        elif kind < 0.74:
             self.others += 1
             out = self.others % CLASSES
-            excluded = [conn for conn in self.players if conn.state.number % CLASSES == out]
+            excluded = [player.conn for player in self.players if player.number % CLASSES == out]
             self.broadcast("others", self.others, pad, exclude=excluded)
+        elif kind < 0.82:
+            self._send_filtered(pad)
+            # From now on it is somebody else: what was sent to who it was before is still for it.
+            self._change(random.choice(self.players))
         elif kind < 0.95:
-            conn = random.choice(self.players)
-            conn.state.personal += 1
-            conn.send("personal", conn.state.personal, pad)
-            # From now on it is in another team: what was sent to the one before is still for it.
-            conn.state.team = random.randrange(TEAMS)
+            player = random.choice(self.players)
+            state = player.conn.state
+            state.personal += 1
+            player.conn.send("personal", state.personal, pad)
+            self._change(player)
         else:
             team = random.randrange(TEAMS)
-            for conn in self.players:
-                if conn.state.team == team:
-                    conn.state.in_team += 1
-                    conn.send("team", conn.state.in_team, pad)
+            for player in self.players:
+                if player.team == team:
+                    state = player.conn.state
+                    state.in_team += 1
+                    player.conn.send("team", state.in_team, pad)
+
+    def _send_filtered(self, pad: str) -> None:
+        """Send to whom a filter finds, and ask everybody as well."""
+        random = self.random
+        team, rank, badge = random.randrange(TEAMS), random.randrange(RANKS), random.choice(BADGES)
+        excluded: list[Known] = []
+        self.filtered += 1
+        data = ("filtered", self.filtered, pad)
+        fits: Callable[[Known], bool]
+        match random.randrange(4):
+            case 0:
+                fits = lambda player: player.team == team  # noqa: E731
+                self.broadcast(*data, where=where(team=team))
+            case 1:
+                excluded = [player for player in self.players if player.number % CLASSES == team]
+                fits = lambda player: player.team != team  # noqa: E731
+                out = [player.conn for player in excluded]
+                self.broadcast(*data, where=where(team__ne=team), exclude=out)
+            case 2:
+                excluded = random.sample(self.players, 1)
+                fits = lambda player: player.rank >= rank or badge in player.badges  # noqa: E731
+                wanted = where(rank__ge=rank) | where(badges__has=badge)
+                self.broadcast(*data, where=wanted, exclude=excluded[0].conn)
+            case _:
+                fits = lambda player: player.rank < rank and badge not in player.badges  # noqa: E731
+                self.conns.where(~where(badges__has=badge), rank__lt=rank).send(*data)
+        for player in self.players:
+            if fits(player) and player not in excluded:
+                player.filtered.append(self.filtered)
+
+    def _change(self, player: Known) -> None:
+        """Change a player's state, by assignment and in place."""
+        state, badge = player.conn.state, self.random.choice(BADGES)
+        player.team = state.team = self.random.randrange(TEAMS)
+        player.rank = state.rank = self.random.randrange(RANKS)
+        player.badges ^= {badge}
+        state.badges ^= {badge}
 
     @action
     def add(self, c: Context[Total, Player], amount: int) -> int:
@@ -127,7 +195,9 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
     def tally(self, c: Context[Total, Player]) -> Tally:
         """Return how much the caller should have got when this is answered."""
         player = c.conn.state
-        return Tally(dict(self.names), self.others, player.personal, player.in_team, c.state.value)
+        filtered = next(known.filtered for known in self.players if known.conn is c.conn)
+        sent = (dict(self.names), self.others, player.personal, player.in_team)
+        return Tally(*sent, filtered, c.state.value)
 
 
 registry = Registry(Arena, store=MemoryStore())

@@ -11,7 +11,7 @@ from ringcast import Client
 from ringcast.protocol import Gap
 
 from .arena import CLASSES, NAMES
-from .verdict import Sequence, Verdict
+from .verdict import Chosen, Sequence, Verdict
 
 __all__ = ["Contestant"]
 
@@ -39,8 +39,10 @@ class Contestant:
         self._steady = (*chosen, "others")
         self._sequences = {name: Sequence(verdict) for name in (*chosen, "personal", "team")}
         self._sequences["others"] = Sequence(verdict, mine=lambda n: n % CLASSES != number % CLASSES)
+        self._filtered = Chosen(verdict)
         for name, sequence in self._sequences.items():
             self._connection.on(name, self._check(sequence))
+        self._connection.on("filtered", self._check(self._filtered))
         self._connection.on("receipt", self._take_receipt)
         self._connection.on("gap", self._take_gap)
         self._connection.on("error", self._take_error)
@@ -104,6 +106,7 @@ class Contestant:
         counted["team"] = tally["in_team"]
         for name, sequence in self._sequences.items():
             sequence.end(counted[name])
+        self._filtered.end(tally["filtered"])
         self._verdict.duplicated += self._connection.duplicates
         total: int = tally["total"]
         return total
@@ -116,7 +119,7 @@ class Contestant:
     async def close(self) -> None:
         await self._connection.close()
 
-    def _check(self, sequence: Sequence) -> Callable[[int, str], None]:
+    def _check(self, sequence: Sequence | Chosen) -> Callable[[int, str], None]:
         return lambda number, _pad: sequence.take(number)
 
     def _take_receipt(self, value: int) -> None:

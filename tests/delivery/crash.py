@@ -1,7 +1,8 @@
 """The crash test: a server with a durable actor is killed at random moments, and started again.
 
 What was told to anybody has to be true afterwards: every line of the ledger reaches every client once and in
-order, and what an answered call has done is in the state once.
+order, what an answered call has done is in the state once, and what goes by a filter is for those who were
+such when it was sent.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from ringcast.errors import RingcastError
 from ringcast.protocol import Gap
 
 from . import ending
-from .ledger import digest
+from .ledger import BADGES, SHIFTS, digest
 from .progress import making_progress
 from .proxy import ChaosProxy
 from .quiet import quiet_clients
-from .verdict import Sequence, Verdict
+from .verdict import Chosen, Sequence, Verdict
 
 __all__ = ["Crash", "run"]
 
@@ -138,6 +139,12 @@ class Writer:
         self._made = 0
         self._written: Sequence | None = None if late else Sequence(verdict)
         self._receipts = Sequence(verdict)
+        self._chosen = Chosen(verdict)
+        self._entitled: list[int] = []
+        """Lines whose event `chosen` is for this client, as it reckons by what it was told."""
+        self._shift = 0
+        self._badges: set[str] = set()
+        """Its state at the actor, after the last line that it was told of."""
         self._client = client
 
     def __str__(self) -> str:
@@ -147,6 +154,7 @@ class Writer:
         """Connect; those who are not late do so before there is a line."""
         self._connection = self._client.ledger.get_or_create(["a"]).connect(self.name)
         self._connection.on("written", self._take_line)
+        self._connection.on("chosen", self._chosen.take)
         self._connection.on("receipt", lambda number, _line: self._receipts.take(number))
         self._connection.on("gap", self._take_gap)
         self._connection.on("error", lambda error: self._problem(f"an error: {error!r}"))
@@ -161,7 +169,7 @@ class Writer:
             line = await self._connection.call(action, number)
             self.answered[number] = line
             self._verdict.actions += 1
-            self._verdict.events += 2
+            self._verdict.events += 3
             if self.lines.get(line) != (self.name, number):
                 self._problem(f"line {line} is {self.lines.get(line)}, but was answered to {number}")
 
@@ -171,6 +179,7 @@ class Writer:
         if self._written is not None:
             self._written.end(book["lines"])
         self._receipts.end(receipts)
+        self._chosen.end(self._entitled)
         self._verdict.duplicated += self._connection.duplicates
         if receipts != self._made or book["by_writer"].get(self.name, 0) != self._made:
             self._problem(f"{self._made} calls are {book['by_writer'].get(self.name, 0)} lines")
@@ -182,11 +191,23 @@ class Writer:
     async def close(self) -> None:
         await self._connection.close()
 
-    def _take_line(self, line: int, writer: str, number: int) -> None:
+    def _take_line(self, line: int, writer: str, number: int, changed: str) -> None:
         if self._written is None:
             self._written = Sequence(self._verdict, first=line)
         self._written.take(line)
         self.lines[line] = (writer, number)
+        if writer != self.name and self._is_chosen(line):
+            self._entitled.append(line)
+        if changed == self.name:
+            self._shift = line % SHIFTS
+            self._badges ^= {BADGES[line % len(BADGES)]}
+
+    def _is_chosen(self, line: int) -> bool:
+        """Ask by hand what the filter of a line says."""
+        shift, badge = line // SHIFTS % SHIFTS, BADGES[line // SHIFTS % len(BADGES)]
+        if line % 2:
+            return self._shift == shift or badge in self._badges
+        return self._shift != shift and badge not in self._badges
 
     def _take_gap(self, gap: Gap) -> None:
         self._verdict.gaps += 1

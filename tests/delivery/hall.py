@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from ringcast import Actor, Connection, Context, UserError, action
+from ringcast import Actor, Connection, Context, UserError, action, where
 
-__all__ = ["HOWS", "Count", "Guest", "Hall", "How", "Order", "emit"]
+__all__ = ["FILTERED", "HOWS", "Count", "Guest", "Hall", "How", "Order", "emit"]
 
 How = Literal[
     "broadcast",
@@ -18,8 +18,16 @@ How = Literal[
     "to each of a level",
     "to the first of a level",
     "to a selection",
+    "where a level",
+    "where a level, to others",
+    "where a badge",
+    "where a mixture",
+    "to who matches",
+    "to who matches, but for one",
 ]
 HOWS: Final[tuple[How, ...]] = get_args(How)
+FILTERED: Final = frozenset(how for how in HOWS if "where" in how or "matches" in how)
+"""Those whose receivers are found by a filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,13 @@ class Guest:
     level: int = 0
     knocks: bool = False
     """Whether `on_connect` waits for `Hall.let_in`."""
+    badges: set[str] = field(default_factory=set)
+    """One for each level that it was given an odd number of times."""
+
+    def move_to(self, level: int) -> None:
+        """Change both kinds of attributes: by assignment, and in place."""
+        self.level = level
+        self.badges ^= {str(level)}
 
 
 def emit(hall: Hall, order: Order, caller: Connection[Guest] | None) -> None:
@@ -73,6 +88,28 @@ def emit(hall: Hall, order: Order, caller: Connection[Guest] | None) -> None:
                 first.send(name, *args)
         case "to a selection":
             conns.exclude(*[c for c in conns if c.state.who == order.who]).send(name, *args)
+        case _:
+            emit_filtered(hall, order, caller)
+
+
+def emit_filtered(hall: Hall, order: Order, caller: Connection[Guest] | None) -> None:
+    """Send it to whom a filter finds."""
+    name, args, level, badge = order.name, order.args, order.level, str(order.level)
+    match order.how:
+        case "where a level":
+            hall.broadcast(name, *args, where=where(level__ge=level))
+        case "where a level, to others":
+            hall.broadcast(name, *args, where=where(level=level), exclude=caller)
+        case "where a badge":
+            hall.broadcast(name, *args, where=where(badges__has=badge))
+        case "where a mixture":
+            mixture = (where(badges__has=badge) | where(level__lt=level)) & ~where(who=order.who)
+            hall.broadcast(name, *args, where=mixture)
+        case "to who matches":
+            hall.conns.where(level=level).send(name, *args)
+        case "to who matches, but for one":
+            one = [conn for conn in hall.conns if conn.state.who == order.who]
+            hall.conns.where(level__le=level).exclude(*one).send(name, *args)
 
 
 @dataclass
@@ -134,4 +171,4 @@ class Hall(Actor[Count, Guest]):
     @action
     def set_level(self, c: Context[Count, Guest], level: int) -> None:
         c.state.runs += 1
-        c.conn.state.level = level
+        c.conn.state.move_to(level)

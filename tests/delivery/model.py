@@ -100,8 +100,14 @@ class Conn:
     names: set[str]
     requests: Requests
     level: int = 0
+    badges: frozenset[str] = frozenset()
     farewell_until: float = 0
     """Until when its client is told that the actor has ended it, if it comes back."""
+
+    def move_to(self, level: int) -> None:
+        """Do what `hall.Guest.move_to` does."""
+        self.level = level
+        self.badges ^= {str(level)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +129,8 @@ class Moment:
     life: int
     lineage: dict[int, int]
     joined: list[Conn]
-    open: list[tuple[Conn, set[str], int, Requests]]
-    """With what each listened for, its level and its requests."""
+    open: list[tuple[Conn, set[str], int, frozenset[str], Requests]]
+    """With what each listened for, its level, its badges and its requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +191,16 @@ class Model:
     def _append(self, name: str, args: list[Any], to: Iterable[Conn]) -> None:
         self.sent.append(Sent(self.head + 1, name, args, frozenset(to)))
 
-    def broadcast(self, name: str, args: list[Any], exclude: Iterable[Conn] = ()) -> None:
-        excluded = set(exclude)
-        self._append(name, args, [conn for conn in self.open if name in conn.names and conn not in excluded])
+    def broadcast(
+        self,
+        name: str,
+        args: list[Any],
+        exclude: Iterable[Conn] = (),
+        where: Callable[[Conn], bool] = lambda conn: True,
+    ) -> None:
+        """Ask everybody, now."""
+        listening = [conn for conn in self.open if name in conn.names]
+        self._append(name, args, {conn for conn in listening if where(conn)}.difference(exclude))
 
     def send(self, name: str, args: list[Any], *to: Conn) -> None:
         self._append(name, args, [conn for conn in to if conn in self.open])
@@ -214,6 +227,34 @@ class Model:
             case "to a selection":
                 if chosen := [c for c in self.joined if c.who != order.who]:
                     self.send(name, args, *chosen)
+            case _:
+                self._emit_filtered(order, caller)
+
+    def _emit_filtered(self, order: Order, caller: Conn | None) -> None:
+        """Send what `hall.emit_filtered` sends."""
+        name, args, level, badge = order.name, order.args, order.level, str(order.level)
+        match order.how:
+            case "where a level":
+                self.broadcast(name, args, where=lambda c: c.level >= level)
+            case "where a level, to others":
+                others = [] if caller is None else [caller]
+                self.broadcast(name, args, others, where=lambda c: c.level == level)
+            case "where a badge":
+                self.broadcast(name, args, where=lambda c: badge in c.badges)
+            case "where a mixture":
+
+                def fits(c: Conn) -> bool:
+                    return (badge in c.badges or c.level < level) and c.who != order.who
+
+                self.broadcast(name, args, where=fits)
+            case "to who matches":
+                if chosen := [c for c in self.joined if c.level == level]:
+                    self.send(name, args, *chosen)
+            case "to who matches, but for one":
+                if chosen := [c for c in self.joined if c.level <= level and c.who != order.who]:
+                    self.send(name, args, *chosen)
+            case _:
+                raise AssertionError(order.how)
 
     # --- connections --------------------------------------------------------------------------------------
 
@@ -264,7 +305,9 @@ class Model:
 
     def remember(self) -> Moment:
         """Return what would be left if the store came back as it is now."""
-        kept = [(conn, set(conn.names), conn.level, deepcopy(conn.requests)) for conn in self.open]
+        kept = [
+            (conn, set(conn.names), conn.level, conn.badges, deepcopy(conn.requests)) for conn in self.open
+        ]
         return Moment(self.head, self.runs, self.life, dict(self.lineage), list(self.joined), kept)
 
     def put_back(self, moment: Moment) -> None:
@@ -273,8 +316,9 @@ class Model:
         self.runs, self.life, self.lineage = moment.runs, moment.life, dict(moment.lineage)
         self.joined = list(moment.joined)
         self.open = [conn for conn, *_ in moment.open]
-        for conn, names, level, requests in moment.open:
-            conn.names, conn.level, conn.requests = set(names), level, deepcopy(requests)
+        for conn, names, level, badges, requests in moment.open:
+            conn.names, conn.requests = set(names), deepcopy(requests)
+            conn.level, conn.badges = level, badges
 
     def continues(self, life: int, seen: int) -> bool:
         """Tell whether what a client has seen in a life of the stream is part of this one."""

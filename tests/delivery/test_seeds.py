@@ -11,7 +11,7 @@ from ringcast.testing import LocalServer
 
 from .arena import NAMES, Arena
 
-HEARD = (*NAMES, "others", "personal", "team")
+HEARD = (*NAMES, "others", "personal", "team", "filtered")
 
 
 async def sent_to_players(seed: int, numbers: list[int], pieces: list[int]) -> dict[int, list[Any]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 
-__all__ = ["Sequence", "Verdict"]
+__all__ = ["Chosen", "Sequence", "Verdict"]
 
 
 @dataclass
@@ -25,12 +25,15 @@ class Verdict:
     reordered: int = 0
     gaps: int = 0
     """That a client was told of and should not have been."""
+    unentitled: int = 0
+    """Deliveries to a client for whom the event was not, when it was sent."""
     problems: list[str] = field(default_factory=list)
     """Whatever else was wrong."""
 
     @property
     def ok(self) -> bool:
-        return not (self.lost or self.duplicated or self.reordered or self.gaps or self.problems)
+        wrong = self.lost + self.duplicated + self.reordered + self.gaps + self.unentitled
+        return not (wrong or self.problems)
 
     def add(self, other: Verdict) -> None:
         for each in fields(self):
@@ -67,7 +70,7 @@ class Sequence:
         elif number < self._next:
             self._verdict.duplicated += 1
         elif not self._mine(number):
-            self._verdict.problems.append(f"{number} was for others")
+            self._verdict.unentitled += 1
         else:
             self._skip_to(number)
             self._next = number + 1
@@ -80,3 +83,30 @@ class Sequence:
     def _skip_to(self, number: int) -> None:
         self._missing.update(filter(self._mine, range(self._next, number)))
         self._next = max(self._next, number)
+
+
+class Chosen:
+    """Counters of which those should come, in their order, that were for this client when they were sent.
+
+    Which ones these are is known in the end.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+        self._got: set[int] = set()
+        self._last = 0
+
+    def take(self, number: int) -> None:
+        """Take the next counter that came."""
+        self._verdict.deliveries += 1
+        if number in self._got:
+            self._verdict.duplicated += 1
+        elif number < self._last:
+            self._verdict.reordered += 1
+        self._got.add(number)
+        self._last = max(self._last, number)
+
+    def end(self, entitled: Collection[int]) -> None:
+        """Nothing is to come any more: these were for the client."""
+        self._verdict.lost += len(set(entitled) - self._got)
+        self._verdict.unentitled += len(self._got.difference(entitled))

@@ -292,7 +292,7 @@ class Visitor(Reader):
                 failed = call.action == "publish_and_fail"
                 self._now_due(call.id, self.world.call_ran(conn, call.id, failed=failed))
             case "set_level":
-                conn.level = what
+                conn.move_to(what)
                 self._now_due(call.id, self.world.call_ran(conn, call.id, value=False))
             case "publish_twice":
                 await self.world.begun(Running(conn, call.id, what, call.args[1]))

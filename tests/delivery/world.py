@@ -17,7 +17,7 @@ from ringcast.instance import ActorInstance
 from ringcast.protocol import Connect
 from ringcast.seam import GatewayStream
 
-from .hall import Hall, Order, emit
+from .hall import FILTERED, Hall, Order, emit
 from .model import Answer, Conn, Model, Moment
 
 __all__ = ["ManualClock", "Running", "Setup", "World"]
@@ -208,12 +208,13 @@ class World:
         emit(self.hall, order, None)
         self.model.emit(order, None)
         self.counts["events"] += 1
+        self.counts["filtered"] += order.how in FILTERED
 
     def set_level(self, conn: Conn, level: int) -> None:
         found = self.hall.conns.find(who=conn.who)
         assert found is not None
-        found.state.level = level
-        conn.level = level
+        found.state.move_to(level)
+        conn.move_to(level)
 
     async def disconnect(self, conn: Conn) -> None:
         """The actor ends a connection for good; it takes effect on the next turn of the loop."""

@@ -220,7 +220,7 @@ async def play(form: type[Actor[Any, Any]], scene: Scene, steps: list[Step]) -> 
                     "a",
                     step.args,
                     events=scene.events,
-                    encoding=("json", "msgpack")[step.client % 2],  # type: ignore[arg-type]
+                    encoding=("json", "msgpack")[step.client % 2],
                 )
                 continue
             client = clients[step.client]
