@@ -8,12 +8,19 @@ from __future__ import annotations
 import math
 import sys
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+from .connections import numbers_of
 from .context import ActorScope
 from .errors import DefinitionError
 from .typevars import ConnStateT, StateT
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .filters import Filter
 
 __all__ = ["Actor", "SleepAfter", "StreamOptions"]
 
@@ -142,14 +149,29 @@ class Actor(ActorScope[StateT, ConnStateT]):
             cls.__ringcast_validate_events__ = validate_events
         cls.__ringcast_scope__ = _local_types(sys._getframe(1))
 
-    def broadcast_threadsafe(self, name: str, *data: Any) -> None:
+    def broadcast_threadsafe(
+        self,
+        name: str,
+        *data: Any,
+        where: Filter | None = None,
+        exclude: Connection[ConnStateT] | Iterable[Connection[ConnStateT]] | None = None,
+    ) -> None:
         """Send an event to every connection that is subscribed to `name`, from any thread.
 
         The core's publish is thread-safe by itself, and may wait (without the GIL) for the sweep to catch up.
         Events of different threads are ordered as they reach the stream. Nothing else of an actor may be used
-        off its loop. Raises as `broadcast`.
+        off its loop, so give `exclude` connections that you have, and not a selection.
+
+        With `where` the loop's thread does it, between two of its turns, and this one waits until it has: who
+        matches is asked of states that nobody is changing meanwhile. So let the loop go on: whoever blocks it
+        to wait for this thread waits for ever. Raises as `broadcast`.
         """
-        self._instance.emitter.emit(name, data)
+        excluded = None if exclude is None else numbers_of(exclude)
+        emit = partial(self._instance.emitter.emit, name, data, exclude=excluded, where=where)
+        if where is None:
+            emit()
+        else:
+            self._instance.tasks.home.do(emit)
 
 
 def _local_types(frame: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 from .faults import ActorLog, contained
+from .home import Home
 
 __all__ = ["ActorTasks"]
 
@@ -19,12 +20,14 @@ ResultT = TypeVar("ResultT")
 class ActorTasks:
     """Keeps the tasks of an actor; its length is how many actions and hooks run."""
 
-    __slots__ = ("_ended", "_log", "background", "foreground")
+    __slots__ = ("_ended", "_log", "background", "foreground", "home")
 
     def __init__(self, log: ActorLog, ended: Callable[[], object]) -> None:
         self._log = log
         # Told when one has ended.
         self._ended = ended
+        self.home = Home()
+        """Where all of them run."""
         self.foreground: set[asyncio.Task[Any]] = set()
         self.background: set[asyncio.Task[Any]] = set()
 

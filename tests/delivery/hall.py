@@ -19,7 +19,7 @@ How = Literal[
     "to the first of a level",
     "to a selection",
     "where a level",
-    "where a level, to others",
+    "where a level, but for some",
     "where a badge",
     "where a mixture",
     "to who matches",
@@ -98,8 +98,9 @@ def emit_filtered(hall: Hall, order: Order, caller: Connection[Guest] | None) ->
     match order.how:
         case "where a level":
             hall.broadcast(name, *args, where=where(level__ge=level))
-        case "where a level, to others":
-            hall.broadcast(name, *args, where=where(level=level), exclude=caller)
+        case "where a level, but for some":
+            some = [conn for conn in hall.conns if conn is caller or conn.state.who == order.who]
+            hall.broadcast(name, *args, where=where(level=level), exclude=some)
         case "where a badge":
             hall.broadcast(name, *args, where=where(badges__has=badge))
         case "where a mixture":

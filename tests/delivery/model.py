@@ -236,9 +236,9 @@ class Model:
         match order.how:
             case "where a level":
                 self.broadcast(name, args, where=lambda c: c.level >= level)
-            case "where a level, to others":
-                others = [] if caller is None else [caller]
-                self.broadcast(name, args, others, where=lambda c: c.level == level)
+            case "where a level, but for some":
+                some = [c for c in self.joined if c is caller or c.who == order.who]
+                self.broadcast(name, args, some, where=lambda c: c.level == level)
             case "where a badge":
                 self.broadcast(name, args, where=lambda c: badge in c.badges)
             case "where a mixture":

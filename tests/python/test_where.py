@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from linked import LinkedSocket, call, resume_from, running
+from linked import TIMEOUT_S, LinkedSocket, call, resume_from, running
 
 from ringcast import Actor, Connection, Context, MemoryStore, action, attribute, where
 from ringcast.encoding import Encoding
-from ringcast.errors import CloseCode, InvalidFilter
+from ringcast.errors import ActorDestroyed, CloseCode, InvalidFilter, ReservedName
+from ringcast.home import Home
 from ringcast.protocol import Call, Connected, Event, Gap, Reply, Subscribe, Unsubscribe
 from ringcast.router import Router
 
@@ -88,6 +92,11 @@ class Hall:
         self.kind.work = staticmethod(work)  # type: ignore[method-assign, assignment]
         actor = self.kind.__name__[0].lower() + self.kind.__name__[1:]
         return await call(self.router, actor, "x", "do")
+
+    def actor(self) -> Desk:
+        (instance,) = self.router._directory
+        assert isinstance(instance.actor, Desk)
+        return instance.actor
 
     def conn(self, name: str) -> str:
         return self.answers[name].connection
@@ -355,6 +364,98 @@ async def test_a_filter_that_does_not_fit_the_state_sends_nothing() -> None:
         assert "Reader.notes has the type list[str], which cannot be filtered" in errors[1]
         assert "a filter is made by where(…)" in errors[3]
         assert await desk.everybodys_news() == {"ann": []}
+
+
+@KINDS
+async def test_another_thread_sends_to_those_who_match_when_the_loop_comes_to_it(durable: bool) -> None:
+    async with hall(durable=durable) as desk:
+        for name in ("ann", "bob", "cleo"):
+            await desk.join(name, tags=["vip"])
+        actor = desk.actor()
+        ann, bob = (actor.conns.get(desk.conn(name)) for name in ("ann", "bob"))
+        assert ann is not None and bob is not None
+        asked = threading.Event()
+
+        def work() -> None:
+            asked.set()
+            # The first filter of the actor is another thread's: it learns of the connections on the loop.
+            actor.broadcast_threadsafe("news", 1, where=VIP, exclude=bob)
+            actor.broadcast_threadsafe("news", 2)
+            actor.broadcast_threadsafe("news", 3, exclude=[ann, bob])
+            actor.broadcast_threadsafe("news", 4, where=~VIP)
+
+        working = asyncio.create_task(asyncio.to_thread(work))
+        # No other turn of the loop is between the change and this, whatever the thread does meanwhile.
+        await asyncio.sleep(0)
+        asked.wait(TIMEOUT_S)
+        ann.state.tags.clear()
+        await working
+        everybody = await desk.everybodys_news()
+        assert everybody == {"ann": [2, 4], "bob": [2], "cleo": [1, 2, 3]}
+
+
+@KINDS
+async def test_in_every_thread_its_own_events_stay_in_order(durable: bool) -> None:
+    async with hall(durable=durable) as desk:
+        await desk.join("ann", tags=["vip"])
+        await desk.join("bob")
+        actor = desk.actor()
+
+        def work(thread: int) -> None:
+            for number in range(100):
+                wanted = (None, VIP, ~VIP)[number % 3]
+                actor.broadcast_threadsafe("news", [thread, number], where=wanted)
+
+        await asyncio.gather(*(asyncio.to_thread(work, thread) for thread in range(3)))
+        told = await desk.everybodys_news()
+        for name, other in (("ann", 2), ("bob", 1)):
+            for thread in range(3):
+                numbers = [number for who, number in told[name] if who == thread]
+                assert numbers == [number for number in range(100) if number % 3 != other]
+
+
+async def test_what_is_wrong_with_a_filter_is_the_threads_error() -> None:
+    async with hall() as desk:
+        await desk.join("ann")
+        actor = desk.actor()
+        for wanted in (where(rank=1), where(notes="x"), "role = 'admin'"):
+            with pytest.raises(InvalidFilter):
+                await asyncio.to_thread(actor.broadcast_threadsafe, "news", 1, where=wanted)
+        with pytest.raises(ReservedName):
+            await asyncio.to_thread(actor.broadcast_threadsafe, "gap", 1, where=VIP)
+        # On the loop's own thread it is done at once.
+        actor.broadcast_threadsafe("news", 2, where=where())
+        assert await desk.everybodys_news() == {"ann": [2]}
+    with pytest.raises(ActorDestroyed):
+        await asyncio.to_thread(actor.broadcast_threadsafe, "news", 3, where=where())
+
+
+def test_a_thread_does_not_wait_for_a_loop_that_has_ended() -> None:
+    given = threading.Event()
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *args: Any, **keywords: Any) -> asyncio.Handle:
+            handle = super().call_soon_threadsafe(*args, **keywords)
+            given.set()
+            return handle
+
+    async def made() -> Home:
+        return Home()
+
+    loop = Loop()
+    home = loop.run_until_complete(made())
+    done: list[int] = []
+    given.clear()
+    with ThreadPoolExecutor(1) as pool:
+        # It has been given to a loop that does not run any more.
+        waiting = pool.submit(home.do, lambda: done.append(1))
+        assert given.wait(TIMEOUT_S)
+        loop.close()
+        with pytest.raises(ActorDestroyed, match="loop has ended"):
+            waiting.result(TIMEOUT_S)
+        with pytest.raises(ActorDestroyed, match="loop has ended"):
+            pool.submit(home.do, lambda: done.append(2)).result(TIMEOUT_S)
+    assert done == []
 
 
 class Plain(Actor):
