@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import beside
 import click
@@ -29,6 +29,13 @@ CURVES: Final = {
     "actors": ("actors", "actors, 1,000 connections among them"),
 }
 """By the first part of a label in P11: the name of the plot, and what it is against."""
+
+FILTER_CURVES: Final = {
+    "matching": "connections that match, of 9,000",
+    "connections": "connections, of which 90 match",
+}
+"""By the first part of a label in P5-curves: what the plot is against."""
+FILTER_LINES: Final = {"kept": "nothing has changed", "anew": "a state has changed before each"}
 
 
 _OF_PEERS: Final = {"P1": "flood", "P2": "bursts"}
@@ -61,6 +68,8 @@ def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
     lines += ["", *_rates(found), *beside.tables(peers)]
     for name, (file, against) in CURVES.items():
         lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
+    for name, against in FILTER_CURVES.items():
+        lines += _filter_curve(found.get("P5-curves", {}), name, against, plots / f"filter-{name}.svg")
     return "\n".join(lines)
 
 
@@ -129,6 +138,42 @@ def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[st
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(drawn(Plot("Processor time a delivery", against, "nanoseconds", lines)))
     yield from ("", f"![Processor time a delivery against {against}]({file.parent.name}/{file.name})")
+
+
+def _filter_curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[str]:
+    """What a broadcast with a filter costs, beside a bare loop that sends to those who match."""
+    found = {
+        how: {int(size): reports[f"{name}, {how}: {size}"] for size in _sizes(reports, f"{name}, {how}")}
+        for how in FILTER_LINES
+    }
+    sizes = sorted(found["kept"].keys() & found["anew"].keys())
+    if len(sizes) < 2:
+        return
+    lines = {
+        said: [(size, _us(found[how][size], "server")) for size in sizes]
+        for how, said in FILTER_LINES.items()
+    }
+    lines["the limit"] = [(size, _us(found["kept"][size], "limit")) for size in sizes]
+    yield from ("", f"**A broadcast with a filter: {against}**", "")
+    yield row("size", *(f"µs of CPU: {line}" for line in lines))
+    yield row("---:", *["---:"] * len(lines))
+    for number, size in enumerate(sizes):
+        yield row(f"{size:,}", *(f"{points[number][1]:,.1f}" for points in lines.values()))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        drawn(Plot("Processor time of a broadcast with a filter", against, "microseconds", lines))
+    )
+    yield from ("", f"![Processor time of a broadcast with a filter]({file.parent.name}/{file.name})")
+
+
+def _sizes(reports: Reports, name: str) -> list[str]:
+    return [label.rpartition(": ")[2] for label in reports if label.rpartition(": ")[0] == name]
+
+
+def _us(report: dict[str, Any], side: str) -> float:
+    """Microseconds of one side's processor time for one event, however many get it."""
+    ns: float = report["compared"][f"{side}_ns_per_delivery"] * report["options"]["connections"]
+    return max(1e-3, ns / 1000)
 
 
 @click.command(help=__doc__)

@@ -31,6 +31,10 @@ RESULTS: Final = HERE / "results"
 CONNECTIONS: Final = (10, 100, 1000, 9000)
 PAYLOADS: Final = (32, 128, 1024, 8192, 65_536)
 ACTORS: Final = (1, 10, 100, 1000)
+MATCHING: Final = (1, 9, 90, 900, 9000)
+"""Of as many connections as the last one says."""
+FILTERED_CONNECTIONS: Final = (90, 900, 9000)
+"""Of which as many match as the first one says."""
 CURVE_RUNS: Final = 3
 """Fewer than elsewhere: there are many points, and they support each other."""
 
@@ -71,6 +75,31 @@ def points() -> Iterator[Point]:
     yield Point("P10", "latency", latency.QUESTION, latency.Options())
     yield Point("P12", "connect", connect.QUESTION, connect.Options())
     yield from _curves()
+    yield from _filter_curves()
+
+
+def _filter_curves() -> Iterator[Point]:
+    """What a broadcast with a filter costs: by how many match, and by how many there are of whom 90 match."""
+    for how, changes in (("kept", False), ("anew", True)):
+        for matching in MATCHING:
+            yield _filter_curve(f"matching, {how}: {matching}", matching, MATCHING[-1], changes)
+        for connections in FILTERED_CONNECTIONS:
+            yield _filter_curve(
+                f"connections, {how}: {connections}", FILTERED_CONNECTIONS[0], connections, changes
+            )
+
+
+def _filter_curve(label: str, matching: int, connections: int, changes: bool) -> Point:
+    messages = max(_CURVE_MESSAGES.start, min(_CURVE_MESSAGES.stop - 1, _CURVE_DELIVERIES // matching))
+    options = fanout.Options(
+        connections=matching,
+        others=connections - matching,
+        filter=True,
+        changes=changes,
+        burst=30,
+        messages=messages,
+    )
+    return Point("P5-curves", label, fanout.QUESTION, options, CURVE_RUNS)
 
 
 def _curves() -> Iterator[Point]:

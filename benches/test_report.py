@@ -121,6 +121,24 @@ def test_peers_are_in_a_table_and_those_that_are_ahead_are_named(tmp_path: Path)
     assert "- connects/s: `ws`, Ringcast has 0.80 times its figure" in page
 
 
+def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> None:
+    reports = {
+        f"{name}, {how}: {size}": {**fanout(1e6, ns=ns), "options": {"connections": size}}
+        for name, how, ns in (
+            ("matching", "kept", 200),
+            ("matching", "anew", 300),
+            ("connections", "kept", 1),
+        )
+        for size in (9, 90)
+    }
+    page = made(tmp_path, **{"P5-curves": reports})
+    assert "A broadcast with a filter: connections that match, of 9,000" in page
+    assert "| 90 | 18.0 | 27.0 | 90.0 |" in page
+    assert "of which 90 match" not in page
+    plot = ElementTree.parse(tmp_path / "plots" / "filter-matching.svg")
+    assert len(plot.findall(".//{http://www.w3.org/2000/svg}circle")) == 6
+
+
 def test_a_curve_becomes_a_table_and_a_plot(tmp_path: Path) -> None:
     points = {f"payload: {size}": fanout(1e6, ns=size) for size in (32, 1024, 65_536)}
     page = made(tmp_path, P11=points)

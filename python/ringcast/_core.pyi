@@ -226,10 +226,10 @@ class Stream:
         """Unsubscribe a connection that is to end, before its sink is closed: what comes after the close
         frame is not for it, and no gap tells of it. False if it has ended already.
         """
-    def set_attributes(self, connection: int, attributes: bytes) -> bool:
+    def set_attributes(self, connection: int, attributes: bytes | None) -> bool:
         """Set all attributes of a connection, which filters see from now on: a MessagePack map of fields to
-        values. False if they were the same. Raises `ValueError` for no such map, and
-        `ringcast.errors.ConnectionGone`.
+        values. None: no filter matches it. False if they were the same. Raises `ValueError` for no such map,
+        and `ringcast.errors.ConnectionGone`.
         """
     def select(self, matching: bytes) -> list[int]:
         """Return the connections whose attributes match a compiled filter now, subscribed or not.

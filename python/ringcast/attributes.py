@@ -15,7 +15,16 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 
 from .filterable import filterable_names
 
-__all__ = ["LEFT_OUT", "MAX_FIELD_CHARS", "array", "attributes_of", "narrow", "pack", "plain"]
+__all__ = [
+    "LEFT_OUT",
+    "MAX_FIELD_CHARS",
+    "array",
+    "attributes_of",
+    "largest_field",
+    "narrow",
+    "pack",
+    "plain",
+]
 
 MAX_FIELD_CHARS: Final = 128
 """How long the name of a field may be that can be filtered."""
@@ -83,6 +92,12 @@ def attributes_of(state: Any) -> bytes:
         return pack(values)
     except OverflowError:
         return pack({name: narrow(value) for name, value in values.items()})
+
+
+def largest_field(attributes: bytes) -> str:
+    """Return the name of the field that takes most of what `attributes_of` has written."""
+    values = msgpack.unpackb(attributes, unicode_errors="surrogatepass", strict_map_key=False)
+    return max(values, key=lambda name: len(pack(values[name])), default="")
 
 
 Plan = Callable[[Any], Mapping[str, Any]]

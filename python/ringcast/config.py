@@ -121,6 +121,10 @@ class ServerConfig:
 
     max_pending_bytes: int = 1_048_576
 
+    max_attributes_bytes: int = 65_536
+    """Bytes of what filters see of one connection's state, as the core is given it. A connection whose state
+    has grown beyond is ended when a filter is next used, and told why. Enforced in `matching.py`."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)

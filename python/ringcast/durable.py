@@ -185,7 +185,7 @@ class DurableStream:
             if number in members and name in members[number].names and number not in exclude
         ]
 
-    def set_attributes(self, connection: int, attributes: bytes) -> bool:
+    def set_attributes(self, connection: int, attributes: bytes | None) -> bool:
         return self._stream.set_attributes(connection, attributes)
 
     def select(self, matching: bytes) -> Sequence[int]:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from .attributes import attributes_of
+from .attributes import attributes_of, largest_field
 from .errors import ConnectionGone, InvalidFilter
 from .faults import ActorLog
 from .filterable import StateFields
@@ -25,7 +25,8 @@ __all__ = ["Matching"]
 
 _MOST_CHECKED: Final = 256
 """How many filters are remembered to fit: an actor that makes up new ones has each of them checked."""
-_NO_ATTRIBUTES: Final = b"\x80"
+_TOO_LARGE: Final = "its state is too large for filters"
+"""What a client is told."""
 
 
 class Matching:
@@ -36,8 +37,10 @@ class Matching:
     sees what was assigned last, by whatever code.
     """
 
-    def __init__(self, stream: EventStream, fields: StateFields, log: ActorLog) -> None:
+    def __init__(self, stream: EventStream, fields: StateFields, log: ActorLog, max_bytes: int) -> None:
+        """`max_bytes` is how much the attributes of one connection may take."""
         self._stream = stream
+        self._max_bytes = max_bytes
         self._fields = fields
         self._log = log
         self._checked: dict[Filter, bytes] = {}
@@ -45,11 +48,14 @@ class Matching:
         # By number, those that are open in the stream, each with its place in the order of opening.
         self._open: dict[int, tuple[int, Connection[Any]]] = {}
         self._places = itertools.count()
+        # By number, those that are being ended.
+        self._too_large: set[int] = set()
 
     @classmethod
     def begin(cls, instance: ActorInstance) -> Matching:
         """Take all connections that a running actor has by now; it tells of others."""
-        matching = cls(instance.stream, instance.definition.state_fields, instance.log)
+        max_bytes = instance.node.config.max_attributes_bytes
+        matching = cls(instance.stream, instance.definition.state_fields, instance.log, max_bytes)
         for connection in instance.open_connections:
             matching.add(connection)
         return matching
@@ -67,6 +73,7 @@ class Matching:
     def remove(self, connection: Connection[Any]) -> None:
         """A connection has ended."""
         self._open.pop(connection._number, None)
+        self._too_large.discard(connection._number)
         self._touched.discard(connection)
 
     def require(self, wanted: Filter) -> bytes:
@@ -96,12 +103,33 @@ class Matching:
         return iter([connection for _, connection in found])
 
     def _tell(self, connection: Connection[Any]) -> None:
+        attributes: bytes | None = None
         try:
             attributes = attributes_of(connection._state)
         except Exception:  # of the author's types, which may raise anything
             self._log.exception("the state of connection %s cannot be read, no filter sees it", connection.id)
-            attributes = _NO_ATTRIBUTES
+        if attributes is not None and len(attributes) > self._max_bytes:
+            self._send_away(connection, attributes)
+            attributes = None
         try:
             self._stream.set_attributes(connection._number, attributes)
         except ConnectionGone:
             self.remove(connection)
+
+    def _send_away(self, connection: Connection[Any], attributes: bytes) -> None:
+        """End a connection whose attributes take too much: it would silently get nothing any more.
+
+        It is not the fault of who uses the filter, who may be anybody: for the others everything goes on.
+        """
+        if connection._number in self._too_large:
+            return
+        self._too_large.add(connection._number)
+        self._log.error(
+            "the state of connection %s takes %d bytes for filters, most of them for %r, and may take %d "
+            "(max_attributes_bytes): the connection is ended",
+            connection.id,
+            len(attributes),
+            largest_field(attributes),
+            self._max_bytes,
+        )
+        connection.disconnect(_TOO_LARGE)

@@ -56,7 +56,7 @@ class EventStream(Protocol):
         may number it only later, returns True.
         """
 
-    def set_attributes(self, connection: int, attributes: bytes) -> bool:
+    def set_attributes(self, connection: int, attributes: bytes | None) -> bool:
         """Set what filters see of a connection from now on; False if nothing differs from before.
 
         Raises `ConnectionGone`.

@@ -434,7 +434,7 @@ def test_a_thread_does_not_wait_for_a_loop_that_has_ended() -> None:
     given = threading.Event()
 
     class Loop(asyncio.SelectorEventLoop):
-        def call_soon_threadsafe(self, *args: Any, **keywords: Any) -> asyncio.Handle:
+        def call_soon_threadsafe(self, *args: Any, **keywords: Any) -> asyncio.Handle:  # type: ignore[override]
             handle = super().call_soon_threadsafe(*args, **keywords)
             given.set()
             return handle

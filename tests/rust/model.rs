@@ -161,7 +161,7 @@ impl Model {
                 let Some(id) = who(*number) else {
                     return;
                 };
-                let changed = actor.stream.set_attributes(id, &attributes(*group)).ok();
+                let changed = actor.stream.set_attributes(id, Some(&attributes(*group))).ok();
                 let expected =
                     self.open.contains_key(&id).then(|| Ok(self.groups.insert(id, *group) != Some(*group)));
                 assert_eq!(changed, expected);

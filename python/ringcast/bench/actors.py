@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Final
 
 from ..action import action
 from ..actor import Actor
+from ..connection import Connection
 from ..context import Context
 from ..filters import where
 from .stores import commits
 
-__all__ = ["FIRST", "DurableFeed", "Feed", "FilteredFeed", "SkippingFeed", "padding"]
+__all__ = ["FIRST", "ChangingFeed", "DurableFeed", "Feed", "FilteredFeed", "SkippingFeed", "padding"]
 
 FIRST: Final = 1_000_000
 """The first counter, so that all of them have as many digits."""
@@ -141,6 +142,30 @@ class FilteredFeed(Feed):
 
 
 _WANTED: Final = where(wanted=True)
+
+
+@dataclass(slots=True)
+class ChangingListener(Listener):
+    """The state of a connection that changes."""
+
+    turn: int = 0
+
+
+class ChangingFeed(FilteredFeed):
+    """Changes one connection's state before each event, so that who matches has to be found anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listeners: list[Connection[Any]] = []
+
+    def create_conn_state(self, c: Context, params: ChangingListener) -> ChangingListener:
+        return params
+
+    def send(self, name: str, at_ns: int) -> None:
+        if len(self._listeners) != len(self.conns):
+            self._listeners = list(self.conns)
+        self._listeners[self.sent[name] % len(self._listeners)].state.turn += 1
+        super().send(name, at_ns)
 
 
 class SkippingFeed(Feed, slow_reader="skip"):

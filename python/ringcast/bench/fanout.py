@@ -52,6 +52,7 @@ class Options:
     others: int = option(0, "How many more connections the first actor has that listen to something else.")
     elsewhere: int = option(0, "How many connections another actor has that sends nothing.")
     filter: bool = option(False, "Let the others listen as well, and keep the events from them by a filter.")
+    changes: bool = option(False, "With a filter: change one connection's state before each event.")
     limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
 
     @property
@@ -77,7 +78,8 @@ class _Ringcast:
 
     def __init__(self, server: Server, options: Options) -> None:
         self.place = server
-        self.actor = "filteredFeed" if options.filter else "feed"
+        filtered = "changingFeed" if options.changes else "filteredFeed"
+        self.actor = filtered if options.filter else "feed"
         self._options = options
         # More actors than connections would have nobody to send to.
         count = min(options.actors, options.connections)

@@ -13,7 +13,7 @@ from ..actor import Actor
 from ..config import ServerConfig
 from ..registry import Registry
 from ..server.serve import run
-from .actors import DurableFeed, Feed, FilteredFeed, SkippingFeed, padding
+from .actors import ChangingFeed, DurableFeed, Feed, FilteredFeed, SkippingFeed, padding
 from .stores import STORES, store_of
 
 __all__ = ["main"]
@@ -36,6 +36,7 @@ def main() -> None:
     actors: list[type[Actor]] = [
         _with_ring(Feed, options.ring_bytes),
         FilteredFeed,
+        ChangingFeed,
         SkippingFeed,
         DurableFeed,
     ]

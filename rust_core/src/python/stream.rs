@@ -173,7 +173,7 @@ impl PyStream {
         self.change_subscription(py, connection, name, false)
     }
 
-    fn set_attributes(&self, py: Python<'_>, connection: u64, attributes: &[u8]) -> PyResult<bool> {
+    fn set_attributes(&self, py: Python<'_>, connection: u64, attributes: Option<&[u8]>) -> PyResult<bool> {
         let changed = self.stream.set_attributes(ConnectionId::from_bits(connection), attributes);
         changed.map_err(|error| gone(py, error))?.map_err(|error| PyValueError::new_err(error.to_string()))
     }

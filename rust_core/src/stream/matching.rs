@@ -119,20 +119,24 @@ impl Matching {
 }
 
 impl Stream {
-    /// Set what filters see of a connection: a MessagePack map, as [`Attributes::set`] takes it. Holds for what is
-    /// published from now on. False if nothing differs from before.
+    /// Set what filters see of a connection: a MessagePack map, as [`Attributes::set`] takes it, or `None`, and then no
+    /// filter matches it. Holds for what is published from now on. False if nothing differs from before.
     ///
     /// # Errors
     /// [`Gone`] if the connection has ended, and in it what is wrong with the map.
     pub fn set_attributes(
         &self,
         id: ConnectionId,
-        attributes: &[u8],
+        attributes: Option<&[u8]>,
     ) -> Result<Result<bool, Malformed>, Gone> {
         let mut inner = self.inner.lock();
         let Inner { table, matching, .. } = &mut *inner;
         table.get(id).ok_or(Gone)?;
-        let changed = matching.attributes.set(id.slot() as u32, attributes);
+        let slot = id.slot() as u32;
+        let changed = match attributes {
+            Some(attributes) => matching.attributes.set(slot, attributes),
+            None => Ok(matching.attributes.remove(slot)),
+        };
         if changed == Ok(true) {
             matching.changed();
         }
