@@ -151,8 +151,8 @@ class ChangingListener(Listener):
     turn: int = 0
 
 
-class ChangingFeed(FilteredFeed):
-    """Changes one connection's state before each event, so that who matches has to be found anew."""
+class ChangingFeed(Feed):
+    """The same, with a change of one connection's state before each event: who matches is found anew."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +165,8 @@ class ChangingFeed(FilteredFeed):
         if len(self._listeners) != len(self.conns):
             self._listeners = list(self.conns)
         self._listeners[self.sent[name] % len(self._listeners)].state.turn += 1
-        super().send(name, at_ns)
+        self.sent[name] = counter = self.sent[name] + 1
+        self.broadcast(name, counter, at_ns, self.padding, where=_WANTED)
 
 
 class SkippingFeed(Feed, slow_reader="skip"):
