@@ -70,6 +70,8 @@ class Actor(ActorScope[StateT, ConnStateT]):
     - ``on_connect(self, c)`` once per session, with `c.conn`; ``on_disconnect(self, c)`` when the session
       ends.
     - ``can_subscribe(self, c, event)`` returns whether `c.conn` may listen for an event.
+    - ``can_call(self, c, action)`` returns whether a client may call an action, which is given by its Python
+      name. What the schedule runs, and what the actor calls of its own methods, is not asked about.
     - ``snapshot(self, c)`` returns all that `c.conn` needs to know now (not async). A client gets it when it
       connects, with the position that belongs to it, and when events that it missed are lost; None is none.
     - ``on_state_change(self, c)`` after an action or a hook has changed the state.

@@ -7,6 +7,7 @@ When it may run is decided by `turns.py` where the actor is durable; what a repl
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 from .action import ActionSpec
 from .connection import Connection, KeptConnection
 from .context import Context
-from .errors import ActionTimeout, OutcomeUnknown, RingcastError, UnknownAction
+from .errors import (
+    ActionTimeout,
+    ActorDestroyed,
+    CallRefused,
+    OutcomeUnknown,
+    RingcastError,
+    UnknownAction,
+)
 from .faults import contained, for_client, from_store, was_cancelled
 from .protocol import Call
+from .questions import may_call
 from .schedule import ScheduledAction
 from .seam import Respond
 
@@ -46,15 +55,81 @@ class Calls:
     def _call_if_running(
         self, connection: Connection[Any] | None, request: Call, respond: Respond
     ) -> asyncio.Task[Any] | None:
-        if connection is not None and connection.is_dismissed:
-            # Its client is being told so.
-            return None
-        if not self._instance.is_running and not self._instance.ends_for_good and connection is not None:
-            # It has not begun: its client asks again, whoever answers then.
+        if self._is_over(connection):
             return None
         if isinstance(connection, KeptConnection):
             self._in_turn = connection, request.id
-        return self.call_in_turn(connection, request, partial(self._answered, respond))
+        respond = partial(self._answered, respond)
+        verdict = self._verdict(connection, request)
+        if verdict is None or isinstance(verdict, RingcastError):
+            return self.call_in_turn(connection, request, respond, refusal=verdict)
+        return self._instance.start(self._call_when_allowed(verdict, connection, request, respond))
+
+    def _is_over(self, connection: Connection[Any] | None) -> bool:
+        """Tell whether an action of a durable actor is not to begin, for a client that is not answered."""
+        if connection is None:
+            return False
+        # Its client is being told that it is dismissed; or asks again, whoever answers then.
+        instance = self._instance
+        return connection.is_dismissed or not (instance.is_running or instance.ends_for_good)
+
+    def call(
+        self, connection: Connection[Any] | None, request: Call, respond: Respond
+    ) -> asyncio.Task[Any] | None:
+        """Run an action of an actor that is not durable and has `can_call`, once that allows it.
+
+        The task that comes back is done when the action has begun or is refused: those that one client calls
+        are not to overtake one another meanwhile.
+        """
+        verdict = self._verdict(connection, request)
+        if verdict is None or isinstance(verdict, RingcastError):
+            self.call_in_turn(connection, request, respond, refusal=verdict)
+            return None
+        return self._instance.start(
+            self._call_when_allowed(verdict, connection, request, respond, to_its_end=False)
+        )
+
+    def _verdict(
+        self, connection: Connection[Any] | None, request: Call
+    ) -> RingcastError | Awaitable[bool] | None:
+        """Ask `can_call`: None where it allows the call, or is not asked."""
+        instance = self._instance
+        hook = instance.definition.hooks.can_call
+        # By its Python name: a call that uses the other one is the same call.
+        spec = None if hook is None else instance.definition.actions.get(request.action)
+        if hook is None or spec is None or not instance.is_running:
+            return None
+        try:
+            allowed = may_call(instance, hook, connection, spec.name)
+        except RingcastError as error:
+            return error
+        if isinstance(allowed, bool):
+            return None if allowed else _refusal(request)
+        return allowed
+
+    async def _call_when_allowed(
+        self,
+        allowed: Awaitable[bool],
+        connection: Connection[Any] | None,
+        request: Call,
+        respond: Respond,
+        to_its_end: bool = True,
+    ) -> None:
+        instance = self._instance
+        refusal: RingcastError | None = None
+        try:
+            if not await allowed:
+                refusal = _refusal(request)
+        except RingcastError as error:
+            refusal = error
+        except asyncio.CancelledError:
+            refusal = ActorDestroyed(f"{request.action} did not run: the actor has stopped")
+        if instance.durable and self._is_over(connection):
+            self._in_turn = None
+            return
+        task = self.call_in_turn(connection, request, respond, refusal=refusal)
+        if task is not None and to_its_end:
+            await task
 
     def _answered(self, respond: Respond, id: int, result: Any, fault: RingcastError | None) -> None:
         self._in_turn = None
@@ -72,8 +147,12 @@ class Calls:
         request: Call,
         respond: Respond,
         scheduled: ScheduledAction | None = None,
+        refusal: RingcastError | None = None,
     ) -> asyncio.Task[Any] | None:
-        """Run an action as `call`, now. It lasts until the task that comes back is done."""
+        """Run an action as `call`, now. It lasts until the task that comes back is done.
+
+        A `refusal` is its answer instead.
+        """
         # For every call of every client: what is looked at twice is looked up once.
         instance = self._instance
         state = instance.state
@@ -85,6 +164,8 @@ class Calls:
             if spec is None:
                 raise UnknownAction(f"{instance.definition.name} has no action {request.action!r}")
             instance.require_running()
+            if refusal is not None:
+                raise refusal
             arguments = spec.arguments.bind(request.args)
             context: Context[Any, Any] = Context(instance, connection, scheduled)
             later = spec.is_async or (before_response is not None and before_response.is_async)
@@ -185,3 +266,8 @@ class Calls:
             self._instance.log.exception("what an action has scheduled could not be kept; it is tried again")
             fault = OutcomeUnknown("the store could not keep what the action has scheduled; it tries again")
         respond(id, result, fault)
+
+
+def _refusal(request: Call) -> CallRefused:
+    """Return the error for an action that `can_call` does not allow."""
+    return CallRefused(f"{request.action} may not be called here")

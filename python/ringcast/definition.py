@@ -48,6 +48,7 @@ class Hooks:
     on_state_change: Hook | None
     on_before_action_response: Hook | None
     can_subscribe: Hook | None
+    can_call: Hook | None
     snapshot: Hook | None
 
 
@@ -57,6 +58,7 @@ _OFFERED: Final = {
     "on_before_connect": 2,
     "create_conn_state": 2,
     "can_subscribe": 2,
+    "can_call": 2,
     "on_before_action_response": 4,
 }
 _NEAR: Final = 0.87

@@ -12,6 +12,7 @@ The tree::
     │   └── StoreUnavailable           store_unavailable
     ├── ActionError
     │   ├── UnknownAction              unknown_action
+    │   ├── CallRefused                call_refused
     │   ├── ValidationError            validation_error
     │   ├── ActionTimeout              action_timeout
     │   ├── InternalError              internal_error
@@ -56,6 +57,7 @@ __all__ = [
     "ActorDestroyed",
     "ActorError",
     "ActorNotFound",
+    "CallRefused",
     "CloseCode",
     "ConnectionClosed",
     "ConnectionFailure",
@@ -221,6 +223,12 @@ class ActionError(RingcastError):
 
 class UnknownAction(ActionError):
     code = "unknown_action"
+
+
+class CallRefused(ActionError):
+    """The actor does not allow this call; it did not run."""
+
+    code = "call_refused"
 
 
 class ValidationError(ActionError):

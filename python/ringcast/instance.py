@@ -379,17 +379,23 @@ class ActorInstance:
 
     # --- calls ------------------------------------------------------------------------------------------
 
-    def call(self, connection: Connection[Any] | None, request: Call, respond: Respond) -> None:
+    def call(
+        self, connection: Connection[Any] | None, request: Call, respond: Respond
+    ) -> asyncio.Task[Any] | None:
         """Run an action. `respond` gets its result or error.
 
-        It does before this returns where the action is sync, unless that has scheduled something.
+        It does before this returns where the action is sync, unless that has scheduled something, or an async
+        `can_call` is asked first: as long as the task that comes back.
         """
         if connection is None:  # one keeps the actor awake by itself
             self.used()
         if self._keeping is None:
+            if self.definition.hooks.can_call is not None:
+                return self.calls.call(connection, request, respond)
             self.calls.call_in_turn(connection, request, respond)
         else:
             self.calls.take_turn(self._keeping.journal.turns, connection, request, respond)
+        return None
 
     async def perform(self, item: Item) -> None:
         """Run a scheduled call, unless the actor is stopping.

@@ -81,8 +81,9 @@ class Gateway:
 class Link:
     """One socket's protocol state, before and after its connect message.
 
-    Messages are handled in order: what arrives while a connect or an async `can_subscribe` runs waits for it,
-    and so does what arrives while the store of a durable actor takes nothing and too much waits there.
+    Messages are handled in order: what arrives while a connect, an async `can_subscribe` or `can_call` runs
+    waits for it, and so does what arrives while the store of a durable actor takes nothing and too much waits
+    there.
     """
 
     __slots__ = (
@@ -127,7 +128,9 @@ class Link:
             else:
                 message = parse_client_message(self.encoding, payload)
                 if type(message) is Call and session is not None:
-                    session.call(message)
+                    work = session.call(message)
+                    if work is not None:
+                        self.hold_for(work)
                 else:
                     self._handle(message)
         except ProtocolError as error:

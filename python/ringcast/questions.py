@@ -1,8 +1,10 @@
-"""What an actor is asked about one of its connections: may it listen for an event, and what must it know."""
+"""What an actor is asked about a client: may it listen for an event, may it call, and what must it know."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .connection import Connection
@@ -14,7 +16,7 @@ from .snapshot import copied
 if TYPE_CHECKING:
     from .instance import ActorInstance
 
-__all__ = ["may_subscribe", "snapshot"]
+__all__ = ["may_call", "may_subscribe", "snapshot"]
 
 
 def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
@@ -25,20 +27,34 @@ def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: st
     if instance.definition.events is not None:
         instance.definition.events.require(name)
     hook = instance.definition.hooks.can_subscribe
-    if hook is None:
-        return True
-    context = Context(instance, connection)
+    return True if hook is None else _ask(instance, hook, Context(instance, connection), name)
+
+
+def may_call(
+    instance: ActorInstance, hook: Hook, connection: Connection[Any] | None, action: str
+) -> bool | Awaitable[bool]:
+    """Ask `can_call` about an action, given by its Python name. Raises as `may_subscribe`."""
+    return _ask(instance, hook, Context(instance, connection), action)
+
+
+def _ask(
+    instance: ActorInstance, hook: Hook, context: Context[Any, Any], name: str
+) -> bool | Awaitable[bool]:
     if hook.is_async:
-        return _ask(instance, hook, context, name)
+        return _answer(instance, hook, instance.run_hook(hook, context, name))
     try:
-        return bool(hook.start(instance.actor, context, name))
+        answer = hook.start(instance.actor, context, name)
     except BaseException as error:
         raise for_client(error, instance.log, hook.name) from None
+    if type(answer) is CoroutineType:
+        # As an async hook is under a decorator that knows no async: by itself it would count as yes.
+        return _answer(instance, hook, instance.run_hook(replace(hook, function=lambda _: answer, takes=0)))
+    return bool(answer)
 
 
-async def _ask(instance: ActorInstance, hook: Hook, context: Context[Any, Any], name: str) -> bool:
+async def _answer(instance: ActorInstance, hook: Hook, work: Awaitable[Any]) -> bool:
     try:
-        return bool(await instance.run_hook(hook, context, name))
+        return bool(await work)
     except Exception as error:
         raise for_client(error, instance.log, hook.name) from None
 

@@ -8,6 +8,7 @@ either side.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -137,8 +138,10 @@ class ActorPort(Protocol):
     def leave(self, member: Any) -> None:
         """The session has ended: run `on_disconnect` if the connection had joined. Idempotent."""
 
-    def call(self, member: Any, request: Call, respond: Respond) -> None:
+    def call(self, member: Any, request: Call, respond: Respond) -> asyncio.Task[Any] | None:
         """Run an action. `respond` is called exactly once.
+
+        A task that comes back has to be done before the next message of the same client is handled.
 
         It is before this returns where the action is sync, unless the store has to keep something first. Not
         at all where the action has not begun when a durable actor stops: its client asks again.

@@ -7,6 +7,7 @@ at the moment is a link (`link.py`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Coroutine, Sequence
@@ -193,10 +194,13 @@ class Session:
 
     # --- requests -----------------------------------------------------------------------------------------
 
-    def call(self, request: Call) -> None:
-        """Run an action, unless it ran before, or the session has ended: its client is being told."""
+    def call(self, request: Call) -> Coroutine[Any, Any, None] | None:
+        """Run an action, unless it ran before, or the session has ended: its client is being told.
+
+        A coroutine that comes back has to run before the next message.
+        """
         if self.ended:
-            return
+            return None
         record = self._record or self._have_record()
         id = request.id
         standing = record.begin(id)
@@ -205,15 +209,16 @@ class Session:
         elif record.running > self.gateway.config.max_calls_in_flight or record.is_full:
             self.respond(id, None, self._too_many(record))
         else:
-            self.actor.call(self.member, request, self.respond)
+            asked = self.actor.call(self.member, request, self.respond)
+            return None if asked is None else _done(asked)
+        return None
 
     def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
         if self.ended:
             return None
         if isinstance(request, Call):
-            self.call(request)
-            return None
+            return self.call(request)
         record = self._have_record()
         if isinstance(request, Received):
             record.acknowledge(request.ids)
@@ -359,6 +364,11 @@ class Session:
         for name in self.subscriptions:
             if name not in names:
                 self._unsubscribe(name)
+
+
+async def _done(task: asyncio.Task[Any]) -> None:
+    """Wait for a task, whatever becomes of it."""
+    await asyncio.wait({task})
 
 
 def refusal(name: str) -> SubscriptionRefused:
