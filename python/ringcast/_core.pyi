@@ -222,6 +222,21 @@ class Stream:
     def subscribe(self, connection: int, name: str) -> bool:
         """Entitle the connection to events `name` from now on. False if it already was."""
     def unsubscribe(self, connection: int, name: str) -> bool: ...
+    def hold(self, connection: int, names: Sequence[str]) -> None:
+        """Deliver nothing after the newest event until `answer` says whether the connection may still listen
+        for `names`, those of them that it is subscribed to; nothing is lost meanwhile.
+
+        Called again before that, the answer holds up to here, and another one has to follow. Raises
+        `ringcast.errors.ConnectionGone`.
+        """
+    def answer(self, connection: int, allowed: Sequence[str], chosen: Sequence[int] | None = None) -> bool:
+        """Decide what `hold` has asked: events of the names that are `allowed` are for the connection as if
+        it had been subscribed all the time, those of the others are not.
+
+        `chosen` are offsets of events that were published with `only` without this connection, and are for it
+        after all. Returns True if `hold` was called again meanwhile: another answer is due, about the names
+        that were allowed and those that came with that call. Raises `ringcast.errors.ConnectionGone`.
+        """
     def unsubscribe_all(self, connection: int) -> bool:
         """Unsubscribe a connection that is to end, before its sink is closed: what comes after the close
         frame is not for it, and no gap tells of it. False if it has ended already.

@@ -69,7 +69,9 @@ class Actor(ActorScope[StateT, ConnStateT]):
       params.
     - ``on_connect(self, c)`` once per session, with `c.conn`; ``on_disconnect(self, c)`` when the session
       ends.
-    - ``can_subscribe(self, c, event)`` returns whether `c.conn` may listen for an event.
+    - ``can_subscribe(self, c, event)`` returns whether `c.conn` may listen for an event. It is asked again
+      when the connection's state may have changed, before anything else is sent: who has lost the permission
+      gets nothing of that. Raise an error of this package to say why not.
     - ``can_call(self, c, action)`` returns whether a client may call an action, which is given by its Python
       name. What the schedule runs, and what the actor calls of its own methods, is not asked about.
     - ``snapshot(self, c)`` returns all that `c.conn` needs to know now (not async). A client gets it when it

@@ -23,8 +23,9 @@ from .errors import (
 from .faults import StoreFault, for_client
 from .link import Gateway, Link
 from .protocol import Connect, Connected, Gap, Resume
+from .questions import refusal
 from .seam import ActorPort
-from .session import Session, refusal
+from .session import Session
 
 __all__ = ["connect"]
 
@@ -179,6 +180,9 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     if session is None or not session.actor.is_at(request):
         return _UNKNOWN if session is None else "session_expired"
     actor = session.actor
+    if session.takes(link):
+        # Perhaps it is just being decided what the client may listen for.
+        await session.decided()
     if not session.takes(link):
         return None
     actor.room.require()
@@ -219,11 +223,11 @@ async def _take_up(
     actor, stream = session.actor, session.actor.stream
     if offset > stream.head:
         raise ProtocolError("resume.offset is ahead of the stream")
+    if not await _is_decided(session, link):
+        return
     session.keep_subscriptions(request.subscriptions)
-    if actor.durable:
-        await _settled(actor)
-        if not session.takes(link):
-            return
+    if not await _is_decided(session, link):
+        return
     if request.resume is not None and request.resume.unanswered is not None:
         session.keep_answers(request.resume.unanswered)
     replayed, lost_first, lost_last = stream.resume(session.number, offset)
@@ -241,6 +245,16 @@ async def _take_up(
     else:
         answer = _answer(session, offset, replayed, gap, refused)
     session.attach(link, answer)
+
+
+async def _is_decided(session: Session, link: Link) -> bool:
+    """Wait until it is certain what the session has missed; tell whether it still goes on over `link`."""
+    while True:
+        if session.actor.durable:
+            await _settled(session.actor)
+        if not session.doubted:
+            return session.takes(link)
+        await session.decided()
 
 
 async def _settled(actor: ActorPort) -> None:

@@ -5,10 +5,11 @@ It outlives a lost network: the gateway's half is the session (`session.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic
 
-from .errors import CloseCode, ConnectionGone
+from .errors import CloseCode, ConnectionGone, RingcastError
 from .typevars import ConnStateT
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Connection(Generic[ConnStateT]):
         self._number = number
         if self._emitter.filtered is not None:
             self._emitter.filtered.add(self)
+        if self._emitter.permission is not None:
+            self._emitter.permission.add(self)
 
     @property
     def is_open(self) -> bool:
@@ -84,8 +87,11 @@ class Connection(Generic[ConnStateT]):
 
     def _touch(self) -> None:
         # Whoever reads the state may change it.
-        if self._emitter.filtered is not None:
-            self._emitter.filtered.touch(self)
+        emitter = self._emitter
+        if emitter.filtered is not None:
+            emitter.filtered.touch(self)
+        if emitter.permission is not None:
+            emitter.permission.touch(self)
 
     @property
     def connected(self) -> bool:
@@ -112,6 +118,35 @@ class Connection(Generic[ConnStateT]):
         """
         if self._attachment is not None:
             self._attachment.end_soon(CloseCode.DISCONNECTED, reason)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The names that it listens for. For the actor's instance only, as are those that follow."""
+        return () if self._attachment is None else self._attachment.subscriptions
+
+    def withdraw(self, refused: Mapping[str, RingcastError]) -> None:
+        """It may not listen for these names any more."""
+        if self._attachment is not None:
+            self._attachment.withdraw(refused)
+
+    def doubt(self) -> None:
+        """It is to be decided for what it may still listen."""
+        if self._attachment is not None:
+            self._attachment.doubt()
+
+    @property
+    def doubted(self) -> tuple[str, ...]:
+        """The names for which that is to be decided."""
+        return () if self._attachment is None else self._attachment.doubted
+
+    def decide(self, refused: Mapping[str, RingcastError]) -> bool:
+        """Decide; tell whether another answer is due, as `doubt` was called meanwhile."""
+        return self._attachment is not None and self._attachment.decide(refused)
+
+    def give_up(self) -> None:
+        """It will not be decided: the actor stops."""
+        if self._attachment is not None:
+            self._attachment.give_up()
 
     def expected(self) -> None:
         """The actor has started again: the client may come back. For the actor's instance only."""

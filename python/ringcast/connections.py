@@ -143,6 +143,8 @@ class Connections(Selection[ConnStateT]):
         self._by_id.pop(connection.id, None)
         if self._emitter.filtered is not None:
             self._emitter.filtered.remove(connection)
+        if self._emitter.permission is not None:
+            self._emitter.permission.remove(connection)
         return joined
 
 

@@ -25,6 +25,7 @@ from .store import (
     Change,
     ConnStateChanged,
     EventAppended,
+    EventReaddressed,
     SessionEnded,
     SessionOpened,
     StoredEvent,
@@ -159,8 +160,15 @@ class DurableStream:
         is no room for it. From another thread than the loop's it is handed over, and gets its number there.
         False, and nothing is done, if an encoding is missing by now, as in `EventStream.publish`.
         """
+        undecided: list[Member] = []
         if matching is not None:
-            only = self._listening(name, self._stream.select(matching), exclude or ())
+            matched = [number for number in self._stream.select(matching) if number not in (exclude or ())]
+            only = self._listening(name, matched)
+            undecided = [
+                self._members[number]
+                for number in matched
+                if number in self._members and name in self._members[number].asked
+            ]
         size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
         if size > self._max_bytes:
             raise EventTooLarge(f"the event takes about {size} bytes, the ring holds {self._max_bytes}")
@@ -168,6 +176,8 @@ class DurableStream:
         append = partial(self._append, name, json, msgpack, only, exclude)
         if threading.get_ident() == self._thread:
             append()
+            for member in undecided:
+                member.matched.append((name, self.appended))
             return True
         given = (json is not None) << Encoding.JSON.index | (msgpack is not None) << Encoding.MSGPACK.index
         with self._handing_over:
@@ -176,14 +186,10 @@ class DurableStream:
             self._loop.call_soon_threadsafe(append)
         return True
 
-    def _listening(self, name: str, matching: Sequence[int], exclude: Sequence[int]) -> list[int]:
-        """Return who of these is subscribed to a name now, except some."""
+    def _listening(self, name: str, matching: Sequence[int]) -> list[int]:
+        """Return who of these is subscribed to a name now."""
         members = self._members
-        return [
-            number
-            for number in matching
-            if number in members and name in members[number].names and number not in exclude
-        ]
+        return [number for number in matching if number in members and name in members[number].names]
 
     def set_attributes(self, connection: int, attributes: bytes | None) -> bool:
         return self._stream.set_attributes(connection, attributes)
@@ -232,6 +238,13 @@ class DurableStream:
 
     def unsubscribe(self, connection: int, name: str) -> bool:
         """Listen no more for what is emitted from now on; False if it did not listen."""
+        if not self._end(connection, name):
+            return False
+        self._journal.then(partial(self._stream.unsubscribe, connection, name))
+        return True
+
+    def _end(self, connection: int, name: str) -> bool:
+        """End a subscription here and in the store."""
         member = self._members[connection]
         if member.names.pop(name, None) is None:
             return False
@@ -240,8 +253,60 @@ class DurableStream:
         self._ledger.single_out(connection)
         if member.kept:
             self._journal.add(Unsubscribed(member.id, name, self.appended))
-        self._journal.then(partial(self._stream.unsubscribe, connection, name))
         return True
+
+    def hold(self, connection: int, names: Sequence[str]) -> None:
+        """Fan out nothing more for the connection until it is decided whether it may listen for `names`.
+
+        The store has it until then that it does not.
+        """
+        member = self._members[connection]
+        if member.asked and member.again is None:
+            member.again = self.appended
+        for name in names:
+            if self._end(connection, name):
+                member.asked[name] = self.appended
+        self._journal.then(partial(self._stream.hold, connection, tuple(names)))
+
+    def answer(self, connection: int, allowed: Sequence[str]) -> bool:
+        """Decide what `hold` has asked; True if it was called again, and another answer is due."""
+        member = self._members[connection]
+        again, member.again = member.again, None
+        chosen = self._decide(connection, allowed, again)
+        if again is None:
+            member.asked, member.matched = {}, []
+        else:
+            member.matched = [each for each in member.matched if each[1] > again]
+        self._journal.then(partial(self._stream.answer, connection, tuple(allowed), chosen))
+        return again is not None
+
+    def _decide(self, connection: int, allowed: Sequence[str], again: int | None) -> list[int]:
+        """Have the store know the answer, good up to `again`; return filtered events that it lets through."""
+        member, chosen = self._members[connection], []
+        for name, since in list(member.asked.items()):
+            if again is not None and since >= again:
+                continue  # it came with the next question
+            if name not in allowed:
+                del member.asked[name]
+                continue
+            if member.kept:
+                self._journal.add(Subscribed(member.id, name, since))
+            chosen += [
+                offset
+                for each, offset in member.matched
+                if each == name and (again is None or offset <= again)
+            ]
+            if again is None:
+                member.names[name] = since
+                self._ledger.listens(name)
+                continue
+            member.asked[name] = again
+            if member.kept:
+                self._journal.add(Unsubscribed(member.id, name, again))
+        if member.kept:
+            for offset in chosen:
+                self._journal.add(EventReaddressed(offset, member.id))
+        return chosen
 
     def close(self, connection: int) -> bool:
         """Let go of the connection, after what was emitted for it so far, and of its session."""
@@ -266,7 +331,8 @@ class DurableStream:
         """Have the store keep the session of an open connection, with what it listens for."""
         member = self._members[connection._number]
         member.kept = True
-        connection.kept_state = self._conn_state.dump_to_keep(connection.state)
+        self.touched.add(connection)
+        connection.kept_state = self._conn_state.dump_to_keep(connection._state)
         session = StoredSession(
             connection.id,
             token,

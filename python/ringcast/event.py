@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .declared import EventChecks
     from .filters import Filter
     from .matching import Matching
+    from .permission import Permission
 
 __all__ = ["Emitter", "check_event_name"]
 
@@ -48,7 +49,15 @@ class Emitter:
     not depend on who is there. Where no client can, as `msgpack_only` says, it is let through.
     """
 
-    __slots__ = ("_actor", "_begin_matching", "_checks", "_encode_msgpack", "_stream", "filtered")
+    __slots__ = (
+        "_actor",
+        "_begin_matching",
+        "_checks",
+        "_encode_msgpack",
+        "_stream",
+        "filtered",
+        "permission",
+    )
 
     def __init__(
         self,
@@ -66,6 +75,8 @@ class Emitter:
         self._encode_msgpack = _encode_msgpack if msgpack_only else encode_for_all
         self.filtered: Matching | None = None
         """What filters see of the connections; None before the first filter."""
+        self.permission: Permission | None = None
+        """Whether those who listen still may; None where everybody may."""
 
     def matching(self) -> Matching:
         """Return what filters see of the actor's connections, from now on kept up to date."""
@@ -112,6 +123,8 @@ class Emitter:
         stream = self._stream
         if stream is None:
             raise ActorDestroyed(f"{self._actor} has stopped and cannot send events")
+        if self.permission is not None and only is None:
+            self.permission.renew()
         matching = None if where is None else self.matching().compiled(where)
         taken = 0
         # Again when, off the loop's thread, a connection with another encoding opened in between.

@@ -35,6 +35,7 @@ from .faults import (
 from .keeping import Keeping
 from .matching import Matching
 from .performing import Performing
+from .permission import Permission
 from .protocol import Call, Connect
 from .questions import may_subscribe, snapshot
 from .record import Span
@@ -93,6 +94,8 @@ class ActorInstance:
         checks = definition.event_checks(node.config.validate_events)
         name, filters = f"{definition.name} {actor_id}", partial(Matching.begin, self)
         self.emitter = Emitter(self.stream, name, filters, definition.stream.msgpack_only, checks)
+        if definition.hooks.can_subscribe is not None:
+            self.emitter.permission = Permission(self)
         self.conns: Connections[Any] = Connections(self.emitter)
         self.calls = Calls(self)
         self.performing = Performing(self)

@@ -29,6 +29,12 @@ class Member:
     """The offset at which it last ceased to listen for something."""
     lost: int | None = None
     """What the store has as `StoredSession.lost`."""
+    asked: dict[str, int] = field(default_factory=dict)
+    """What it may perhaps no longer listen for, with the offset after which that is to be decided."""
+    again: int | None = None
+    """The offset from which on that is to be decided anew."""
+    matched: list[tuple[str, int]] = field(default_factory=list)
+    """Events of those names that a filter has chosen it for meanwhile: names and offsets."""
 
 
 class Ledger:

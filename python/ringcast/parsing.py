@@ -222,11 +222,13 @@ def _is_seconds(value: Any) -> bool:
 
 def _parse_heartbeat(body: dict[Any, Any]) -> Heartbeat:
     stream, offset, within_s = body.get("stream"), body.get("offset"), body.get("reconnect_within_s", 0.0)
+    refused = body.get("refused_subscriptions")
+    _require(refused is None or isinstance(refused, dict), "heartbeat.refused_subscriptions is an object")
     _require(
         _is_int(stream) and _is_int(offset) and _is_seconds(within_s),
         "a heartbeat has a stream, an offset and seconds",
     )
-    return Heartbeat(cast(int, stream), cast(int, offset), within_s)
+    return Heartbeat(cast(int, stream), cast(int, offset), within_s, refused)
 
 
 def _parse_connected(body: dict[Any, Any]) -> Connected:

@@ -226,14 +226,23 @@ class Heartbeat(NamedTuple):
     """The server is there, and has handed over everything up to `offset` that is for this connection.
 
     `reconnect_within_s` is over how many seconds clients spread their first tries if they lose the server.
+    `refused_subscriptions` has the errors of names that this client listened for until now, and may not any
+    more.
     """
 
     stream: int
     offset: int
     reconnect_within_s: float = 0.0
+    refused_subscriptions: dict[str, dict[str, Any]] | None = None
 
     def to_wire(self) -> list[Any]:
-        body = {"stream": self.stream, "offset": self.offset, "reconnect_within_s": self.reconnect_within_s}
+        body: dict[str, Any] = {
+            "stream": self.stream,
+            "offset": self.offset,
+            "reconnect_within_s": self.reconnect_within_s,
+        }
+        if self.refused_subscriptions:
+            body["refused_subscriptions"] = self.refused_subscriptions
         return ["heartbeat", body]
 
 

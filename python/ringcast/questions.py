@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from dataclasses import replace
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .connection import Connection
 from .context import Context
 from .encoding import Encoding
+from .errors import SubscriptionRefused
 from .faults import Hook, for_client
 from .snapshot import copied
 
 if TYPE_CHECKING:
     from .instance import ActorInstance
 
-__all__ = ["may_call", "may_subscribe", "snapshot"]
+__all__ = ["asked_about", "may_call", "may_subscribe", "refusal", "snapshot"]
+
+asked_about: Final[ContextVar[Connection[Any] | None]] = ContextVar("asked_about", default=None)
+"""Inside `can_subscribe`: the connection that it is about, whose state it only looks at."""
 
 
 def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
@@ -27,7 +32,27 @@ def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: st
     if instance.definition.events is not None:
         instance.definition.events.require(name)
     hook = instance.definition.hooks.can_subscribe
-    return True if hook is None else _ask(instance, hook, Context(instance, connection), name)
+    if hook is None:
+        return True
+    token = asked_about.set(connection)
+    try:
+        answer = _ask(instance, hook, Context(instance, connection), name)
+    finally:
+        asked_about.reset(token)
+    return answer if isinstance(answer, bool) else _about(connection, answer)
+
+
+async def _about(connection: Connection[Any], answer: Awaitable[bool]) -> bool:
+    token = asked_about.set(connection)
+    try:
+        return await answer
+    finally:
+        asked_about.reset(token)
+
+
+def refusal(name: str) -> SubscriptionRefused:
+    """Return the error for a name that `can_subscribe` does not allow."""
+    return SubscriptionRefused(f"this connection may not listen for {name!r}")
 
 
 def may_call(

@@ -9,7 +9,7 @@ either side.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .encoding import Encoding
@@ -89,6 +89,29 @@ class Attachment(Protocol):
 
     def suspend(self, code: CloseCode) -> None:
         """Let go of the client, who may come back to this session when the actor runs again."""
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The names that the client listens for."""
+
+    def withdraw(self, refused: Mapping[str, RingcastError]) -> None:
+        """End these subscriptions, from the next event on, and tell the client why."""
+
+    def doubt(self) -> None:
+        """It is to be decided what the client may still listen for: until `decide`, keep what is sent.
+
+        Called again before that, the answer is good up to here, and another one follows.
+        """
+
+    @property
+    def doubted(self) -> tuple[str, ...]:
+        """The names for which that is to be decided."""
+
+    def decide(self, refused: Mapping[str, RingcastError]) -> bool:
+        """Decide what `doubt` has asked; tell whether another answer is due."""
+
+    def give_up(self) -> None:
+        """It will not be decided, because the actor stops."""
 
     def committing_half(self, id: int) -> None:
         """Learn that a part of what request `id` does is committed now, and perhaps not the rest."""
@@ -194,6 +217,8 @@ class GatewayStream(EventStream, Protocol):
     def subscribe(self, connection: int, name: str) -> bool: ...
     def unsubscribe(self, connection: int, name: str) -> bool: ...
     def unsubscribe_all(self, connection: int) -> bool: ...
+    def hold(self, connection: int, names: Sequence[str]) -> None: ...
+    def answer(self, connection: int, allowed: Sequence[str]) -> bool: ...
     def shut(self) -> None: ...
 
 
@@ -201,6 +226,9 @@ class CoreStream(GatewayStream, Protocol):
     """The same as the core has it: what a durable actor keeps its own in front of."""
 
     def open(self, encoding: int, subscriptions: Sequence[str] = (), *, lost: int = 0) -> int: ...
+    def answer(
+        self, connection: int, allowed: Sequence[str], chosen: Sequence[int] | None = None
+    ) -> bool: ...
     def let_go(
         self, after: int, connections: Sequence[int]
     ) -> tuple[int, list[tuple[str, int]], list[tuple[int, int]]]: ...

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from .clock import Timer
-from .encoding import Encoding
+from .encoding import Encoding, writable
 from .errors import (
     MASKED,
     CloseCode,
@@ -29,7 +29,18 @@ from .errors import (
 from .event import check_event_name
 from .faults import raise_interrupt
 from .link import Gateway, Link, encode_error
-from .protocol import MAX_SUBSCRIPTIONS, Call, Connect, Connected, Error, Received, Subscribe, Unsubscribe
+from .protocol import (
+    MAX_SUBSCRIPTIONS,
+    Call,
+    Connect,
+    Connected,
+    Error,
+    Heartbeat,
+    Received,
+    Subscribe,
+    Unsubscribe,
+)
+from .questions import refusal
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
 
@@ -45,10 +56,14 @@ class Session:
     """The half of a connection that outlives a lost network: token, place in the stream, replies."""
 
     __slots__ = (
+        "_decided",
         "_durable",
         "_record",
         "_timer",
+        "_untold",
+        "_withdrawn",
         "actor",
+        "doubted",
         "encoding",
         "ended",
         "gateway",
@@ -70,6 +85,14 @@ class Session:
         self.number = 0
         """The connection's number in the stream."""
         self.subscriptions: tuple[str, ...] = ()
+        self.doubted: tuple[str, ...] = ()
+        """Those of which it is being decided whether the client may go on listening."""
+        # Done once that is decided; None until somebody waits for it.
+        self._decided: asyncio.Future[None] | None = None
+        # Names that the client believes to listen for, perhaps, and does not since it may not.
+        self._withdrawn: frozenset[str] = frozenset()
+        # Why, of those of which no client could be told: with the next answer to a connect message.
+        self._untold: dict[str, dict[str, Any]] = {}
         self.link: Link | None = None
         self.newest_link = 0
         """The number of the latest link that was attached."""
@@ -107,6 +130,9 @@ class Session:
     def attach(self, link: Link, answer: Connected) -> None:
         """Go on over `link`, from the position in `answer`; a link that was attached until now is closed."""
         self.hold()
+        untold, self._untold = self._untold, {}
+        for name in untold.keys() - self.subscriptions:
+            answer.refused_subscriptions[name] = untold[name]
         message = link.encoding.encode(answer.to_wire())
         self.actor.stream.attach(self.number, link.sink, answer.offset, message)
         before, self.link = self.link, link
@@ -219,6 +245,8 @@ class Session:
             return None
         if isinstance(request, Call):
             return self.call(request)
+        if self.doubted and not isinstance(request, Received):
+            return self._handle_when_decided(request)
         record = self._have_record()
         if isinstance(request, Received):
             record.acknowledge(request.ids)
@@ -232,6 +260,12 @@ class Session:
             self._unsubscribe(request.name)
             self.respond(request.id, None, None)
         return None
+
+    async def _handle_when_decided(self, request: Subscribe | Unsubscribe) -> None:
+        await self.decided()
+        work = self.handle(request)
+        if work is not None:
+            await work
 
     def _repeat(self, id: int, standing: Standing | bytes) -> None:
         """Answer a request that was here before; one that runs is answered when it ends."""
@@ -260,7 +294,8 @@ class Session:
             return True
         if resume.unconfirmed is None:
             return False
-        return not {*self.subscriptions, *resume.unconfirmed}.issuperset(request.subscriptions)
+        known = {*self.subscriptions, *self._withdrawn, *resume.unconfirmed}
+        return not known.issuperset(request.subscriptions)
 
     def keep_answers(self, ids: tuple[int, ...]) -> None:
         """Of the answers so far, keep those to `ids`: its client has the others."""
@@ -364,16 +399,76 @@ class Session:
         for name in self.subscriptions:
             if name not in names:
                 self._unsubscribe(name)
+        for name in self._untold.keys() - names:
+            del self._untold[name]
+
+    # --- what it may no longer listen for -----------------------------------------------------------------
+
+    def withdraw(self, refused: Mapping[str, RingcastError]) -> None:
+        """End these subscriptions, from the next event on, and tell the client why."""
+        for name in refused:
+            self._unsubscribe(name)
+        self._tell_refused(refused)
+
+    def doubt(self) -> None:
+        """It is to be decided what the client may still listen for: until `decide`, keep what is sent."""
+        names = tuple(name for name in self.subscriptions if name not in self.doubted)
+        self.doubted += names
+        self.actor.stream.hold(self.number, names)
+
+    def decide(self, refused: Mapping[str, RingcastError]) -> bool:
+        """Decide; tell whether another answer is due, as `doubt` was called meanwhile."""
+        if self.ended:
+            self._end_doubt()
+            return False
+        allowed = tuple(name for name in self.doubted if name not in refused)
+        goes_on = self.actor.stream.answer(self.number, allowed)
+        self.subscriptions = tuple(name for name in self.subscriptions if name not in refused)
+        self._tell_refused(refused)
+        if goes_on:
+            self.doubted = allowed
+        else:
+            self._end_doubt()
+        return goes_on
+
+    def give_up(self) -> None:
+        """It will not be decided, because the actor stops: nothing of what was kept is for the client."""
+        self.subscriptions = tuple(name for name in self.subscriptions if name not in self.doubted)
+        while not self.ended and self.actor.stream.answer(self.number, ()):
+            pass
+        self._end_doubt()
+
+    async def decided(self) -> None:
+        """Wait until nothing is in doubt."""
+        while self.doubted:
+            if self._decided is None:
+                self._decided = self.gateway.loop.create_future()
+            await asyncio.wait({self._decided})
+
+    def _end_doubt(self) -> None:
+        self.doubted = ()
+        decided, self._decided = self._decided, None
+        if decided is not None:
+            decided.set_result(None)
+
+    def _tell_refused(self, refused: Mapping[str, RingcastError]) -> None:
+        if refused:
+            self._withdrawn |= refused.keys()
+            told = {name: writable(self.encoding, error) for name, error in refused.items()}
+            self.actor.after(partial(self._send_refused, told))
+
+    def _send_refused(self, refused: dict[str, dict[str, Any]]) -> None:
+        if self.link is None:
+            self._untold |= refused
+            return
+        stream, within_s = self.actor.stream, self.gateway.reconnect_within_s
+        heartbeat = Heartbeat(stream.id, stream.head, within_s, refused)
+        self.link.send(self.encoding.encode(heartbeat.to_wire()))
 
 
 async def _done(task: asyncio.Task[Any]) -> None:
     """Wait for a task, whatever becomes of it."""
     await asyncio.wait({task})
-
-
-def refusal(name: str) -> SubscriptionRefused:
-    """Return the error for a name that `can_subscribe` does not allow."""
-    return SubscriptionRefused(f"this connection may not listen for {name!r}")
 
 
 def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:

@@ -115,7 +115,7 @@ impl Audience {
         match self {
             Self::Subscribers => subscriptions.covers(name, offset),
             Self::Except(members) => subscriptions.covers(name, offset) && !members.contains(viewer),
-            Self::Only(members) => members.contains(viewer),
+            Self::Only(members) => members.contains(viewer) || subscriptions.is_chosen(offset),
         }
     }
 

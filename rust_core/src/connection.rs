@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::frame::Encoding;
 use crate::subscription::Subscriptions;
 use crate::sync::Mutex;
+use crate::sync::atomic::AtomicU64;
 
 /// Names one connection of a stream. The slot is in the low half, the generation in the high half: an id is never
 /// used twice, so a late message for a connection that has ended finds nobody instead of a newcomer.
@@ -48,6 +49,9 @@ pub struct Connection<S> {
     pub encoding: Encoding,
     /// What it listens to and has listened to. Changed by the owner of the stream, read by whoever writes to it.
     pub subscriptions: Mutex<Subscriptions>,
+    /// No event after this offset goes out, because it is being decided what of them is for this connection;
+    /// `u64::MAX` if nothing is. Copy of what `subscriptions` has, for the sink, which looks at it all the time.
+    pub held: AtomicU64,
     /// The sink that is attached. The sink's own cursor, not this, says how far delivery is.
     pub sink: Mutex<Option<Arc<S>>>,
 }
@@ -90,6 +94,7 @@ impl<S> ConnectionTable<S> {
             id: ConnectionId::new(slot, place.generation),
             encoding,
             subscriptions: Mutex::new(subscriptions),
+            held: AtomicU64::new(u64::MAX),
             sink: Mutex::new(None),
         });
         place.connection = Some(Arc::clone(&connection));

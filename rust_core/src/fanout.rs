@@ -211,7 +211,7 @@ impl Batch {
                 (Audience::Only(members), Some((same, admitted))) if Arc::ptr_eq(members, same) => admitted,
                 (Audience::Only(members), _) => known.insert((members, members.contains(viewer))).1,
                 (audience, _) => audience.admits(viewer, subscriptions, event.name, offset),
-            };
+            } || subscriptions.is_chosen(offset);
             if admitted {
                 if share.runs.len() == MAX_RUNS {
                     return (share, offset - 1);

@@ -148,6 +148,12 @@ impl Outbox {
         self.rest.is_empty() && self.queue.is_empty()
     }
 
+    /// Whether something waits that goes out at this position.
+    #[must_use]
+    pub fn is_due(&self, position: u64) -> bool {
+        !self.rest.is_empty() || self.queue.front().is_some_and(|queued| queued.after <= position)
+    }
+
     /// Forget everything.
     pub fn clear(&mut self) {
         *self = Self::default();

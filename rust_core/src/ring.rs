@@ -358,7 +358,8 @@ impl Ring {
     /// The newest event that the ring has let go and this connection was entitled to; 0 if there is none.
     #[must_use]
     pub fn newest_lost(&self, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {
-        self.evicted.newest_named(id).max(self.newest_lost_by_name(id, subscriptions))
+        let chosen = subscriptions.newest_chosen_before(self.first());
+        self.evicted.newest_named(id).max(self.newest_lost_by_name(id, subscriptions)).max(chosen)
     }
 
     fn newest_lost_by_name(&self, id: ConnectionId, subscriptions: &Subscriptions) -> u64 {

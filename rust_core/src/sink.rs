@@ -28,6 +28,7 @@ use crate::outlet::Outlet;
 use crate::relay::{Content, Relay, Relays};
 use crate::socket::Socket;
 use crate::stream::{SlowReader, Stream};
+use crate::sync::atomic::Ordering;
 use crate::sync::{Mutex, MutexGuard};
 use crate::system::Descriptor;
 use crate::writer::{Writer, guarded};
@@ -267,6 +268,17 @@ impl Sink {
         release_cursor(&mut self.state.lock());
     }
 
+    /// It is being decided what after `held` is for the connection: even at rest, its position does not move past that.
+    pub fn hold(&self, held: u64) {
+        let mut state = self.state.lock();
+        if let Some(cursor) = &mut state.cursor
+            && !cursor.behind
+        {
+            cursor.position = cursor.position.max(cursor.stream.swept().min(held));
+            cursor.behind = true;
+        }
+    }
+
     /// The outlet takes bytes again.
     pub fn writable(self: &Arc<Self>) {
         self.state.lock().blocked = false;
@@ -364,7 +376,7 @@ impl Sink {
     /// Cut a batch of its own for a connection that is behind the one that is offered, or that nothing is offered.
     fn catch_up(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> Option<Batch> {
         let cursor = state.cursor.as_mut()?;
-        let is_over = cursor.until.is_some_and(|until| cursor.position >= until);
+        let is_over = cursor.position >= cursor.end();
         if is_over || offered.is_some_and(|batch| cursor.position >= batch.from()) {
             return None;
         }
@@ -443,6 +455,11 @@ impl Sink {
             return true;
         }
         if let Some(cursor) = &mut state.cursor {
+            // Exact as it is, and driven again once that is decided.
+            let is_held = cursor.position >= cursor.held() && !state.outbox.is_due(cursor.position);
+            if is_held {
+                return true;
+            }
             if !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
                 return false;
             }
@@ -450,6 +467,17 @@ impl Sink {
             return true;
         }
         state.outbox.is_empty()
+    }
+}
+
+impl Cursor {
+    fn held(&self) -> u64 {
+        self.connection.held.load(Ordering::Acquire)
+    }
+
+    /// No event after this offset goes out for now.
+    fn end(&self) -> u64 {
+        self.until.unwrap_or(u64::MAX).min(self.held())
     }
 }
 
@@ -469,7 +497,7 @@ impl State {
             id: cursor.connection.id,
             subscriptions: &subscriptions,
             position: cursor.position,
-            until: cursor.until.unwrap_or(u64::MAX),
+            until: cursor.end(),
         };
         self.outbox.gather(batch, Some(viewer))
     }

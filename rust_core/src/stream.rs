@@ -2,9 +2,11 @@
 
 mod attachment;
 mod connections;
+mod deciding;
 mod matching;
 mod sweep;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::audience::Audience;
@@ -96,6 +98,8 @@ struct Inner {
     names: Names,
     /// Who has which attributes.
     matching: Matching,
+    /// Connections for which it was decided late that events with a filter are for them as well.
+    chosen: HashSet<ConnectionId>,
     /// What had been published, in bytes, at the position that the last sweep reached.
     swept_bytes: u64,
     /// The actor has stopped.
@@ -152,6 +156,7 @@ impl Stream {
             table: ConnectionTable::default(),
             names: Names::default(),
             matching: Matching::default(),
+            chosen: HashSet::new(),
             swept_bytes: 0,
             shut: false,
             abandoned: false,
@@ -269,8 +274,8 @@ impl Stream {
         }
         let Inner { ring, table, names, matching, .. } = &mut *inner;
         let id = names.intern(name);
-        let audience = match recipients {
-            Recipients::Audience(audience) => audience,
+        let (audience, undecided) = match recipients {
+            Recipients::Audience(audience) => (audience, Vec::new()),
             Recipients::Matching(filter, except) => {
                 matching.audience(table, id, filter, &except).map_err(|error| {
                     names.forget_unused(id);
@@ -285,6 +290,9 @@ impl Stream {
             PublishError::TooLarge(error)
         })?;
         names.note_published(id, to_subscribers.then_some(offset));
+        for connection in undecided.into_iter().filter_map(|id| table.get(id)) {
+            connection.subscriptions.lock().note_matched(id, offset);
+        }
         let_go.into_iter().for_each(|id| names.note_let_go(id));
         self.head.store(offset, Ordering::Release);
         self.first.store(ring.first(), Ordering::Release);

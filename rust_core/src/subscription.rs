@@ -4,12 +4,15 @@
 //! keep *when*, whoever reads the ring later (a slow socket, a client that was away) reaches the same answer as
 //! the sweep that ran at the time.
 
+mod question;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::frame::NameBytes;
+use question::Aside;
 
 /// An event name of one stream, as a small integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +174,8 @@ pub struct Subscriptions {
     intervals: SmallVec<[Interval; 1]>,
     /// The newest event in the intervals that were dropped; 0 if none was. The ring had let it go by then.
     forgotten: u64,
+    /// What nearly nobody has: what is being decided, and what was decided late.
+    aside: Option<Box<Aside>>,
 }
 
 impl Subscriptions {
@@ -201,6 +206,17 @@ impl Subscriptions {
         let Some(id) = names.find(name) else {
             return false;
         };
+        self.remove_id(names, id, head, first, newest)
+    }
+
+    fn remove_id(
+        &mut self,
+        names: &mut Names,
+        id: NameId,
+        head: u64,
+        first: u64,
+        newest: impl FnOnce(NameId, u64) -> u64,
+    ) -> bool {
         let end = self.end_of(id);
         if self.last_before(end, id).is_none_or(|interval| interval.until != OPEN) {
             return false;
@@ -227,14 +243,15 @@ impl Subscriptions {
         first: u64,
         newest: impl Fn(NameId, u64) -> u64,
     ) {
-        let open: Vec<_> = self.open().filter_map(|id| names.text(id).cloned()).collect();
-        for name in open {
-            self.remove(names, &name, head, first, &newest);
+        self.give_up(names);
+        for id in self.open().collect::<Vec<_>>() {
+            self.remove_id(names, id, head, first, &newest);
         }
     }
 
     /// Give all names back when the connection ends.
     pub fn clear(&mut self, names: &mut Names) {
+        self.give_up(names);
         self.intervals.drain(..).for_each(|interval| names.remove_use(interval.name));
     }
 

@@ -13,6 +13,7 @@ from ringcast.store import (
     Change,
     ConnStateChanged,
     EventAppended,
+    EventReaddressed,
     MemoryStore,
     Replied,
     ScheduledCall,
@@ -141,5 +142,6 @@ def everything(epoch: str = "epoch-1") -> Sequence[Sequence[Change]]:
         [EventAppended(event(3, msgpack=b"\x91\x03", exclude=("conn-2",))), Replied("conn-1", 3, b"three")],
         [Unsubscribed("conn-1", "news", 3), *append(4, 5), Subscribed("conn-1", "news", 5)],
         [Replied("conn-2", 2, b"two"), *append(6)],
+        [EventReaddressed(2, "conn-3")],
         [Trimmed(1, let_go=(("news", 4), ("größe", 2)), lost=(("conn-1", 3), ("conn-2", 0)))],
     ]

@@ -141,6 +141,7 @@ export class Lifecycle implements LinkOwner {
         // Whatever is for this connection up to there has come before.
         position.skip(message[1].offset);
         this.#spread(message[1]);
+        this.#onRefused(message[1]);
     }
   }
 
@@ -250,11 +251,7 @@ export class Lifecycle implements LinkOwner {
     link.send(...arrival.resend);
     const wanted = this.listeners.eventNames();
     const carried = this.#carried;
-    const refused = answer.refused_subscriptions ?? {};
-    subscriptions.begin(
-      carried.filter((name) => !Object.hasOwn(refused, name)),
-      wanted,
-    );
+    subscriptions.begin(carried, wanted);
     for (const name of wanted) {
       if (!carried.includes(name) || subscriptions.isAnew(name)) this.#ask("subscribe", name);
     }
@@ -270,7 +267,7 @@ export class Lifecycle implements LinkOwner {
       this.#emitGap(arrival.gap);
     }
     if (answer.replayed != null) this.dispatch.deliver("replayed", answer.replayed);
-    for (const [name, error] of Object.entries(refused)) this.#reportRefused(name, fromWire(error));
+    this.#onRefused(answer);
   }
 
   // Being connected.
@@ -312,6 +309,14 @@ export class Lifecycle implements LinkOwner {
     const request: Request = { kind, name, settle };
     this.#link?.send(this.session.requests.send(request));
     this.#subscriptions.ask(request);
+  }
+
+  /** The server does not let this client listen for these names, or no longer. */
+  #onRefused({ refused_subscriptions }: Connected | Heartbeat): void {
+    for (const [name, error] of Object.entries(refused_subscriptions ?? {})) {
+      this.#subscriptions.refuse(name);
+      this.#reportRefused(name, fromWire(error));
+    }
   }
 
   #reportRefused(name: string, error: RingcastError): void {

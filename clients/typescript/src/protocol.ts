@@ -80,6 +80,8 @@ export interface Heartbeat {
   stream: number;
   offset: number;
   reconnect_within_s?: number | null;
+  /** What this client may no longer listen for. */
+  refused_subscriptions?: Record<string, unknown> | null;
 }
 
 export type ServerMessage =
@@ -114,7 +116,14 @@ const KINDS: Record<string, Check[]> = {
   reply: [isCount, () => true],
   error: [(id) => id === null || isCount(id), isObject],
   gap: [isGap],
-  heartbeat: [has({ stream: isCount, offset: isCount, reconnect_within_s: orAbsent(isSeconds) })],
+  heartbeat: [
+    has({
+      stream: isCount,
+      offset: isCount,
+      reconnect_within_s: orAbsent(isSeconds),
+      refused_subscriptions: orAbsent(isObject),
+    }),
+  ],
   connected: [
     has({
       stream: isCount,

@@ -53,6 +53,11 @@ export class Subscriptions {
     this.#anew = new Set(wanted.filter((name) => this.#anew.has(name)));
   }
 
+  /** The server does not send this one, whatever it had said before. */
+  refuse(name: string): void {
+    this.#confirmed.delete(name);
+  }
+
   /** Tell whether a name is to begin, whatever the server has of it: what comes until then is older. */
   isAnew(name: string): boolean {
     return this.#anew.has(name);

@@ -290,7 +290,7 @@ class Lifecycle:
         for payload in arrival.resend:
             link.send(payload)
         wanted = self.listeners.event_names()
-        self._subscriptions.begin(link.requested.difference(answer.refused_subscriptions), wanted)
+        self._subscriptions.begin(link.requested, wanted)
         for name in wanted:
             if name not in link.requested or self._subscriptions.is_anew(name):
                 self._subscribe(name)
@@ -309,8 +309,7 @@ class Lifecycle:
             self._emit_gap(arrival.gap)
         if arrival.replayed is not None:
             self.dispatch.deliver("replayed", (arrival.replayed,))
-        for name, error in answer.refused_subscriptions.items():
-            self._report_refused(name, from_wire(error))
+        self._on_refused(answer.refused_subscriptions)
 
     # Being connected.
 
@@ -330,6 +329,13 @@ class Lifecycle:
             # Whatever is for this connection up to there has come before.
             self.session.position.skip(heartbeat.offset)
             self._backoff.spread_s = heartbeat.reconnect_within_s
+            self._on_refused(heartbeat.refused_subscriptions or {})
+
+    def _on_refused(self, refused: dict[str, dict[str, Any]]) -> None:
+        """The server does not let this client listen for these names, or no longer."""
+        for name, error in refused.items():
+            self._subscriptions.refuse(name)
+            self._report_refused(name, from_wire(error))
 
     def _on_answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int) -> None:
         requests = self.session.requests

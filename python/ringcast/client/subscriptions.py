@@ -57,6 +57,10 @@ class Subscriptions:
         self._confirmed = set(carried)
         self._anew.intersection_update(wanted)
 
+    def refuse(self, name: str) -> None:
+        """The server does not send this one, whatever it had said before."""
+        self._confirmed.discard(name)
+
     def is_anew(self, name: str) -> bool:
         """Tell whether a name is to begin, whatever the server has of it: what comes until then is older."""
         return name in self._anew

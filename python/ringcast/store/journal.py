@@ -19,6 +19,7 @@ from .records import (
     Change,
     DestroyBegun,
     EventAppended,
+    EventReaddressed,
     Scheduled,
     SessionEnded,
     SessionOpened,
@@ -32,7 +33,7 @@ from .records import (
     Unscheduled,
 )
 from .recovery import is_damage
-from .rows import WaitingRows, checksum, insert_all, text_of
+from .rows import WaitingRows, checksum, insert_all, strings_in, text_of, verified
 from .rules import check
 from .session_rows import SessionRows
 from .stream import Stream
@@ -227,6 +228,8 @@ class Journal:
                 stream.go_on(self.database, epoch)
             case EventAppended(event=event):
                 self._append(stream, event)
+            case EventReaddressed(offset=offset, connection_id=connection_id):
+                self._readdress(stream, offset, connection_id)
             case Trimmed(first=first):
                 first = min(first, stream.head + 1)
                 if first > stream.first:
@@ -245,6 +248,20 @@ class Journal:
         row = (stream.number, event.offset, event.name, event.json, event.msgpack, only, exclude)
         self._waiting.add("event", (*row, checksum(stream.epoch, *row)))
         stream.head = event.offset
+
+    def _readdress(self, stream: Stream, offset: int, connection_id: str) -> None:
+        self._waiting.write()
+        found = self.database.execute(
+            "select * from event where stream = ? and offset = ?", (stream.number, offset)
+        ).fetchone()
+        if found is None or offset < stream.first:
+            return
+        *row, only, exclude = verified(found, "event", stream.epoch)
+        only = text_of([*(() if only is None else strings_in(only)), connection_id])
+        self.database.execute(
+            "update event set only = ?, crc = ? where stream = ? and offset = ?",
+            (only, checksum(stream.epoch, *row, only, exclude), stream.number, offset),
+        )
 
     def _trim(self, actor: _Actor) -> None:
         if actor.is_trimmed and actor.stream is not None:

@@ -14,6 +14,7 @@ from .records import (
     ConnStateChanged,
     DestroyBegun,
     EventAppended,
+    EventReaddressed,
     Replied,
     Scheduled,
     ScheduledCall,
@@ -153,6 +154,11 @@ class _Stream:
             case EventAppended(event=event):
                 self.events.append(event)
                 self.head = event.offset
+            case EventReaddressed(offset=offset, connection_id=connection_id):
+                place = offset - self.first
+                if place >= 0:
+                    event = self.events[place]
+                    self.events[place] = replace(event, only=(*(event.only or ()), connection_id))
             case Trimmed():
                 self._trim(change)
             case SessionOpened(session=session):

@@ -15,6 +15,7 @@ __all__ = [
     "ConnStateChanged",
     "DestroyBegun",
     "EventAppended",
+    "EventReaddressed",
     "Replied",
     "Scheduled",
     "ScheduledCall",
@@ -157,6 +158,17 @@ class EventAppended:
 
 
 @dataclass(slots=True, frozen=True)
+class EventReaddressed:
+    """An event of the present epoch, with `only`, is for this connection as well.
+
+    Nothing happens when it is not kept any more.
+    """
+
+    offset: int
+    connection_id: str
+
+
+@dataclass(slots=True, frozen=True)
 class Trimmed:
     """Events below `first` are wanted no more, nor are subscriptions that ended before it.
 
@@ -247,7 +259,14 @@ ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled | DestroyBegun
 """What any actor can commit."""
 SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | Replied
 StreamChange: TypeAlias = (
-    StreamBegun | StreamContinued | EventAppended | Trimmed | SessionOpened | SessionEnded | SessionChange
+    StreamBegun
+    | StreamContinued
+    | EventAppended
+    | EventReaddressed
+    | Trimmed
+    | SessionOpened
+    | SessionEnded
+    | SessionChange
 )
 """What only an actor with a stream can commit."""
 Change: TypeAlias = ActorChange | StreamChange

@@ -8,6 +8,7 @@ from .records import (
     EPOCHS_KEPT,
     Change,
     EventAppended,
+    EventReaddressed,
     Replied,
     Scheduled,
     SessionEnded,
@@ -60,7 +61,7 @@ class _Stream:
         # The sessions that one of the changes has opened or ended.
         self._changed: dict[str, bool] = {}
 
-    def check(self, change: Change) -> None:
+    def check(self, change: Change) -> None:  # noqa: PLR0912 - one branch for each change
         match change:
             case StreamBegun():
                 self._head, self._was_open = 0, _never
@@ -71,6 +72,8 @@ class _Stream:
                 self._head = event.offset
             case StreamContinued():
                 self._begun()
+            case EventReaddressed(offset=offset) if not 0 < offset <= self._begun():
+                raise ValueError(f"the event {offset} is not there, the head is {self._head}")
             case Trimmed(let_go=let_go, lost=lost):
                 offsets = [offset for _, offset in (*let_go, *lost) if offset is not None]
                 if not 0 <= min(offsets, default=0) <= max(offsets, default=0) <= self._begun():

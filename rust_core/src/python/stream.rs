@@ -173,6 +173,23 @@ impl PyStream {
         self.change_subscription(py, connection, name, false)
     }
 
+    fn hold(&self, py: Python<'_>, connection: u64, names: Vec<String>) -> PyResult<()> {
+        self.stream.hold(ConnectionId::from_bits(connection), &names).map_err(|error| gone(py, error))
+    }
+
+    #[pyo3(signature = (connection, allowed, chosen = None))]
+    fn answer(
+        &self,
+        py: Python<'_>,
+        connection: u64,
+        allowed: Vec<String>,
+        chosen: Option<Vec<u64>>,
+    ) -> PyResult<bool> {
+        let (id, chosen) = (ConnectionId::from_bits(connection), chosen.unwrap_or_default());
+        // It may write to the socket.
+        py.detach(|| self.stream.answer(id, &allowed, &chosen)).map_err(|error| gone(py, error))
+    }
+
     fn set_attributes(&self, py: Python<'_>, connection: u64, attributes: Option<&[u8]>) -> PyResult<bool> {
         let changed = self.stream.set_attributes(ConnectionId::from_bits(connection), attributes);
         changed.map_err(|error| gone(py, error))?.map_err(|error| PyValueError::new_err(error.to_string()))

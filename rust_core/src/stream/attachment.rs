@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Inner, Stream};
 use crate::connection::{Connection, ConnectionId};
 use crate::sink::Sink;
+use crate::sync::atomic::Ordering;
 
 impl Stream {
     /// Deliver a connection's events after `position` through `sink` from now on, behind `message`, and through the sink
@@ -47,6 +48,8 @@ impl Stream {
         };
         let newest = |name, newest| ring.newest_for(id, name, newest);
         connection.subscriptions.lock().remove_all(names, ring.head(), ring.first(), newest);
+        // What was still to be decided is not for it, and holds nothing up.
+        connection.held.store(u64::MAX, Ordering::Release);
         true
     }
 

@@ -36,11 +36,12 @@ impl Stream {
     #[must_use]
     pub fn let_go(&self, after: u64, asked: &[ConnectionId]) -> LetGo {
         let mut inner = self.inner.lock();
-        let Inner { ring, table, names, .. } = &mut *inner;
+        let Inner { ring, table, names, chosen, .. } = &mut *inner;
         let text = |(name, offset)| Some((Arc::clone(names.text(name)?), offset));
         let evicted = ring.evicted_after(after).filter_map(text).collect();
         let mut ids = ring.singled_out(|id| table.get(id).is_some());
         ids.extend(asked);
+        ids.extend(chosen.iter());
         ids.sort_unstable();
         ids.dedup();
         let mut connections = Vec::with_capacity(ids.len());
@@ -75,6 +76,7 @@ impl Stream {
             }
             inner.ring.forget(id);
             inner.matching.forget(id);
+            inner.chosen.remove(&id);
             connection.subscriptions.lock().clear(&mut inner.names);
         }
         // One that was attached meanwhile.

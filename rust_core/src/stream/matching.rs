@@ -1,5 +1,6 @@
 //! Filters over the connections of one stream: who matches now, and so whom an event with a filter is for.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -90,31 +91,45 @@ impl Matching {
         ids.filter(|&id| wanted(id)).collect()
     }
 
-    /// Those who listen for `name` now and match, except some.
+    /// Those who listen for `name` now and match, except some; and those who match, and of whom it is being decided
+    /// whether they listen.
     pub(super) fn audience(
         &mut self,
         table: &ConnectionTable<Sink>,
         name: NameId,
         compiled: &[u8],
         except: &[ConnectionId],
-    ) -> Result<Audience, Malformed> {
+    ) -> Result<(Audience, Vec<ConnectionId>), Malformed> {
         let filter = self.filter(compiled)?;
-        let listens =
-            |id| table.get(id).is_some_and(|connection| connection.subscriptions.lock().listens(name));
+        let undecided = RefCell::new(Vec::new());
+        let listens = |id| {
+            let Some(connection) = table.get(id) else {
+                return false;
+            };
+            let subscriptions = connection.subscriptions.lock();
+            if subscriptions.is_asked(name) && !except.contains(&id) {
+                undecided.borrow_mut().push(id);
+            }
+            subscriptions.listens(name)
+        };
         if !except.is_empty() {
             let ids = self.matching(&filter, table, |id| listens(id) && !except.contains(&id));
-            return Ok(Audience::only(ids));
+            return Ok((Audience::only(ids), undecided.into_inner()));
         }
         let kept = self.audiences.iter().find(|kept| kept.0 == name && Arc::ptr_eq(&kept.1, &filter));
         if let Some((_, _, members)) = kept {
-            return Ok(Audience::Only(Arc::clone(members)));
+            return Ok((Audience::Only(Arc::clone(members)), Vec::new()));
         }
         let members = Arc::new(Members::new(self.matching(&filter, table, listens)));
-        if self.audiences.len() == MAX_AUDIENCES {
-            self.audiences.remove(0);
+        let undecided = undecided.into_inner();
+        // Those are to be told of each event.
+        if undecided.is_empty() {
+            if self.audiences.len() == MAX_AUDIENCES {
+                self.audiences.remove(0);
+            }
+            self.audiences.push((name, filter, Arc::clone(&members)));
         }
-        self.audiences.push((name, filter, Arc::clone(&members)));
-        Ok(Audience::Only(members))
+        Ok((Audience::Only(members), undecided))
     }
 }
 

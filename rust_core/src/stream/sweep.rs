@@ -106,7 +106,7 @@ impl Stream {
             return None;
         }
         let batch = inner.ring.batch(swept, MAX_BATCH_BYTES);
-        self.offered.store(batch.to(), Ordering::Release);
+        self.offered.fetch_max(batch.to(), Ordering::AcqRel);
         Some(batch)
     }
 

@@ -1,0 +1,192 @@
+//! What a connection may listen for while that is being decided anew: nothing after that moment is delivered, and
+//! nothing is lost. Its answer holds from that moment on.
+
+use smallvec::SmallVec;
+
+use super::{Interval, NameId, Names, OPEN, Subscriptions};
+
+/// What only those have who have been asked about while they were subscribed.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// What is being decided, if anything is.
+    question: Option<Question>,
+    /// Offsets of events that a filter chose this connection for while it was being decided whether it may listen, and
+    /// that it may have: sorted. What the ring lets go moves on to `Subscriptions::forgotten`.
+    chosen: Vec<u64>,
+}
+
+/// A question that has no answer yet.
+#[derive(Debug)]
+struct Question {
+    /// Nothing after this offset goes out.
+    held: u64,
+    /// Where it was asked again meanwhile: an answer holds up to there, and the next one from there on.
+    again: Option<u64>,
+    /// The names, each with the offset after which it is being decided. In use, so that they are not forgotten.
+    names: SmallVec<[(NameId, u64); 2]>,
+    /// Events that a filter chose this connection for, should it be allowed their names; by offset.
+    matched: Vec<(NameId, u64)>,
+}
+
+impl Subscriptions {
+    /// Do not listen for `asked` from the next event on, until [`Self::answer`] says what is to be of that time; those
+    /// that are not subscribed are passed over. Returns the offset after which nothing may go out.
+    ///
+    /// The others are as for [`Self::remove`].
+    pub fn hold(
+        &mut self,
+        names: &mut Names,
+        asked: &[NameId],
+        head: u64,
+        first: u64,
+        newest: impl Fn(NameId, u64) -> u64,
+    ) -> u64 {
+        for &id in asked {
+            names.add_use(id);
+            if self.remove_id(names, id, head, first, &newest) {
+                self.question(head).names.push((id, head));
+            } else {
+                names.remove_use(id);
+            }
+        }
+        let question = self.question(head);
+        if question.held < head {
+            question.again.get_or_insert(head);
+        }
+        question.held
+    }
+
+    fn question(&mut self, head: u64) -> &mut Question {
+        let aside = self.aside.get_or_insert_default();
+        aside.question.get_or_insert_with(|| Question {
+            held: head,
+            again: None,
+            names: SmallVec::new(),
+            matched: Vec::new(),
+        })
+    }
+
+    /// Answer what was asked: of its names, those that `is_allowed` are as if they had been subscribed all the time, up
+    /// to where it was asked again, and the others as if they had not. Returns the offset after which nothing may go out,
+    /// if something is still to be decided.
+    ///
+    /// `chosen` are events of the allowed names that a filter has chosen this connection for, besides those that
+    /// [`Self::note_matched`] knows. The others are as for [`Self::remove`].
+    pub fn answer(
+        &mut self,
+        names: &mut Names,
+        is_allowed: impl Fn(NameId) -> bool,
+        chosen: &[u64],
+        first: u64,
+        newest: impl Fn(NameId, u64) -> u64,
+    ) -> Option<u64> {
+        let mut question = self.aside.as_mut()?.question.take()?;
+        let boundary = question.again.take().unwrap_or(OPEN);
+        let mut allowed: Vec<u64> = chosen.to_vec();
+        let asked = std::mem::take(&mut question.names);
+        for (id, after) in asked {
+            if after >= boundary {
+                // It came with the next question.
+                question.names.push((id, after));
+                continue;
+            }
+            if !is_allowed(id) {
+                question.matched.retain(|&(name, _)| name != id);
+                names.remove_use(id);
+                continue;
+            }
+            let matched = question.matched.iter().filter(|&&(name, offset)| name == id && offset <= boundary);
+            allowed.extend(matched.map(|&(_, offset)| offset));
+            self.reopen(names, id, after);
+            if boundary == OPEN {
+                names.remove_use(id);
+            } else {
+                // An event of this name that is gone, and came later, may stand for one that came before.
+                let newest = |name, offset: u64| newest(name, offset.min(boundary)).min(boundary);
+                self.remove_id(names, id, boundary, first, newest);
+                question.names.push((id, boundary));
+            }
+        }
+        self.choose(&allowed, first);
+        if boundary == OPEN {
+            return None;
+        }
+        question.matched.retain(|&(_, offset)| offset > boundary);
+        question.held = boundary;
+        self.aside.get_or_insert_default().question = Some(question);
+        Some(boundary)
+    }
+
+    /// Be subscribed again since `after`, where it ended; unless it has begun again since.
+    fn reopen(&mut self, names: &mut Names, id: NameId, after: u64) {
+        let end = self.end_of(id);
+        match self.last_before(end, id) {
+            Some(last) if last.until == OPEN => {}
+            Some(last) if last.until == after => {
+                let last = &mut self.intervals[end - 1];
+                (last.until, last.newest) = (OPEN, 0);
+            }
+            _ => {
+                names.add_use(id);
+                self.intervals.insert(end, Interval { name: id, since: after + 1, until: OPEN, newest: 0 });
+            }
+        }
+    }
+
+    fn choose(&mut self, offsets: &[u64], first: u64) {
+        if offsets.is_empty() {
+            return;
+        }
+        let aside = self.aside.get_or_insert_default();
+        aside.chosen.extend(offsets);
+        aside.chosen.sort_unstable();
+        aside.chosen.dedup();
+        let gone = aside.chosen.partition_point(|&offset| offset < first);
+        if let Some(newest) = aside.chosen.drain(..gone).next_back() {
+            self.forgotten = self.forgotten.max(newest);
+        }
+    }
+
+    /// Forget what is being decided: none of it is for this connection.
+    pub(super) fn give_up(&mut self, names: &mut Names) {
+        if let Some(question) = self.aside.as_mut().and_then(|aside| aside.question.take()) {
+            question.names.into_iter().for_each(|(id, _)| names.remove_use(id));
+        }
+    }
+
+    /// Whether it is being decided if it may listen for this name.
+    #[must_use]
+    pub fn is_asked(&self, name: NameId) -> bool {
+        let question = self.aside.as_ref().and_then(|aside| aside.question.as_ref());
+        question.is_some_and(|question| question.names.iter().any(|&(id, _)| id == name))
+    }
+
+    /// A filter has chosen this connection for an event of a name that is being decided.
+    pub fn note_matched(&mut self, name: NameId, offset: u64) {
+        if let Some(question) = self.aside.as_mut().and_then(|aside| aside.question.as_mut()) {
+            question.matched.push((name, offset));
+        }
+    }
+
+    /// Whether it was decided late that a filter's event is for this connection as well.
+    #[must_use]
+    pub fn is_chosen(&self, offset: u64) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.chosen.binary_search(&offset).is_ok())
+    }
+
+    /// Whether there is such an event.
+    #[must_use]
+    pub fn has_chosen(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| !aside.chosen.is_empty())
+    }
+
+    /// The newest such event before `first`; 0 if there is none.
+    #[must_use]
+    pub fn newest_chosen_before(&self, first: u64) -> u64 {
+        let Some(aside) = &self.aside else {
+            return 0;
+        };
+        let gone = aside.chosen.partition_point(|&offset| offset < first);
+        aside.chosen[..gone].last().copied().unwrap_or(0)
+    }
+}
