@@ -376,7 +376,7 @@ impl Sink {
     /// Cut a batch of its own for a connection that is behind the one that is offered, or that nothing is offered.
     fn catch_up(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> Option<Batch> {
         let cursor = state.cursor.as_mut()?;
-        let is_over = cursor.position >= cursor.end();
+        let is_over = cursor.end().is_some_and(|end| cursor.position >= end);
         if is_over || offered.is_some_and(|batch| cursor.position >= batch.from()) {
             return None;
         }
@@ -456,7 +456,8 @@ impl Sink {
         }
         if let Some(cursor) = &mut state.cursor {
             // Exact as it is, and driven again once that is decided.
-            let is_held = cursor.position >= cursor.held() && !state.outbox.is_due(cursor.position);
+            let is_held = cursor.held().is_some_and(|held| cursor.position >= held)
+                && !state.outbox.is_due(cursor.position);
             if is_held {
                 return true;
             }
@@ -471,13 +472,13 @@ impl Sink {
 }
 
 impl Cursor {
-    fn held(&self) -> u64 {
-        self.connection.held.load(Ordering::Acquire)
+    fn held(&self) -> Option<u64> {
+        Some(self.connection.held.load(Ordering::Acquire)).filter(|&held| held != u64::MAX)
     }
 
     /// No event after this offset goes out for now.
-    fn end(&self) -> u64 {
-        self.until.unwrap_or(u64::MAX).min(self.held())
+    fn end(&self) -> Option<u64> {
+        self.until.into_iter().chain(self.held()).min()
     }
 }
 
@@ -497,7 +498,7 @@ impl State {
             id: cursor.connection.id,
             subscriptions: &subscriptions,
             position: cursor.position,
-            until: cursor.end(),
+            until: cursor.end().unwrap_or(u64::MAX),
         };
         self.outbox.gather(batch, Some(viewer))
     }

@@ -66,6 +66,15 @@ pub enum Step {
         who: usize,
         group: u8,
     },
+    /// It is to be decided whether `who` may listen for what it listens for.
+    Doubt {
+        who: usize,
+    },
+    /// It may, for those of the names whose bit is set.
+    Decide {
+        who: usize,
+        allowed: u8,
+    },
 }
 
 pub fn to() -> impl Strategy<Value = To> {
@@ -92,12 +101,34 @@ pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The same, and permissions that are in doubt for a while, in which nothing is delivered.
+fn step_or_doubt(max_length: usize) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => step(max_length),
+        2 => (0..64_usize).prop_map(|who| Step::Doubt { who }),
+        2 => (0..64_usize, any::<u8>()).prop_map(|(who, allowed)| Step::Decide { who, allowed }),
+    ]
+}
+
 /// What the model knows of one event.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub name: &'static str,
     pub text: String,
     pub entitled: BTreeSet<ConnectionId>,
+}
+
+/// What is being decided about a connection.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// Names, with the offset after which that is so.
+    names: BTreeMap<&'static str, u64>,
+    /// Where delivery is held.
+    held: u64,
+    /// Where it was asked again.
+    again: Option<u64>,
+    /// Events that are for the connection if it may have their names.
+    events: Vec<u64>,
 }
 
 /// The model: everything, as naively as can be.
@@ -117,6 +148,8 @@ pub struct Model {
     /// What [`Self::check_let_go`] has been told of names, and when.
     told: BTreeMap<String, u64>,
     told_up_to: u64,
+    /// What is being decided.
+    doubts: BTreeMap<ConnectionId, Doubt>,
     /// Who is in which group; others match no filter.
     groups: BTreeMap<ConnectionId, u8>,
     /// All connections ever opened.
@@ -155,6 +188,7 @@ impl Model {
             Step::Close { who: number } => {
                 if let Some(id) = who(*number) {
                     assert_eq!(actor.stream.close(id), self.open.remove(&id).is_some());
+                    self.doubts.remove(&id);
                 }
             }
             Step::Join { who: number, group } => {
@@ -166,11 +200,24 @@ impl Model {
                     self.open.contains_key(&id).then(|| Ok(self.groups.insert(id, *group) != Some(*group)));
                 assert_eq!(changed, expected);
             }
+            Step::Doubt { who: number } => {
+                if let Some(id) = who(*number) {
+                    self.doubt(actor, id);
+                }
+            }
+            Step::Decide { who: number, allowed } => {
+                if let Some(id) = who(*number) {
+                    self.decide(actor, id, *allowed);
+                }
+            }
             Step::Subscribe { who: number, name } | Step::Unsubscribe { who: number, name } => {
                 let listen = matches!(step, Step::Subscribe { .. });
                 let Some(id) = who(*number) else {
                     return;
                 };
+                if self.doubts.contains_key(&id) {
+                    return;
+                }
                 let (name, head) = (NAMES[*name], self.head());
                 let expected = self.open.get_mut(&id).map(|subscribed| {
                     if !listen {
@@ -183,6 +230,65 @@ impl Model {
                 });
                 assert_eq!(actor.stream.change_subscription(id, name, listen).ok(), expected);
             }
+        }
+    }
+
+    fn doubt(&mut self, actor: &Actor, id: ConnectionId) {
+        let head = self.head();
+        let Some(subscribed) = self.open.get_mut(&id) else {
+            assert!(actor.stream.hold(id, &[]).is_err());
+            return;
+        };
+        let names: Vec<String> = subscribed.keys().map(|name| (*name).to_owned()).collect();
+        let is_asked = self.doubts.contains_key(&id);
+        let doubt = self.doubts.entry(id).or_insert_with(Doubt::default);
+        if is_asked && doubt.held < head {
+            doubt.again.get_or_insert(head);
+        }
+        if !is_asked {
+            doubt.held = head;
+        }
+        doubt.names.extend(std::mem::take(subscribed).into_keys().map(|name| (name, head)));
+        self.unsubscribed.insert(id, head);
+        actor.stream.hold(id, &names).expect("open");
+    }
+
+    fn decide(&mut self, actor: &Actor, id: ConnectionId, allowed: u8) {
+        let Some(mut doubt) = self.doubts.remove(&id) else {
+            return;
+        };
+        let is_allowed =
+            |name: &str| NAMES.iter().position(|each| *each == name).is_some_and(|n| allowed & (1 << n) != 0);
+        let names: Vec<String> = NAMES.into_iter().filter(|name| is_allowed(name)).map(Into::into).collect();
+        let again = doubt.again.take();
+        let boundary = again.unwrap_or(u64::MAX);
+        for (name, after) in std::mem::take(&mut doubt.names) {
+            if after >= boundary {
+                doubt.names.insert(name, after);
+            } else if is_allowed(name) {
+                for &offset in doubt.events.iter().filter(|&&offset| offset <= boundary) {
+                    let event = &mut self.events[(offset - self.base - 1) as usize];
+                    if event.name == name {
+                        event.entitled.insert(id);
+                    }
+                }
+                if again.is_some() {
+                    doubt.names.insert(name, boundary);
+                } else {
+                    self.open.get_mut(&id).expect("open").insert(name, after);
+                }
+            } else {
+                let events = &self.events;
+                doubt.events.retain(|offset| events[(offset - self.base - 1) as usize].name != name);
+            }
+        }
+        // What it has lost does not follow from names.
+        self.unsubscribed.insert(id, self.head());
+        assert_eq!(actor.stream.answer(id, &names, &[]), Ok(again.is_some()));
+        if again.is_some() {
+            doubt.events.retain(|&offset| offset > boundary);
+            doubt.held = boundary;
+            self.doubts.insert(id, doubt);
         }
     }
 
@@ -218,12 +324,27 @@ impl Model {
                 (Audience::only(ids.clone()).into(), open.filter(|id| ids.contains(id)).collect())
             }
         };
+        let undecided = self.doubts.iter().filter(|(id, doubt)| {
+            doubt.names.contains_key(name)
+                && match to {
+                    To::Subscribers => true,
+                    To::Except(numbers) => !pick(numbers).contains(id),
+                    To::Only(_) => false,
+                    To::Group(group, numbers) => {
+                        self.groups.get(id) == Some(group) && !pick(numbers).contains(id)
+                    }
+                }
+        });
+        let undecided: Vec<_> = undecided.map(|(id, _)| *id).collect();
         let text = format!("{}:{}", self.head() + 1, "x".repeat(length));
         let before = (actor.stream.head(), actor.stream.first(), actor.stream.retained_bytes());
         match actor.publish_to(name, &text, recipients) {
             Ok(offset) => {
                 self.events.push(Event { name, text, entitled });
                 assert_eq!(offset, self.head());
+                for id in undecided {
+                    self.doubts.get_mut(&id).expect("in doubt").events.push(offset);
+                }
             }
             Err(PublishError::TooLarge(sizes)) => {
                 assert!(sizes.bytes > sizes.max_bytes);
@@ -311,7 +432,7 @@ proptest! {
         max_events in 1..16_usize,
         max_bytes in prop_oneof![Just(1 << 20), 500..4000_usize],
         ask_every in 1..12_usize,
-        steps in prop::collection::vec(step(300), 1..150),
+        steps in prop::collection::vec(step_or_doubt(300), 1..150),
     ) {
         let limits = Limits { max_events, max_bytes };
         let actor = Actor::by_hand(Setup { limits, base, ..Setup::default() });
@@ -338,7 +459,7 @@ proptest! {
     fn a_crowd_is_answered_as_well(
         max_events in 1..6_usize,
         groups in prop::collection::vec(0..GROUPS, 230),
-        steps in prop::collection::vec(step(20), 1..60),
+        steps in prop::collection::vec(step_or_doubt(20), 1..60),
     ) {
         let limits = Limits { max_events, max_bytes: 1 << 20 };
         let actor = Actor::by_hand(Setup { limits, ..Setup::default() });

@@ -44,10 +44,8 @@ impl Stream {
             let connection = table.get(id).ok_or(Gone)?;
             matching.changed();
             let allowed: Vec<NameId> = allowed.iter().filter_map(|name| names.find(name)).collect();
-            let newest = |name, newest| ring.newest_for(id, name, newest);
             let mut subscriptions = connection.subscriptions.lock();
-            let held =
-                subscriptions.answer(names, |name| allowed.contains(&name), chosen, ring.first(), newest);
+            let held = subscriptions.answer(names, |name| allowed.contains(&name), chosen, ring.first());
             if subscriptions.has_chosen() {
                 late.insert(id);
                 // No sweep visits it for those: it does not come to rest before it has them.

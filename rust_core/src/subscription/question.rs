@@ -22,10 +22,21 @@ struct Question {
     held: u64,
     /// Where it was asked again meanwhile: an answer holds up to there, and the next one from there on.
     again: Option<u64>,
-    /// The names, each with the offset after which it is being decided. In use, so that they are not forgotten.
-    names: SmallVec<[(NameId, u64); 2]>,
+    /// What it is about.
+    names: SmallVec<[Asked; 2]>,
     /// Events that a filter chose this connection for, should it be allowed their names; by offset.
     matched: Vec<(NameId, u64)>,
+}
+
+/// One name that a question is about.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// The event name. In use, so that it is not forgotten.
+    name: NameId,
+    /// The offset after which it is being decided.
+    after: u64,
+    /// Once it was asked again: the newest event up to there that would be for this connection; else 0.
+    newest: u64,
 }
 
 impl Subscriptions {
@@ -41,19 +52,29 @@ impl Subscriptions {
         first: u64,
         newest: impl Fn(NameId, u64) -> u64,
     ) -> u64 {
-        for &id in asked {
-            names.add_use(id);
-            if self.remove_id(names, id, head, first, &newest) {
-                self.question(head).names.push((id, head));
-            } else {
-                names.remove_use(id);
+        if self.is_held_before(head) {
+            // Seen from here: later it could not be told from what came after.
+            let question = self.question(head);
+            if question.again.is_none() {
+                question.again = Some(head);
+                for asked in &mut question.names {
+                    asked.newest = newest(asked.name, names.newest(asked.name));
+                }
             }
         }
-        let question = self.question(head);
-        if question.held < head {
-            question.again.get_or_insert(head);
+        for &name in asked {
+            names.add_use(name);
+            if self.remove_id(names, name, head, first, &newest) {
+                self.question(head).names.push(Asked { name, after: head, newest: 0 });
+            } else {
+                names.remove_use(name);
+            }
         }
-        question.held
+        self.question(head).held
+    }
+
+    fn is_held_before(&self, head: u64) -> bool {
+        self.aside.as_ref().and_then(|aside| aside.question.as_ref()).is_some_and(|asked| asked.held < head)
     }
 
     fn question(&mut self, head: u64) -> &mut Question {
@@ -71,64 +92,63 @@ impl Subscriptions {
     /// if something is still to be decided.
     ///
     /// `chosen` are events of the allowed names that a filter has chosen this connection for, besides those that
-    /// [`Self::note_matched`] knows. The others are as for [`Self::remove`].
+    /// [`Self::note_matched`] knows; `first` is the oldest offset that the ring retains.
     pub fn answer(
         &mut self,
         names: &mut Names,
         is_allowed: impl Fn(NameId) -> bool,
         chosen: &[u64],
         first: u64,
-        newest: impl Fn(NameId, u64) -> u64,
     ) -> Option<u64> {
         let mut question = self.aside.as_mut()?.question.take()?;
-        let boundary = question.again.take().unwrap_or(OPEN);
-        let mut allowed: Vec<u64> = chosen.to_vec();
-        let asked = std::mem::take(&mut question.names);
-        for (id, after) in asked {
+        let again = question.again.take();
+        let boundary = again.unwrap_or(OPEN);
+        let mut chosen = chosen.to_vec();
+        for asked in std::mem::take(&mut question.names) {
+            let Asked { name, after, newest } = asked;
             if after >= boundary {
                 // It came with the next question.
-                question.names.push((id, after));
+                question.names.push(asked);
                 continue;
             }
-            if !is_allowed(id) {
-                question.matched.retain(|&(name, _)| name != id);
-                names.remove_use(id);
+            if !is_allowed(name) {
+                question.matched.retain(|&(matched, _)| matched != name);
+                names.remove_use(name);
                 continue;
             }
-            let matched = question.matched.iter().filter(|&&(name, offset)| name == id && offset <= boundary);
-            allowed.extend(matched.map(|&(_, offset)| offset));
-            self.reopen(names, id, after);
-            if boundary == OPEN {
-                names.remove_use(id);
-            } else {
-                // An event of this name that is gone, and came later, may stand for one that came before.
-                let newest = |name, offset: u64| newest(name, offset.min(boundary)).min(boundary);
-                self.remove_id(names, id, boundary, first, newest);
-                question.names.push((id, boundary));
+            let matched = question.matched.iter().filter(|&&(matched, _)| matched == name);
+            chosen.extend(matched.map(|&(_, offset)| offset).filter(|&offset| offset <= boundary));
+            if again.is_none() {
+                self.cover(names, Interval { name, since: after + 1, until: OPEN, newest: 0 });
+                names.remove_use(name);
+                continue;
             }
+            if newest > after {
+                self.cover(names, Interval { name, since: after + 1, until: boundary, newest });
+            }
+            question.names.push(Asked { name, after: boundary, newest: 0 });
         }
-        self.choose(&allowed, first);
-        if boundary == OPEN {
-            return None;
+        self.choose(&chosen, first);
+        if again.is_some() {
+            question.matched.retain(|&(_, offset)| offset > boundary);
+            question.held = boundary;
+            self.aside.get_or_insert_default().question = Some(question);
         }
-        question.matched.retain(|&(_, offset)| offset > boundary);
-        question.held = boundary;
-        self.aside.get_or_insert_default().question = Some(question);
-        Some(boundary)
+        again
     }
 
-    /// Be subscribed again since `after`, where it ended; unless it has begun again since.
-    fn reopen(&mut self, names: &mut Names, id: NameId, after: u64) {
-        let end = self.end_of(id);
-        match self.last_before(end, id) {
+    /// Be subscribed for that long as well, which is after everything else of its name; unless it has begun again since.
+    fn cover(&mut self, names: &mut Names, interval: Interval) {
+        let end = self.end_of(interval.name);
+        match self.last_before(end, interval.name) {
             Some(last) if last.until == OPEN => {}
-            Some(last) if last.until == after => {
+            Some(last) if last.until + 1 == interval.since => {
                 let last = &mut self.intervals[end - 1];
-                (last.until, last.newest) = (OPEN, 0);
+                (last.until, last.newest) = (interval.until, interval.newest);
             }
             _ => {
-                names.add_use(id);
-                self.intervals.insert(end, Interval { name: id, since: after + 1, until: OPEN, newest: 0 });
+                names.add_use(interval.name);
+                self.intervals.insert(end, interval);
             }
         }
     }
@@ -150,7 +170,7 @@ impl Subscriptions {
     /// Forget what is being decided: none of it is for this connection.
     pub(super) fn give_up(&mut self, names: &mut Names) {
         if let Some(question) = self.aside.as_mut().and_then(|aside| aside.question.take()) {
-            question.names.into_iter().for_each(|(id, _)| names.remove_use(id));
+            question.names.into_iter().for_each(|asked| names.remove_use(asked.name));
         }
     }
 
@@ -158,7 +178,7 @@ impl Subscriptions {
     #[must_use]
     pub fn is_asked(&self, name: NameId) -> bool {
         let question = self.aside.as_ref().and_then(|aside| aside.question.as_ref());
-        question.is_some_and(|question| question.names.iter().any(|&(id, _)| id == name))
+        question.is_some_and(|question| question.names.iter().any(|asked| asked.name == name))
     }
 
     /// A filter has chosen this connection for an event of a name that is being decided.
