@@ -23,15 +23,7 @@ from .encoding import Encoding
 from .ending import TimeLeft, end, fall_asleep
 from .errors import ActorDestroyed, CloseCode
 from .event import Emitter
-from .faults import (
-    ActorLog,
-    Hook,
-    StoreFault,
-    from_store,
-    raise_interrupt,
-    run_hook,
-    was_cancelled,
-)
+from .faults import ActorLog, Hook, StoreFault, from_store, raise_interrupt, run_hook, was_cancelled
 from .keeping import Keeping
 from .matching import Matching
 from .performing import Performing

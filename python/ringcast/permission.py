@@ -7,14 +7,12 @@ What is asked, and how, is in `questions.py`; what becomes of the answer on the 
 from __future__ import annotations
 
 import asyncio
-import pickle
 import threading
 from collections.abc import Awaitable
-from hashlib import blake2b
-from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .errors import RingcastError
+from .fingerprint import fingerprint
 from .questions import asked_about, may_subscribe, refusal
 from .touched import Touched, is_held
 
@@ -23,10 +21,6 @@ if TYPE_CHECKING:
     from .instance import ActorInstance
 
 __all__ = ["Permission"]
-
-_DIGEST_BYTES: Final = 16
-_BY_IDENTITY: Final = (type, FunctionType, ModuleType)
-"""Types of what is compared by being the same: it is no part of a state that could change."""
 
 
 class Permission:
@@ -165,33 +159,6 @@ class Permission:
         except RingcastError as error:
             return error
         return None if allowed else refusal(name)
-
-
-def fingerprint(state: Any) -> bytes | None:
-    """Return what tells a state from what it was; None for one that cannot be written down."""
-    written = _Written()
-    try:
-        _Writer(written).dump(state)
-    except Exception:  # of the author's types, which may raise anything
-        return None
-    return written.digest.digest()
-
-
-class _Written:
-    """Where a state is written to, to be forgotten."""
-
-    def __init__(self) -> None:
-        self.digest = blake2b(digest_size=_DIGEST_BYTES)
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return len(data)
-
-
-class _Writer(pickle.Pickler):
-    def persistent_id(self, value: Any) -> int | None:
-        # Classes that are defined in a function could not be written otherwise.
-        return id(value) if isinstance(value, _BY_IDENTITY) else None
 
 
 def _discard(work: Awaitable[Any]) -> None:

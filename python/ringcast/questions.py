@@ -13,6 +13,7 @@ from .context import Context
 from .encoding import Encoding
 from .errors import SubscriptionRefused
 from .faults import Hook, for_client
+from .fingerprint import fingerprint
 from .snapshot import copied
 
 if TYPE_CHECKING:
@@ -39,15 +40,21 @@ def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: st
         answer = _ask(instance, hook, Context(instance, connection), name)
     finally:
         asked_about.reset(token)
-    return answer if isinstance(answer, bool) else _about(connection, answer)
+    return answer if isinstance(answer, bool) else _about(instance, connection, answer)
 
 
-async def _about(connection: Connection[Any], answer: Awaitable[bool]) -> bool:
+async def _about(instance: ActorInstance, connection: Connection[Any], answer: Awaitable[bool]) -> bool:
+    before = fingerprint(connection._state)
     token = asked_about.set(connection)
     try:
-        return await answer
+        allowed = await answer
     finally:
         asked_about.reset(token)
+    permission = instance.emitter.permission
+    if allowed and permission is not None and (before is None or before != fingerprint(connection._state)):
+        # Sent meanwhile or not, something may have been asked about without this name.
+        permission.ask_again(connection)
+    return allowed
 
 
 def refusal(name: str) -> SubscriptionRefused:

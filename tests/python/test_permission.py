@@ -585,6 +585,39 @@ async def test_requests_about_names_wait_for_it(pondering: type[Vault]) -> None:
         assert await until(ann, "end") == ["end"]
 
 
+class Hasty(Pondering):
+    """Has made up its mind before it takes its time."""
+
+    async def can_subscribe(self, c: Context[Count, Guest], event: str) -> bool:
+        allowed = self.allows(c, event)
+        await super().can_subscribe(c, event)
+        return allowed
+
+
+class DurableHasty(Hasty):
+    durable = True
+
+
+@pytest.mark.parametrize("hasty", [Hasty, DurableHasty])
+async def test_a_yes_about_what_was_so_no_longer_is_asked_about_again(hasty: type[Vault]) -> None:
+    Pondering.gates.clear()
+    async with ann_and_bob(hasty, ("news",)) as (router, ann, _):
+        Pondering.ponders = True
+        ann.send(Subscribe(1, "secret"))
+        await eventually(lambda: len(Pondering.gates) == 1)
+        await do(router, hasty, "make", "ann", "guest")
+        # Sent to nobody: but those who listen for something are asked about.
+        await do(router, hasty, "tell", "nobody listens")
+        Pondering.ponders = False
+        await decide(1)
+        await settled(router)
+        assert await ann.receive(Reply) == (1, None)
+        await do(router, hasty, "tell", "no")
+        await do(router, hasty, "tell_all", "end")
+        assert await until(ann, "end") == ["end"]
+        assert await refused(ann) == {"secret": REFUSED}
+
+
 async def test_who_comes_back_meanwhile_waits_for_it(pondering: type[Vault]) -> None:
     async with running(pondering) as router:
         async with LinkedSocket(router) as client:
