@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from probes import Clumsy, Feed, Ledger, Meter, ShortFeed, Strict
+from probes import Clumsy, Desk, Feed, Ledger, Meter, ShortFeed, Strict
 
 from ringcast import Actor, Context, MemoryStore, Registry, UserError, action
 
@@ -154,5 +154,5 @@ class NewsRoom(Actor[None, Reader]):
 
 
 registry = Registry(
-    ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Clumsy, Meter, Ledger, Strict, store=MemoryStore()
+    ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Clumsy, Meter, Ledger, Strict, Desk, store=MemoryStore()
 )

@@ -266,3 +266,37 @@ class Ledger(Actor[Lines]):
     @action
     def read(self, c: Context[Lines]) -> list[str]:
         return c.state.lines
+
+
+@dataclass
+class Guest:
+    role: str = "staff"
+
+
+class Desk(Actor[None, Guest]):
+    """Has secrets for its staff, who alone may close it."""
+
+    def create_conn_state(self, c: Context[None, Guest], params: Guest) -> Guest:
+        return params
+
+    def can_subscribe(self, c: Context[None, Guest], event: str) -> bool:
+        return event != "secret" or c.conn.state.role == "staff"
+
+    def can_call(self, c: Context[None, Guest], action: str) -> bool:
+        return action != "close_desk" or (c.has_conn and c.conn.state.role == "staff")
+
+    @action
+    def tell(self, c: Context[None, Guest], text: str) -> None:
+        c.broadcast("secret", text)
+        c.broadcast("news", text)
+
+    @action
+    def make_all(self, c: Context[None, Guest], role: str, text: str) -> None:
+        """Change the role of everybody, and tell something at once."""
+        for conn in c.conns:
+            conn.state.role = role
+        self.tell(c, text)
+
+    @action
+    def close_desk(self, c: Context[None, Guest]) -> str:
+        return "closed"

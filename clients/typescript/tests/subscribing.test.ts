@@ -177,6 +177,20 @@ test("what cannot be listened for is an error at once", async () => {
   expect(await failure((async () => room.on("said", () => {}))())).toMatchObject({ code: "not_connected" });
 });
 
+test("a permission to listen that is withdrawn is an error, and the rest goes on", async () => {
+  const connection = world.near().actor("desk").getOrCreate(world.key).connect({});
+  const heard: unknown[] = [];
+  connection.on("secret", (text) => heard.push(`secret ${text}`));
+  connection.on("news", (text) => heard.push(text));
+  connection.on("error", (error) => heard.push((error as { code?: string }).code));
+  await connection.tell("one");
+  await connection.makeAll("guest", "two");
+  await expect(connection.closeDesk()).rejects.toMatchObject({ code: "call_refused" });
+  await until(() => heard.length === 4);
+  expect(heard.filter((item) => item !== "subscription_refused")).toEqual(["secret one", "one", "two"]);
+  expect(heard).toContain("subscription_refused");
+});
+
 test("a handler that throws reaches error listeners and stops nothing", async () => {
   const connection = world.near().actor("feed").getOrCreate(world.key).connect();
   const heard: unknown[] = [];

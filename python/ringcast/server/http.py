@@ -38,6 +38,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "actor_destroyed": HTTPStatus.GONE,
     "actor_not_found": HTTPStatus.NOT_FOUND,
     "action_timeout": HTTPStatus.GATEWAY_TIMEOUT,
+    "call_refused": HTTPStatus.FORBIDDEN,
     "connection_closed": HTTPStatus.SERVICE_UNAVAILABLE,  # the server shuts down
     "connection_gone": HTTPStatus.INTERNAL_SERVER_ERROR,
     "connection_refused": HTTPStatus.FORBIDDEN,

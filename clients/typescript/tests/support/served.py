@@ -9,7 +9,7 @@ from __future__ import annotations
 import actors
 from actors import Chat, GameRoom, Message, NewsRoom
 from page import Page
-from probes import Clumsy, Feed, ShortFeed, Total
+from probes import Clumsy, Desk, Feed, ShortFeed, Total
 
 from ringcast import Context, Registry, action
 from ringcast.config import ServerConfig
@@ -40,7 +40,7 @@ class Board(ShortFeed):
         return {"items": self.items}
 
 
-ACTORS = (ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy)
+ACTORS = (ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy, Desk)
 registry = Registry(*ACTORS)
 lively = Registry(*ACTORS, config=ServerConfig(heartbeat_s=0.2, dead_peer_timeout_s=2.0))
 """With heartbeats that a test can wait for."""
