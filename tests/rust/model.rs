@@ -241,7 +241,7 @@ impl Model {
         };
         let names: Vec<String> = subscribed.keys().map(|name| (*name).to_owned()).collect();
         let is_asked = self.doubts.contains_key(&id);
-        let doubt = self.doubts.entry(id).or_insert_with(Doubt::default);
+        let doubt = self.doubts.entry(id).or_default();
         if is_asked && doubt.held < head {
             doubt.again.get_or_insert(head);
         }
