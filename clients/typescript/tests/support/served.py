@@ -1,10 +1,12 @@
-"""The actors that the TypeScript client's tests talk to: `python -m ringcast serve served:registry`.
+"""The actors that the tests of the TypeScript client and of the React hooks talk to: `python -m ringcast serve served:registry`.
 
 They are those of the integration tests and of the tests of delivery, which have to be on the path, and what
 only these tests ask of them.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import actors
 from actors import Chat, GameRoom, Message, NewsRoom
@@ -40,7 +42,28 @@ class Board(ShortFeed):
         return {"items": self.items}
 
 
-ACTORS = (ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy, Desk)
+class Door(Feed):
+    """Counts who comes and who goes, and how often a name is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[str] = []
+        self.asked: list[str] = []
+
+    def on_disconnect(self, c: Context[Total]) -> None:
+        self.left.append(c.conn.id)
+
+    def can_subscribe(self, c: Context[Total], event: str) -> bool:
+        self.asked.append(event)
+        return True
+
+    @action
+    def counts(self, c: Context[Total]) -> dict[str, Any]:
+        here = [conn.id for conn in c.conns if conn.id != c.conn.id]
+        return {"connects": self.connects, "here": here, "left": self.left, "asked": self.asked}
+
+
+ACTORS = (ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy, Desk, Door)
 registry = Registry(*ACTORS)
 lively = Registry(*ACTORS, config=ServerConfig(heartbeat_s=0.2, dead_peer_timeout_s=2.0))
 """With heartbeats that a test can wait for."""
