@@ -81,10 +81,18 @@ $(CLIENT_MODULES): $(CLIENT)/package-lock.json $(CLIENT)/package.json
 	cd $(CLIENT) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+REACT := clients/react
+REACT_MODULES := $(REACT)/node_modules/.installed
+
+# The hooks are built and tested with the client beside them, and with its tests' server.
+$(REACT_MODULES): $(REACT)/package-lock.json $(REACT)/package.json $(CLIENT_MODULES)
+	cd $(REACT) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-python test-typescript ## all tests
+test: test-rust test-python test-typescript test-react ## all tests
 
 .PHONY: test-rust
 test-rust: ## the core's tests, without Python
@@ -99,12 +107,16 @@ test-python: setup ## the Python and integration tests (ARGS='-k replay')
 test-typescript: setup $(CLIENT_MODULES) ## the TypeScript client's tests, against servers that they start
 	cd $(CLIENT) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
 
+.PHONY: test-react
+test-react: setup $(REACT_MODULES) ## the React hooks' tests, against servers that they start
+	cd $(REACT) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
 .PHONY: soak
 soak: setup ## the long forms of the proofs of delivery (DURATION=600 SEED=7); the last line is the verdict
 	@PYTHONPATH=tests:tests/python $(BIN)/python -m delivery.soak --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 .PHONY: lint
-lint: lint-rust lint-python lint-typescript ## formatting, linters and types of all languages
+lint: lint-rust lint-python lint-typescript lint-react ## formatting, linters and types of all languages
 
 .PHONY: lint-rust
 # The bindings are checked against the interpreter of .venv.
@@ -126,12 +138,17 @@ lint-python: setup
 lint-typescript: $(CLIENT_MODULES) ## the TypeScript client's formatting, linter, types and size
 	cd $(CLIENT) && npm run --silent lint && npm run --silent size
 
+.PHONY: lint-react
+lint-react: $(REACT_MODULES) ## the React hooks' formatting, linter and types
+	cd $(REACT) && npm run --silent lint
+
 .PHONY: fmt
-fmt: $(DEPENDENCIES) $(CLIENT_MODULES) ## format all languages and apply the linters' safe fixes
+fmt: $(DEPENDENCIES) $(CLIENT_MODULES) $(REACT_MODULES) ## format all languages and apply the linters' safe fixes
 	cargo fmt --all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cd $(CLIENT) && npm run --silent format
+	cd $(REACT) && npm run --silent format
 
 .PHONY: bench
 bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
@@ -203,5 +220,6 @@ docs: ## the core's reference, as HTML in target/doc
 clean: ## remove everything that was built, .venv included
 	rm -rf $(VENV) $(PEERS)/.venv $(PEERS)/node_modules target .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
 	rm -rf $(CLIENT)/node_modules $(CLIENT)/dist
+	rm -rf $(REACT)/node_modules $(REACT)/tests/*/node_modules $(REACT)/dist
 	find python tests examples benches clients -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/ringcast/_core*.so
