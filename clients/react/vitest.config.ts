@@ -7,8 +7,9 @@ const client = { find: "@ringcast/client", replacement: path("../typescript/src/
 const shared = {
   environment: "happy-dom",
   setupFiles: ["tests/support/complaints.ts"],
-  testTimeout: 20_000,
-  hookTimeout: 30_000,
+  // For machines that have a lot to do: nothing is measured.
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
 };
 /** Everything that says how React is used, which differs between its versions. */
 const OLDEST = ["rendering", "server_rendering", "sharing", "events"].map((name) => `tests/${name}.test.tsx`);

@@ -41,6 +41,7 @@ test("1,000 components that come and go", async () => {
   const collect = runInNewContext("gc") as () => void;
   const app = world.app();
   const made: WeakRef<object>[] = [];
+  const known = new WeakSet<object>();
   function Guest({ number }: { number: number }) {
     // A few share; half of them come back to a connection that was closed.
     const { connection, status, useEvent, useSnapshot } = app.useActor({
@@ -50,7 +51,10 @@ test("1,000 components that come and go", async () => {
     });
     useEvent("item", () => {});
     useSnapshot();
-    if (connection && !made.some((known) => known.deref() === connection)) made.push(new WeakRef(connection));
+    if (connection && !known.has(connection)) {
+      known.add(connection);
+      made.push(new WeakRef(connection));
+    }
     return <p>{status}</p>;
   }
   const listeners = counting("addEventListener", "removeEventListener");
