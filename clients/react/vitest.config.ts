@@ -12,7 +12,9 @@ const shared = {
   hookTimeout: 60_000,
 };
 /** Everything that says how React is used, which differs between its versions. */
-const OLDEST = ["rendering", "server_rendering", "sharing", "events"].map((name) => `tests/${name}.test.tsx`);
+const OLDEST = ["rendering", "server_rendering", "sharing", "events", "latest"].map(
+  (name) => `tests/${name}.test.tsx`,
+);
 const TESTING = "@testing-library/react";
 
 export default defineConfig({

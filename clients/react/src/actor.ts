@@ -19,8 +19,8 @@ export type ActorOptions<A = any, N = string> = {
 } & ParamsOption<A>;
 
 /**
- * What the actor's connect hooks get, if they want anything: a value, or a function that is called for each connect and
- * reconnect.
+ * What the actor's connect hooks get, if they want anything: a value, or a function that is called for each
+ * connect and reconnect.
  */
 type ParamsOption<A> =
   [] extends ConnectArgs<A> ? { params?: ConnectArgs<A>[0] } : { params: ConnectArgs<A>[0] };
@@ -30,8 +30,8 @@ export type Actor<A = any> = ActorState<A> & {
   /**
    * Run `handler` with the arguments of every event `name`, for as long as the component is mounted.
    *
-   * It is the handler of the latest render that runs; another one costs nothing. One that returns a promise holds up
-   * what comes later until that is settled, for everybody on the connection.
+   * It is the handler of the latest render that runs; another one costs nothing. One that returns a promise
+   * holds up what comes later until that is settled, for everybody on the connection.
    */
   useEvent<N extends EventName<A>>(name: N, handler: (...args: EventArgs<A, N>) => unknown): void;
 } & SnapshotHook<A>;
@@ -47,7 +47,8 @@ interface WithSnapshot<A> {
   /**
    * Return the latest snapshot that came, undefined before the first one.
    *
-   * It is the actor's view at the moment of the first connect, or of the latest gap. Events since then are not in it.
+   * It is the actor's view at the moment of the first connect, or of the latest gap. Events since then are
+   * not in it.
    */
   useSnapshot(): Snapshot<A> | undefined;
 }

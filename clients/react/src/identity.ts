@@ -1,8 +1,8 @@
 /**
  * Which uses of an actor mean the same connection: pure.
  *
- * Those that the server could not tell apart: equal names, keys and parameters, whichever objects they are. A function
- * is equal to itself only, since nobody knows what it will give.
+ * Those that the server could not tell apart: equal names, keys and parameters, whichever objects they are. A
+ * function is equal to itself only, since nobody knows what it will give.
  */
 
 import type { Key } from "@ringcast/client";
@@ -13,7 +13,9 @@ const MARK = "\0";
 const numbers = new WeakMap<object, number>();
 let lastNumber = 0;
 
-/** Return a text that is the same for uses that mean the same. Throws for parameters that contain themselves. */
+/**
+ * Return a text that is the same for uses that mean the same. Throws for parameters that contain themselves.
+ */
 export function identityOf(name: string, key: Key, params: unknown): string {
   const parts = typeof key === "string" ? [key] : key;
   return JSON.stringify([name, parts, params], (_, value: unknown) => canonical(value));

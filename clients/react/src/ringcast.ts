@@ -9,9 +9,10 @@ export interface Ringcast<R = any> {
   /**
    * Return the actor's connection, its state, and the hooks that listen.
    *
-   * Components that ask for the same name, with an equal key and equal parameters, share one connection. It is made once
-   * the first of them is mounted, and closed when the last one is not any more. A connection that is lost comes back
-   * by itself; one that was refused stays closed, with its error, until nobody asks for it.
+   * Components that ask for the same name, with an equal key and equal parameters, share one connection. It
+   * is made once the first of them is mounted, and closed when the last one is not any more. A connection
+   * that is lost comes back by itself; one that was refused stays closed, with its error, until nobody asks
+   * for it.
    */
   useActor<N extends keyof R & string>(options: ActorOptions<R[N], N>): Actor<R[N]>;
 }

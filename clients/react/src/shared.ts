@@ -1,8 +1,8 @@
 /**
  * One connection, for everybody who uses it: from the first use to the end of the last one.
  *
- * Nothing here knows React. Who uses which connection is in `sharing.ts`; staying connected, and how long to wait
- * before the next try, is the client's alone.
+ * Nothing here knows React. Who uses which connection is in `sharing.ts`; staying connected, and how long to
+ * wait before the next try, is the client's alone.
  */
 
 import type { Connection, Status } from "@ringcast/client";
@@ -14,7 +14,9 @@ export interface ActorState<A = any> {
   readonly connection: Connection<A> | null;
   /** `idle` while it is not enabled; `connecting`, `connected`, `reconnecting` or `closed` otherwise. */
   readonly status: Status;
-  /** Why there is no connection to the server at the moment, or, when closed, for good; null while connected. */
+  /**
+   * Why there is no connection to the server at the moment, or, when closed, for good; null while connected.
+   */
   readonly error: Error | null;
 }
 
@@ -35,8 +37,8 @@ export class SharedConnection {
   constructor(user: Target, connect: (params: unknown) => Connection) {
     this.#users = [user];
     try {
-      // Throws here for a value that cannot be encoded; as a function gave it, every try would fail, without end. A
-      // connection that is closed in the turn in which it was made opens nothing.
+      // Throws here for a value that cannot be encoded; as a function gave it, every try would fail, without
+      // end. A connection that is closed in the turn in which it was made opens nothing.
       const { current } = user.params;
       if (typeof current !== "function") void connect(current).close();
       const connection = connect(() => this.#paramsOfTry());
@@ -75,7 +77,9 @@ export class SharedConnection {
     void this.#connection?.close();
   }
 
-  /** Each try asks for parameters: the moment to see why the one before has failed, which is no new status. */
+  /**
+   * Each try asks for parameters: the moment to see why the one before has failed, which is no new status.
+   */
   #paramsOfTry(): unknown {
     this.#update();
     const params = this.#users.at(-1)?.params.current;

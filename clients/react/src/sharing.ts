@@ -1,10 +1,10 @@
 /**
  * Who uses which connection: one for all uses that mean the same, closed when the last of them has ended.
  *
- * A use begins in an effect, never while rendering: what React renders and gives up leaves nothing behind. It ends at
- * the end of the turn in which its effect is cleaned up, so that whoever comes in the same turn finds the connection
- * as it was: StrictMode's second run of an effect, or the next page in the place of this one. Nothing is
- * connected anew then, nor subscribed to.
+ * A use begins in an effect, never while rendering: what React renders and gives up leaves nothing behind. It
+ * ends at the end of the turn in which its effect is cleaned up, so that whoever comes in the same turn finds
+ * the connection as it was: StrictMode's second run of an effect, or the next page in the place of this one.
+ * Nothing is connected anew then, nor subscribed to.
  */
 
 import type { Client } from "@ringcast/client";
@@ -25,7 +25,9 @@ export class Sharing {
     return target ? (this.#byIdentity.get(target.identity)?.state ?? WANTED) : IDLE;
   }
 
-  /** Use the connection, and run `watcher` whenever its state has changed; return a function that ends both. */
+  /**
+   * Use the connection, and run `watcher` whenever its state has changed; return a function that ends both.
+   */
   watch(target: Target, watcher: () => void): () => void {
     return this.#use(target, (shared) => shared.watch(watcher));
   }

@@ -15,7 +15,9 @@ export interface Target {
   readonly params: Latest<unknown>;
 }
 
-/** Return the target of this render, null if not `enabled`: the same object for as long as the same is meant. */
+/**
+ * Return the target of this render, null if not `enabled`: the same object for as long as the same is meant.
+ */
 export function useTarget(name: string, key: Key, params: unknown, enabled: boolean): Target | null {
   const identity = identityOf(name, key, usePinned(params));
   const latest = useLatest(params, [identity]);
@@ -27,8 +29,8 @@ export function useTarget(name: string, key: Key, params: unknown, enabled: bool
 /**
  * Return `params`; for a function, the one that was the first.
  *
- * A function that is written into the component is another one in each render. Were each of them a new connection,
- * whose status is a new render, there would be no end to them.
+ * A function that is written into the component is another one in each render. Were each of them a new
+ * connection, whose status is a new render, there would be no end to them.
  */
 function usePinned(params: unknown): unknown {
   const [pinned, setPinned] = useState(() => params);

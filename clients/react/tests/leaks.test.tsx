@@ -1,4 +1,6 @@
-/** A thousand components that come and go leave nothing behind: no socket, no listener, no timer, no object. */
+/**
+ * A thousand components that come and go leave nothing behind: no socket, no listener, no timer, no object.
+ */
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

@@ -1,4 +1,7 @@
-/** Ends for good: a refusal, a kick, parameters that cannot be sent. They are shown, and nothing is tried again. */
+/**
+ * Ends for good: a refusal, a kick, parameters that cannot be sent. They are shown, and nothing is tried
+ * again.
+ */
 
 import { render } from "@testing-library/react";
 import { expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** How often a server is asked that does not answer as it should: counted, while the test alone lets time pass. */
+/**
+ * How often a server is asked that does not answer as it should: counted, while the test alone lets time
+ * pass.
+ */
 
 import { createServer } from "node:http";
 import { render } from "@testing-library/react";
@@ -30,7 +33,10 @@ function Guest({ app, number }: { app: App; number: number }) {
 /** Stop the clock of timers; sockets, and React, do without them. */
 function stopTime(app: App) {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  /** Whether all that can happen has happened: no try is under way, and each connection waits for its next one. */
+  /**
+   * Whether all that can happen has happened: no try is under way, and each connection waits for its next
+   * one.
+   */
   const isQuiet = () => app.open() === 0 && vi.getTimerCount() === CONNECTIONS;
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
   return {

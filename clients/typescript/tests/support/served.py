@@ -1,7 +1,7 @@
-"""The actors that the tests of the TypeScript client and of the React hooks talk to: `python -m ringcast serve served:registry`.
+"""The actors that the tests of the TypeScript client and of the React hooks talk to.
 
-They are those of the integration tests and of the tests of delivery, which have to be on the path, and what
-only these tests ask of them.
+`python -m ringcast serve served:registry` runs them. They are those of the integration tests and of the tests
+of delivery, which have to be on the path, and what only these tests ask of them.
 """
 
 from __future__ import annotations
