@@ -72,7 +72,7 @@ test("1,000 components that come and go", async () => {
       );
       // Some stay until they are connected, some until a socket is opened.
       if (number % 20 === 0) await until(() => container.textContent === "connected".repeat(2));
-      else if (number % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+      else if (number % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
       unmount();
     }
     await until(() => app.open() === 0 && timers.alive() === 0);
