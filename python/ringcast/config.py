@@ -103,6 +103,10 @@ class ServerConfig:
     compress_min_bytes: int = 256
     """Messages and events' arguments that are shorter than this are not compressed."""
 
+    docs: bool = False
+    """Whether the server tells what its actors offer: a page to try their actions at `/docs`, documents at
+    `/openapi.json` and `/asyncapi.json`. They show every name and docstring to whoever can reach the port."""
+
     writer_threads: int = 1
     """Threads of the core that write to sockets."""
 

@@ -19,6 +19,7 @@ from ..errors import RingcastError
 from .bench import bench
 from .call import call
 from .demo import demo
+from .describe import asyncapi_command, openapi_command, types
 from .listen import listen
 from .options import DEBUG, debug_option
 from .serve import serve
@@ -46,7 +47,7 @@ def ringcast() -> None:
     """
 
 
-for command in (serve, listen, call, demo, bench):
+for command in (serve, listen, call, demo, types, openapi_command, asyncapi_command, bench):
     ringcast.add_command(command)
 
 

@@ -11,11 +11,10 @@ from typing import Final
 
 import click
 
-from ..demo import ChatRoom, GameRoom, NewsRoom, Ticker
+from ..demo import Ticker, registry
 from ..demo.prices import read_prices
 from ..demo.ticker import DEFAULT_SPEED, MAX_SPEED
 from ..registry import Registry
-from ..store import MemoryStore
 from .options import Number, debug_option
 from .serving import LOG_LEVELS, serve_registry
 
@@ -54,7 +53,6 @@ def demo(host: str, port: int, speed: float, log_level: str) -> None:
       ringcast demo --speed 20 --port 8080
     """
     read_prices()  # an error about missing data comes now, not when the ticker starts
-    registry = Registry(ChatRoom, GameRoom, NewsRoom, Ticker, store=MemoryStore())
     beginning: list[asyncio.Task[None]] = []  # the loop itself would not keep it alive
 
     def on_listening(address: str) -> None:
@@ -78,6 +76,8 @@ Paste into a second terminal, to listen to share prices:
 and, beside it or after it, to call an action:
 
   {command} call {address} ticker {_TICKER_KEY} latest MSFT
+
+A page at {address}/docs has their actions to try.
 
 With --cut-every 5 --cut-for 3 at its end, the first line has its network cut for real, and shows the
 missed prices afterwards, in order."""

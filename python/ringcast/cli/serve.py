@@ -1,10 +1,7 @@
-"""`ringcast serve`: find a registry in a module of the user's, and run it."""
+"""`ringcast serve`: run the registry of a module of the user's."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,9 +9,9 @@ from typing import Any
 import click
 
 from ..config import ServerConfig, with_tls
-from ..registry import Registry
 from ..store import SqliteStore
 from .lines import remark
+from .loading import load_registry
 from .options import Number, debug_option
 from .serving import LOG_LEVELS, serve_registry
 
@@ -56,6 +53,12 @@ __all__ = ["serve"]
     metavar="S",
     help="Seconds that a client may be away and miss nothing.  [default: that of the registry, else 30]",
 )
+@click.option(
+    "--docs",
+    is_flag=True,
+    default=None,
+    help="Serve a page to try the actions at /docs, and documents that describe them.",
+)
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="info", show_default=True)
 @debug_option
 def serve(
@@ -76,7 +79,7 @@ def serve(
       ringcast serve app:registry --port 8080 --store news.db
       ringcast serve app:registry --port 8443 --tls-certificate chain.pem --tls-key key.pem
     """
-    registry = _load(place)
+    registry = load_registry(place)
     registry.config = config = _changed(registry.config, settings)
     if store_path is not None:
         registry.store = SqliteStore(store_path)
@@ -102,25 +105,3 @@ def _changed(config: ServerConfig, settings: dict[str, Any]) -> ServerConfig:
 
 def _announce(names: str, address: str) -> None:
     remark(f"serving {names} at {address} (Ctrl-C ends it)")
-
-
-def _load(place: str) -> Registry:
-    """Import the registry at `MODULE:REGISTRY`. Raises `click.ClickException` if there is none."""
-    module_name, colon, name = place.partition(":")
-    if not (module_name and colon and name):
-        raise click.UsageError(f"{place!r} is not of the form MODULE:REGISTRY, such as app:registry")
-    # As `python -m` does: a command installed elsewhere has the directory of its script there instead.
-    sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A module that is missing somewhere inside the user's own is an error of that one.
-        if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise
-        raise click.ClickException(f"there is no module {module_name} here or installed") from error
-    registry = getattr(module, name, None)
-    if not isinstance(registry, Registry):
-        others = [key for key, value in vars(module).items() if isinstance(value, Registry)]
-        hint = f"; did you mean {module_name}:{others[0]}?" if others else ""
-        raise click.ClickException(f"{place} is not a Registry{hint}")
-    return registry

@@ -26,6 +26,7 @@ from ..faults import contained
 from ..parsing import parse_address
 from ..protocol import Connect
 from ..router import Router
+from .docs import docs_routes
 from .handshake import PATH
 
 __all__ = ["STATUS_BY_CODE", "create_app"]
@@ -91,6 +92,7 @@ def create_app(router: Router, config: ServerConfig) -> Starlette:
             Route(PATH, _upgrade_required, methods=["GET"]),
             Route("/actors/{actor}/actions/{action}", calls.call, methods=["POST"]),
             Route("/actors/{actor}/resolve", calls.resolve, methods=["POST"]),
+            *(docs_routes(router.registry, STATUS_BY_CODE) if config.docs else ()),
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )

@@ -10,11 +10,15 @@ from typing import Any
 
 import actors
 from actors import Chat, GameRoom, Message, NewsRoom
+from kinds import registry as kinds
 from page import Page
 from probes import Clumsy, Desk, Feed, ShortFeed, Total
 
 from ringcast import Context, Registry, action
 from ringcast.config import ServerConfig
+
+
+__all__ = ["crowded", "kinds", "lively", "registry"]
 
 
 class ChatRoom(actors.ChatRoom):

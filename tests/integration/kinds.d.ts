@@ -1,0 +1,355 @@
+// Made by `ringcast types kinds:registry` from the annotations of the actors; do not edit.
+
+export interface Card {
+  method: "card";
+  digits: string;
+}
+
+export interface CardInput {
+  method?: "card";
+  digits: string;
+}
+
+export interface Cash {
+  method: "cash";
+}
+
+export interface CashInput {
+  method?: "cash";
+}
+
+/** What it looks like: `*\/` is no end here. */
+export type Colour = "red" | "green";
+
+export interface Customer {
+  name: string;
+  vip?: boolean;
+}
+
+/** Is sent as something that it does not take. */
+export interface Day {
+  day: number;
+}
+
+/** Is sent as something that it does not take. */
+export interface DayInput {
+  /** A date, as ISO 8601. */
+  day: string;
+}
+
+export type Empty = Record<string, never>;
+
+export interface Goods {
+  title: string;
+  items: KindsItem[];
+}
+
+export interface GoodsInput {
+  title: string;
+  items?: KindsItemInput[];
+}
+
+export type Json = { [key: string]: Json } | Json[] | string | number | null;
+
+/** A thing to buy. */
+export interface KindsItem {
+  id: string;
+  /** In euros. */
+  price: string;
+  colour: Colour;
+  tags: string[];
+  made: string | null;
+}
+
+/** A thing to buy. */
+export interface KindsItemInput {
+  id: string;
+  /** In euros. */
+  price: number | string;
+  colour?: Colour;
+  tags?: string[];
+  made?: string | null;
+}
+
+export interface KindsStockItem {
+  shelf: number;
+}
+
+export interface Loose {
+  known: number;
+  [key: string]: unknown;
+}
+
+export type Numbers = number[];
+
+/** Some may be absent. */
+export interface Options {
+  size: number;
+  label?: string;
+}
+
+/** Sent under other names than its own. */
+export interface Order {
+  /** Counts from 1. */
+  orderNumber: number;
+  /** A duration, as ISO 8601. */
+  wait: string;
+  double: number;
+}
+
+/** Sent under other names than its own. */
+export interface OrderInput {
+  /** Counts from 1. */
+  orderNumber: number;
+  /** A duration, as ISO 8601. */
+  wait?: string;
+  secret?: string;
+}
+
+export interface PageItem {
+  items: KindsItem[];
+  more: boolean;
+}
+
+export interface PageItemInput {
+  items: KindsItemInput[];
+  more?: boolean;
+}
+
+export interface PageStr {
+  items: string[];
+  more: boolean;
+}
+
+export interface PageStrInput {
+  items: string[];
+  more?: boolean;
+}
+
+/** The same on a dataclass, where it changes nothing. */
+export interface PlainDay {
+  /** A date, as ISO 8601. */
+  day: string;
+}
+
+export type Point = [x: number, y: number];
+
+export type PointInput = [x: number, y?: number];
+
+export type Rank = 1 | 2;
+
+export type Rights = number;
+
+export interface Tree {
+  name: string;
+  branches: Tree[];
+}
+
+export interface TreeInput {
+  name: string;
+  branches?: TreeInput[];
+}
+
+/** The actors: `createClient<Registry>(url)`. */
+export interface Registry {
+  /** Gives and takes a value of each kind, and sends each as an event when it is given. */
+  kinds: {
+    actions: {
+      giveAnything(): unknown;
+      giveBytes(): string | Uint8Array;
+      giveChoice(): Card | Cash;
+      giveData(): KindsItem;
+      giveDate(): string;
+      giveDateTime(): string;
+      giveDecimal(): string;
+      giveDeque(): number[];
+      giveDict(): { [key: string]: number[] };
+      giveEmpty(): Empty;
+      giveEnum(): Colour;
+      giveEnumKeys(): { [key in Colour]?: number };
+      giveFlag(): Rights;
+      giveFrozenSet(): number[];
+      giveGeneric(): PageItem;
+      giveGenericOfText(): PageStr;
+      giveIntEnum(): Rank;
+      giveIntKeys(): { [key: string]: string };
+      giveLimited(): number;
+      giveList(): KindsItem[];
+      giveListOfBytes(): (string | Uint8Array)[];
+      giveLiteral(): "a" | 1 | true | null;
+      giveLiteralKeys(): { [key in "a" | "b"]?: number };
+      giveLoose(): Loose;
+      giveModel(): Order;
+      giveModelOfItsOwnMind(): Day;
+      giveNamedTuple(): Point;
+      giveNewType(): string;
+      giveNoTuple(): [];
+      giveNothing(): void;
+      giveNumber(): number;
+      giveOptional(): number | null;
+      giveOtherItem(): KindsStockItem;
+      givePair(): [number, string];
+      givePath(): string;
+      givePlainDay(): PlainDay;
+      giveRecursive(): Json;
+      giveRoot(): Numbers;
+      giveSequence(): number[];
+      giveSet(): string[];
+      giveSeveral(): number[];
+      giveText(): string;
+      giveTime(): string;
+      giveTimeDelta(): string;
+      giveTree(): Tree;
+      giveTruth(): boolean;
+      giveTruthOrNone(): boolean | null;
+      giveTypedDict(): Options;
+      giveUnion(): number | string | string[];
+      giveUuid(): string;
+      giveWhole(): number;
+      takeAnything(value: unknown): void;
+      takeBytes(value: string | Uint8Array): void;
+      takeChoice(value: CardInput | CashInput): void;
+      takeData(value: KindsItemInput): void;
+      takeDate(value: string): void;
+      takeDateTime(value: string): void;
+      takeDecimal(value: number | string): void;
+      takeDeque(value: number[]): void;
+      takeDict(value: { [key: string]: number[] }): void;
+      takeEmpty(value: Empty): void;
+      takeEnum(value: Colour): void;
+      takeEnumKeys(value: { [key in Colour]?: number }): void;
+      takeFlag(value: Rights): void;
+      takeFrozenSet(value: number[]): void;
+      takeGeneric(value: PageItemInput): void;
+      takeGenericOfText(value: PageStrInput): void;
+      takeIntEnum(value: Rank): void;
+      takeIntKeys(value: { [key: string]: string }): void;
+      takeLimited(value: number): void;
+      takeList(value: KindsItemInput[]): void;
+      takeListOfBytes(value: (string | Uint8Array)[]): void;
+      takeLiteral(value: "a" | 1 | true | null): void;
+      takeLiteralKeys(value: { [key in "a" | "b"]?: number }): void;
+      takeLoose(value: Loose): void;
+      takeModel(value: OrderInput): void;
+      takeModelOfItsOwnMind(value: DayInput): void;
+      takeNamedTuple(value: PointInput): void;
+      takeNewType(value: string): void;
+      takeNoTuple(value: []): void;
+      takeNothing(value: null): void;
+      takeNumber(value: number): void;
+      takeOptional(value: number | null): void;
+      takeOtherItem(value: KindsStockItem): void;
+      takePair(value: [number, string]): void;
+      takePath(value: string): void;
+      takePlainDay(value: PlainDay): void;
+      takeRecursive(value: Json): void;
+      takeRoot(value: Numbers): void;
+      takeSequence(value: number[]): void;
+      takeSet(value: string[]): void;
+      takeSeveral(value: number[]): void;
+      takeText(value: string): void;
+      takeTime(value: string): void;
+      takeTimeDelta(value: string): void;
+      takeTree(value: TreeInput): void;
+      takeTruth(value: boolean): void;
+      takeTruthOrNone(value: boolean | null): void;
+      takeTypedDict(value: Options): void;
+      takeUnion(value: number | string | string[]): void;
+      takeUuid(value: string): void;
+      takeWhole(value: number): void;
+    };
+    events: {
+      text: [string];
+      whole: [number];
+      number: [number];
+      truth: [boolean];
+      nothing: [];
+      optional: [number | null];
+      truth_or_none: [boolean | null];
+      union: [number | string | string[]];
+      literal: ["a" | 1 | true | null];
+      enum: [Colour];
+      int_enum: [Rank];
+      flag: [Rights];
+      new_type: [string];
+      limited: [number];
+      list: [KindsItem[]];
+      sequence: [number[]];
+      set: [string[]];
+      frozen_set: [number[]];
+      deque: [number[]];
+      pair: [[number, string]];
+      several: [number[]];
+      no_tuple: [[]];
+      named_tuple: [Point];
+      dict: [{ [key: string]: number[] }];
+      int_keys: [{ [key: string]: string }];
+      enum_keys: [{ [key in Colour]?: number }];
+      literal_keys: [{ [key in "a" | "b"]?: number }];
+      date_time: [string];
+      date: [string];
+      time: [string];
+      time_delta: [string];
+      uuid: [string];
+      decimal: [string];
+      path: [string];
+      bytes: [string | Uint8Array];
+      list_of_bytes: [(string | Uint8Array)[]];
+      data: [KindsItem];
+      other_item: [KindsStockItem];
+      generic: [PageItem];
+      generic_of_text: [PageStr];
+      tree: [Tree];
+      empty: [Empty];
+      typed_dict: [Options];
+      model: [Order];
+      model_of_its_own_mind: [Day];
+      plain_day: [PlainDay];
+      choice: [Card | Cash];
+      loose: [Loose];
+      root: [Numbers];
+      recursive: [Json];
+      anything: [unknown];
+    };
+  };
+  /** One shop. */
+  shop: {
+    params: Customer;
+    input: GoodsInput;
+    actions: {
+      find(...words: string[]): KindsItem | null;
+      /** Names that TypeScript has for itself, and an argument that no client can give. */
+      "new"(default_: string): void;
+      /**
+       * Sell it so many times.
+       *
+       * Nobody hears of it.
+       */
+      sell(thing: KindsItemInput, copies?: number): KindsItem[];
+      unannotated(a: unknown, b?: unknown): unknown;
+    };
+    events: {
+      closed: [];
+      sold: [KindsItem];
+      /** Where to, and who did it. */
+      moved: [x: number, y: number, by?: string | null];
+    };
+    snapshot: Goods;
+  };
+  /** Declares no events, and takes what it is given. */
+  silent: {
+    actions: {
+      say(text: string): void;
+    };
+    /** It does not declare its events: any name and arguments are allowed. */
+    events: { [event: string]: any[] };
+  };
+  camera: {
+    actions: {
+      shoot(picture: string | Uint8Array): void;
+    };
+    events: {
+      frame: [Uint8Array];
+    };
+  };
+}
