@@ -265,7 +265,7 @@ class Shop(Selling[Item]):
     class Events(Selling.Events):
         sold: Item
 
-        def moved(self, x: float, y: float, by: str | None = None) -> None:
+        def moved(self, x: float, y: float, by: str | None) -> None:
             """Where to, and who did it."""
 
     def create_state(self, c: Context[Goods, Customer], input: Goods) -> Goods:

@@ -15,7 +15,7 @@ describe("a generated registry", () => {
     connection.on("moved", (x, y, by) => {
       expectTypeOf(x).toEqualTypeOf<number>();
       expectTypeOf(y).toEqualTypeOf<number>();
-      expectTypeOf(by).toEqualTypeOf<string | null | undefined>();
+      expectTypeOf(by).toEqualTypeOf<string | null>();
     });
     connection.on("closed", () => {});
     // @ts-expect-error a wrong name

@@ -5,7 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import asyncapiSchema from "@asyncapi/specs/schemas/3.0.0.json" with { type: "json" };
 import { decode, encode } from "@msgpack/msgpack";
+import { Ajv } from "ajv";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { createClient } from "../src/index.js";
@@ -124,4 +126,11 @@ test("what compiles is not just anything", () => {
   const code = `import type { Registry } from ${JSON.stringify(TYPES)};
 const given: ReturnType<Registry["kinds"]["actions"]["giveData"]> = { id: "1" };`;
   expect(() => compile(code)).toThrow(/price/);
+});
+
+test("the AsyncAPI document is one", async () => {
+  const document = await (await fetch(`${server.url}/asyncapi.json`)).json();
+  const isDocument = new Ajv({ strict: false, validateFormats: false }).compile(asyncapiSchema);
+  expect(isDocument(document), JSON.stringify(isDocument.errors, null, 2)).toBe(true);
+  expect(isDocument({ ...document, channels: { shop: { address: 1 } } })).toBe(false);
 });

@@ -73,8 +73,8 @@ export interface Registry {
       sendMessage(user_id: string, text: string): Message;
     };
     events: {
-      messageReceived: [Message];
-      messageDeleted: [string];
+      messageReceived: [data: Message];
+      messageDeleted: [data: string];
     };
   };
   /** Call its actions over a connection: who acts is known from the connection's parameters. */
@@ -89,8 +89,8 @@ export interface Registry {
     };
     events: {
       gameStarted: [];
-      playerMoved: [Move];
-      privateMessage: [Whisper];
+      playerMoved: [data: Move];
+      privateMessage: [data: Whisper];
     };
   };
   /** `newArticle` reaches every reader for a public article, premium readers only for a premium one. */
@@ -101,7 +101,7 @@ export interface Registry {
       publishArticle(article: ArticleInput): Article;
     };
     events: {
-      newArticle: [Article];
+      newArticle: [data: Article];
     };
   };
   /** `price` carries a quote, from the moment the ticker starts for as long as it runs. */
@@ -113,7 +113,7 @@ export interface Registry {
       setSpeed(speed: number): number;
     };
     events: {
-      price: [Quote];
+      price: [data: Quote];
     };
   };
 }

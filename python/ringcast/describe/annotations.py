@@ -50,8 +50,8 @@ class DeclaredEvent:
 
     name: str
     description: str | None
-    parameters: tuple[tuple[inspect.Parameter | None, Any], ...]
-    """How each argument is declared, None for one without a name, and its type."""
+    parameters: tuple[tuple[str, Any], ...]
+    """The name of each argument, and its type."""
 
 
 def declared_events(cls: type, names: Mapping[str, Any]) -> list[DeclaredEvent] | None:
@@ -72,7 +72,7 @@ def declared_events(cls: type, names: Mapping[str, Any]) -> list[DeclaredEvent] 
         hints = resolve_hints(base, written, scope)
         for name in written:
             hint = substituted(hints[name], given)
-            found[name] = DeclaredEvent(name, None, () if hint is NoneType else ((None, hint),))
+            found[name] = DeclaredEvent(name, None, () if hint is NoneType else (("data", hint),))
         for name, function in vars(base).items():
             if inspect.isfunction(function):
                 parameters = list(inspect.signature(function).parameters.values())[1:]
@@ -80,6 +80,6 @@ def declared_events(cls: type, names: Mapping[str, Any]) -> list[DeclaredEvent] 
                 found[name] = DeclaredEvent(
                     name,
                     described(function),
-                    tuple((each, substituted(types.get(each.name, Any), given)) for each in parameters),
+                    tuple((each.name, substituted(types.get(each.name, Any), given)) for each in parameters),
                 )
     return list(found.values())

@@ -33,7 +33,7 @@ REF: Final = "#/types/"
 class Argument:
     """One argument of an action or an event, by position."""
 
-    name: str | None
+    name: str
     schema: Schema
     required: bool = True
     repeated: bool = False
@@ -128,10 +128,7 @@ def arguments_schema(arguments: Sequence[Argument]) -> Schema:
     schema: Schema = {"type": "array"}
     if each:
         # Beside the type's own title, if it has one, the argument's name says more.
-        schema["prefixItems"] = [
-            argument.schema if argument.name is None else {**argument.schema, "title": argument.name}
-            for argument in each
-        ]
+        schema["prefixItems"] = [{**argument.schema, "title": argument.name} for argument in each]
     if least := sum(argument.required for argument in each):
         schema["minItems"] = least
     if len(each) == len(arguments):

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Literal
+from typing import Any
 
 from ..action import ActionSpec
 from ..arguments import resolve_hints
@@ -100,13 +100,8 @@ class _Reader:
         given = type_arguments(cls)
         return {name: substituted(hint, given) for name, hint in hints.items()}
 
-    def _argument(
-        self, where: str, parameter: inspect.Parameter | None, hint: Any, sent_by: Literal["client", "server"]
-    ) -> Callable[[], Argument]:
-        if parameter is None:
-            only = self.places.add(Place(where, hint, sent_by))
-            return lambda: Argument(None, only())
-        schema = self.places.add(Place(f"{where}: {parameter.name}", hint, sent_by))
+    def _argument(self, where: str, parameter: inspect.Parameter, hint: Any) -> Callable[[], Argument]:
+        schema = self.places.add(Place(f"{where}: {parameter.name}", hint, "client"))
         repeated = parameter.kind is parameter.VAR_POSITIONAL
         required = parameter.default is parameter.empty and not repeated
         return lambda: Argument(parameter.name, schema(), required, repeated)
@@ -119,7 +114,7 @@ class _Reader:
             if parameter.kind not in _NOT_CALLED
         ]
         hints = self._hints(spec.function, [parameter.name for parameter in parameters])
-        arguments = [self._argument(where, each, hints.get(each.name, Any), "client") for each in parameters]
+        arguments = [self._argument(where, each, hints.get(each.name, Any)) for each in parameters]
         result = self._returned(spec.function)
         nothing = self._result_type(spec.function) is NoneType
         return lambda: ActionInterface(
@@ -176,8 +171,13 @@ class _Reader:
 
     def _event(self, event: DeclaredEvent) -> Callable[[], EventInterface]:
         where = f"{self.name}.Events.{event.name}"
-        arguments = [self._argument(where, parameter, hint, "server") for parameter, hint in event.parameters]
-        return lambda: EventInterface(event.name, event.description, tuple(make() for make in arguments))
+        found = [
+            (name, self.places.add(Place(f"{where}: {name}", hint, "server")))
+            for name, hint in event.parameters
+        ]
+        return lambda: EventInterface(
+            event.name, event.description, tuple(Argument(name, schema()) for name, schema in found)
+        )
 
 
 def _all_of(schemas: Sequence[Schema]) -> Schema | None:

@@ -97,7 +97,7 @@ def _block(name: str, members: Sequence[str], indent: str) -> Iterator[str]:
 
 
 def _action(action: ActionInterface, indent: str) -> str:
-    arguments = [_parameter(argument, index, indent) for index, argument in enumerate(action.arguments)]
+    arguments = [_parameter(argument, indent) for argument in action.arguments]
     result = "void" if action.returns_nothing else _type(action.result, indent)
     # In quotes, `new` is a method like others.
     name = f'"{action.name}"' if action.name == "new" else _property(action.name)
@@ -105,8 +105,8 @@ def _action(action: ActionInterface, indent: str) -> str:
     return _comment(action.description, indent) + _listed(head, arguments, tail, indent)
 
 
-def _parameter(argument: Argument, index: int, indent: str) -> str:
-    name = argument.name or f"arg{index}"
+def _parameter(argument: Argument, indent: str) -> str:
+    name = argument.name
     if _RESERVED.fullmatch(name):
         name += "_"
     if argument.repeated:
@@ -115,15 +115,7 @@ def _parameter(argument: Argument, index: int, indent: str) -> str:
 
 
 def _event(event: EventInterface, indent: str, bytes_: str) -> str:
-    arguments = []
-    for argument in event.arguments:
-        text = _type(argument.schema, indent, bytes_)
-        if argument.repeated:
-            arguments.append(f"...{argument.name}: {_element(argument.schema, indent, bytes_)}[]")
-        elif argument.name is None:
-            arguments.append(text)
-        else:
-            arguments.append(f"{argument.name}{'' if argument.required else '?'}: {text}")
+    arguments = [f"{each.name}: {_type(each.schema, indent, bytes_)}" for each in event.arguments]
     head = f"{indent}{_property(event.name)}: ["
     return _comment(event.description, indent) + _listed(head, arguments, "];", indent)
 

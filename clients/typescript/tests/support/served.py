@@ -17,7 +17,6 @@ from probes import Clumsy, Desk, Feed, ShortFeed, Total
 from ringcast import Context, Registry, action
 from ringcast.config import ServerConfig
 
-
 __all__ = ["crowded", "kinds", "lively", "registry"]
 
 
