@@ -133,6 +133,7 @@ lint-python: setup
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/python -m mypy.stubtest ringcast._core
+	$(BIN)/ringcast types ringcast.demo:registry -o python/ringcast/demo/registry.d.ts --check
 
 .PHONY: lint-typescript
 lint-typescript: $(CLIENT_MODULES) ## the TypeScript client's formatting, linter, types and size

@@ -63,7 +63,13 @@ def _written(document: dict[str, Any]) -> bytes:
 def _page() -> tuple[str, str]:
     """Return the page, and the policy that lets it run what is in it and call this server, nothing else."""
     page = _PAGE.read_text(encoding="utf-8")
-    policy = ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'"]
+    policy = [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
     policy.append("frame-ancestors 'none'")
     for tag, directive in (("script", "script-src"), ("style", "style-src")):
         [inside] = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
