@@ -12,12 +12,13 @@ import inspect
 import re
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import pydantic
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import DefsRef, GenerateJsonSchema
 from pydantic_core import core_schema
 
 from .interface import REF, Schema, mapped
@@ -52,7 +53,7 @@ def schemas_of(places: Sequence[Place]) -> tuple[list[Schema], dict[str, Schema]
         )
         inputs.append((index, mode, _core_schema(place, remarks)))
     by_key, named = writer.generate_definitions(inputs)
-    names = _names(named)
+    names = _names(writer.refs, named)
     found = [_tidy(by_key[index, mode], names) for index, mode, _ in inputs]
     types = {names[key]: _tidy(schema, names) for key, schema in named.items()}
     remarks += [f"{what} is not in JSON; it stands as unknown" for what in writer.unknown]
@@ -88,8 +89,19 @@ class _Writer(GenerateJsonSchema):
     def __init__(self, *, by_alias: bool, ref_template: str) -> None:
         super().__init__(by_alias=by_alias, ref_template=ref_template)
         self.unknown: list[str] = []
+        self.refs: dict[str, tuple[str, str]] = {}
+        """Of each definition, in the order in which they come up: pydantic's reference, and the mode."""
         self._in_model = False
         """Whether a model around the value says how it is written."""
+
+    def get_defs_ref(self, core_mode_ref: Any) -> DefsRef:
+        # Names are given when all are known: pydantic's may be the same for a type that is sent and for
+        # another one that comes.
+        ref, mode = core_mode_ref
+        key = DefsRef(f"{mode} {ref}")
+        self.refs[key] = ref, mode
+        self._prioritized_defsref_choices[key] = [key]
+        return key
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
         before = self._in_model, self.by_alias
@@ -166,7 +178,6 @@ def _tidy(schema: Schema, names: dict[str, str]) -> Schema:
     return mapped(schema, change)
 
 
-_KEY: Final = re.compile(r"(.+?)(-Input|-Output)?(__\d+)?")
 _TAKEN: Final = frozenset(
     {"Registry", "Uint8Array", "any", "bigint", "boolean", "never", "null", "number", "object", "string"}
     | {"symbol", "undefined", "unknown", "void"}
@@ -174,50 +185,64 @@ _TAKEN: Final = frozenset(
 """Names that mean something else in TypeScript, or in our documents."""
 
 
-def _names(named: dict[Any, Schema]) -> dict[str, str]:
-    """Return a name for each of pydantic's: `Article` for what comes, `ArticleInput` for what differs from it
-    when it is sent; `ShopArticle` where two modules have one; `PageArticle` for `Page[Article]`."""
-    same = _same_either_way(named)
+def _names(refs: dict[str, tuple[str, str]], named: dict[Any, Schema]) -> dict[str, str]:
+    """Return a name for each key of `named`, of which `refs` has pydantic's reference and the mode.
+
+    `Article` for what comes, and `ArticleInput` for what is sent where it differs; `ShopArticle` where
+    another module has an `Article` too; `PageArticle` for `Page[Article]`.
+    """
+    same = _same_either_way(refs, named)
+    given = {ref for ref, mode in refs.values() if mode == "serialization"}
+    short = Counter(_stem(ref, True) for ref in {ref for ref, _ in refs.values()})
+    wanted: dict[str, tuple[bool, str]] = {}
+    for key, (ref, mode) in refs.items():
+        if key in named and key not in same:
+            is_input = mode == "validation" and ref in given
+            stem = _stem(ref, short[_stem(ref, True)] == 1)
+            wanted[key] = is_input, stem + ("Input" if is_input else "")
     names: dict[str, str] = {}
     taken = set(_TAKEN)
-    # What is plainly called so goes first.
-    for key in sorted(named, key=lambda key: (not key.isidentifier(), key)):
-        if key in same:
-            continue
-        match = _KEY.fullmatch(key)
-        assert match is not None  # keys are not empty
-        base = match[1]
-        if "__" in base or base.endswith("_"):
-            base = "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+|_+", base))
-        name = wanted = base + ("Input" if match[2] == "-Input" else "")
-        number = 2
-        while name in taken:
-            name, number = f"{wanted}{number}", number + 1
-        taken.add(name)
-        names[key] = name
-    return names | {sent: names[given] for sent, given in same.items()}
+    # What has this name in Python goes first.
+    for key, (_, name) in sorted(wanted.items(), key=lambda item: item[1][0]):
+        free, number = name, 2
+        while free in taken:
+            free, number = f"{name}{number}", number + 1
+        taken.add(free)
+        names[key] = free
+    return names | {sent: names[comes] for sent, comes in same.items()}
 
 
-def _same_either_way(named: dict[Any, Schema]) -> dict[str, str]:
-    """Return which types are the same sent as given: by the name of the sent one, that of the given one.
+def _stem(ref: str, is_short: bool) -> str:
+    """Return a name made of a reference such as `shop.Page:4711[shop.Article:4712]`."""
+    parts = [part.rsplit(":", 1)[0] for part in re.split(r"([\][,])", ref)]
+    if is_short:
+        parts = [part.rpartition(".")[2] for part in parts]
+    if len(parts) == 1 and parts[0].isidentifier():
+        return parts[0]
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"\W+|_+", "".join(parts)))
 
-    Pydantic takes two that refer to themselves for different.
-    """
-    pairs = {key: key.replace("-Input", "-Output") for key in named if "-Input" in key}
-    same = {sent: given for sent, given in pairs.items() if given in named}
+
+def _same_either_way(refs: dict[str, tuple[str, str]], named: dict[Any, Schema]) -> dict[str, str]:
+    """Return which types are the same sent as given: by the key of the sent one, that of the given one."""
+    given = {ref: key for key, (ref, mode) in refs.items() if mode == "serialization" and key in named}
+    same = {
+        key: given[ref]
+        for key, (ref, mode) in refs.items()
+        if mode == "validation" and ref in given and key in named
+    }
     while True:
-        renamed = {REF + sent: REF + given for sent, given in same.items()}
+        # They may refer to others, and to themselves: what is left differs only in what is left.
+        renamed = {REF + sent: REF + comes for sent, comes in same.items()}
 
         def change(schema: Schema, renamed: dict[str, str] = renamed) -> Schema:
             if "$ref" in schema:
                 schema["$ref"] = renamed.get(schema["$ref"], schema["$ref"])
             return schema
 
-        left = {
-            sent: given
-            for sent, given in same.items()
-            if mapped(named[sent], change) == mapped(named[given], change)
-        }
+        def is_same(sent: str, comes: str, change: Callable[[Schema], Schema] = change) -> bool:
+            return mapped(named[sent], change) == mapped(named[comes], change)
+
+        left = {sent: comes for sent, comes in same.items() if is_same(sent, comes)}
         if left == same:
             return same
         same = left

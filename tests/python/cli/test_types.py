@@ -1,4 +1,4 @@
-"""`ringcast types`, `openapi` and `asyncapi`: files written, files checked, and what is wrong with a module."""
+"""`ringcast types`, `openapi` and `asyncapi`: files written and checked, and modules that do not work."""
 
 from __future__ import annotations
 
