@@ -29,7 +29,7 @@ from .naming import actor_wire_names, snake_case
 from .protocol import MAX_NAME_CHARS
 from .state_type import StateType
 
-__all__ = ["ActorDefinition", "Hooks", "define"]
+__all__ = ["ActorDefinition", "Hooks", "define", "names_in_scope"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -130,7 +130,7 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         raise DefinitionError(f"{name}: __init__ takes no arguments but self")
     _require_nothing_hidden(cls)
     _require_no_typing_error(cls)
-    names = _names_in_scope(cls)
+    names = names_in_scope(cls)
     state_type, conn_state_type = _type_parameters(cls, names)
     hooks = _hooks(cls)
     if state_type is None and hooks.create_state is not None:
@@ -196,7 +196,7 @@ def _require_no_typing_error(cls: type) -> None:
             )
 
 
-def _names_in_scope(cls: type) -> dict[str, Any]:
+def names_in_scope(cls: type) -> dict[str, Any]:
     """Return what annotations inside the class may name beyond its module: local types, and its own."""
     names: dict[str, Any] = {}
     for base in reversed(cls.__mro__):

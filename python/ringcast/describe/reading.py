@@ -14,11 +14,12 @@ from typing import Any
 
 from ..action import ActionSpec
 from ..arguments import resolve_hints
-from ..definition import ActorDefinition, _names_in_scope
+from ..declared import EventSpec
+from ..definition import ActorDefinition, names_in_scope
 from ..errors import DefinitionError, RingcastError
 from ..naming import camel_case, snake_case
 from ..registry import Registry
-from .annotations import DeclaredEvent, declared_events, described, substituted, type_arguments
+from .annotations import described, substituted, type_arguments
 from .interface import ActionInterface, ActorInterface, Argument, EventInterface, Interface, Schema
 from .schemas import Place, schemas_of
 
@@ -96,7 +97,7 @@ class _Reader:
 
     def _hints(self, function: Callable[..., Any], wanted: Sequence[str]) -> dict[str, Any]:
         cls = self.definition.cls
-        hints = resolve_hints(function, wanted, _names_in_scope(cls))
+        hints = resolve_hints(function, wanted, names_in_scope(cls))
         given = type_arguments(cls)
         return {name: substituted(hint, given) for name, hint in hints.items()}
 
@@ -165,18 +166,21 @@ class _Reader:
         return True
 
     def _events(self) -> list[Callable[[], EventInterface]] | None:
-        cls = self.definition.cls
-        declared = declared_events(cls, _names_in_scope(cls))
-        return None if declared is None else [self._event(event) for event in declared]
+        declared = self.definition.events
+        return None if declared is None else [self._event(event) for event in declared.values()]
 
-    def _event(self, event: DeclaredEvent) -> Callable[[], EventInterface]:
-        where = f"{self.name}.Events.{event.name}"
-        found = [
-            (name, self.places.add(Place(f"{where}: {name}", hint, "server")))
-            for name, hint in event.parameters
-        ]
+    def _event(self, event: EventSpec) -> Callable[[], EventInterface]:
+        cls = self.definition.cls
+        given = type_arguments(cls)
+        found = []
+        for each in event.parameters:
+            where = f"{self.name}.Events.{event.name}: {each.name}"
+            schema = self.places.add(Place(where, substituted(each.annotation, given), "server"))
+            found.append((each.name, schema))
+        declaration = inspect.getattr_static(cls.Events, event.name, None)  # type: ignore[attr-defined]
+        description = described(declaration) if inspect.isfunction(declaration) else None
         return lambda: EventInterface(
-            event.name, event.description, tuple(Argument(name, schema()) for name, schema in found)
+            event.name, description, tuple(Argument(name, schema()) for name, schema in found)
         )
 
 
