@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from ..describe import Interface, asyncapi, interface_of, openapi, typescript
+from ..server.handshake import PATH
+from ..server.http import STATUS_BY_CODE
 from .lines import remark
 from .loading import load_registry
 from .options import debug_option
@@ -84,8 +86,6 @@ def openapi_command(place: str, output: Path | None, check: bool, title: str, ve
     Example:
       ringcast openapi app:registry -o openapi.json
     """
-    from ..server.http import STATUS_BY_CODE  # noqa: PLC0415 - it loads the native module
-
     document = openapi(_interface(place), STATUS_BY_CODE, title=title, version=version)
     _put(_as_json(document), output, check)
 
@@ -100,8 +100,6 @@ def asyncapi_command(place: str, output: Path | None, check: bool, title: str, v
     Example:
       ringcast asyncapi app:registry -o asyncapi.json
     """
-    from ..server.handshake import PATH  # noqa: PLC0415 - the server's modules are not needed for types
-
     _put(_as_json(asyncapi(_interface(place), PATH, title=title, version=version)), output, check)
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,29 +30,21 @@ _PAGE: Final = Path(__file__).with_name("docs.html")
 
 
 def docs_routes(registry: Registry, statuses: Mapping[str, int]) -> list[Route]:
-    """Return the routes. The documents are made for the first request."""
-
-    @cache
-    def documents() -> tuple[bytes, bytes]:
-        interface = interface_of(registry)
-        return _written(openapi(interface, statuses)), _written(asyncapi(interface, PATH))
-
-    async def openapi_json(request: Request) -> Response:
-        return Response(documents()[0], media_type="application/json")
-
-    async def asyncapi_json(request: Request) -> Response:
-        return Response(documents()[1], media_type="application/json")
-
+    """Return the routes. What they answer is made now, before anybody waits for it."""
+    interface = interface_of(registry)
     page, policy = _page()
-
-    async def docs(request: Request) -> Response:
-        return Response(page, headers={"Content-Security-Policy": policy}, media_type="text/html")
-
     return [
-        Route("/docs", docs, methods=["GET"]),
-        Route("/openapi.json", openapi_json, methods=["GET"]),
-        Route("/asyncapi.json", asyncapi_json, methods=["GET"]),
+        _route("/docs", page.encode(), "text/html", {"Content-Security-Policy": policy}),
+        _route("/openapi.json", _written(openapi(interface, statuses)), "application/json"),
+        _route("/asyncapi.json", _written(asyncapi(interface, PATH)), "application/json"),
     ]
+
+
+def _route(path: str, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Route:
+    async def answer(request: Request) -> Response:
+        return Response(body, headers=headers, media_type=media_type)
+
+    return Route(path, answer, methods=["GET"])
 
 
 def _written(document: dict[str, Any]) -> bytes:

@@ -9,6 +9,8 @@ import socket
 import sys
 import time
 
+import httpx
+
 import programs
 
 
@@ -27,6 +29,12 @@ def test_the_printed_lines_work_as_printed() -> None:
         call = programs.start("sh", "-c", printed(server.said, "call")).finish()
         assert call.code == 0
         assert json.loads(call.out[0])["symbol"] == "MSFT"
+
+
+def test_the_page_that_is_named_is_there() -> None:
+    with programs.demo() as server:
+        [address] = re.findall(r"A page at (\S+) has their actions to try", server.said)
+        assert httpx.get(address).status_code == 200
 
 
 def test_the_hint_about_cutting_the_network_works() -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 import programs
@@ -38,6 +39,13 @@ def test_serves_a_module_and_keeps_its_state(module: Path) -> None:
     assert (module / "kept.db").is_file()
     with programs.serve("counter:registry", "--store", "kept.db", cwd=module) as server:
         assert increase(server.url, 3) == 5
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 404), (("--docs",), 200)])
+def test_it_tells_of_its_actors_only_if_asked_to(module: Path, options: tuple[str, ...], status: int) -> None:
+    with programs.serve("counter:registry", *options, cwd=module) as server:
+        for path in ("docs", "openapi.json", "asyncapi.json"):
+            assert httpx.get(f"{server.url}/{path}").status_code == status
 
 
 def test_the_session_window_can_be_set(module: Path) -> None:
