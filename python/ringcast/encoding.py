@@ -78,6 +78,21 @@ def _decode_msgpack(data: bytes) -> Any:
     return msgpack.unpackb(data, strict_map_key=False)
 
 
+def _split_msgpack(batch: bytes) -> list[bytes]:
+    unpacker = msgpack.Unpacker(max_buffer_size=len(batch), strict_map_key=False)
+    unpacker.feed(batch)
+    messages, end = [], 0
+    while end < len(batch):
+        begin = end
+        try:
+            unpacker.skip()
+            end = unpacker.tell()
+        except Exception:  # of several kinds, and of none that it documents
+            end = len(batch)
+        messages.append(batch[begin:end])
+    return messages
+
+
 class Encoding(Enum):
     """How messages are written: chosen by the WebSocket subprotocol, fixed for a session."""
 
@@ -88,6 +103,8 @@ class Encoding(Enum):
         self, subprotocol: str, index: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
     ) -> None:
         self.subprotocol = subprotocol
+        self.batched_subprotocol = f"{subprotocol}.batched"
+        """What a client offers besides if it takes several messages of the server's in one: `split`."""
         self.index = index
         """The encoding's number in the core; `1 << index` is its bit in `Stream.encodings`."""
         self.encode = encode
@@ -97,6 +114,13 @@ class Encoding(Enum):
     def is_text(self) -> bool:
         """Whether messages travel in text frames."""
         return self is Encoding.JSON
+
+    def split(self, batch: bytes) -> list[bytes]:
+        """Return the messages that came as one: JSON a line each, MessagePack one behind the other.
+
+        What is no message is left for whoever decodes it to find.
+        """
+        return batch.split(b"\n") if self is Encoding.JSON else _split_msgpack(batch)
 
 
 def writable(encoding: Encoding, error: RingcastError) -> dict[str, Any]:

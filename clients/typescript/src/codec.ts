@@ -5,8 +5,8 @@ export type Payload = string | Uint8Array<ArrayBuffer>;
 
 /** One encoding of messages. */
 export interface Codec {
-  /** The WebSocket subprotocol that stands for it. */
-  readonly subprotocol: string;
+  /** The WebSocket protocols to offer: that of the encoding, and that for lines of several messages, if it is text. */
+  readonly protocols: string[];
   /** Write a value. Throws for one that cannot be written. */
   encode(value: unknown): Payload;
   /** Read a value. Throws for a payload that is not well formed. */
@@ -29,7 +29,7 @@ export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING
 
 /** JSON in text frames. */
 export const json: Codec = {
-  subprotocol: "ringcast.v1.json",
+  protocols: ["ringcast.v1.json", "ringcast.v1.json.batched"],
   encode(value) {
     checkWritable(value, false);
     return JSON.stringify(value);

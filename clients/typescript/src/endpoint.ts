@@ -31,7 +31,7 @@ export class Endpoint {
   readonly #baseUrl: string;
   readonly #fetch: typeof fetch;
   readonly #timeoutMs: number;
-  readonly transport: Transport;
+  declare readonly transport: Transport;
 
   constructor(options: ClientOptions, timeoutMs: number) {
     this.#baseUrl = baseUrl(options.url);

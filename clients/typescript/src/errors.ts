@@ -49,15 +49,19 @@ export interface ErrorDetails {
   fromServer?: boolean;
 }
 
-/** Any failure that Ringcast knows of: of an action, of a connection, of the protocol. */
+/**
+ * Any failure that Ringcast knows of: of an action, of a connection, of the protocol.
+ *
+ * Fields that the constructor sets are declared only, here and elsewhere: to define them first would be bytes for nothing.
+ */
 export class RingcastError extends Error {
   override readonly name = "RingcastError";
   /** Stable, and for programs; `message` is for people. */
-  readonly code: ErrorCode | (string & {});
+  declare readonly code: ErrorCode | (string & {});
   /** What the author of a `UserError` has put into it. */
-  readonly metadata: unknown;
+  declare readonly metadata: unknown;
   /** False for what this client has found out by itself, whatever code an author may have chosen. */
-  readonly fromServer: boolean;
+  declare readonly fromServer: boolean;
 
   constructor(code: ErrorCode | (string & {}), message: string, details: ErrorDetails = {}) {
     super(message, details);

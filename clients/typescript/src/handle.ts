@@ -42,9 +42,9 @@ export class HandleBase<A = any> {
     this.key = address.key ?? [];
   }
 
-  readonly actorName: string;
+  declare readonly actorName: string;
   /** The key it was asked for with; empty if it was by id. */
-  readonly key: readonly string[];
+  declare readonly key: readonly string[];
 
   /** The actor's id, once it is known: asked for by id, resolved, or created. */
   get actorId(): string | null {

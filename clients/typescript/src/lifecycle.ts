@@ -47,10 +47,10 @@ export class Lifecycle implements LinkOwner {
   lastError: unknown = null;
   /** Why the other side ended the connection for good. */
   endError: RingcastError | null = null;
-  readonly config: Config;
-  readonly session: Session;
-  readonly listeners: Listeners;
-  readonly dispatch: Dispatch;
+  declare readonly config: Config;
+  declare readonly session: Session;
+  declare readonly listeners: Listeners;
+  declare readonly dispatch: Dispatch;
   readonly statusListeners = new Set<(status: Status) => void>();
   #toldStatus: Status = "idle";
   readonly #options: ConnectionOptions;

@@ -25,8 +25,8 @@ export type Step = "nothing" | "ask" | "give up";
  */
 export class Liveness {
   /** A server of which nothing came for this long, and a tick, is given up. */
-  readonly lostAfterMs: number;
-  readonly tickMs: number;
+  declare readonly lostAfterMs: number;
+  declare readonly tickMs: number;
   readonly #askTicks: number;
   readonly #lostTicks: number;
   #quietTicks = 0;

@@ -19,7 +19,7 @@ export interface MessagePack {
  */
 export function msgpack(library: MessagePack): Codec {
   return {
-    subprotocol: "ringcast.v1.msgpack",
+    protocols: ["ringcast.v1.msgpack"],
     encode(value) {
       checkWritable(value, true);
       return library.encode(plain(value)) as Payload;

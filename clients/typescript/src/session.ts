@@ -23,7 +23,7 @@ export interface Arrival {
 /** One client's half of a session, over all of its sockets. */
 export class Session {
   readonly position = new Position();
-  readonly requests: Requests;
+  declare readonly requests: Requests;
   /** The latest connect answer. */
   answer: Connected | null = null;
   /** The latest snapshot in one. */

@@ -35,6 +35,8 @@ export interface Transport {
 
 /** As much of a WebSocket as is used: that of browsers, of `ws`, of undici, of Deno and Bun. */
 export interface WebSocketLike {
+  /** What the server has chosen. */
+  protocol: string;
   binaryType: string;
   onopen: unknown;
   onmessage: unknown;
@@ -57,11 +59,16 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
       const WebSocketClass = given ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
       if (!WebSocketClass)
         throw new TypeError("there is no WebSocket here: createClient({ url, WebSocket })");
-      const socket = new WebSocketClass(url, [codec.subprotocol]);
+      const { protocols } = codec;
+      const socket = new WebSocketClass(url, protocols);
       socket.binaryType = "arraybuffer";
       socket.onopen = () => receiver.onOpen();
-      socket.onmessage = ({ data }: { data: string | ArrayBuffer }) =>
-        receiver.onMessage(typeof data === "string" ? data : new Uint8Array(data));
+      socket.onmessage = ({ data }: { data: string | ArrayBuffer }) => {
+        if (typeof data !== "string") receiver.onMessage(new Uint8Array(data));
+        else
+          for (const line of socket.protocol === protocols[1] ? data.split("\n") : [data])
+            receiver.onMessage(line);
+      };
       // Says nothing that `onclose`, which follows, does not; but where nobody listens, `ws` throws.
       socket.onerror = () => {};
       socket.onclose = ({ code, reason }: { code: number; reason: string }) =>

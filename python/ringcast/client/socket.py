@@ -47,7 +47,9 @@ class Socket(WSListener):
     def __init__(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> None:
         self._receiver = receiver
         self._config = config
-        self._subprotocol = encoding.subprotocol
+        self._encoding = encoding
+        self._batched = False
+        """Whether a message may be several."""
         self.refusal: str | None = "the server closed the connection"
         """What is wrong with the server's answer to the upgrade request."""
         self._data_type = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
@@ -177,8 +179,10 @@ class Socket(WSListener):
 
     def _agree(self, headers: CIMultiDict[str]) -> str | None:
         """Learn from the server's answer what was agreed on; return what is wrong with it."""
-        if headers.get("Sec-WebSocket-Protocol") != self._subprotocol:
-            return f"the server does not speak {self._subprotocol}"
+        chosen = headers.get("Sec-WebSocket-Protocol")
+        self._batched = chosen == self._encoding.batched_subprotocol
+        if chosen != self._encoding.subprotocol and not self._batched:
+            return f"the server does not speak {self._encoding.subprotocol}"
         try:
             agreed = accept_answer(headers.getall("Sec-WebSocket-Extensions", []))
         except MalformedExtensions as error:
@@ -233,7 +237,13 @@ class Socket(WSListener):
             except BrokenMessage as broken:
                 self.fail(broken.code, broken.reason)
                 return
-        self._receiver.on_message(payload)
+        if not self._batched:
+            self._receiver.on_message(payload)
+            return
+        for message in self._encoding.split(payload):
+            # One of them may end the socket.
+            if not self._closing:
+                self._receiver.on_message(message)
 
     def _take_fragment(self, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CONTINUATION:
@@ -346,7 +356,7 @@ async def open_socket(
 
 
 def _headers(encoding: Encoding, config: ClientConfig) -> dict[str, str]:
-    headers = {"Sec-WebSocket-Protocol": encoding.subprotocol}
+    headers = {"Sec-WebSocket-Protocol": f"{encoding.subprotocol}, {encoding.batched_subprotocol}"}
     if config.compression:
         headers["Sec-WebSocket-Extensions"] = OFFER
     return headers
