@@ -7,13 +7,14 @@ use std::mem;
 
 use crate::event_stream::push_line;
 use crate::frame::{self, Encoding, Opcode};
+use crate::relay::MAX_RELAYED_BYTES;
 
 /// How a client takes several messages that wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// Each by itself.
     Single,
-    /// All in one: JSON one to a line, MessagePack one behind the other.
+    /// All in one, but for the large: JSON one to a line, MessagePack one behind the other.
     Joined,
 }
 
@@ -80,14 +81,28 @@ impl Messages {
     }
 
     fn push_message(&mut self, payload: &[u8]) {
-        if self.packing == Packing::Joined && self.ends.pop().is_some() && self.encoding == Encoding::Json {
-            self.bytes.push(b'\n');
+        if self.is_joined_by(payload.len()) {
+            self.ends.pop();
+            if self.encoding == Encoding::Json {
+                self.bytes.push(b'\n');
+            }
         }
         match self.encoding {
             Encoding::Json => push_line(&mut self.bytes, payload),
             Encoding::Msgpack => self.bytes.extend_from_slice(payload),
         }
         self.ends.push(self.bytes.len());
+    }
+
+    /// Whether a message of that many bytes is put behind the newest, in one. Not if that got large by it: a client
+    /// takes any message, and only so much at once.
+    fn is_joined_by(&self, bytes: usize) -> bool {
+        let newest = match self.ends.as_slice() {
+            [] => return false,
+            [end] => *end,
+            [.., begin, end] => end - begin,
+        };
+        self.packing == Packing::Joined && newest + bytes < MAX_RELAYED_BYTES
     }
 
     /// The messages as they go out.

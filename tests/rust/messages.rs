@@ -2,6 +2,7 @@
 
 use ringcast_core::frame::{self, Encoding, Opcode};
 use ringcast_core::messages::{Messages, Packing};
+use ringcast_core::relay::MAX_RELAYED_BYTES;
 
 fn of(encoding: Encoding, payloads: &[&str]) -> Vec<u8> {
     payloads.iter().flat_map(|payload| frame::message(encoding, payload.as_bytes())).collect()
@@ -38,6 +39,16 @@ fn a_line_is_a_message_whoever_wrote_it() {
     let mut messages = Messages::new(Encoding::Json, Packing::Joined);
     messages.push(&of(Encoding::Json, &["[1,\n2]", "[3]\r\n"]), 1000);
     assert_eq!(texts(&messages), ["[1, 2]\n[3]  "]);
+}
+
+#[test]
+fn a_large_message_goes_out_by_itself() {
+    let large = "x".repeat(MAX_RELAYED_BYTES);
+    let mut messages = Messages::new(Encoding::Json, Packing::Joined);
+    for payload in ["[1]", "[2]", &large, "[3]", "[4]"] {
+        messages.push(&of(Encoding::Json, &[payload]), usize::MAX);
+    }
+    assert!(texts(&messages) == ["[1]\n[2]", &large, "[3]\n[4]"]);
 }
 
 #[test]
