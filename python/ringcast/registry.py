@@ -5,6 +5,8 @@ What runs them is the router (`router.py`), made on first use.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from .store import SqliteStore, Store
 if TYPE_CHECKING:
     from .client import Client
     from .router import Router
+    from .server.asgi import Asgi
 
 __all__ = ["Registry"]
 
@@ -50,6 +53,7 @@ class Registry:
             self._add(definition)
         self._router: Router | None = None
         self._client: Client | None = None
+        self._asgi: Asgi | None = None
 
     def definition(self, wire_name: str) -> ActorDefinition:
         """Return the actor that answers to this name. Raises `UnknownActor`."""
@@ -67,6 +71,12 @@ class Registry:
 
             self._router = Router(self)
         return self._router
+
+    @property
+    def running(self) -> Router | None:
+        """The router, from its start to its stop."""
+        router = self._router
+        return router if router is not None and router.has_started else None
 
     @property
     def client(self) -> Client:
@@ -109,6 +119,28 @@ class Registry:
         if tls_certificate is not None or tls_key is not None:
             self.config = with_tls(self.config, tls_certificate, tls_key)
         run(self, host=host, port=port)
+
+    def asgi(self) -> Asgi:
+        """Return an ASGI application with these actors, for other servers, to be mounted in others.
+
+        It serves what the own server does, below the path where it is mounted. Whoever runs the process
+        starts the registry and stops it: see `lifespan`. Where the ASGI server runs this application alone,
+        its lifespan does that.
+        """
+        if self._asgi is None:
+            from .server.asgi import Asgi  # noqa: PLC0415
+
+            self._asgi = Asgi(self)
+        return self._asgi
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Run the registry for as long as an application runs: `FastAPI(lifespan=registry.lifespan)`.
+
+        An application with a lifespan of its own enters it there: `async with registry.lifespan(app)`.
+        """
+        async with self.asgi().running():
+            yield
 
     async def __aenter__(self) -> Registry:
         await self.start()

@@ -6,6 +6,7 @@ Which bytes those are is the core's to say, once for each connection and sweep; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import weakref
 from functools import partial
@@ -55,9 +56,11 @@ class Relay:
         self._websockets: dict[int, WebSocket] = {}
         """The same for those that take messages."""
         self._keys = count(1)
+        self._parted = asyncio.Event()
+        """Set when the last of those has got its close."""
         self._writing = False
         self.writes = 0
-        """How often something was written to a transport."""
+        """How often something was written to a transport, or sent to a WebSocket."""
         loop.add_reader(self._descriptor, self._wake)
         # Weakly: the core would keep what keeps the core.
         core.write_relayed_with(partial(_write_once, weakref.ref(self)))
@@ -129,6 +132,8 @@ class Relay:
     ) -> None:
         websockets = self._websockets
         websocket = websockets.get(key) if parting is None else websockets.pop(key, None)
+        if not websockets:
+            self._parted.set()
         if websocket is None:
             return
         try:
@@ -143,6 +148,14 @@ class Relay:
         except Exception:
             _log.exception("a WebSocket could not be sent to")
             websocket.abort()
+
+    async def wait_parted(self, timeout_s: float) -> None:
+        """Wait until WebSockets whose sinks are closed have got that: it may wait for what is being sent."""
+        self._parted.clear()
+        if self._websockets:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._parted.wait()
 
     def write_all(self) -> None:
         """Write all that there is, as far as transports take it."""

@@ -24,7 +24,7 @@ from .instance import ActorInstance
 from .link import Gateway, Link
 from .parting import Parting
 from .protocol import Call, Connect
-from .relay import Relay
+from .relay import Relay, WebSocket
 from .session import Session
 from .store import Store, StoredSession
 from .timetable import Timetable
@@ -71,6 +71,11 @@ class Router:
     def started(self) -> bool:
         """Whether `start` has been done and `stop` has not been called."""
         return self._gateway is not None and not self._gateway.stopping
+
+    @property
+    def has_started(self) -> bool:
+        """Whether `start` has been done, be it that it stops by now."""
+        return self._gateway is not None
 
     async def start(self) -> None:
         """Open the store and the core, and run what is scheduled. Raises what the store raises.
@@ -132,6 +137,7 @@ class Router:
             link.close(CloseCode.SERVER_RESTART)
         assert self._sweep is not None and self._relay is not None and self._core is not None
         self._sweep.close()
+        await self._relay.wait_parted(self.config.close_timeout_s)
         # The core gives up what it cannot hand over at once.
         self._relay.write_all()
         self._core.close()
@@ -163,6 +169,16 @@ class Router:
         if self._relay is None:
             raise ConnectionClosed("the server is not running")
         return self._relay.open_sink(transport, encoding, compressed)
+
+    def open_message_sink(self, websocket: WebSocket, encoding: Encoding, batched: bool) -> _core.Sink:
+        """Have the loop send to `websocket`, whose frames somebody else makes; `batched` says that its client
+        takes several messages in one.
+
+        Raises `ConnectionClosed` when not started.
+        """
+        if self._relay is None:
+            raise ConnectionClosed("the server is not running")
+        return self._relay.open_messages(websocket, encoding, batched)
 
     def accept(self, sink: _core.Sink, encoding: Encoding) -> Link:
         """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""

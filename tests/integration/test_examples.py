@@ -19,6 +19,12 @@ SHOWS = {
         "ann is told: there is no message",
     ],
     "counter.py": ["event: 1", "reply: 1", "event: 6", "reply: 6", "over HTTP it would be the same: 7"],
+    "fastapi_app.py": [
+        "the route answers: {'published': 1}",
+        "the browser hears: Ships that pass",
+        "and calls: 2",
+        "the browser hears: In the night",
+    ],
     "filters/auction.py": [
         "cleo: bid vase 50",
         "ann: outbid vase 70",

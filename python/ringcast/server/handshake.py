@@ -5,6 +5,7 @@ Parsing the request and checking its key is left to picows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponse
 from ..deflate import MalformedExtensions, answer_offers
 from ..encoding import Encoding
 
-__all__ = ["PATH", "Refusal", "accepted", "choose_encoding", "choose_extension"]
+__all__ = ["PATH", "Refusal", "accepted", "choose_encoding", "choose_extension", "first_known"]
 
 PATH: Final = "/connect"
 """Where the WebSocket endpoint is."""
@@ -57,6 +58,11 @@ def choose_encoding(request: WSUpgradeRequest) -> Encoding:
     offered = [
         name.strip() for line in headers.getall("sec-websocket-protocol", []) for name in line.split(",")
     ]
+    return first_known(offered)
+
+
+def first_known(offered: Iterable[str]) -> Encoding:
+    """Return the encoding of the first subprotocol that is known. Raises `Refusal` if none is."""
     for name in offered:
         if name in _BY_SUBPROTOCOL:
             return _BY_SUBPROTOCOL[name]

@@ -17,7 +17,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 
 from ..config import ServerConfig
 from ..encoding import Encoding, writable
@@ -83,11 +84,15 @@ class _RequestError(RingcastError):
     """The HTTP request itself cannot be served."""
 
 
-def create_app(router: Router, config: ServerConfig) -> Starlette:
-    """Return the ASGI application. Whoever serves it starts and stops `router`."""
+def create_app(router: Router, config: ServerConfig, websocket: ASGIApp | None = None) -> Starlette:
+    """Return the ASGI application. Whoever serves it starts and stops `router`.
+
+    `websocket` serves the WebSocket endpoint, if that is not the server's own.
+    """
     calls = _Calls(router, config)
     app = Starlette(
         routes=[
+            *([] if websocket is None else [WebSocketRoute(PATH, websocket)]),
             Route("/health", calls.health, methods=["GET"]),
             Route(PATH, _upgrade_required, methods=["GET"]),
             Route("/actors/{actor}/actions/{action}", calls.call, methods=["POST"]),

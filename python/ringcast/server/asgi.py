@@ -1,0 +1,103 @@
+"""The ASGI application, by which servers of others serve a registry, alone or mounted in an application.
+
+HTTP is `http.py`'s, and a WebSocket `asgi_websocket.py`'s; here they are brought together with the start and
+the stop of the registry, which only the process that runs it can know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .asgi_websocket import AsgiWebSocket
+from .http import create_app
+from .websocket import WebSocketEndpoint
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+    from ..router import Router
+
+__all__ = ["Asgi"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+_NOT_RUNNING: Final = (
+    "the registry is not running: a mounted application is not told when the process starts and stops. "
+    "Give the outermost one the lifespan, as in FastAPI(lifespan=registry.lifespan), or enter "
+    "`async with registry.lifespan(app)` in the one that it has"
+)
+
+
+class Asgi:
+    """An ASGI 3 application: calls, health, and the WebSocket endpoint of a registry.
+
+    Raises `RuntimeError` for a request while the registry is not running. It is not started by the first one,
+    because then nobody would stop it, which is what saves the actors.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._served: _Served | None = None
+        """What is made for the present router."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._present().app(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the registry for as long as the context lasts."""
+        await self._registry.start()
+        try:
+            yield
+        finally:
+            served, self._served = self._served, None
+            await self._registry.stop()
+            if served is not None:
+                await served.endpoint.deadlines.wait_all_closed(self._registry.config.close_timeout_s)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        running = self.running()
+        await receive()  # lifespan.startup
+        try:
+            await running.__aenter__()
+        except Exception as error:
+            _LOG.exception("the registry could not be started")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # lifespan.shutdown
+        await running.__aexit__(None, None, None)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _present(self) -> _Served:
+        router = self._registry.running
+        if router is None:
+            raise RuntimeError(_NOT_RUNNING)
+        if self._served is None or self._served.router is not router:
+            self._served = _Served(router)
+        return self._served
+
+
+class _Served:
+    """One router, as it is served."""
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+        self.endpoint = WebSocketEndpoint(router, router.config)
+        self.app: ASGIApp = create_app(router, router.config, _WebSockets(self.endpoint))
+
+
+class _WebSockets:
+    """Serves the WebSocket endpoint. An object, as Starlette takes functions for no application."""
+
+    def __init__(self, endpoint: WebSocketEndpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await AsgiWebSocket(self._endpoint, scope, receive, send).serve()

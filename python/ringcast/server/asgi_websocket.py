@@ -1,0 +1,250 @@
+"""A WebSocket whose frames the server of somebody else makes: messages from and to ASGI.
+
+What `websocket.py` is for frames. Whole messages go to the router's `Link`. What is answered, and every
+event, comes from the core by way of the relay: all that waits for a client is one `send`, and while the
+server takes that, nothing more is handed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.types import Receive, Scope, Send
+
+from ..encoding import Encoding
+from ..errors import CloseCode, RingcastError
+from ..router import Link
+from .handshake import Refusal, first_known
+from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint, is_valid_close_code
+
+if TYPE_CHECKING:
+    from .._core import Sink
+
+__all__ = ["AsgiWebSocket"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+# When to look whether a client that was told to wait may go on, doubling from the first to the longest.
+_FIRST_LOOK_S: Final = 0.01
+_LONGEST_LOOK_S: Final = 1.0
+
+_Message = MutableMapping[str, Any]
+
+
+class AsgiWebSocket:
+    """One client's WebSocket, from its request on."""
+
+    __slots__ = (
+        "_encoding",
+        "_endpoint",
+        "_is_closing",
+        "_is_open",
+        "_link",
+        "_outgoing",
+        "_over",
+        "_peer_code",
+        "_receive",
+        "_scope",
+        "_send",
+        "_sender",
+        "_since",
+        "_sink",
+    )
+
+    def __init__(self, endpoint: WebSocketEndpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        self._endpoint = endpoint
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._encoding = Encoding.JSON
+        loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = loop.create_future()
+        """Done when this side has no more to do with the socket."""
+        self._sink: Sink | None = None
+        self._link: Link | None = None
+        self._is_open = False
+        """Whether the connect message has been accepted."""
+        self._is_closing = False
+        """Whether a close frame is queued or sent: whatever still comes is ignored."""
+        self._since = loop.time()
+        """When what is the case began: to wait for the connect message, or to close."""
+        self._outgoing: deque[_Message] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        """Sends what is in `_outgoing`, while there is something."""
+        self._peer_code: int | None = None
+
+    async def serve(self) -> None:
+        """Serve the client until its socket is closed, or was let go of."""
+        await self._receive()  # websocket.connect
+        try:
+            self._encoding = first_known(self._scope["subprotocols"])
+        except Refusal as refusal:
+            await self._refuse(refusal)
+            return
+        batched = self._encoding.batched_subprotocol in self._scope["subprotocols"]
+        subprotocol = self._encoding.batched_subprotocol if batched else self._encoding.subprotocol
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+        if not await self._open(batched):
+            return
+        self._endpoint.deadlines.add(self)
+        reader = asyncio.get_running_loop().create_task(self._read(), name="websocket")
+        try:
+            await self._over
+        finally:
+            await self._end(reader)
+
+    # What the relay calls.
+
+    def send(self, messages: list[str] | list[bytes]) -> None:
+        """Send all of them; the relay hands over no more before that is done."""
+        kind = "text" if self._encoding.is_text else "bytes"
+        self._outgoing.extend({"type": "websocket.send", kind: message} for message in messages)
+        self._start_sending()
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Close behind that."""
+        self._note_closing()
+        code = CloseCode.NORMAL if code is None else code
+        self._outgoing.append({"type": "websocket.close", "code": int(code), "reason": reason})
+        self._start_sending()
+
+    def abort(self) -> None:
+        """Let go of the socket at once, as far as the server does."""
+        if not self._over.done():
+            self._over.set_result(None)
+
+    # What `Deadlines` calls.
+
+    def check(self, now: float) -> None:
+        """Close the socket if it has kept us waiting for too long, and send a heartbeat when that is due.
+
+        Whether the client is still there is the server's to ask, which sends the pings and gets the pongs.
+        """
+        endpoint, link, sink = self._endpoint, self._link, self._sink
+        assert link is not None and sink is not None  # deadlines come after them
+        if self._is_closing:
+            if now - self._since > endpoint.close_timeout_s:
+                self.abort()
+        elif sink.end_reason is not None:
+            self._note_closing()
+        elif self._is_open or link.connected:
+            self._is_open = True
+            if endpoint.beat is not None:
+                link.beat(endpoint.beat, ping=False)
+        elif now - self._since > endpoint.connect_timeout_s:
+            self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
+
+    # Inside.
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        if "websocket.http.response" not in self._scope.get("extensions", {}):
+            await self._send({"type": "websocket.close"})  # which the server makes a 403 of
+            return
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": headers}
+        await self._send(start)
+        await self._send({"type": "websocket.http.response.body", "body": refusal.text.encode()})
+
+    async def _open(self, batched: bool) -> bool:
+        router = self._endpoint.router
+        try:
+            self._sink = router.open_message_sink(self, self._encoding, batched)
+            self._link = router.accept(self._sink, self._encoding)
+        except RingcastError:  # the router has stopped meanwhile
+            await self._send({"type": "websocket.close", "code": int(CloseCode.SERVER_RESTART)})
+            return False
+        return True
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._receive())["type"] != "websocket.disconnect":
+                if not self._is_closing:
+                    self._on_message(message)
+                    await self._wait_if_behind()
+            code = message.get("code")
+            if not self._is_closing and code is not None and is_valid_close_code(code):
+                # Otherwise it answers a close of ours, and says nothing about what the client wants.
+                self._peer_code = code
+        except Exception:
+            _LOG.exception("a WebSocket could not be read from")
+        finally:
+            self.abort()
+
+    def _on_message(self, message: _Message) -> None:
+        is_text = self._encoding.is_text
+        content = message.get("text" if is_text else "bytes")
+        if content is None:
+            wanted = "text" if is_text else "binary"
+            self._close(
+                CloseCode.UNSUPPORTED_DATA,
+                f"messages of {self._encoding.subprotocol} travel in {wanted} frames",
+            )
+            return
+        try:
+            payload = content.encode() if is_text else content
+        except UnicodeEncodeError:
+            self._close(CloseCode.INVALID_TEXT, "a text message is not UTF-8")
+            return
+        if len(payload) > self._endpoint.max_message_bytes:
+            limit = self._endpoint.max_message_bytes
+            self._close(CloseCode.MESSAGE_TOO_BIG, f"the message is longer than {limit} bytes")
+            return
+        assert self._link is not None  # messages are read after it was made
+        self._link.on_message(payload)
+
+    async def _wait_if_behind(self) -> None:
+        """Read no more while replies pile up, or messages that wait for a hook."""
+        sink, link = self._sink, self._link
+        assert sink is not None and link is not None
+        if sink.queued_bytes <= MAX_QUEUED_BYTES and not link.is_behind:
+            return
+        delay_s = _FIRST_LOOK_S
+        while sink.queued_bytes > MAX_QUEUED_BYTES // 2 or link.is_behind:
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_LOOK_S)
+
+    def _close(self, code: int, reason: str) -> None:
+        """Close behind what is queued, and ignore whatever still comes."""
+        if not self._is_closing:
+            self._note_closing()
+            assert self._sink is not None
+            self._sink.close(code, reason)
+
+    def _note_closing(self) -> None:
+        if not self._is_closing:
+            self._is_closing, self._since = True, asyncio.get_running_loop().time()
+
+    def _start_sending(self) -> None:
+        if self._sender is None and not self._over.done():
+            self._sender = asyncio.get_running_loop().create_task(self._send_outgoing(), name="websocket")
+
+    async def _send_outgoing(self) -> None:
+        try:
+            while self._outgoing:
+                await self._send(self._outgoing.popleft())
+        except Exception as error:
+            # Each server has an error of its own for a client that has gone; reading tells that as well.
+            _LOG.debug("a WebSocket could not be sent to: %r", error)
+            self._outgoing.clear()
+            return
+        finally:
+            self._sender = None
+        if self._sink is not None:
+            self._sink.resume_writing()
+
+    async def _end(self, reader: asyncio.Task[None]) -> None:
+        self._endpoint.deadlines.remove(self)
+        self._is_closing = True
+        tasks = [task for task in (reader, self._sender) if task is not None]
+        try:
+            if self._link is not None:
+                self._link.on_lost(self._peer_code)
+        finally:
+            if self._sink is not None:
+                self._sink.drop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,84 @@
+"""Servers of others, each a process of its own, that run the application of `host_app.py`."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import programs
+
+SERVERS = ["uvicorn", "hypercorn", "granian"]
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Hosted:
+    """A server that runs."""
+
+    name: str
+    program: programs.Program
+    port: int
+
+    @property
+    def host_url(self) -> str:
+        """Where the application is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where its actors are."""
+        return f"{self.host_url}/realtime"
+
+    def stop(self) -> programs.Finished:
+        """Stop it as an operator does, and return what it said that nobody has read."""
+        return self.program.finish(signal.SIGTERM)
+
+
+def command(name: str, port: int, app: str) -> tuple[list[str], str]:
+    """Return how a server is started, and what it says when it is ready."""
+    if name == "uvicorn":
+        return ["uvicorn", app, "--port", str(port), "--timeout-graceful-shutdown", "3"], "Uvicorn running on"
+    if name == "hypercorn":
+        return ["hypercorn", app, "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "1"], "Running on"
+    granian = ["granian", app, "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
+    return granian, "Started worker-1"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def start(name: str, app: str = "host_app:app") -> Hosted:
+    """Start a server and wait until it is ready. Stop it."""
+    port = free_port()
+    arguments, ready = command(name, port, app)
+    program = programs.start(sys.executable, "-m", *arguments, cwd=HERE)
+    # All of them write their log to one of the two.
+    output = program.out if name == "granian" else program.err
+    try:
+        output.until(ready)
+    except AssertionError:
+        raise AssertionError(f"{name} did not start: {program.finish(signal.SIGTERM)}") from None
+    # Granian says so a moment before it listens.
+    deadline = time.monotonic() + programs.TIMEOUT_S
+    while not accepts(port):
+        assert time.monotonic() < deadline, f"{name} does not listen: {program.finish(signal.SIGTERM)}"
+    return Hosted(name, program, port)
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def complaints(ended: programs.Finished) -> list[str]:
+    """Return what was logged of code of ours that has failed; the servers' own is their business."""
+    return [line for line in [*ended.out, *ended.err] if "ringcast/" in line or "RuntimeError" in line]
