@@ -194,6 +194,8 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	$(BIN)/python -m pytest -q benches --benchmark-disable
 	MYPYPATH=benches:python $(BIN)/mypy benches/tls.py
 	$(BIN)/python benches/tls.py --runs 1 --connections 20 --events 500
+	MYPYPATH=benches:python $(BIN)/mypy benches/foreign.py
+	$(BIN)/python benches/foreign.py --runs 1 --connections 20 --events 500
 	$(BIN)/python benches/recovery.py replay --runs 1 --connections 100 --messages 100
 	$(BIN)/python benches/recovery.py sleepers --runs 1 --clients 300
 	$(BIN)/python benches/recovery.py journal --runs 1 --seconds 0.1

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +36,7 @@ TIMEOUT_S = 120
 REQUEST = (
     b"GET /connect HTTP/1.1\r\nhost: here\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
     b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
-    b"sec-websocket-protocol: ringcast.v1.json\r\n\r\n"
+    b"sec-websocket-protocol: %s\r\n\r\n"
 )
 
 
@@ -80,6 +81,8 @@ class Result:
 class Receiver(asyncio.Protocol):
     """One connection: what came after the answer to its connect message, as a length and a checksum."""
 
+    subprotocols = b"ringcast.v1.json"
+
     def __init__(self, expected: Expected, keeps: bool) -> None:
         self._expected = expected
         self._head = b""
@@ -90,17 +93,36 @@ class Receiver(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(REQUEST)
+        self.transport.write(REQUEST % self.subprotocols)
 
     def data_received(self, data: bytes) -> None:
         if not self._connected:
             data = self._connect(data)
         if data:
-            self.length += len(data)
-            self.checksum = zlib.crc32(data, self.checksum)
-            if self.kept is not None:
-                self.kept.append(data)
-            self._expected.note_received(len(data))
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Note what came of events."""
+        self.length += len(data)
+        self.checksum = zlib.crc32(data, self.checksum)
+        if self.kept is not None:
+            self.kept.append(data)
+        self._expected.note_received(len(data))
+
+    @staticmethod
+    def expected_bytes(events: int) -> int:
+        """Return how much of that comes in all."""
+        return event_frames(events)
+
+    @staticmethod
+    def offsets(kept: bytes) -> Iterator[tuple[int, int]]:
+        """Give the offset and the number of each event."""
+        at = 0
+        while at < len(kept):
+            size = frame_size(kept[at : at + 4])
+            _, _, offset, _, args = json.loads(kept[at + (4 if size > 127 else 2) : at + size])
+            yield offset, args[0]
+            at += size
 
     def _connect(self, data: bytes) -> bytes:
         """Take what comes before the events; return what is beyond."""
@@ -180,30 +202,28 @@ def event_frames(events: int) -> int:
 def check(receivers: list[Receiver], events: int) -> None:
     """Exit unless every connection got each event, once and in order."""
     assert receivers[0].kept is not None
-    data, at = b"".join(receivers[0].kept), 0
-    for number in range(events):
-        size = frame_size(data[at : at + 4])
-        _, _, offset, _, args = json.loads(data[at + (4 if size > 127 else 2) : at + size])
-        if (offset, args[0]) != (number + 1, number):
-            sys.exit(f"event {number + 1} came as {offset}")
-        at += size
-    if {(each.length, each.checksum) for each in receivers} != {(at, receivers[0].checksum)}:
+    data = b"".join(receivers[0].kept)
+    if list(receivers[0].offsets(data)) != [(number + 1, number) for number in range(events)]:
+        sys.exit("an event is missing, or not in its place")
+    if {(each.length, each.checksum) for each in receivers} != {(len(data), receivers[0].checksum)}:
         sys.exit("not every connection got the same events")
 
 
-async def flood(url: str, trust: ssl.SSLContext | None, options: argparse.Namespace) -> Result:
+async def flood(
+    url: str, trust: ssl.SSLContext | None, options: argparse.Namespace, kind: type[Receiver] = Receiver
+) -> Result:
     """Open the connections, and receive the flood."""
     loop = asyncio.get_running_loop()
     port = int(url.rpartition(":")[2])
     expected = Expected(options.connections)
-    receivers = [Receiver(expected, keeps=number == 0) for number in range(options.connections)]
+    receivers = [kind(expected, keeps=number == 0) for number in range(options.connections)]
     for first in range(0, len(receivers), 50):
         some = receivers[first : first + 50]
         await asyncio.gather(
             *(loop.create_connection(lambda each=each: each, "127.0.0.1", port, ssl=trust) for each in some)
         )
     await expected.wait()
-    expected.expect(options.connections * event_frames(options.events))
+    expected.expect(options.connections * kind.expected_bytes(options.events))
     async with httpx.AsyncClient(verify=trust or True, timeout=TIMEOUT_S) as http:
 
         async def call(name: str, *args: int) -> Any:
@@ -317,6 +337,10 @@ def main() -> None:
         runs = {name: [asdict(each) for each in taken] for name, taken in results.items()}
         print(json.dumps({"options": vars(options), "median": median, "runs": runs}))
         return
+    print_table(median)
+
+
+def print_table(median: dict[str, dict[str, float | None]]) -> None:
     print("| | deliveries a second | server, for one | of its core | receivers, of theirs | for a write |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, each in median.items():
