@@ -1,8 +1,8 @@
 """What a server of others costs: `python benches/foreign.py`, after `make setup`.
 
 The flood of `tls.py`, over plain sockets: to Ringcast's own server, which writes by itself, and to
-`registry.asgi()` under uvicorn, with clients that take several messages in one and with others. The last column
-is how many deliveries one write of the event loop carries, for uvicorn one `send`.
+`registry.asgi()` under uvicorn, with clients that take several messages in one and with others. The last
+column is how many deliveries one write of the event loop carries, for uvicorn one `send`.
 """
 
 from __future__ import annotations

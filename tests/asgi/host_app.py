@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -44,7 +46,16 @@ class Hall(Actor, max_ring_events=16):
 
 
 registry = Registry(Room, Hall, store=MemoryStore(), config=ServerConfig(connect_timeout_s=1))
-app = FastAPI(lifespan=registry.lifespan)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with registry.lifespan(app):
+        yield
+    print("the registry has stopped", flush=True)
+
+
+app = FastAPI(lifespan=lifespan)
 app.mount("/realtime", registry.asgi())
 
 

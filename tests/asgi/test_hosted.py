@@ -176,6 +176,7 @@ async def test_a_server_that_stops_tells_clients_to_come_back(name: str) -> None
         # Those servers have codes of their own: 1012, 1011, or no close frame at all.
         assert may_come_back(await closing)
         assert not complaints(ended), ended
+        assert "the registry has stopped" in ended.out
 
 
 async def test_what_is_refused_before_a_websocket_is_open(hosted: Hosted) -> None:
