@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,17 @@ def start(name: str, app: str = "host_app:app") -> Hosted:
     while not accepts(port):
         assert time.monotonic() < deadline, f"{name} does not listen: {program.finish(signal.SIGTERM)}"
     return Hosted(name, program, port)
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[Hosted]:
+    """Run a server; it may be stopped before the end."""
+    hosted = start(name)
+    try:
+        yield hosted
+    finally:
+        if hosted.program.process.poll() is None:
+            hosted.stop()
 
 
 def accepts(port: int) -> bool:

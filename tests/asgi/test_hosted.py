@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 import websockets
-from hosting import SERVERS, Hosted, complaints, start
+from hosting import SERVERS, Hosted, complaints, running
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -169,12 +169,12 @@ async def test_a_reader_that_is_too_slow_is_told_what_it_lost(hosted: Hosted) ->
 
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_server_that_stops_tells_clients_to_come_back(name: str) -> None:
-    hosted = await asyncio.to_thread(start, name)
-    async with _within(60), raw(hosted, JSON) as socket:
-        closing = asyncio.create_task(closed_with(socket))
-        ended = await asyncio.to_thread(hosted.stop)
-        # Those servers have codes of their own: 1012, 1011, or no close frame at all.
-        assert may_come_back(await closing)
+    with running(name) as hosted:
+        async with _within(60), raw(hosted, JSON) as socket:
+            closing = asyncio.create_task(closed_with(socket))
+            ended = await asyncio.to_thread(hosted.stop)
+            # Those servers have codes of their own: 1012, 1011, or no close frame at all.
+            assert may_come_back(await closing)
         assert not complaints(ended), ended
         assert "the registry has stopped" in ended.out
 
