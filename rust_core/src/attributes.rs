@@ -19,6 +19,7 @@
 //! Sets are compressed bitmaps ([`roaring`]): of many in a row, runs; of many, a bit each; of few, two bytes
 //! each.
 
+pub(crate) mod event;
 mod field;
 mod matched;
 mod posting;
@@ -41,7 +42,7 @@ const MAX_KEPT: usize = 16;
 
 /// What a connection has in one field; None is not kept at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Attribute {
+pub(crate) enum Attribute {
     /// NaN, which no test finds but that it is not None.
     NotANumber,
     /// A bool, an int or a float.
@@ -53,7 +54,7 @@ enum Attribute {
 }
 
 /// The attributes of one connection, sorted by field.
-type Own = Vec<(Text, Attribute)>;
+pub(crate) type Own = Vec<(Text, Attribute)>;
 
 /// The attributes of many connections, by slot.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 
 use crate::attributes::bitmap_bytes;
 use crate::connection::ConnectionId;
-use crate::subscription::{NameId, Subscriptions};
+use crate::subscription::{NameId, Subscriptions, Topics};
 
 /// Connections, each by its id.
 #[derive(Debug, PartialEq)]
@@ -82,7 +82,7 @@ const MAX_LIST_BYTES: usize = 512;
 /// that are for the same ones.
 #[derive(Clone, Debug)]
 pub enum Audience {
-    /// Everyone who was subscribed to the event's name when it was published.
+    /// Everyone who was subscribed to one of the event's topics when it was published.
     Subscribers,
     /// Those, except these.
     Except(Arc<Members>),
@@ -103,20 +103,26 @@ impl Audience {
         Self::Only(Arc::new(Members::new(ids)))
     }
 
-    /// Whether `viewer` may see the event with this name and offset.
+    /// Whether `viewer` may see the event with these topics and this offset.
     #[must_use]
     pub fn admits(
         &self,
         viewer: ConnectionId,
         subscriptions: &Subscriptions,
-        name: NameId,
+        topics: &Topics,
         offset: u64,
     ) -> bool {
         match self {
-            Self::Subscribers => subscriptions.covers(name, offset),
-            Self::Except(members) => subscriptions.covers(name, offset) && !members.contains(viewer),
+            Self::Subscribers => subscriptions.covers_any(topics, offset),
+            Self::Except(members) => subscriptions.covers_any(topics, offset) && !members.contains(viewer),
             Self::Only(members) => members.contains(viewer) || subscriptions.is_chosen(offset),
         }
+    }
+
+    /// Whether it is for subscribers, so that it matters what they listen to.
+    #[must_use]
+    pub fn is_of_subscribers(&self) -> bool {
+        !matches!(self, Self::Only(_))
     }
 
     /// What its members take in memory, in bytes.
@@ -126,5 +132,25 @@ impl Audience {
             Self::Subscribers => 0,
             Self::Except(members) | Self::Only(members) => members.bytes(),
         }
+    }
+}
+
+/// What is to be known of those whom an event is for, or kept from, when it is let go.
+pub trait Viewers {
+    /// Whether this connection still exists.
+    fn is_open(&self, id: ConnectionId) -> bool;
+
+    /// Whether it listens, or has listened, to this topic, as far as that still matters.
+    fn knows(&self, id: ConnectionId, topic: NameId) -> bool;
+}
+
+/// Those who exist, and may listen to anything.
+impl<F: Fn(ConnectionId) -> bool> Viewers for F {
+    fn is_open(&self, id: ConnectionId) -> bool {
+        self(id)
+    }
+
+    fn knows(&self, id: ConnectionId, _: NameId) -> bool {
+        self(id)
     }
 }

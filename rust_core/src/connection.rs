@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::audience::Viewers;
 use crate::frame::Encoding;
-use crate::subscription::Subscriptions;
+use crate::subscription::{NameId, Subscriptions};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicU64;
 
@@ -161,5 +162,15 @@ impl<S> ConnectionTable<S> {
             .iter()
             .filter_map(|slot| slot.connection.as_ref().map(|connection| connection.id))
             .collect()
+    }
+}
+
+impl<S> Viewers for &ConnectionTable<S> {
+    fn is_open(&self, id: ConnectionId) -> bool {
+        self.get(id).is_some()
+    }
+
+    fn knows(&self, id: ConnectionId, topic: NameId) -> bool {
+        self.get(id).is_some_and(|connection| connection.subscriptions.lock().knows(topic))
     }
 }

@@ -13,13 +13,13 @@ use crate::audience::{Audience, Members};
 use crate::connection::ConnectionId;
 use crate::event_stream;
 use crate::frame::{self, Encoding, Form, Framing, LANES};
-use crate::subscription::{NameId, Subscriptions};
+use crate::subscription::{NameId, Subscriptions, Topics};
 
 /// One event of a batch.
 #[derive(Clone, Debug)]
 pub struct BatchEvent {
-    /// Its name.
-    pub name: NameId,
+    /// Its name, and what else it is heard as.
+    pub topics: Topics,
     /// Whom it is for.
     pub audience: Audience,
     /// Where its frame ends in each lane, in bytes since the batch began.
@@ -210,7 +210,7 @@ impl Batch {
             let admitted = match (&event.audience, known) {
                 (Audience::Only(members), Some((same, admitted))) if Arc::ptr_eq(members, same) => admitted,
                 (Audience::Only(members), _) => known.insert((members, members.contains(viewer))).1,
-                (audience, _) => audience.admits(viewer, subscriptions, event.name, offset),
+                (audience, _) => audience.admits(viewer, subscriptions, &event.topics, offset),
             } || subscriptions.is_chosen(offset);
             if admitted {
                 if share.runs.len() == MAX_RUNS {
@@ -283,11 +283,12 @@ fn distinct_names(events: &[BatchEvent]) -> Option<SmallVec<[NameId; 4]>> {
         if !matches!(event.audience, Audience::Subscribers) {
             return None;
         }
-        if names.last() != Some(&event.name) && !names.contains(&event.name) {
+        let name = event.topics.name();
+        if names.last() != Some(&name) && !names.contains(&name) {
             if names.len() == MAX_PLAIN_NAMES {
                 return None;
             }
-            names.push(event.name);
+            names.push(name);
         }
     }
     Some(names)

@@ -1,4 +1,5 @@
-//! Filters over the attributes of connections, compiled once; evaluated by [`crate::attributes`].
+//! Filters over the attributes of connections, and over the fields of events, compiled once; evaluated by
+//! [`crate::attributes`].
 //!
 //! The compiled form, in MessagePack, is what Python's `where(…)` is turned into:
 //!
@@ -28,6 +29,8 @@ pub use self::msgpack::Malformed;
 pub(crate) use self::parse::{field, value};
 
 use self::number::Number;
+use crate::frame::ENCODINGS;
+use crate::subscription;
 
 /// How deep filters may be nested: reading and evaluating them recurses as deep.
 pub const MAX_DEPTH: usize = 32;
@@ -102,6 +105,16 @@ pub(crate) struct OneOf {
     pub texts: BTreeSet<Text>,
 }
 
+impl Node {
+    fn add_fields<'a>(&'a self, found: &mut Vec<&'a Text>) {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.add_fields(found)),
+            Self::Not(part) => part.add_fields(found),
+            Self::Test(field, _) => found.push(field),
+        }
+    }
+}
+
 impl Filter {
     /// Read the compiled form.
     ///
@@ -110,5 +123,18 @@ impl Filter {
     /// limits.
     pub fn parse(compiled: &[u8]) -> Result<Self, Malformed> {
         parse::filter(compiled).map(|root| Self { root })
+    }
+
+    /// Whether an event with these encoded arguments, in one encoding or the other, matches by the fields of the first.
+    #[must_use]
+    pub fn matches(&self, args: [Option<&[u8]>; ENCODINGS]) -> bool {
+        subscription::matches(self, args)
+    }
+
+    /// The fields that it asks about, as often as it does.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Text> {
+        let mut found = Vec::new();
+        self.root.add_fields(&mut found);
+        found.into_iter()
     }
 }

@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use crate::audience::Audience;
+use crate::audience::{Audience, Viewers};
 use crate::connection::ConnectionId;
 use crate::deflate::{Args, Deflated};
 use crate::fanout::{Batch, BatchEvent};
 use crate::frame::{self, ENCODINGS, LANES, NameBytes};
-use crate::subscription::{NameId, Subscriptions};
+use crate::subscription::{NameId, Subscriptions, Topics};
 use evicted::Evicted;
 
 /// How much a ring holds: whichever bound is met first lets the oldest event go.
@@ -39,8 +39,8 @@ const MAX_AS_IS_RUN: u32 = 64;
 /// One retained event.
 #[derive(Debug)]
 struct Entry {
-    /// Its name.
-    name: NameId,
+    /// Its name, and what else it is heard as.
+    topics: Topics,
     /// Whom it is for.
     audience: Audience,
     /// Where its frame ends in each lane, in bytes since the stream began. It begins where the one before ended.
@@ -53,7 +53,7 @@ struct Entry {
 
 impl Entry {
     fn bookkeeping_bytes(&self) -> usize {
-        size_of::<Self>() + self.audience.list_bytes()
+        size_of::<Self>() + self.audience.list_bytes() + self.topics.bytes()
     }
 }
 
@@ -139,8 +139,8 @@ pub struct Ring {
 pub struct Published {
     /// Its offset.
     pub offset: u64,
-    /// The names of the events that were let go for it.
-    pub let_go: SmallVec<[NameId; 2]>,
+    /// The topics of the events that were let go for it.
+    pub let_go: SmallVec<[Topics; 2]>,
 }
 
 /// An event exceeds what the ring may hold in all.
@@ -223,19 +223,20 @@ impl Ring {
 
     /// Append an event; the oldest go while a bound is exceeded.
     ///
-    /// `is_open` tells whether a connection that an evicted event names still exists.
+    /// `viewers` are asked about those whom an evicted event names.
     ///
     /// # Errors
     /// [`EventTooLarge`] if the event alone exceeds the ring; nothing has changed then.
     pub fn publish(
         &mut self,
-        name: NameId,
+        topics: impl Into<Topics>,
         bytes: &NameBytes,
         args: Args<'_>,
         audience: Audience,
-        is_open: impl Fn(ConnectionId) -> bool,
+        viewers: impl Viewers,
     ) -> Result<Published, EventTooLarge> {
-        let (mut needed, mut compressed) = (size_of::<Entry>() + audience.list_bytes(), 0);
+        let topics = topics.into();
+        let (mut needed, mut compressed) = (size_of::<Entry>() + audience.list_bytes() + topics.bytes(), 0);
         for (encoding, args, deflated) in args.forms() {
             needed += frame::max_event_bytes(encoding, bytes, args.len());
             compressed += frame::max_event_bytes(encoding, bytes, deflated.len_of(args));
@@ -248,14 +249,14 @@ impl Ring {
         let with_deflated = needed + compressed <= self.limits.max_bytes && bytes.fits_stored_block();
         let deflated = self.push_frames(bytes, args, with_deflated);
         let ends = self.lanes.each_ref().map(|lane| lane.end);
-        let mut entry = Entry { name, audience, ends, deflated, bookkeeping_end: 0 };
+        let mut entry = Entry { topics, audience, ends, deflated, bookkeeping_end: 0 };
         self.bookkeeping_bytes += entry.bookkeeping_bytes();
         self.bookkeeping_end += entry.bookkeeping_bytes() as u64;
         entry.bookkeeping_end = self.bookkeeping_end;
         self.entries.push_back(entry);
         let mut let_go = SmallVec::new();
         while self.entries.len() > self.limits.max_events || self.retained_bytes() > self.limits.max_bytes {
-            let_go.extend(self.evict_oldest(&is_open));
+            let_go.extend(self.evict_oldest(&viewers));
         }
         Ok(Published { offset: self.head, let_go })
     }
@@ -291,15 +292,15 @@ impl Ring {
         set
     }
 
-    fn evict_oldest(&mut self, is_open: impl Fn(ConnectionId) -> bool) -> Option<NameId> {
+    fn evict_oldest(&mut self, viewers: &impl Viewers) -> Option<Topics> {
         let offset = self.first();
         let entry = self.entries.pop_front()?;
         self.bookkeeping_bytes -= entry.bookkeeping_bytes();
         for (lane, end) in self.lanes.iter_mut().zip(entry.ends) {
             lane.release_before(end);
         }
-        self.evicted.note(offset, entry.name, &entry.audience, is_open);
-        Some(entry.name)
+        self.evicted.note(offset, &entry.topics, &entry.audience, viewers);
+        Some(entry.topics)
     }
 
     /// Let all events go, when nobody will ask for them again.
@@ -337,7 +338,7 @@ impl Ring {
             for lane in 0..LANES {
                 ends[lane] = (entry.ends[lane] - starts[lane]) as usize;
             }
-            events.push(BatchEvent { name: entry.name, audience: entry.audience.clone(), ends });
+            events.push(BatchEvent { topics: entry.topics.clone(), audience: entry.audience.clone(), ends });
         }
         let ends = events.last().map_or([0; LANES], |event| event.ends);
         let mut lanes: [SmallVec<[Bytes; 2]>; LANES] = Default::default();
@@ -374,8 +375,8 @@ impl Ring {
     }
 
     /// Connections of which more is remembered than that events of some names were evicted.
-    pub fn singled_out(&mut self, is_open: impl Fn(ConnectionId) -> bool) -> Vec<ConnectionId> {
-        self.evicted.singled_out(is_open)
+    pub fn singled_out(&mut self, viewers: impl Viewers) -> Vec<ConnectionId> {
+        self.evicted.singled_out(&viewers)
     }
 
     /// Forget what is remembered of a connection, if its intervals say as much.
@@ -389,13 +390,13 @@ impl Ring {
         }
     }
 
-    /// The newest evicted event to subscribers of each name of which one above `after` was evicted.
+    /// The newest evicted event to subscribers of each topic of which one above `after` was evicted.
     pub fn evicted_after(&self, after: u64) -> impl Iterator<Item = (NameId, u64)> + '_ {
         self.evicted.names_after(after)
     }
 
-    /// The newest event of this name to subscribers, at `offset` or before, from which the connection was not
-    /// excluded; 0 if there is none. `offset` is that of the newest event of this name to subscribers.
+    /// The newest event of this topic to subscribers, at `offset` or before, from which the connection was not
+    /// excluded; 0 if there is none. `offset` is that of the newest event of this topic to subscribers.
     #[must_use]
     pub fn newest_for(&self, id: ConnectionId, name: NameId, offset: u64) -> u64 {
         let first = self.first();
@@ -406,7 +407,7 @@ impl Ring {
         };
         let retained = (first..=offset).rev().find(|offset| {
             let entry = &self.entries[(offset - first) as usize];
-            entry.name == name && admits(entry)
+            entry.topics.contains(name) && admits(entry)
         });
         retained.unwrap_or_else(|| self.evicted.newest_for(id, name))
     }
@@ -419,7 +420,7 @@ impl Ring {
         let retained = self.entries.iter().enumerate().skip(skip);
         retained
             .filter(|(index, entry)| {
-                entry.audience.admits(id, subscriptions, entry.name, first + *index as u64)
+                entry.audience.admits(id, subscriptions, &entry.topics, first + *index as u64)
             })
             .count() as u64
     }

@@ -9,7 +9,6 @@ mod sweep;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId, ConnectionTable};
 use crate::deflate::{Args, Deflated};
 use crate::fanout::Batch;
@@ -221,10 +220,22 @@ impl Stream {
         self.inner.lock().ring.retained_bytes()
     }
 
-    /// Number of event names that it knows: those of retained events, and those that somebody listens to.
+    /// Number of topics that it knows: the names of retained events, and what somebody listens to.
     #[must_use]
     pub fn names(&self) -> usize {
         self.inner.lock().names.len()
+    }
+
+    /// Number of distinct filters that its connections listen with now.
+    #[must_use]
+    pub fn filters(&self) -> usize {
+        self.inner.lock().names.filters()
+    }
+
+    /// Whether one of them is that of the topic with this text.
+    #[must_use]
+    pub fn has_filter(&self, topic: &str) -> bool {
+        self.inner.lock().names.has_filter(topic)
     }
 
     /// Bit set of the encodings of open connections.
@@ -274,26 +285,28 @@ impl Stream {
         }
         let Inner { ring, table, names, matching, .. } = &mut *inner;
         let id = names.intern(name);
+        let heard_as = if recipients.are_subscribers() { names.topics(id, args.plain) } else { id.into() };
         let (audience, undecided) = match recipients {
             Recipients::Audience(audience) => (audience, Vec::new()),
             Recipients::Matching(filter, except) => {
-                matching.audience(table, id, filter, &except).map_err(|error| {
+                matching.audience(table, &heard_as, filter, &except).map_err(|error| {
                     names.forget_unused(id);
                     PublishError::NoFilter(error)
                 })?
             }
         };
-        let to_subscribers = !matches!(audience, Audience::Only(_));
-        let published = ring.publish(id, &names.bytes(id), args, audience, |id| table.get(id).is_some());
+        let to_subscribers = audience.is_of_subscribers();
+        let topics = if to_subscribers { heard_as.clone() } else { id.into() };
+        let published = ring.publish(topics.clone(), &names.bytes(id), args, audience, &*table);
         let Published { offset, let_go } = published.map_err(|error| {
             names.forget_unused(id);
             PublishError::TooLarge(error)
         })?;
-        names.note_published(id, to_subscribers.then_some(offset));
+        names.note_published(topics, to_subscribers.then_some(offset));
         for connection in undecided.into_iter().filter_map(|id| table.get(id)) {
-            connection.subscriptions.lock().note_matched(id, offset);
+            connection.subscriptions.lock().note_matched(&heard_as, offset);
         }
-        let_go.into_iter().for_each(|id| names.note_let_go(id));
+        let_go.into_iter().for_each(|topics| names.note_let_go(topics));
         self.head.store(offset, Ordering::Release);
         self.first.store(ring.first(), Ordering::Release);
         if self.attached.load(Ordering::Acquire) == 0 {

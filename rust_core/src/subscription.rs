@@ -1,152 +1,22 @@
-//! Who listens to what, and since which offset: interned event names, and the intervals of one connection.
+//! Who listens to what, and since which offset: the intervals of one connection.
 //!
-//! A change of subscription is ordered among the events: it holds from the next offset on. Because the intervals
-//! keep *when*, whoever reads the ring later (a slow socket, a client that was away) reaches the same answer as
-//! the sweep that ran at the time.
+//! What a connection listens to is a *topic*: an event name, or an event name together with a filter over the fields of
+//! the event. A change of subscription is ordered among the events: it holds from the next offset on. Because the
+//! intervals keep *when*, whoever reads the ring later (a slow socket, a client that was away) reaches the same answer
+//! as the sweep that ran at the time.
 
+mod filters;
+mod names;
 mod question;
-
-use std::collections::HashMap;
-use std::sync::Arc;
+mod topic;
 
 use smallvec::SmallVec;
 
-use crate::frame::NameBytes;
-use question::Aside;
+pub use self::names::{NameId, Names, Topics};
+use self::question::Aside;
+pub use self::topic::Topic;
 
-/// An event name of one stream, as a small integer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NameId(u32);
-
-/// The event names that one stream knows: those of retained events, and those that connections listen to or listened
-/// to as far as it matters. Others are forgotten, so that names that are made up as it goes do not fill the table.
-///
-/// An id may be given again. Whatever still mentions it (the ledger of a ring, a batch on its way) speaks of offsets
-/// below those of the name that has it now, so that no interval of that name covers them.
-#[derive(Debug, Default)]
-pub struct Names {
-    /// Every known name.
-    ids: HashMap<Arc<str>, NameId>,
-    /// Indexed by `NameId`; `None` where an id is free to be given again.
-    known: Vec<Option<Name>>,
-    /// Ids to give again before new ones.
-    free: Vec<NameId>,
-}
-
-/// What a stream knows of one event name.
-#[derive(Debug)]
-struct Name {
-    /// The name itself, shared with the key of the map.
-    text: Arc<str>,
-    /// The name as it stands in event messages; shared with the publisher, which builds frames without the table.
-    bytes: Arc<NameBytes>,
-    /// What refers to it: retained events, and intervals of connections. Forgotten at 0.
-    uses: usize,
-    /// Offset of the newest event of this name that went to subscribers; 0 before the first.
-    newest: u64,
-}
-
-impl Names {
-    /// The id of `name`, given now if it is new. It stays when something uses it; [`Self::forget_unused`] otherwise.
-    pub fn intern(&mut self, name: &str) -> NameId {
-        if let Some(&id) = self.ids.get(name) {
-            return id;
-        }
-        let text: Arc<str> = name.into();
-        let entry =
-            Name { text: Arc::clone(&text), bytes: Arc::new(NameBytes::new(name)), uses: 0, newest: 0 };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.known[id.0 as usize] = Some(entry);
-                id
-            }
-            None => {
-                self.known.push(Some(entry));
-                NameId(self.known.len() as u32 - 1)
-            }
-        };
-        self.ids.insert(text, id);
-        id
-    }
-
-    /// The id of `name`, if it is known.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<NameId> {
-        self.ids.get(name).copied()
-    }
-
-    /// Number of known names.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether no name is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    fn get(&self, id: NameId) -> &Name {
-        // A `NameId` is only made by `intern`, and freed when no interval and no ring entry refers to it.
-        self.known[id.0 as usize].as_ref().expect("a name in use is known")
-    }
-
-    fn get_mut(&mut self, id: NameId) -> &mut Name {
-        self.known[id.0 as usize].as_mut().expect("a name in use is known")
-    }
-
-    /// The prepared bytes of a name.
-    #[must_use]
-    pub fn bytes(&self, id: NameId) -> Arc<NameBytes> {
-        Arc::clone(&self.get(id).bytes)
-    }
-
-    /// The name with this id, unless it has been forgotten.
-    #[must_use]
-    pub fn text(&self, id: NameId) -> Option<&Arc<str>> {
-        self.known[id.0 as usize].as_ref().map(|name| &name.text)
-    }
-
-    /// Offset of the newest event of this name that went to subscribers; 0 if there was none.
-    #[must_use]
-    pub fn newest(&self, id: NameId) -> u64 {
-        self.get(id).newest
-    }
-
-    /// Note that an event of this name is retained now, and its offset as `newest` if it went to subscribers.
-    pub fn note_published(&mut self, id: NameId, newest: Option<u64>) {
-        self.add_use(id);
-        if let Some(offset) = newest {
-            self.get_mut(id).newest = offset;
-        }
-    }
-
-    /// Note that an event of this name is not retained any more.
-    pub fn note_let_go(&mut self, id: NameId) {
-        self.remove_use(id);
-    }
-
-    /// Forget a name that was interned for nothing.
-    pub fn forget_unused(&mut self, id: NameId) {
-        let name = self.get(id);
-        if name.uses == 0 {
-            let text = Arc::clone(&name.text);
-            self.ids.remove(&text);
-            self.known[id.0 as usize] = None;
-            self.free.push(id);
-        }
-    }
-
-    fn add_use(&mut self, id: NameId) {
-        self.get_mut(id).uses += 1;
-    }
-
-    fn remove_use(&mut self, id: NameId) {
-        self.get_mut(id).uses -= 1;
-        self.forget_unused(id);
-    }
-}
+pub(crate) use self::filters::matches;
 
 /// Closed intervals that are kept per connection though the ring holds nothing of them.
 const MAX_CLOSED: usize = 64;
@@ -154,7 +24,7 @@ const MAX_CLOSED: usize = 64;
 /// One stretch of offsets during which a connection was subscribed to a name.
 #[derive(Clone, Copy, Debug)]
 struct Interval {
-    /// The event name.
+    /// The topic.
     name: NameId,
     /// The first offset that it covers.
     since: u64,
@@ -179,21 +49,22 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Subscribe to `name` for what comes after `head`. False if it was subscribed already.
-    pub fn add(&mut self, names: &mut Names, name: &str, head: u64) -> bool {
-        let id = names.intern(name);
+    /// Subscribe to `topic` for what comes after `head`. False if it was subscribed already.
+    pub fn add<'a>(&mut self, names: &mut Names, topic: impl Into<Topic<'a>>, head: u64) -> bool {
+        let id = names.intern_topic(&topic.into());
         let end = self.end_of(id);
         if self.last_before(end, id).is_some_and(|interval| interval.until == OPEN) {
             return false;
         }
         names.add_use(id);
+        names.begin_listening(id);
         self.intervals.insert(end, Interval { name: id, since: head + 1, until: OPEN, newest: 0 });
         true
     }
 
-    /// Unsubscribe from `name` for what comes after `head`. False if it was not subscribed.
+    /// Unsubscribe from the topic with this text for what comes after `head`. False if it was not subscribed.
     ///
-    /// `first` is the oldest offset that the ring retains. `newest(name, offset)` is the newest event of that name,
+    /// `first` is the oldest offset that the ring retains. `newest(name, offset)` is the newest event of that topic,
     /// `offset` or an older one, from which the connection was not excluded; 0 if there is none.
     pub fn remove(
         &mut self,
@@ -221,6 +92,7 @@ impl Subscriptions {
         if self.last_before(end, id).is_none_or(|interval| interval.until != OPEN) {
             return false;
         }
+        names.end_listening(id);
         let interval = &mut self.intervals[end - 1];
         let newest = newest(id, names.newest(id));
         if newest >= interval.since {
@@ -235,7 +107,7 @@ impl Subscriptions {
         true
     }
 
-    /// Stop listening to every name, as [`Self::remove`] does for one.
+    /// Stop listening to every topic, as [`Self::remove`] does for one.
     pub fn remove_all(
         &mut self,
         names: &mut Names,
@@ -252,10 +124,15 @@ impl Subscriptions {
     /// Give all names back when the connection ends.
     pub fn clear(&mut self, names: &mut Names) {
         self.give_up(names);
-        self.intervals.drain(..).for_each(|interval| names.remove_use(interval.name));
+        for interval in self.intervals.drain(..) {
+            if interval.until == OPEN {
+                names.end_listening(interval.name);
+            }
+            names.remove_use(interval.name);
+        }
     }
 
-    /// Names that are subscribed to now.
+    /// Topics that are subscribed to now.
     pub fn open(&self) -> impl Iterator<Item = NameId> + '_ {
         self.intervals.iter().filter(|interval| interval.until == OPEN).map(|interval| interval.name)
     }
@@ -266,7 +143,36 @@ impl Subscriptions {
         self.last_before(self.end_of(name), name).is_some_and(|interval| interval.until == OPEN)
     }
 
-    /// Whether an event of this name and offset was subscribed to when it was published.
+    /// Whether one of the topics of an event is subscribed to now.
+    #[must_use]
+    pub fn listens_to_any(&self, topics: &Topics) -> bool {
+        topics.iter().any(|topic| self.listens(topic))
+    }
+
+    /// Whether it is, or was, subscribed to, as far as that still matters, or may turn out to have been.
+    #[must_use]
+    pub fn knows(&self, name: NameId) -> bool {
+        self.last_before(self.end_of(name), name).is_some() || self.is_asked(name)
+    }
+
+    /// Whether an event of these topics and this offset was subscribed to when it was published.
+    #[must_use]
+    pub fn covers_any(&self, topics: &Topics, offset: u64) -> bool {
+        if self.covers(topics.name(), offset) {
+            return true;
+        }
+        let matched = topics.filtered();
+        if matched.len() <= self.intervals.len() {
+            return matched.iter().any(|&topic| self.covers(topic, offset));
+        }
+        // An event may match thousands of filters, of which a connection has a few.
+        self.intervals.iter().any(|interval| {
+            (interval.since..=interval.until).contains(&offset)
+                && matched.binary_search(&interval.name).is_ok()
+        })
+    }
+
+    /// Whether an event of this topic and offset was subscribed to when it was published.
     #[must_use]
     pub fn covers(&self, name: NameId, offset: u64) -> bool {
         // The last interval of this name that begins at or before the offset decides.

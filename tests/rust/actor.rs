@@ -12,6 +12,7 @@ use ringcast_core::frame::{Encoding, Form};
 use ringcast_core::ring::Limits;
 use ringcast_core::sink::Sink;
 use ringcast_core::stream::{Notify, PublishError, Recipients, SlowReader, Stream, StreamConfig};
+use ringcast_core::subscription::Topic;
 use ringcast_core::writer::Writer;
 
 use crate::client::{Client, arguments, pair, pair_with, reply};
@@ -144,8 +145,8 @@ impl Actor {
 
     /// Open a connection that has lost an event of an earlier life of the stream.
     pub fn open_again(&self, encoding: Encoding, names: &[&str], lost: u64) -> ConnectionId {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.stream.open(encoding, &names, lost).expect("not shut")
+        let topics = names.iter().map(|topic| Topic::read(topic).expect("a topic"));
+        self.stream.open(encoding, topics, lost).expect("not shut")
     }
 
     /// Attach a new sink, as the Python module does; the client's first message is `["reply", 0]`.
@@ -205,7 +206,16 @@ impl Actor {
         text: &str,
         recipients: impl Into<Recipients<'a>>,
     ) -> Result<u64, PublishError> {
-        let [json, msgpack] = arguments(text);
+        self.publish_args(name, arguments(text), recipients)
+    }
+
+    /// The same with any arguments, in both encodings.
+    pub fn publish_args<'a>(
+        &self,
+        name: &str,
+        [json, msgpack]: [Vec<u8>; 2],
+        recipients: impl Into<Recipients<'a>>,
+    ) -> Result<u64, PublishError> {
         let (offset, must_wait) = self.stream.publish(name, [Some(&json), Some(&msgpack)], recipients)?;
         if must_wait && self.waits {
             self.stream.wait_for_sweep();

@@ -113,7 +113,7 @@ pub fn parse(frame: &Frame) -> Message {
     let number = |value: &Value| value.as_u64().expect("a number");
     match value[0].as_str() {
         Some("event") => {
-            Message::Event { offset: number(&value[2]), name: text(&value[3]), text: text(&value[4][0]) }
+            Message::Event { offset: number(&value[2]), name: text(&value[3]), text: text(first(&value[4])) }
         }
         Some("reply") => Message::Reply(number(&value[1])),
         Some("gap") => {
@@ -122,6 +122,17 @@ pub fn parse(frame: &Frame) -> Message {
         }
         other => panic!("unexpected message {other:?}"),
     }
+}
+
+/// The text in an event's arguments.
+fn first(args: &Value) -> &Value {
+    args[0].get("text").unwrap_or(&args[0])
+}
+
+/// The arguments of an event whose first one has fields, by encoding.
+pub fn fields(text: &str, zone: u8) -> [Vec<u8>; 2] {
+    let args = serde_json::json!([{ "text": text, "zone": zone, "deep": [{ "zone": 9 }] }, "more"]);
+    [serde_json::to_vec(&args).unwrap(), rmp_serde::to_vec(&args).unwrap()]
 }
 
 /// The arguments of an event with one text, by encoding.

@@ -150,7 +150,7 @@ fn an_owner_that_cannot_be_told_holds_up_nobody() {
     broken.shut();
     let by_hand = Actor::by_hand(tight());
     let broken = by_hand.sibling(|| panic!("a notification fails: this test wants it to"));
-    let id = broken.open(JSON, &[], 0).unwrap();
+    let id = broken.open(JSON, [""; 0], 0).unwrap();
     let _attached = by_hand.attach_in(&broken, id, 0);
     broken.publish("a", [Some(b"[]"), None], Audience::Subscribers).unwrap();
     assert!(broken.notify_when_swept(1));

@@ -316,7 +316,7 @@ proptest! {
             positions: BTreeMap::new(),
         };
         for msgpack in [false, true, false] {
-            house.take(&Turn::Step(Step::Open { msgpack, names: vec![0, 1], lost: 0 }));
+            house.take(&Turn::Step(Step::Open { msgpack, topics: vec![0, 1], lost: 0 }));
             house.take(&Turn::Attach { who: house.model.open.len() - 1, deflating: true });
         }
         for turn in &turns {

@@ -24,3 +24,4 @@ mod ring;
 mod sink;
 mod subscription;
 mod sweep;
+mod topic;

@@ -2,6 +2,7 @@
 //! with the connections that it was for, decided when it was published.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use ringcast_core::audience::Audience;
@@ -9,11 +10,55 @@ use ringcast_core::connection::ConnectionId;
 use ringcast_core::frame::Encoding;
 use ringcast_core::ring::Limits;
 use ringcast_core::stream::{PublishError, Recipients};
+use ringcast_core::subscription::Topic;
+use serde_json::json;
 
 use crate::actor::{Actor, Setup};
+use crate::client::fields;
 
 /// The first few are in use all the time; the others come and go, and are forgotten in between.
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// A topic: an event name, and of some a filter.
+pub struct Listened {
+    name: &'static str,
+    filter: Option<usize>,
+    text: String,
+}
+
+/// A compiled filter over the zone of an event, and what it means.
+type Zones = (Vec<u8>, fn(u8) -> bool);
+
+/// The first two are found by value.
+fn zones() -> [Zones; 5] {
+    let packed = |filter: serde_json::Value| rmp_serde::to_vec(&filter).expect("MessagePack");
+    [
+        (packed(json!(["eq", "zone", 0])), |zone| zone == 0),
+        (packed(json!(["and", [["ge", "zone", 1], ["in", "zone", [1, 2]]]])), |zone| zone == 1 || zone == 2),
+        (packed(json!(["ge", "zone", 1])), |zone| zone >= 1),
+        (packed(json!(["not", ["eq", "zone", 1]])), |zone| zone != 1),
+        (packed(json!(["and", [["eq", "missing", null], ["lt", "zone", 3]]])), |zone| zone < 3),
+    ]
+}
+
+/// What connections listen to: every name by itself, and the first two with each of the filters.
+static TOPICS: LazyLock<Vec<Listened>> = LazyLock::new(|| {
+    let names = NAMES.map(|name| Listened { name, filter: None, text: name.to_owned() });
+    let filtered = NAMES[..2].iter().flat_map(|name| {
+        zones().into_iter().enumerate().map(move |(filter, (compiled, _))| {
+            let digits: String = compiled.iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = format!("{:129}\n{digits}\n{name}", format!("filter {filter}"));
+            Listened { name, filter: Some(filter), text }
+        })
+    });
+    names.into_iter().chain(filtered).collect()
+});
+
+impl Listened {
+    fn covers(&self, name: &str, zone: u8) -> bool {
+        self.name == name && self.filter.is_none_or(|filter| zones()[filter].1(zone))
+    }
+}
 
 /// Whom to publish to; connections are named by their number among all that were ever opened.
 #[derive(Clone, Debug)]
@@ -42,21 +87,22 @@ fn filter(group: u8) -> Vec<u8> {
 pub enum Step {
     Publish {
         name: usize,
+        zone: u8,
         length: usize,
         to: To,
     },
     Subscribe {
         who: usize,
-        name: usize,
+        topic: usize,
     },
     Unsubscribe {
         who: usize,
-        name: usize,
+        topic: usize,
     },
     /// `lost` counts down from the base: how far below it, and one more, the newest event lies that is lost.
     Open {
         msgpack: bool,
-        names: Vec<usize>,
+        topics: Vec<usize>,
         lost: u64,
     },
     Close {
@@ -90,12 +136,14 @@ pub fn to() -> impl Strategy<Value = To> {
 
 pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
     let name = || prop_oneof![4 => 0..3_usize, 1 => 3..NAMES.len()];
+    let topic = || prop_oneof![2 => name(), 1 => NAMES.len()..TOPICS.len()];
     prop_oneof![
-        8 => (name(), 0..max_length, to()).prop_map(|(name, length, to)| Step::Publish { name, length, to }),
-        3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Subscribe { who, name }),
-        3 => (0..64_usize, name()).prop_map(|(who, name)| Step::Unsubscribe { who, name }),
-        1 => (any::<bool>(), prop::collection::vec(name(), 0..3), 0..4_u64)
-            .prop_map(|(msgpack, names, lost)| Step::Open { msgpack, names, lost }),
+        8 => (name(), 0..4_u8, 0..max_length, to())
+            .prop_map(|(name, zone, length, to)| Step::Publish { name, zone, length, to }),
+        3 => (0..64_usize, topic()).prop_map(|(who, topic)| Step::Subscribe { who, topic }),
+        3 => (0..64_usize, topic()).prop_map(|(who, topic)| Step::Unsubscribe { who, topic }),
+        1 => (any::<bool>(), prop::collection::vec(topic(), 0..3), 0..4_u64)
+            .prop_map(|(msgpack, topics, lost)| Step::Open { msgpack, topics, lost }),
         1 => (0..64_usize).prop_map(|who| Step::Close { who }),
         3 => (0..64_usize, 0..GROUPS).prop_map(|(who, group)| Step::Join { who, group }),
     ]
@@ -114,6 +162,7 @@ fn step_or_doubt(max_length: usize) -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub name: &'static str,
+    pub zone: u8,
     pub text: String,
     pub entitled: BTreeSet<ConnectionId>,
 }
@@ -174,10 +223,12 @@ impl Model {
     pub fn step(&mut self, actor: &Actor, step: &Step) {
         let who = |who: usize| self.ever.get(who % self.ever.len().max(1)).copied();
         match step {
-            Step::Publish { name, length, to } => self.publish(actor, NAMES[*name], *length, to),
-            Step::Open { msgpack, names, lost } => {
+            Step::Publish { name, zone, length, to } => {
+                self.publish(actor, NAMES[*name], *zone, *length, to);
+            }
+            Step::Open { msgpack, topics, lost } => {
                 let encoding = if *msgpack { Encoding::Msgpack } else { Encoding::Json };
-                let names: BTreeSet<_> = names.iter().map(|&name| NAMES[name]).collect();
+                let names: BTreeSet<_> = topics.iter().map(|&topic| TOPICS[topic].text.as_str()).collect();
                 let lost = if *lost == 0 { 0 } else { self.base.saturating_sub(lost - 1) };
                 let id = actor.open_again(encoding, &names.iter().copied().collect::<Vec<_>>(), lost);
                 assert!(!self.ever.contains(&id), "an id is never used twice");
@@ -210,7 +261,7 @@ impl Model {
                     self.decide(actor, id, *allowed);
                 }
             }
-            Step::Subscribe { who: number, name } | Step::Unsubscribe { who: number, name } => {
+            Step::Subscribe { who: number, topic } | Step::Unsubscribe { who: number, topic } => {
                 let listen = matches!(step, Step::Subscribe { .. });
                 let Some(id) = who(*number) else {
                     return;
@@ -218,7 +269,7 @@ impl Model {
                 if self.doubts.contains_key(&id) {
                     return;
                 }
-                let (name, head) = (NAMES[*name], self.head());
+                let (name, head) = (TOPICS[*topic].text.as_str(), self.head());
                 let expected = self.open.get_mut(&id).map(|subscribed| {
                     if !listen {
                         self.unsubscribed.insert(id, head);
@@ -228,7 +279,8 @@ impl Model {
                     subscribed.entry(name).or_insert(head);
                     is_new
                 });
-                assert_eq!(actor.stream.change_subscription(id, name, listen).ok(), expected);
+                let topic = Topic::read(name).expect("a topic");
+                assert_eq!(actor.stream.change_subscription(id, topic, listen).ok(), expected);
             }
         }
     }
@@ -257,9 +309,10 @@ impl Model {
         let Some(mut doubt) = self.doubts.remove(&id) else {
             return;
         };
-        let is_allowed =
-            |name: &str| NAMES.iter().position(|each| *each == name).is_some_and(|n| allowed & (1 << n) != 0);
-        let names: Vec<String> = NAMES.into_iter().filter(|name| is_allowed(name)).map(Into::into).collect();
+        let place = |text: &str| TOPICS.iter().position(|topic| topic.text == text);
+        let is_allowed = |text: &str| place(text).is_some_and(|place| allowed & (1 << (place % 8)) != 0);
+        let names: Vec<String> =
+            TOPICS.iter().map(|topic| topic.text.clone()).filter(|text| is_allowed(text)).collect();
         let again = doubt.again.take();
         let boundary = again.unwrap_or(u64::MAX);
         for (name, after) in std::mem::take(&mut doubt.names) {
@@ -268,7 +321,7 @@ impl Model {
             } else if is_allowed(name) {
                 for &offset in doubt.events.iter().filter(|&&offset| offset <= boundary) {
                     let event = &mut self.events[(offset - self.base - 1) as usize];
-                    if event.name == name {
+                    if place(name).is_some_and(|place| TOPICS[place].covers(event.name, event.zone)) {
                         event.entitled.insert(id);
                     }
                 }
@@ -277,9 +330,6 @@ impl Model {
                 } else {
                     self.open.get_mut(&id).expect("open").insert(name, after);
                 }
-            } else {
-                let events = &self.events;
-                doubt.events.retain(|offset| events[(offset - self.base - 1) as usize].name != name);
             }
         }
         // What it has lost does not follow from names.
@@ -292,12 +342,16 @@ impl Model {
         }
     }
 
-    fn publish(&mut self, actor: &Actor, name: &'static str, length: usize, to: &To) {
+    fn publish(&mut self, actor: &Actor, name: &'static str, zone: u8, length: usize, to: &To) {
         let pick = |numbers: &[usize]| -> Vec<ConnectionId> {
             let count = self.ever.len().max(1);
             numbers.iter().filter_map(|number| self.ever.get(number % count).copied()).collect()
         };
-        let subscribed = |id: &ConnectionId| self.open[id].contains_key(name);
+        let heard_as: Vec<_> = TOPICS.iter().filter(|topic| topic.covers(name, zone)).collect();
+        let subscribed = |id: &ConnectionId| {
+            let listens = &self.open[id];
+            heard_as.iter().any(|topic| listens.contains_key(topic.text.as_str()))
+        };
         let open = self.open.keys().copied();
         let compiled;
         let (recipients, entitled): (Recipients<'_>, BTreeSet<_>) = match to {
@@ -325,7 +379,7 @@ impl Model {
             }
         };
         let undecided = self.doubts.iter().filter(|(id, doubt)| {
-            doubt.names.contains_key(name)
+            heard_as.iter().any(|topic| doubt.names.contains_key(topic.text.as_str()))
                 && match to {
                     To::Subscribers => true,
                     To::Except(numbers) => !pick(numbers).contains(id),
@@ -338,9 +392,9 @@ impl Model {
         let undecided: Vec<_> = undecided.map(|(id, _)| *id).collect();
         let text = format!("{}:{}", self.head() + 1, "x".repeat(length));
         let before = (actor.stream.head(), actor.stream.first(), actor.stream.retained_bytes());
-        match actor.publish_to(name, &text, recipients) {
+        match actor.publish_args(name, fields(&text, zone), recipients) {
             Ok(offset) => {
-                self.events.push(Event { name, text, entitled });
+                self.events.push(Event { name, zone, text, entitled });
                 assert_eq!(offset, self.head());
                 for id in undecided {
                     self.doubts.get_mut(&id).expect("in doubt").events.push(offset);
@@ -401,6 +455,12 @@ impl Model {
         let first = actor.stream.first();
         assert_eq!(actor.stream.head(), self.head());
         assert_eq!(actor.stream.connections(), self.open.len());
+        let undecided = self.doubts.values().flat_map(|doubt| doubt.names.keys());
+        let listened: BTreeSet<_> =
+            self.open.values().flat_map(|topics| topics.keys()).chain(undecided).collect();
+        let filters = TOPICS.iter().filter(|topic| topic.filter.is_some());
+        let filters = filters.filter(|topic| listened.contains(&topic.text.as_str())).count();
+        assert_eq!(actor.stream.filters(), filters);
         for id in self.ever.iter().filter(|id| !self.open.contains_key(id)) {
             assert!(actor.stream.resume(*id, self.base).is_err(), "a stale id finds nobody");
         }
@@ -438,7 +498,7 @@ proptest! {
         let actor = Actor::by_hand(Setup { limits, base, ..Setup::default() });
         let mut model = Model::after(base);
         for _ in 0..3 {
-            model.step(&actor, &Step::Open { msgpack: false, names: vec![0], lost: 2 });
+            model.step(&actor, &Step::Open { msgpack: false, topics: vec![0], lost: 2 });
         }
         for (index, step) in steps.iter().enumerate() {
             model.step(&actor, step);
@@ -465,7 +525,7 @@ proptest! {
         let actor = Actor::by_hand(Setup { limits, ..Setup::default() });
         let mut model = Model::default();
         for (who, group) in groups.into_iter().enumerate() {
-            model.step(&actor, &Step::Open { msgpack: false, names: vec![0], lost: 0 });
+            model.step(&actor, &Step::Open { msgpack: false, topics: vec![0], lost: 0 });
             model.step(&actor, &Step::Join { who, group });
         }
         for (index, step) in steps.iter().enumerate() {

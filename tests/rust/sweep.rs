@@ -283,7 +283,7 @@ fn run(base: u64, limits: Limits, chunks: &[usize], turns: &[Turn]) -> Result<()
     let mut attached: BTreeMap<ConnectionId, Attached> = BTreeMap::new();
     let mut ended = Vec::new();
     let opening =
-        (0..4).map(|index| Step::Open { msgpack: index % 2 == 1, names: vec![0, index % 3], lost: 1 });
+        (0..4).map(|index| Step::Open { msgpack: index % 2 == 1, topics: vec![0, index % 3], lost: 1 });
     for (step, replies, comes_back) in opening.map(|step| (step, 0, None)).chain(turns.iter().cloned()) {
         let head = actor.stream.head();
         if let Step::Close { who } = step

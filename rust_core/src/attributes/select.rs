@@ -156,8 +156,8 @@ fn sum_until(limit: usize, parts: &[Node], count: impl Fn(&Node, usize) -> usize
 }
 
 impl Node {
-    /// Whether a connection that has these attributes matches.
-    pub(super) fn holds(&self, own: &Own) -> bool {
+    /// Whether a connection, or an event, that has these attributes matches.
+    pub(crate) fn holds(&self, own: &Own) -> bool {
         match self {
             Self::And(parts) => parts.iter().all(|part| part.holds(own)),
             Self::Or(parts) => parts.iter().any(|part| part.holds(own)),

@@ -18,6 +18,10 @@ impl PyFilter {
     fn new(compiled: &[u8]) -> PyResult<Self> {
         Filter::parse(compiled).map(|filter| Self(Arc::new(filter))).map_err(malformed)
     }
+
+    fn matches(&self, json: Option<&[u8]>, msgpack: Option<&[u8]>) -> bool {
+        self.0.matches([json, msgpack])
+    }
 }
 
 #[pyclass(name = "Attributes", frozen)]

@@ -12,6 +12,7 @@ use crate::audience::Audience;
 use crate::connection::{Connection, ConnectionId};
 use crate::sink::Sink;
 use crate::stream::{Gone, PublishError, Recipients, Stream};
+use crate::subscription::Topic;
 
 /// The oldest retained offset, names and connections, as in `LetGo`.
 type LetGoItems = (u64, Vec<(String, u64)>, Vec<(u64, u64)>);
@@ -58,6 +59,11 @@ impl PyStream {
     #[getter]
     fn encodings(&self) -> u8 {
         self.stream.encodings()
+    }
+
+    #[getter]
+    fn filters(&self) -> usize {
+        self.stream.filters()
     }
 
     #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
@@ -124,7 +130,9 @@ impl PyStream {
         if lost > base {
             return Err(PyValueError::new_err(format!("lost, {lost}, is above the base, {base}")));
         }
-        let id = self.stream.open(parse_encoding(encoding)?, &subscriptions.unwrap_or_default(), lost);
+        let topics = subscriptions.unwrap_or_default();
+        let topics = topics.iter().map(|text| read_topic(text)).collect::<PyResult<Vec<_>>>()?;
+        let id = self.stream.open(parse_encoding(encoding)?, topics, lost);
         id.map(ConnectionId::to_bits).ok_or_else(|| error(py, "ActorDestroyed", "the actor has stopped"))
     }
 
@@ -165,12 +173,17 @@ impl PyStream {
         Ok((missed.replayed, first, last))
     }
 
-    fn subscribe(&self, py: Python<'_>, connection: u64, name: &str) -> PyResult<bool> {
-        self.change_subscription(py, connection, name, true)
+    fn subscribe(&self, py: Python<'_>, connection: u64, topic: &str) -> PyResult<bool> {
+        self.change_subscription(py, connection, read_topic(topic)?, true)
     }
 
-    fn unsubscribe(&self, py: Python<'_>, connection: u64, name: &str) -> PyResult<bool> {
-        self.change_subscription(py, connection, name, false)
+    fn unsubscribe(&self, py: Python<'_>, connection: u64, topic: &str) -> PyResult<bool> {
+        // By its text alone, so that it need not be one that could be subscribed to.
+        self.change_subscription(py, connection, topic.into(), false)
+    }
+
+    fn has_filter(&self, topic: &str) -> bool {
+        self.stream.has_filter(topic)
     }
 
     fn hold(&self, py: Python<'_>, connection: u64, names: Vec<String>) -> PyResult<()> {
@@ -251,13 +264,17 @@ impl PyStream {
         &self,
         py: Python<'_>,
         connection: u64,
-        name: &str,
+        topic: Topic<'_>,
         listen: bool,
     ) -> PyResult<bool> {
         self.stream
-            .change_subscription(ConnectionId::from_bits(connection), name, listen)
+            .change_subscription(ConnectionId::from_bits(connection), topic, listen)
             .map_err(|error| gone(py, error))
     }
+}
+
+fn read_topic(text: &str) -> PyResult<Topic<'_>> {
+    Topic::read(text).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 fn gone(py: Python<'_>, _: Gone) -> PyErr {

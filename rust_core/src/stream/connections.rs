@@ -8,22 +8,27 @@ use crate::connection::{Connection, ConnectionId};
 use crate::frame::Encoding;
 use crate::replay::{self, Missed};
 use crate::sink::Sink;
-use crate::subscription::{Names, Subscriptions};
+use crate::subscription::{Names, Subscriptions, Topic};
 use crate::sync::atomic::Ordering;
 
 impl Stream {
-    /// Open a connection that is subscribed to `names` from the next event on. `lost` is the newest event that was for
+    /// Open a connection that is subscribed to these topics from the next event on. `lost` is the newest event that was for
     /// it, of those that an earlier life of the stream has let go; 0 if none was.
     #[must_use]
-    pub fn open(&self, encoding: Encoding, subscribed: &[String], lost: u64) -> Option<ConnectionId> {
+    pub fn open<'a>(
+        &self,
+        encoding: Encoding,
+        subscribed: impl IntoIterator<Item = impl Into<Topic<'a>>>,
+        lost: u64,
+    ) -> Option<ConnectionId> {
         let mut inner = self.inner.lock();
         if inner.shut {
             return None;
         }
         let Inner { ring, table, names, .. } = &mut *inner;
         let mut subscriptions = Subscriptions::default();
-        for name in subscribed {
-            subscriptions.add(names, name, ring.head());
+        for topic in subscribed {
+            subscriptions.add(names, topic, ring.head());
         }
         let id = table.open(encoding, subscriptions).id;
         ring.remember_lost(id, lost);
@@ -39,7 +44,7 @@ impl Stream {
         let Inner { ring, table, names, chosen, .. } = &mut *inner;
         let text = |(name, offset)| Some((Arc::clone(names.text(name)?), offset));
         let evicted = ring.evicted_after(after).filter_map(text).collect();
-        let mut ids = ring.singled_out(|id| table.get(id).is_some());
+        let mut ids = ring.singled_out(&*table);
         ids.extend(asked);
         ids.extend(chosen.iter());
         ids.sort_unstable();
@@ -99,17 +104,23 @@ impl Stream {
     ///
     /// # Errors
     /// If the connection has ended.
-    pub fn change_subscription(&self, id: ConnectionId, name: &str, listen: bool) -> Result<bool, Gone> {
+    pub fn change_subscription<'a>(
+        &self,
+        id: ConnectionId,
+        topic: impl Into<Topic<'a>>,
+        listen: bool,
+    ) -> Result<bool, Gone> {
+        let topic = topic.into();
         let mut inner = self.inner.lock();
         let Inner { ring, table, names, matching, .. } = &mut *inner;
         let connection = table.get(id).ok_or(Gone)?;
         let mut subscriptions = connection.subscriptions.lock();
         matching.changed();
         Ok(if listen {
-            subscriptions.add(names, name, ring.head())
+            subscriptions.add(names, topic, ring.head())
         } else {
             let newest = |name, newest| ring.newest_for(id, name, newest);
-            subscriptions.remove(names, name, ring.head(), ring.first(), newest)
+            subscriptions.remove(names, topic.text(), ring.head(), ring.first(), newest)
         })
     }
 

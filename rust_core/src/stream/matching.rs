@@ -10,7 +10,7 @@ use crate::audience::{Audience, Members};
 use crate::connection::{ConnectionId, ConnectionTable};
 use crate::filter::{Filter, Malformed};
 use crate::sink::Sink;
-use crate::subscription::NameId;
+use crate::subscription::Topics;
 
 /// Filters that are kept as they were read, by their compiled form. An actor that makes up new ones all the time has
 /// each of them read.
@@ -35,6 +35,14 @@ impl From<Audience> for Recipients<'_> {
 }
 
 impl Recipients<'_> {
+    /// Whether they are some of the subscribers, so that it matters what those listen to.
+    pub(super) fn are_subscribers(&self) -> bool {
+        match self {
+            Self::Audience(audience) => audience.is_of_subscribers(),
+            Self::Matching(..) => true,
+        }
+    }
+
     /// What is known of their size in memory, in bytes.
     pub(super) fn list_bytes(&self) -> usize {
         match self {
@@ -51,8 +59,8 @@ pub(super) struct Matching {
     attributes: Attributes,
     /// Filters that were used, by their compiled form.
     filters: HashMap<Box<[u8]>, Arc<Filter>>,
-    /// By event name and filter: subscribers that match. They hold until `changed`.
-    audiences: Vec<(NameId, Arc<Filter>, Arc<Members>)>,
+    /// By topics and filter: subscribers that match. They hold until `changed`.
+    audiences: Vec<(Topics, Arc<Filter>, Arc<Members>)>,
 }
 
 impl Matching {
@@ -91,12 +99,12 @@ impl Matching {
         ids.filter(|&id| wanted(id)).collect()
     }
 
-    /// Those who listen for `name` now and match, except some; and those who match, and of whom it is being decided
-    /// whether they listen.
+    /// Those who listen to one of these topics now and match, except some; and those who match, and of whom it is being
+    /// decided whether they listen.
     pub(super) fn audience(
         &mut self,
         table: &ConnectionTable<Sink>,
-        name: NameId,
+        topics: &Topics,
         compiled: &[u8],
         except: &[ConnectionId],
     ) -> Result<(Audience, Vec<ConnectionId>), Malformed> {
@@ -107,16 +115,16 @@ impl Matching {
                 return false;
             };
             let subscriptions = connection.subscriptions.lock();
-            if subscriptions.is_asked(name) && !except.contains(&id) {
+            if topics.iter().any(|topic| subscriptions.is_asked(topic)) && !except.contains(&id) {
                 undecided.borrow_mut().push(id);
             }
-            subscriptions.listens(name)
+            subscriptions.listens_to_any(topics)
         };
         if !except.is_empty() {
             let ids = self.matching(&filter, table, |id| listens(id) && !except.contains(&id));
             return Ok((Audience::only(ids), undecided.into_inner()));
         }
-        let kept = self.audiences.iter().find(|kept| kept.0 == name && Arc::ptr_eq(&kept.1, &filter));
+        let kept = self.audiences.iter().find(|kept| kept.0 == *topics && Arc::ptr_eq(&kept.1, &filter));
         if let Some((_, _, members)) = kept {
             return Ok((Audience::Only(Arc::clone(members)), Vec::new()));
         }
@@ -127,7 +135,7 @@ impl Matching {
             if self.audiences.len() == MAX_AUDIENCES {
                 self.audiences.remove(0);
             }
-            self.audiences.push((name, filter, Arc::clone(&members)));
+            self.audiences.push((topics.clone(), filter, Arc::clone(&members)));
         }
         Ok((Audience::Only(members), undecided))
     }

@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Interval, NameId, Names, OPEN, Subscriptions};
+use super::{Interval, NameId, Names, OPEN, Subscriptions, Topics};
 
 /// What only those have who have been asked about while they were subscribed.
 #[derive(Debug, Default)]
@@ -65,6 +65,8 @@ impl Subscriptions {
         for &name in asked {
             names.add_use(name);
             if self.remove_id(names, name, head, first, &newest) {
+                // Which events match is found out all the same: it may turn out to have listened.
+                names.begin_listening(name);
                 self.question(head).names.push(Asked { name, after: head, newest: 0 });
             } else {
                 names.remove_use(name);
@@ -113,6 +115,7 @@ impl Subscriptions {
             }
             if !is_allowed(name) {
                 question.matched.retain(|&(matched, _)| matched != name);
+                names.end_listening(name);
                 names.remove_use(name);
                 continue;
             }
@@ -120,6 +123,7 @@ impl Subscriptions {
             chosen.extend(matched.map(|&(_, offset)| offset).filter(|&offset| offset <= boundary));
             if again.is_none() {
                 self.cover(names, Interval { name, since: after + 1, until: OPEN, newest: 0 });
+                names.end_listening(name);
                 names.remove_use(name);
                 continue;
             }
@@ -141,7 +145,7 @@ impl Subscriptions {
     fn cover(&mut self, names: &mut Names, interval: Interval) {
         let end = self.end_of(interval.name);
         match self.last_before(end, interval.name) {
-            Some(last) if last.until == OPEN => {}
+            Some(last) if last.until == OPEN => return,
             Some(last) if last.until + 1 == interval.since => {
                 let last = &mut self.intervals[end - 1];
                 (last.until, last.newest) = (interval.until, interval.newest);
@@ -150,6 +154,9 @@ impl Subscriptions {
                 names.add_use(interval.name);
                 self.intervals.insert(end, interval);
             }
+        }
+        if interval.until == OPEN {
+            names.begin_listening(interval.name);
         }
     }
 
@@ -170,7 +177,10 @@ impl Subscriptions {
     /// Forget what is being decided: none of it is for this connection.
     pub(super) fn give_up(&mut self, names: &mut Names) {
         if let Some(question) = self.aside.as_mut().and_then(|aside| aside.question.take()) {
-            question.names.into_iter().for_each(|asked| names.remove_use(asked.name));
+            for asked in question.names {
+                names.end_listening(asked.name);
+                names.remove_use(asked.name);
+            }
         }
     }
 
@@ -181,10 +191,11 @@ impl Subscriptions {
         question.is_some_and(|question| question.names.iter().any(|asked| asked.name == name))
     }
 
-    /// A filter has chosen this connection for an event of a name that is being decided.
-    pub fn note_matched(&mut self, name: NameId, offset: u64) {
+    /// A filter has chosen this connection for an event of topics some of which are being decided.
+    pub fn note_matched(&mut self, topics: &Topics, offset: u64) {
         if let Some(question) = self.aside.as_mut().and_then(|aside| aside.question.as_mut()) {
-            question.matched.push((name, offset));
+            let asked = question.names.iter().map(|asked| asked.name).filter(|&name| topics.contains(name));
+            question.matched.extend(asked.map(|name| (name, offset)));
         }
     }
 
