@@ -153,6 +153,11 @@ class Stream:
     @property
     def retained_bytes(self) -> int: ...
     @property
+    def filters(self) -> int:
+        """Number of distinct filters that connections listen with now."""
+    def has_filter(self, topic: str) -> bool:
+        """Whether one of them is that of this topic."""
+    @property
     def encodings(self) -> int:
         """Bit set of the encodings that open connections use: `1 << encoding`."""
     def publish(
@@ -219,9 +224,13 @@ class Stream:
         whose id something was published that is gone. Others have lost the newest of a name that they listen
         for, if it came after they began to, and unless they have unsubscribed since.
         """
-    def subscribe(self, connection: int, name: str) -> bool:
-        """Entitle the connection to events `name` from now on. False if it already was."""
-    def unsubscribe(self, connection: int, name: str) -> bool: ...
+    def subscribe(self, connection: int, topic: str) -> bool:
+        """Entitle the connection to the events of a topic from now on. False if it already was.
+
+        A topic is an event name, or the text that `topics.py` makes for one with a filter: then to those
+        whose first argument's fields match. Raises `ValueError` for a long text that is no topic.
+        """
+    def unsubscribe(self, connection: int, topic: str) -> bool: ...
     def hold(self, connection: int, names: Sequence[str]) -> None:
         """Deliver nothing after the newest event until `answer` says whether the connection may still listen
         for `names`, those of them that it is subscribed to; nothing is lost meanwhile.
@@ -317,6 +326,12 @@ class Filter:
     """
 
     def __new__(cls, compiled: bytes) -> Filter: ...
+    def matches(self, json: bytes | None, msgpack: bytes | None) -> bool:
+        """Whether an event with these encoded arguments matches, by the fields of the first.
+
+        In whichever encoding: the fields are what a client with JSON sees of them. What cannot be filtered
+        counts as missing.
+        """
 
 @final
 class Attributes:

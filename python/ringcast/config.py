@@ -120,6 +120,10 @@ class ServerConfig:
     max_calls_in_flight: int = 1024
     """Calls of one session that may run at a time; one more is answered with `too_many_calls`."""
 
+    max_filters_per_actor: int = 4096
+    """Different filters over the fields of its events that the clients of one actor may listen with at a
+    time; one more is refused with `too_many_filters`. An event is held against each at most once."""
+
     max_pending_messages: int = 1024
     """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""
 

@@ -17,6 +17,7 @@ from .connection import KeptConnection
 from .definition import ActorDefinition
 from .encoding import Encoding
 from .errors import EventTooLarge
+from .event_match import matches
 from .faults import ActorLog, StoreFault
 from .journal import Journal
 from .ledger import Ledger, Member
@@ -34,6 +35,7 @@ from .store import (
     Subscribed,
     Unsubscribed,
 )
+from .topics import is_filtered, name_of
 from .touched import Touched
 
 __all__ = ["DurableStream", "most_bytes"]
@@ -123,6 +125,13 @@ class DurableStream:
     def encodings(self) -> int:
         return self._stream.encodings | self._prepared
 
+    @property
+    def filters(self) -> int:
+        return self._ledger.filters
+
+    def has_filter(self, topic: str) -> bool:
+        return topic in self._ledger.filtered.get(name_of(topic), ())
+
     def attach(self, connection: int, sink: Any, offset: int, message: bytes) -> None:
         self._stream.attach(connection, sink, offset, message)
 
@@ -160,14 +169,19 @@ class DurableStream:
         is no room for it. From another thread than the loop's it is handed over, and gets its number there.
         False, and nothing is done, if an encoding is missing by now, as in `EventStream.publish`.
         """
-        undecided: list[Member] = []
+        undecided: list[tuple[Member, str]] = []
         if matching is not None:
             matched = [number for number in self._stream.select(matching) if number not in (exclude or ())]
-            only = self._listening(name, matched)
+            heard_as = {name}
+            heard_as |= {each for each in self._ledger.filtered.get(name, ()) if matches(each, json, msgpack)}
+            only = self._listening(heard_as, matched)
             undecided = [
-                self._members[number]
+                (self._members[number], topic)
                 for number in matched
-                if number in self._members and name in self._members[number].asked
+                if number in self._members
+                for topic in self._members[number].asked
+                if topic == name
+                or (is_filtered(topic) and name_of(topic) == name and matches(topic, json, msgpack))
             ]
         size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
         if size > self._max_bytes:
@@ -176,8 +190,8 @@ class DurableStream:
         append = partial(self._append, name, json, msgpack, only, exclude)
         if threading.get_ident() == self._thread:
             append()
-            for member in undecided:
-                member.matched.append((name, self.appended))
+            for member, topic in undecided:
+                member.matched.append((topic, self.appended))
             return True
         given = (json is not None) << Encoding.JSON.index | (msgpack is not None) << Encoding.MSGPACK.index
         with self._handing_over:
@@ -186,10 +200,14 @@ class DurableStream:
             self._loop.call_soon_threadsafe(append)
         return True
 
-    def _listening(self, name: str, matching: Sequence[int]) -> list[int]:
-        """Return who of these is subscribed to a name now."""
+    def _listening(self, topics: set[str], matching: Sequence[int]) -> list[int]:
+        """Return who of these is subscribed to one of the topics now."""
         members = self._members
-        return [number for number in matching if number in members and name in members[number].names]
+        return [
+            number
+            for number in matching
+            if number in members and not topics.isdisjoint(members[number].names)
+        ]
 
     def set_attributes(self, connection: int, attributes: bytes | None) -> bool:
         return self._stream.set_attributes(connection, attributes)

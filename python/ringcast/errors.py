@@ -36,7 +36,8 @@ The tree::
     │   ├── UnknownEvent               unknown_event
     │   ├── InvalidEvent               invalid_event
     │   ├── EventsLost                 events_lost
-    │   └── SubscriptionRefused        subscription_refused
+    │   ├── SubscriptionRefused        subscription_refused
+    │   └── TooManyFilters             too_many_filters
     ├── InvalidFilter                  invalid_filter
     └── DefinitionError                invalid_definition
 
@@ -83,6 +84,7 @@ __all__ = [
     "StoreUnavailable",
     "SubscriptionRefused",
     "TooManyCalls",
+    "TooManyFilters",
     "TryAgainLater",
     "UnknownAction",
     "UnknownActor",
@@ -373,8 +375,17 @@ class SubscriptionRefused(EventError):
     code = "subscription_refused"
 
 
+class TooManyFilters(EventError):
+    """An actor's clients listen with as many different filters as it takes; listen without one, or later."""
+
+    code = "too_many_filters"
+
+
 class InvalidFilter(RingcastError):
-    """A filter cannot be built, or does not fit the connection state that it is for; the message says why."""
+    """A filter cannot be built, or does not fit the connection state or the event that it is for.
+
+    The message says why.
+    """
 
     code = "invalid_filter"
 

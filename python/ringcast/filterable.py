@@ -135,18 +135,30 @@ def filterable_names(cls: type) -> tuple[str, ...] | None:
     return fields.filterable if fields.others is None else None
 
 
-def fields_of(annotation: Any) -> StateFields:
-    """Return the fields of a state with this type; where there is none (None, Any), any field may be used."""
+def fields_of(annotation: Any, *, on_wire: bool = False) -> StateFields:
+    """Return the fields of a state with this type; where there is none (None, Any), any field may be used.
+
+    `on_wire` returns those that clients see of a value of this type, by the names that they see. Of a type
+    that says nothing of fields there are none then.
+    """
     annotation = _seen_through(annotation, {})
     if typing.get_origin(annotation) in _UNIONS:
-        return _either([fields_of(member) for member in typing.get_args(annotation)], as_written(annotation))
+        members = [fields_of(member, on_wire=on_wire) for member in typing.get_args(annotation)]
+        return _either(members, as_written(annotation))
     cls = typing.get_origin(annotation) or annotation
     arguments = typing.get_args(annotation)
     given = dict(zip(getattr(cls, "__parameters__", ()), arguments, strict=False))
     name = as_written(cls)
-    if not isinstance(cls, type) or cls is object:
-        return StateFields("the state", {}, FieldType("Any", _ANYTHING))
+    unknown = isinstance(annotation, str | typing.TypeVar | typing.ForwardRef)
+    if annotation is Any or annotation is object or unknown:
+        return StateFields("the event" if on_wire else "the state", {}, FieldType("Any", _ANYTHING))
+    if not isinstance(cls, type):
+        others = None if on_wire else FieldType("Any", _ANYTHING)
+        return StateFields(name if on_wire else "the state", {}, others)
     hints = _hints(cls)
+    if hints is not None and on_wire:
+        names = _names_on_wire(cls)
+        hints = {names[field]: hint for field, hint in hints.items() if field in names}
     if hints is not None:
         types = {
             name: FieldType(as_written(_filled(hint, given)), _values(hint, given))
@@ -157,8 +169,27 @@ def fields_of(annotation: Any) -> StateFields:
         value = arguments[1] if len(arguments) == 2 else Any
         return StateFields(as_written(annotation), {}, FieldType(as_written(value), _values(value, given)))
     # A class of the language, as str and list are, has no fields; one of the author's may have any.
-    others = None if cls.__module__ == "builtins" else FieldType("Any", _ANYTHING)
+    others = None if cls.__module__ == "builtins" or on_wire else FieldType("Any", _ANYTHING)
     return StateFields(name, {}, others)
+
+
+def _names_on_wire(cls: type) -> dict[str, str]:
+    """Return what clients see of the declared fields of a class: their names there, by the names here."""
+    if issubclass(cls, pydantic.BaseModel):
+        return {
+            name: field.serialization_alias or field.alias or name
+            for name, field in cls.model_fields.items()
+            if not field.exclude
+        }
+    if issubclass(cls, tuple):
+        # A named tuple is an array there.
+        return {}
+    # Of a dataclass the encoders leave out what is private.
+    return {
+        name: name
+        for name in _hints(cls) or {}
+        if not (dataclasses.is_dataclass(cls) and name.startswith("_"))
+    }
 
 
 def _either(members: list[StateFields], written: str) -> StateFields:

@@ -23,13 +23,14 @@ from .encoding import Encoding
 from .ending import TimeLeft, end, fall_asleep
 from .errors import ActorDestroyed, CloseCode
 from .event import Emitter
+from .event_filters import may_subscribe
 from .faults import ActorLog, Hook, StoreFault, from_store, raise_interrupt, run_hook, was_cancelled
 from .keeping import Keeping
 from .matching import Matching
 from .performing import Performing
 from .permission import Permission
 from .protocol import Call, Connect
-from .questions import may_subscribe, snapshot
+from .questions import snapshot
 from .record import Span
 from .room import Room
 from .seam import GatewayStream, Node, Respond
@@ -303,8 +304,8 @@ class ActorInstance:
         value = definition.checked("create_conn_state", f"{definition.name} params", params)
         return await self.run_hook(hook, self.context, value)
 
-    def may_subscribe(self, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
-        return may_subscribe(self, connection, name)
+    def may_subscribe(self, connection: Connection[Any], topic: str) -> bool | Awaitable[bool]:
+        return may_subscribe(self, connection, topic)
 
     async def snapshot(self, connection: Connection[Any], encoding: Encoding) -> tuple[Any, int]:
         return await snapshot(self, connection, encoding)

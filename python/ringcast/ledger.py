@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from .seam import CoreStream
 from .store import Trimmed
+from .topics import is_filtered, name_of
 
 __all__ = ["Ledger", "Member"]
 
@@ -40,7 +41,8 @@ class Member:
 class Ledger:
     """What the store knows of events that are gone, and what it has to be told at a trim.
 
-    For nearly everybody, what they have lost follows from names: the newest event that is gone of a name that
+    Names are topics: those with a filter are as good as names of their own. For nearly everybody, what they
+    have lost follows from names: the newest event that is gone of a name that
     they listen for, if it came after they began to. The store has these events by name, and a number of its
     own only for a session of which that would be wrong: something was for it alone or kept from it, or it has
     ceased to listen. So a trim costs what is particular, and not a row for each session.
@@ -52,18 +54,32 @@ class Ledger:
         self._members = members
         self._let_go = dict(let_go)
         self._listeners: Counter[str] = Counter()
+        self.filtered: dict[str, set[str]] = {}
+        """By event name, the topics with a filter that somebody listens for."""
+        self.filters = 0
+        """How many there are of those."""
         # Of whom the core has to be asked, because what they have lost may not follow from names.
         self._particular: set[int] = set()
 
     def listens(self, name: str) -> None:
-        """Somebody has begun to listen for a name."""
+        """Somebody has begun to listen for a name, or for another topic."""
         self._listeners[name] += 1
+        if self._listeners[name] == 1 and is_filtered(name):
+            self.filtered.setdefault(name_of(name), set()).add(name)
+            self.filters += 1
 
     def leaves(self, name: str) -> None:
-        """Somebody listens for a name no more."""
+        """Somebody listens for it no more."""
         self._listeners[name] -= 1
-        if not self._listeners[name]:
-            del self._listeners[name]
+        if self._listeners[name]:
+            return
+        del self._listeners[name]
+        if is_filtered(name):
+            topics = self.filtered[name_of(name)]
+            topics.remove(name)
+            if not topics:
+                del self.filtered[name_of(name)]
+            self.filters -= 1
 
     def single_out(self, connection: int) -> None:
         """What this connection has lost may from now on not follow from names."""

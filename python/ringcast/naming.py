@@ -9,7 +9,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["RESERVED_EVENTS", "action_wire_names", "actor_wire_names", "camel_case", "snake_case"]
+__all__ = [
+    "MAX_NAME_CHARS",
+    "RESERVED_EVENTS",
+    "action_wire_names",
+    "actor_wire_names",
+    "camel_case",
+    "snake_case",
+]
+
+MAX_NAME_CHARS: Final = 128
+"""Longest name of an actor, an action or an event, and longest part of a key, in characters."""
 
 RESERVED_EVENTS: Final = frozenset(
     {"connected", "disconnected", "reconnected", "error", "replayed", "gap", "resynced"}

@@ -30,6 +30,7 @@ from .protocol import (
     Subscribe,
     Unsubscribe,
 )
+from .topics import from_wire
 
 __all__ = ["parse_address", "parse_client_message", "parse_server_message"]
 
@@ -101,10 +102,7 @@ def _connect_from(body: dict[Any, Any]) -> Connect:
         attempt is None or (lookup == "create" and _is_name(attempt)),
         "connect.attempt is a name, and goes with lookup create",
     )
-    subscriptions = body.get("subscriptions", [])
-    _require(
-        _are_names(subscriptions), f"connect.subscriptions is an array of at most {MAX_SUBSCRIPTIONS} names"
-    )
+    subscriptions = _topics(body.get("subscriptions", []), "connect.subscriptions")
     return Connect(
         actor=body["actor"],
         key=tuple(key),
@@ -133,20 +131,22 @@ def _parse_resume(resume: Any) -> Resume | None:
     answered = resume.get("answered")
     _require(answered is None or _is_int(answered), "connect.resume.answered is an id, or 0")
     unconfirmed = resume.get("unconfirmed")
-    _require(
-        unconfirmed is None or _are_names(unconfirmed),
-        f"connect.resume.unconfirmed is an array of at most {MAX_SUBSCRIPTIONS} names",
-    )
     return Resume(
         *(resume["session"], resume["epoch"], resume["offset"]),
         unanswered=None if unanswered is None else tuple(unanswered),
         answered=answered,
-        unconfirmed=None if unconfirmed is None else tuple(unconfirmed),
+        unconfirmed=None if unconfirmed is None else _topics(unconfirmed, "connect.resume.unconfirmed"),
     )
 
 
-def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and len(names) <= MAX_SUBSCRIPTIONS and all(map(_is_name, names))
+def _topics(topics: Any, what: str) -> tuple[str, ...]:
+    few = isinstance(topics, list) and len(topics) <= MAX_SUBSCRIPTIONS
+    found = list(map(from_wire, topics)) if few else [None]
+    _require(
+        None not in found,
+        f"{what} is an array of at most {MAX_SUBSCRIPTIONS} event names, each by itself or with a filter",
+    )
+    return tuple(cast(list[str], found))
 
 
 def _are_ids(ids: Any) -> bool:
@@ -177,9 +177,9 @@ def _parse_call(message: list[Any]) -> Call:
 
 def _parse_subscription(message: list[Any]) -> Subscribe | Unsubscribe:
     match message:
-        case [kind, id, name] if _is_int(id, 1) and _is_name(name):
-            return Subscribe(id, name) if kind == "subscribe" else Unsubscribe(id, name)
-    raise ProtocolError(f"{message[0]} takes an id and an event name")
+        case [kind, id, value] if _is_int(id, 1) and (topic := from_wire(value)) is not None:
+            return Subscribe(id, topic) if kind == "subscribe" else Unsubscribe(id, topic)
+    raise ProtocolError(f"{message[0]} takes an id and an event name, by itself or with a filter")
 
 
 _CLIENT_KINDS: Final[dict[str, Callable[[list[Any]], ClientMessage]]] = {
@@ -228,6 +228,8 @@ def _parse_heartbeat(body: dict[Any, Any]) -> Heartbeat:
         _is_int(stream) and _is_int(offset) and _is_seconds(within_s),
         "a heartbeat has a stream, an offset and seconds",
     )
+    if body.get("refused_filters"):
+        refused = {**(refused or {}), **_refused_filters(body["refused_filters"])}
     return Heartbeat(cast(int, stream), cast(int, offset), within_s, refused)
 
 
@@ -254,6 +256,7 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
             )
             _require(_is_int_or_none(body.get("replayed")), "connected.replayed is a count")
             _require(isinstance(refused, dict), "connected.refused_subscriptions is an object")
+            refused = {**refused, **_refused_filters(body.get("refused_filters") or [])}
             return Connected(
                 stream=stream,
                 epoch=epoch,
@@ -270,6 +273,18 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
                 refused_subscriptions=refused,
             )
     raise ProtocolError("connected lacks a field, or one has a wrong type")
+
+
+def _refused_filters(refused: Any) -> dict[str, dict[str, Any]]:
+    """Return the errors by topic."""
+    found = {}
+    for each in refused if isinstance(refused, list) else [None]:
+        match each:
+            case [str(name), dict(wanted), dict(error)] if (topic := from_wire([name, wanted])) is not None:
+                found[topic] = error
+            case _:
+                raise ProtocolError("connected.refused_filters has names, filters and errors")
+    return found
 
 
 _SERVER_OBJECTS: Final[dict[str, Callable[[dict[Any, Any]], ServerMessage]]] = {

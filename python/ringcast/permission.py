@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import RingcastError
 from .fingerprint import fingerprint
 from .questions import asked_about, may_subscribe, refusal
+from .topics import name_of
 from .touched import Touched, is_held
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Permission:
         refused: dict[str, RingcastError] = {}
         for name in connection.subscriptions:
             try:
-                allowed = may_subscribe(self._instance, connection, name)
+                allowed = may_subscribe(self._instance, connection, name_of(name))
             except RingcastError as error:
                 refused[name] = error
                 continue
@@ -153,7 +154,7 @@ class Permission:
     async def _answer(self, connection: Connection[Any], name: str) -> RingcastError | None:
         """Return why a connection may not listen for a name, if so."""
         try:
-            allowed = may_subscribe(self._instance, connection, name)
+            allowed = may_subscribe(self._instance, connection, name_of(name))
             if not isinstance(allowed, bool):
                 allowed = await allowed
         except RingcastError as error:

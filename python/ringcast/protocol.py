@@ -10,7 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from .naming import MAX_NAME_CHARS
+from .topics import MAX_FILTER_BYTES, is_filtered, to_wire
+
 __all__ = [
+    "MAX_FILTER_BYTES",
     "MAX_KEY_PARTS",
     "MAX_NAME_CHARS",
     "MAX_NESTING",
@@ -32,13 +36,11 @@ __all__ = [
     "Unsubscribe",
 ]
 
-MAX_NAME_CHARS: Final = 128
-"""Longest name of an actor, an action or an event, and longest part of a key, in characters."""
 MAX_KEY_PARTS: Final = 16
 MAX_NESTING: Final = 254
 """Most arrays and objects within one another that are written, in both encodings; orjson sets it."""
 MAX_SUBSCRIPTIONS: Final = 256
-"""Most event names that one connection may listen for."""
+"""Most topics, event names by themselves or with a filter, that one connection may listen for."""
 
 Lookup = Literal["get", "get_or_create", "create", "id"]
 
@@ -60,7 +62,7 @@ class Resume:
     answered: int | None = None
     """The highest id of a request that it has an answer to; 0 if there is none."""
     unconfirmed: tuple[str, ...] | None = None
-    """Those of the names that it listens for of which it does not know whether the session has them."""
+    """Those of the topics that it listens for of which it does not know whether the session has them."""
 
     def to_wire(self) -> dict[str, Any]:
         wire: dict[str, Any] = {"session": self.session, "epoch": self.epoch, "offset": self.offset}
@@ -69,13 +71,15 @@ class Resume:
         if self.answered is not None:
             wire["answered"] = self.answered
         if self.unconfirmed is not None:
-            wire["unconfirmed"] = list(self.unconfirmed)
+            wire["unconfirmed"] = list(map(to_wire, self.unconfirmed))
         return wire
 
 
 @dataclass(slots=True, frozen=True)
 class Connect:
     """The first message: which actor, with what parameters, listening for what, resuming from where.
+
+    `subscriptions` are topics, as `topics.py` has them.
 
     `attempt` goes with lookup `create`: what this attempt to create has created is found when it is repeated.
     """
@@ -104,7 +108,7 @@ class Connect:
         if self.params is not None:
             body["params"] = self.params
         if self.subscriptions:
-            body["subscriptions"] = list(self.subscriptions)
+            body["subscriptions"] = list(map(to_wire, self.subscriptions))
         if self.resume is not None:
             body["resume"] = self.resume.to_wire()
         return ["connect", body]
@@ -122,13 +126,14 @@ class Call(NamedTuple):
 
 
 class Subscribe(NamedTuple):
-    """Listen for an event name from now on. Answered with a reply (null) or an error."""
+    """Listen for a topic from now on. Answered with a reply (null) or an error."""
 
     id: int
     name: str
+    """The topic, as `topics.py` has it."""
 
     def to_wire(self) -> list[Any]:
-        return ["subscribe", self.id, self.name]
+        return ["subscribe", self.id, to_wire(self.name)]
 
 
 class Unsubscribe(NamedTuple):
@@ -136,7 +141,7 @@ class Unsubscribe(NamedTuple):
     name: str
 
     def to_wire(self) -> list[Any]:
-        return ["unsubscribe", self.id, self.name]
+        return ["unsubscribe", self.id, to_wire(self.name)]
 
 
 class Received(NamedTuple):
@@ -180,7 +185,8 @@ class Connected:
     `replayed` counts the events that follow because they were missed; it is None on a first connect, with a
     snapshot, and with a gap that replaces the session. `gap` is set when events were lost. `snapshot` is what
     the actor's `snapshot()` returned at `offset`: it stands for every event up to there. `heartbeat_s` and
-    `reconnect_within_s` are None where the server says nothing about them.
+    `reconnect_within_s` are None where the server says nothing about them. `refused_subscriptions` has the
+    errors by topic.
     """
 
     stream: int
@@ -217,9 +223,21 @@ class Connected:
             body["gap"] = self.gap.to_wire()
         if self.snapshot is not None:
             body["snapshot"] = self.snapshot
-        if self.refused_subscriptions:
-            body["refused_subscriptions"] = self.refused_subscriptions
+        body |= _refused(self.refused_subscriptions)
         return ["connected", body]
+
+
+def _refused(errors: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields that tell of the errors of topics."""
+    fields: dict[str, Any] = {}
+    names = {name: error for name, error in errors.items() if not is_filtered(name)}
+    if names:
+        fields["refused_subscriptions"] = names
+    if len(names) < len(errors):
+        fields["refused_filters"] = [
+            [*to_wire(topic), error] for topic, error in errors.items() if is_filtered(topic)
+        ]
+    return fields
 
 
 class Heartbeat(NamedTuple):
@@ -241,8 +259,7 @@ class Heartbeat(NamedTuple):
             "offset": self.offset,
             "reconnect_within_s": self.reconnect_within_s,
         }
-        if self.refused_subscriptions:
-            body["refused_subscriptions"] = self.refused_subscriptions
+        body |= _refused(self.refused_subscriptions or {})
         return ["heartbeat", body]
 
 

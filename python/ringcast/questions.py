@@ -15,6 +15,7 @@ from .errors import SubscriptionRefused
 from .faults import Hook, for_client
 from .fingerprint import fingerprint
 from .snapshot import copied
+from .topics import name_of
 
 if TYPE_CHECKING:
     from .instance import ActorInstance
@@ -57,9 +58,9 @@ async def _about(instance: ActorInstance, connection: Connection[Any], answer: A
     return allowed
 
 
-def refusal(name: str) -> SubscriptionRefused:
-    """Return the error for a name that `can_subscribe` does not allow."""
-    return SubscriptionRefused(f"this connection may not listen for {name!r}")
+def refusal(topic: str) -> SubscriptionRefused:
+    """Return the error for a topic whose name `can_subscribe` does not allow."""
+    return SubscriptionRefused(f"this connection may not listen for {name_of(topic)!r}")
 
 
 def may_call(

@@ -43,6 +43,7 @@ from .protocol import (
 from .questions import refusal
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
+from .topics import name_of
 
 __all__ = ["Session"]
 
@@ -85,6 +86,7 @@ class Session:
         self.number = 0
         """The connection's number in the stream."""
         self.subscriptions: tuple[str, ...] = ()
+        """The topics that it listens for, as `topics.py` has them."""
         self.doubted: tuple[str, ...] = ()
         """Those of which it is being decided whether the client may go on listening."""
         # Done once that is decided; None until somebody waits for it.
@@ -347,14 +349,16 @@ class Session:
         if self.link is not None:
             self.link.send(message)
 
-    def allow(self, name: str) -> bool | Awaitable[bool]:
-        """Tell whether this connection may subscribe to `name`. Raises `ReservedName`, or as the actor."""
-        check_event_name(name)
-        return self.actor.may_subscribe(self.member, name)
+    def allow(self, topic: str) -> bool | Awaitable[bool]:
+        """Tell whether this connection may subscribe to a topic. Raises `ReservedName`, or as the actor."""
+        check_event_name(name_of(topic))
+        return self.actor.may_subscribe(self.member, topic)
 
     def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:
         if len(self.subscriptions) >= MAX_SUBSCRIPTIONS and request.name not in self.subscriptions:
-            fault = SubscriptionRefused(f"a connection listens for at most {MAX_SUBSCRIPTIONS} event names")
+            fault = SubscriptionRefused(
+                f"a connection listens for at most {MAX_SUBSCRIPTIONS} events and filters"
+            )
             self.respond(request.id, None, fault)
             return None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc
 import datetime
 import re
@@ -11,17 +12,22 @@ from typing import Any, Literal
 
 import pydantic
 import pytest
-from linked import LinkedSocket, running
+from linked import LinkedSocket, eventually, running
 
 import programs
-from ringcast import attribute, where
+from ringcast import Client, MemoryStore, Registry, ServerConfig, attribute, where
 from ringcast._core import Attributes
 from ringcast._core import Filter as CoreFilter
 from ringcast.attributes import attributes_of
+from ringcast.definition import define
 from ringcast.errors import CloseCode, InvalidFilter
+from ringcast.event_filters import event_fields
+from ringcast.event_match import matches_received
 from ringcast.filterable import fields_of
 from ringcast.filters import MAX_DEPTH, MAX_NODES, Filter
 from ringcast.protocol import Call, Event, Reply
+from ringcast.server.serve import serving
+from ringcast.topics import MAX_FILTER_BYTES, filter_of, from_wire, topic_of
 
 PAGE = (programs.PROJECT / "docs" / "filters.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -32,7 +38,7 @@ def run_snippets() -> dict[str, Any]:
     # Under the name of a module, as dataclasses look up their annotations.
     names: dict[str, Any] = {"__name__": __name__}
     for snippet in SNIPPETS:
-        exec(snippet, names)
+        exec(compile(snippet, "filters.md", "exec", dont_inherit=True), names)
     return names
 
 
@@ -195,3 +201,74 @@ async def test_the_actor_of_the_guide_does_what_the_page_says() -> None:
             await sockets[name].closed_with(CloseCode.DISCONNECTED)
         writer.send(Call(4, "publish", ["second", "blue"]))
         assert (await sockets["cyd"].receive(Event)).args == ["second"]
+
+
+MOVES = [
+    ("ann", 3, 0, None, []),
+    ("bob", 4, 2, "red", ["vip"]),
+    ("anna", 5, 9, "red", []),
+    ("cyd", 3, 10, "blue", ["vip"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "players"),
+    [
+        ('{"zone": 3}', {"ann", "cyd"}),
+        ('{"zone__in": [3, 4]}', {"ann", "bob", "cyd"}),
+        ('{"player__ne": "ann"}', {"bob", "anna", "cyd"}),
+        ('{"level__ge": 2}', {"bob", "anna", "cyd"}),
+        ('{"level__ge": 2, "level__lt": 10}', {"bob", "anna"}),
+        ('{"player__prefix": "an"}', {"ann", "anna"}),
+        ('{"tags__has": "vip"}', {"bob", "cyd"}),
+        ('{"team__is": None}', {"ann"}),
+    ],
+)
+def test_what_a_client_asks_for_is_what_it_gets(written: str, players: set[str]) -> None:
+    topic = topic_of("playerMoved", eval(written))
+    event_fields(define(NAMES["GameRoom"]), "playerMoved").require(filter_of(topic))
+    names = ("player", "zone", "level", "team", "tags")
+    events = [dict(zip(names, move, strict=True)) for move in MOVES]
+    assert {event["player"] for event in events if matches_received(topic, [event])} == players
+
+
+def test_every_row_of_what_is_wanted_is_tested() -> None:
+    [marker] = [
+        mark for mark in test_what_a_client_asks_for_is_what_it_gets.pytestmark if mark.name == "parametrize"
+    ]  # type: ignore[attr-defined]
+    assert [written for written, _ in marker.args[1]] == [code(row[1])[0] for row in rows("wanted", "where")]
+
+
+@pytest.mark.parametrize(("written", "message"), rows("where", "message"))
+def test_a_filter_over_an_event_is_refused_with_the_message(written: str, message: str) -> None:
+    topic = from_wire(["playerMoved", evaluated(written)])
+    assert topic is not None
+    with pytest.raises(InvalidFilter) as refusal:
+        event_fields(define(NAMES["GameRoom"]), "playerMoved").require(filter_of(topic))
+    assert str(refusal.value).startswith(message.removesuffix("…").rstrip())
+    assert f"of more than {MAX_FILTER_BYTES} bytes" in PAGE
+    assert f"at most {ServerConfig().max_filters_per_actor} different filters" in PAGE
+
+
+async def test_the_client_of_the_guide_hears_what_it_asked_for() -> None:
+    async with serving(Registry(NAMES["GameRoom"], store=MemoryStore())) as url, Client(url) as client:
+        got: list[str] = []
+        async with client.game_room.get_or_create("x").connect() as room:
+            stop = NAMES["listen"](room, lambda move: got.append(move["player"]))
+            following = asyncio.create_task(
+                NAMES["follow"](room, lambda move: got.append(f"{move['zone']}!"))
+            )
+            for player, zone, level in [
+                ("bob", 3, 0),
+                ("cyd", 4, 2),
+                ("dan", 4, 0),
+                ("ann", 5, 0),
+                ("ann", 5, 0),
+            ]:
+                await room.move(player, zone, level)
+            stop()
+            await room.move("eve", 3)
+            await eventually(lambda: len(got) == 5)
+            following.cancel()
+        assert [each for each in got if each != "3!"] == ["bob", "cyd", "ann"]
+        assert got.count("3!") == 2

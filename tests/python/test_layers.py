@@ -24,10 +24,10 @@ def run_time_imports(node: ast.AST) -> Iterator[str]:
             yield from run_time_imports(child)
 
 
-def test_only_the_router_and_the_load_import_the_core_at_run_time() -> None:
+def test_only_the_router_the_matching_of_events_and_the_load_import_the_core_at_run_time() -> None:
     importers = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if any("_core" in name.split(".") for name in run_time_imports(ast.parse(path.read_text())))
     }
-    assert importers == {"router.py", "bench/load.py"}
+    assert importers == {"router.py", "event_match.py", "bench/load.py"}

@@ -7,7 +7,7 @@ the event loop it was made in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -19,7 +19,10 @@ from .listeners import END, LOST, Handler
 from .requests import Request
 from .stream import EventBuffer, EventStream
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Where"]
+
+Where = Mapping[str, Any]
+"""A filter over the fields of an event's first argument: by field, and operator, the value."""
 
 
 class Connection:
@@ -50,20 +53,28 @@ class Connection:
 
     # Listening.
 
-    def on(self, name: str, handler: Handler) -> Callable[[], None]:
+    def on(self, name: str, handler: Handler, *, where: Where | None = None) -> Callable[[], None]:
         """Run `handler` with the arguments of every event `name`; return a function that ends this.
 
+        With `where`, of those whose first argument has such fields: ``where={"zone": 3, "level__ge": 2}``.
+        Only those are sent, if nobody listens for others. The keys are what `ringcast.where` takes, for
+        fields that the actor declares.
+
         Handlers of a name run in the order in which they were added. The server is told about the first one
-        of a name, and about the last one that goes. Raises `TypeError` or `ValueError` for a handler or name
-        that cannot be one.
+        of a name, or of a name with this filter, and about the last one that goes. Raises `TypeError` or
+        `ValueError` for a handler or name that cannot be one, and `InvalidFilter`; what the server refuses
+        comes as an `error`.
         """
         listeners = self._lifecycle.listeners
-        return partial(listeners.remove, listeners.add(name, handler))
+        return partial(listeners.remove, listeners.add(name, handler, where))
 
-    def once(self, name: str, handler: Handler) -> Callable[[], None]:
-        """Run `handler` for the next event `name` only; return a function that ends this before."""
+    def once(self, name: str, handler: Handler, *, where: Where | None = None) -> Callable[[], None]:
+        """Run `handler` for the next event `name` only, with `where` for the next that matches.
+
+        Returns a function that ends this before.
+        """
         listeners = self._lifecycle.listeners
-        return partial(listeners.remove, listeners.add(name, handler, once=True))
+        return partial(listeners.remove, listeners.add(name, handler, where, once=True))
 
     def off(self, name: str | None = None, handler: Handler | None = None) -> None:
         """Remove a handler of `name`, every handler of `name`, or every handler, lifecycle ones too.
@@ -72,8 +83,8 @@ class Connection:
         """
         self._lifecycle.listeners.off(name, handler)
 
-    def stream(self, name: str) -> EventStream:
-        """Return the events `name` from now on, for `async for`; see `EventStream`.
+    def stream(self, name: str, *, where: Where | None = None) -> EventStream:
+        """Return the events `name` from now on, for `async for`; see `EventStream` and, for `where`, `on`.
 
         Raises `ValueError` for a lifecycle name.
         """
@@ -83,7 +94,7 @@ class Connection:
         buffer = EventBuffer(lifecycle.backlog)
         listeners = lifecycle.listeners
         added = [
-            listeners.add(name, buffer.put, internal=True),
+            listeners.add(name, buffer.put, where, internal=True),
             listeners.add(LOST, buffer.put_gap, internal=True),
             listeners.add(END, buffer.end, internal=True),
         ]

@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -85,7 +85,7 @@ class Dispatch:
     def __init__(self, listeners: Listeners, backlog: Backlog) -> None:
         self._listeners = listeners
         self._backlog = backlog
-        self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._waiting: deque[tuple[str, tuple[Any, ...], Collection[str]]] = deque()
         self._name = ""
         """What is being handled, or was last."""
         self._failures: list[BaseException] = []
@@ -93,9 +93,12 @@ class Dispatch:
         self._busy = False
         self._task: asyncio.Task[None] | None = None
 
-    def deliver(self, name: str, args: tuple[Any, ...]) -> None:
-        """Run the listeners of `name`, now or as soon as everything before has been handled."""
-        self._waiting.append((name, args))
+    def deliver(self, name: str, args: tuple[Any, ...], without: Collection[str] = ()) -> None:
+        """Run the listeners of `name`, now or as soon as everything before has been handled.
+
+        Those whose filter the event does not match are passed over, and those of a topic in `without`.
+        """
+        self._waiting.append((name, args, without))
         self._backlog.add()
         if not self._busy:
             self._run()
@@ -173,10 +176,10 @@ class Dispatch:
     def _steps(self) -> Iterator[Awaitable[Any]]:
         """Run handler after handler; yield what has to be awaited before the next one."""
         while self._waiting:
-            self._name, args = self._waiting.popleft()
+            self._name, args, without = self._waiting.popleft()
             self._backlog.remove()
             for listener in self._listeners.get(self._name):
-                if not listener.active:
+                if not listener.active or listener.topic in without or not listener.wants(args):
                     continue
                 if listener.once:
                     # Before the handler runs: it must not fire again for what comes in the same read.
@@ -200,6 +203,6 @@ class Dispatch:
     def _tell_failures(self) -> None:
         """Let `error` listeners hear of one event's failures before anything later is handled."""
         for error in reversed(self._failures):
-            self._waiting.appendleft(("error", (error,)))
+            self._waiting.appendleft(("error", (error,), ()))
             self._backlog.add()
         self._failures.clear()

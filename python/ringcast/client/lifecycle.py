@@ -39,6 +39,7 @@ from ..protocol import (
     Subscribe,
     Unsubscribe,
 )
+from ..topics import filter_of, is_filtered, name_of
 from .backoff import Backoff
 from .config import ClientConfig
 from .dispatch import Backlog, Dispatch
@@ -276,7 +277,7 @@ class Lifecycle:
         return None if self.is_closed else replace(address, params=params)
 
     def _kept_names(self) -> tuple[str, ...]:
-        names = self.listeners.event_names()
+        names = self.listeners.topics()
         return tuple(name for name in names if not self._subscriptions.is_anew(name))
 
     def _on_connected(self, link: Link, answer: Connected) -> None:
@@ -289,7 +290,7 @@ class Lifecycle:
         # that was listened for before it was made.
         for payload in arrival.resend:
             link.send(payload)
-        wanted = self.listeners.event_names()
+        wanted = self.listeners.topics()
         self._subscriptions.begin(link.requested, wanted)
         for name in wanted:
             if name not in link.requested or self._subscriptions.is_anew(name):
@@ -320,8 +321,8 @@ class Lifecycle:
         # The position moves before handlers run: one that fails, or loses the network, must not see the event
         # again.
         new = self.session.position.advance(event.offset)
-        if new and self.listeners.wants(event.name) and not self._subscriptions.is_anew(event.name):
-            self.dispatch.deliver(event.name, tuple(event.args))
+        if new and self.listeners.wants(event.name):
+            self.dispatch.deliver(event.name, tuple(event.args), self._subscriptions.anew)
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
         answer = self.session.answer
@@ -369,9 +370,12 @@ class Lifecycle:
         if error is not None and request.kind is Subscribe:
             self._report_refused(request.name, error)
 
-    def _report_refused(self, name: str, error: RingcastError) -> None:
+    def _report_refused(self, topic: str, error: RingcastError) -> None:
+        shown = repr(name_of(topic))
+        if is_filtered(topic):
+            shown += f" where {filter_of(topic)!r:.200}"
         refused = SubscriptionRefused(
-            f"the subscription to {name!r} was refused: {error.message}",
+            f"the subscription to {shown} was refused: {error.message}",
             code=error.code,
             metadata=error.metadata,
         )

@@ -6,12 +6,15 @@ is `dispatch.py`; telling the server about subscriptions is done by whoever give
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..errors import InvalidFilter
+from ..event_match import matches_received
 from ..naming import RESERVED_EVENTS
 from ..protocol import MAX_NAME_CHARS, MAX_SUBSCRIPTIONS
+from ..topics import topic_of
 
 __all__ = ["END", "LOST", "Handler", "Listener", "Listeners"]
 
@@ -32,18 +35,25 @@ class Listener:
     """One registration of one handler."""
 
     name: str
+    topic: str
+    """The name, or the name with the listener's filter: what the server is told."""
     handler: Handler
     once: bool = False
     internal: bool = False
     """Belongs to a stream, which ends it itself: `off` leaves it alone."""
     active: bool = True
 
+    def wants(self, args: tuple[Any, ...]) -> bool:
+        """Tell whether an event of its name with these arguments is for it."""
+        return self.topic == self.name or matches_received(self.topic, args)
+
 
 class Listeners:
     """The listeners of a connection by name, in the order in which they were added.
 
-    `on_first` is called with an event name that gets its first listener, `on_last` with one that loses its
-    last. Lifecycle names are never subscribed to, so they are never passed to either.
+    `on_first` is called with a topic (an event name, by itself or with a filter) that gets its first
+    listener, `on_last` with one that loses its last. Lifecycle names are never subscribed to, so they are
+    never passed to either.
     """
 
     def __init__(self, on_first: Callable[[str], None], on_last: Callable[[str], None]) -> None:
@@ -51,24 +61,35 @@ class Listeners:
         self._on_last = on_last
         self._by_name: dict[str, list[Listener]] = {}
 
-    def add(self, name: str, handler: Handler, *, once: bool = False, internal: bool = False) -> Listener:
-        """Register `handler`; the same one registered twice runs twice.
+    def add(
+        self,
+        name: str,
+        handler: Handler,
+        where: Mapping[str, Any] | None = None,
+        *,
+        once: bool = False,
+        internal: bool = False,
+    ) -> Listener:
+        """Register `handler`; the same one registered twice runs twice. With `where`, for events that match.
 
-        Raises `TypeError` if it cannot be called, and `ValueError` for a name that no event can have and for
-        more names than a connection may subscribe to.
+        Raises `TypeError` if it cannot be called, `ValueError` for a name that no event can have and for
+        more topics than a connection may subscribe to, and `InvalidFilter`.
         """
         if not callable(handler):
             raise TypeError(f"the handler of {name!r} must be a function, but is {handler!r}")
         named = isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS
         if not named and not (internal and name in (END, LOST)):
             raise ValueError(f"an event name has 1 to {MAX_NAME_CHARS} characters, unlike {name!r}")
-        if name not in self._by_name and len(self.event_names()) >= MAX_SUBSCRIPTIONS:
-            raise ValueError(f"a connection listens for at most {MAX_SUBSCRIPTIONS} event names")
-        listener = Listener(name, handler, once, internal)
-        listeners = self._by_name.setdefault(name, [])
-        listeners.append(listener)
-        if len(listeners) == 1 and name not in _UNSUBSCRIBED:
-            self._on_first(name)
+        if where and name in _UNSUBSCRIBED:
+            raise InvalidFilter(f"{name!r} is a lifecycle event, which cannot be filtered")
+        topic = topic_of(name, where)
+        is_first = all(listener.topic != topic for listener in self._by_name.get(name, ()))
+        if is_first and len(self.topics()) >= MAX_SUBSCRIPTIONS:
+            raise ValueError(f"a connection listens for at most {MAX_SUBSCRIPTIONS} events and filters")
+        listener = Listener(name, topic, handler, once, internal)
+        self._by_name.setdefault(name, []).append(listener)
+        if is_first and name not in _UNSUBSCRIBED:
+            self._on_first(topic)
         return listener
 
     def remove(self, listener: Listener) -> None:
@@ -102,14 +123,18 @@ class Listeners:
         """Tell whether anyone listens for the actor's event `name`."""
         return name in self._by_name and name not in _UNSUBSCRIBED
 
-    def event_names(self) -> tuple[str, ...]:
-        """Return the names to subscribe to, in the order in which they got their first listener."""
-        return tuple(name for name in self._by_name if name not in _UNSUBSCRIBED)
+    def topics(self) -> tuple[str, ...]:
+        """Return the topics to subscribe to: names in the order in which they got their first listener."""
+        named = (self._by_name[name] for name in self._by_name if name not in _UNSUBSCRIBED)
+        return tuple(dict.fromkeys(listener.topic for listeners in named for listener in listeners))
 
     def _drop(self, name: str, gone: Callable[[Listener], bool]) -> None:
-        rest = [listener for listener in self._by_name.get(name, ()) if not gone(listener)]
+        before = self._by_name.pop(name, [])
+        rest = [listener for listener in before if not gone(listener)]
         if rest:
             self._by_name[name] = rest
-            return
-        if self._by_name.pop(name, None) is not None and name not in _UNSUBSCRIBED:
-            self._on_last(name)
+        if name not in _UNSUBSCRIBED:
+            left = {listener.topic for listener in rest}
+            for topic in dict.fromkeys(listener.topic for listener in before):
+                if topic not in left:
+                    self._on_last(topic)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ..encoding import Encoding
 from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
 from ..protocol import Call, Received, Subscribe, Unsubscribe
+from ..topics import to_wire
 
 __all__ = ["Request", "Requests", "Settle"]
 
@@ -97,7 +98,7 @@ class Requests:
         message = (
             Call(id, request.name, request.args or []).to_wire()
             if request.is_call
-            else [request.kind.__name__.lower(), id, request.name]
+            else [request.kind.__name__.lower(), id, to_wire(request.name)]
         )
         request.payload = self._encoding.encode(message)
         request.id = self._last_id = id

@@ -2,6 +2,7 @@
 
 Who listens for a name is known to `listeners.py`. This is about the other side: what a connect message says,
 so that a name goes on without a seam or begins, and so that a session which has lost one is found out.
+A name with a filter (a *topic*, `topics.py`) is as good as a name of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class Subscriptions:
         self._confirmed: set[str] = set()
         # The newest request about a name that has no answer yet.
         self._asked: dict[str, Request] = {}
-        # Names that lost their last listener, of which the server may not know: whoever listens now wants
-        # nothing older.
-        self._anew: set[str] = set()
+        self.anew: frozenset[str] = frozenset()
+        """Names that lost their last listener, of which the server may not know: whoever listens now wants
+        nothing older."""
 
     def ask(self, request: Request) -> None:
         """A request about a name is sent."""
@@ -35,7 +36,7 @@ class Subscriptions:
         """A request about a name was answered, behind all events from before it."""
         name = request.name
         if request.kind is Subscribe:
-            self._anew.discard(name)
+            self.anew -= {name}
         # Another one may be on its way.
         if self._asked.get(name) is request:
             del self._asked[name]
@@ -45,17 +46,17 @@ class Subscriptions:
     def leave(self, name: str) -> None:
         """A name has lost its last listener while there is no network."""
         self._confirmed.discard(name)
-        self._anew.add(name)
+        self.anew |= {name}
 
     def lost(self) -> None:
         """The network is lost, and with it, perhaps, what was asked last."""
-        self._anew |= {name for name, request in self._asked.items() if request.kind is not Subscribe}
+        self.anew |= {name for name, request in self._asked.items() if request.kind is not Subscribe}
         self._asked.clear()
 
     def begin(self, carried: Iterable[str], wanted: Iterable[str]) -> None:
         """A connect message was answered that carried these names: they are what the server has."""
         self._confirmed = set(carried)
-        self._anew.intersection_update(wanted)
+        self.anew = self.anew.intersection(wanted)
 
     def refuse(self, name: str) -> None:
         """The server does not send this one, whatever it had said before."""
@@ -63,7 +64,7 @@ class Subscriptions:
 
     def is_anew(self, name: str) -> bool:
         """Tell whether a name is to begin, whatever the server has of it: what comes until then is older."""
-        return name in self._anew
+        return name in self.anew
 
     def unconfirmed(self, carried: Iterable[str]) -> tuple[str, ...]:
         """Return those names of a connect message of which nobody knows whether the session has them."""

@@ -66,6 +66,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "store_unavailable": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503: its action may have done a part
     "subscription_refused": HTTPStatus.FORBIDDEN,
     "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_filters": HTTPStatus.FORBIDDEN,
     "try_again_later": HTTPStatus.SERVICE_UNAVAILABLE,
     "unknown_action": HTTPStatus.NOT_FOUND,
     "unknown_actor": HTTPStatus.NOT_FOUND,

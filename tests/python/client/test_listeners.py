@@ -34,13 +34,13 @@ def test_first_and_last_of_a_name(subscriptions: Subscriptions, listeners: Liste
     assert subscriptions.log == ["+a", "+b"]
     listeners.remove(two)
     assert subscriptions.log == ["+a", "+b", "-a"]
-    assert listeners.event_names() == ("b",)
+    assert listeners.topics() == ("b",)
 
 
 def test_lifecycle_names_are_never_subscribed_to(subscriptions: Subscriptions, listeners: Listeners) -> None:
     listeners.add("error", print)
     listeners.add(END, print, internal=True)
-    assert listeners.event_names() == ()
+    assert listeners.topics() == ()
     assert listeners.has("error")
     assert not listeners.wants("error")
     assert not listeners.wants(END)
