@@ -11,7 +11,7 @@ import { RingcastError } from "./errors.js";
 import { type ActorHandle, type HandleOwner, makeHandle } from "./handle.js";
 import { checkName } from "./listeners.js";
 import { onPage } from "./page.js";
-import { type Address, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
+import { type Address, isText, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
 import { withNames } from "./proxy.js";
 import type { CreateOptions, RegistryType } from "./registry.js";
 
@@ -115,13 +115,13 @@ export type Client<R = any> = ClientBase<R> & {
 export function createClient<R extends RegistryType<R> = any>(
   options: string | URL | ClientOptions,
 ): Client<R> {
-  const given = typeof options === "string" || options instanceof URL ? { url: options } : options;
+  const given = isText(options) || options instanceof URL ? { url: options } : options;
   const base = new ClientBase<R>(given);
   return withNames(base, (name) => base.actor(name as keyof R & string)) as Client<R>;
 }
 
 function checkedKey(key: Key): string[] {
-  const parts = typeof key === "string" ? [key] : [...key];
+  const parts = isText(key) ? [key] : [...key];
   for (const part of parts) checkName(part, "a part of a key", 0);
   if (parts.length > MAX_KEY_PARTS) throw new RangeError(`a key has at most ${MAX_KEY_PARTS} parts`);
   return parts;

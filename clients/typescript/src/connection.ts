@@ -15,6 +15,7 @@ import type {
   Actions,
   ActorEventName,
   EventArgs,
+  EventFilter,
   EventName,
   Snapshot,
   StreamItem,
@@ -52,16 +53,30 @@ export class ConnectionBase<A = any> {
   /**
    * Run `handler` with the arguments of every event `name`; return a function that ends this.
    *
+   * With a filter, of those whose first argument has such fields: `where({ zone: 3, level__ge: 2 })`. Only those are
+   * sent, if nobody listens for others. What the server refuses comes as an `error`.
+   *
    * Handlers of a name run in the order in which they were added. The server is told about the first one of a
-   * name, and about the last one that goes.
+   * name, or of a name with this filter, and about the last one that goes.
    */
-  on<N extends EventName<A>>(name: N, handler: (...args: EventArgs<A, N>) => unknown): () => void {
-    return this.#lifecycle.listeners.add(name, handler);
+  on<N extends EventName<A>>(
+    name: N,
+    handler: (...args: EventArgs<A, N>) => unknown,
+    filter?: EventFilter<A, N>,
+  ): () => void {
+    return this.#lifecycle.listeners.add(name, handler, { filter });
   }
 
-  /** Run `handler` for the next event `name` only; return a function that ends this before. */
-  once<N extends EventName<A>>(name: N, handler: (...args: EventArgs<A, N>) => unknown): () => void {
-    return this.#lifecycle.listeners.add(name, handler, { once: true });
+  /**
+   * Run `handler` for the next event `name` only, with a filter for the next that matches; return a function that ends
+   * this before.
+   */
+  once<N extends EventName<A>>(
+    name: N,
+    handler: (...args: EventArgs<A, N>) => unknown,
+    filter?: EventFilter<A, N>,
+  ): () => void {
+    return this.#lifecycle.listeners.add(name, handler, { filter, once: true });
   }
 
   /**
@@ -74,14 +89,14 @@ export class ConnectionBase<A = any> {
   }
 
   /** Return the events `name` from now on, for `for await`. Throws `RangeError` for a lifecycle name. */
-  stream<N extends ActorEventName<A>>(name: N): EventStream<StreamItem<A, N>> {
+  stream<N extends ActorEventName<A>>(name: N, filter?: EventFilter<A, N>): EventStream<StreamItem<A, N>> {
     checkName(name, "an event's name");
-    if (!isActorEvent(name)) throw new RangeError(`${name} is a lifecycle event: use on(name, handler)`);
+    if (!isActorEvent(name)) throw new RangeError(`${name} is a lifecycle event`);
     const { config, listeners, status, endError } = this.#lifecycle;
     return new EventStream(config.maxUnhandledEvents, (stream) => {
       const internal = { internal: true };
       const added = [
-        listeners.add(name, (...args) => stream.put(args), internal),
+        listeners.add(name, (...args) => stream.put(args), { filter, ...internal }),
         listeners.add(LOST, (gap) => stream.putGap(gap), internal),
         listeners.add(END, (error) => stream.end(error), internal),
       ];
@@ -160,8 +175,8 @@ export class ConnectionBase<A = any> {
 
   /** Epoch and offset of the last event that arrived. */
   get position(): { epoch: string | null; offset: number } {
-    const { epoch, offset } = this.#lifecycle.session.position;
-    return { epoch, offset };
+    const { position } = this.#lifecycle.session;
+    return { ...position };
   }
 
   /** Why there is no connection at the moment, or why it has ended; null while connected. */
@@ -199,5 +214,5 @@ export function connect<A>(options: ConnectionOptions): Connection<A> {
 
 /** Listening where there is no connection. */
 export function needsConnection(): never {
-  throw new RingcastError("not_connected", "events need a connection: handle.connect().on(name, handler)");
+  throw new RingcastError("not_connected", "events need handle.connect()");
 }

@@ -7,15 +7,20 @@
  */
 
 import { isActorEvent, type Listeners } from "./listeners.js";
+import type { Subscriptions } from "./subscriptions.js";
+
+type Waiting = [name: string, args: unknown[], anew: readonly string[]];
 
 /** The queue of one connection's events on their way to its listeners. */
 export class Dispatch {
   readonly #listeners: Listeners;
-  #waiting: [name: string, args: unknown[]][] = [];
+  readonly #subscriptions: Subscriptions;
+  #waiting: Waiting[] = [];
   #busy = false;
 
-  constructor(listeners: Listeners) {
+  constructor(listeners: Listeners, subscriptions: Subscriptions) {
     this.#listeners = listeners;
+    this.#subscriptions = subscriptions;
   }
 
   /** How many things wait for a handler that runs. */
@@ -23,9 +28,12 @@ export class Dispatch {
     return this.#waiting.length;
   }
 
-  /** Run the listeners of `name`, now or as soon as everything before has been handled. */
+  /**
+   * Run the listeners of `name`, now or as soon as everything before has been handled; not those whose filter the event
+   * does not match, nor those of topics that are still to begin anew.
+   */
   deliver(name: string, ...args: unknown[]): void {
-    this.#waiting.push([name, args]);
+    this.#waiting.push([name, args, this.#subscriptions.anew]);
     if (!this.#busy) void this.#run();
   }
 
@@ -38,10 +46,11 @@ export class Dispatch {
   async #run(): Promise<void> {
     this.#busy = true;
     for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-      const [name, args] = next;
+      const [name, args, anew] = next;
       const failures: unknown[] = [];
       for (const listener of this.#listeners.get(name)) {
-        if (!listener.active) continue;
+        const { active, topic, filter } = listener;
+        if (!active || anew.includes(topic) || filter?.matches(args) === false) continue;
         // Before the handler runs: it must not fire again for what comes in the same read.
         if (listener.once) this.#listeners.remove(listener);
         try {
@@ -53,9 +62,9 @@ export class Dispatch {
       }
       // Before anything later: in front of what waits.
       if (name === "error" || !this.#listeners.has("error")) {
-        for (const error of failures) console.error(`ringcast: a handler of '${name}' failed`, error);
+        for (const error of failures) console.error(`ringcast: a handler of ${name} failed`, error);
       } else {
-        this.#waiting.unshift(...failures.map((error): [string, unknown[]] => ["error", [error]]));
+        this.#waiting.unshift(...failures.map((error): Waiting => ["error", [error], []]));
       }
     }
     this.#busy = false;

@@ -83,7 +83,7 @@ export class Endpoint {
       if (NEVER_SENT.includes(code)) {
         throw new RingcastError("unreachable", `cannot reach ${this.#baseUrl}: ${code}`, { cause });
       }
-      const message = `no answer came from ${this.#baseUrl}: the call ran once or not at all`;
+      const message = `no answer from ${this.#baseUrl}: the call ran once or not at all`;
       throw new RingcastError("outcome_unknown", message, { cause });
     }
   }
@@ -98,5 +98,5 @@ function answer(url: string, status: number, text: string): Record<string, unkno
   }
   if (body?.error) throw fromWire(body.error);
   if (status === 200 && body) return body;
-  throw new RingcastError("internal_error", `${url} answered with status ${status}, not as Ringcast does`);
+  throw new RingcastError("internal_error", `${url} answered with status ${status}`);
 }

@@ -34,6 +34,7 @@ export type ErrorCode =
   | "event_too_large"
   | "events_lost"
   | "subscription_refused"
+  | "too_many_filters"
   | "invalid_filter"
   | "store_unavailable"
   | "event_not_json"
@@ -84,9 +85,5 @@ export function fromWire(error: unknown): RingcastError {
  * Of the private codes, 4000 to 4499 mean that the same attempt would fail again, 4500 to 4999 that it may not.
  */
 export function mayComeBack(code: number | null): boolean {
-  return (
-    code === null ||
-    [1001, 1005, 1006, 1011, 1012, 1013, 1014].includes(code) ||
-    (code >= 4500 && code < 5000)
-  );
+  return /^(null|10(0[156]|1[1-4])|4[5-9]..)$/.test(`${code}`);
 }

@@ -5,6 +5,7 @@ export { type Codec, json, type Payload } from "./codec.js";
 export type { ClientOptions, Settings } from "./config.js";
 export type { CallOptions, Connection } from "./connection.js";
 export { type ErrorCode, RingcastError } from "./errors.js";
+export { type Filter, type Where, where } from "./filter.js";
 export type { ActorHandle } from "./handle.js";
 export type { Status } from "./lifecycle.js";
 export type { Gap } from "./protocol.js";
@@ -17,6 +18,7 @@ export type {
   ConnectArgs,
   CreateOptions,
   EventArgs,
+  EventFilter,
   EventName,
   LifecycleEvents,
   Params,

@@ -16,6 +16,7 @@ import type { Address, Connect, Connected, Gap, Heartbeat, ServerMessage } from 
 import type { Request } from "./requests.js";
 import { Session } from "./session.js";
 import { Subscriptions } from "./subscriptions.js";
+import { topicOf, toWire } from "./topics.js";
 import type { Transport } from "./transport.js";
 
 /** Where a connection stands. */
@@ -59,7 +60,7 @@ export class Lifecycle implements LinkOwner {
   /** The present socket, also before it is open and answered; null between sockets. */
   #link: Link | null = null;
   #connect: Connect | null = null;
-  /** The event names in the latest connect message. */
+  /** The topics in the latest connect message. */
   #carried: string[] = [];
   #connectedAt = 0;
   /** When the server that has just turned this client away wants to see it again. */
@@ -75,9 +76,9 @@ export class Lifecycle implements LinkOwner {
     this.session = new Session(this.config);
     this.listeners = new Listeners(
       (name) => this.#ask("subscribe", name),
-      (name) => this.#unsubscribe(name),
+      (name) => this.#ask("unsubscribe", name),
     );
-    this.dispatch = new Dispatch(this.listeners);
+    this.dispatch = new Dispatch(this.listeners, this.#subscriptions);
     this.#backoff = new Backoff(this.config);
     void this.#run();
   }
@@ -111,10 +112,11 @@ export class Lifecycle implements LinkOwner {
   // What the link calls.
 
   connectMessage(): Connect {
-    const names = this.listeners.eventNames().filter((name) => !this.#subscriptions.isAnew(name));
-    this.#carried = names;
-    const resume = this.session.resume(this.#subscriptions.unconfirmed(names));
-    return { ...(this.#connect as Connect), subscriptions: names, resume };
+    const { anew } = this.#subscriptions;
+    const topics = this.listeners.topics().filter((topic) => !anew.includes(topic));
+    this.#carried = topics;
+    const resume = this.session.resume(this.#subscriptions.unconfirmed(topics).map(toWire));
+    return { ...(this.#connect as Connect), subscriptions: topics.map(toWire), resume };
   }
 
   onServerMessage(message: ServerMessage, chars: number): void {
@@ -157,7 +159,7 @@ export class Lifecycle implements LinkOwner {
       return;
     }
     this.#retryAfterMs = retryAfterMs(loss.error);
-    this.lastError = new RingcastError("connection_lost", `the connection was lost (${describe(loss)})`, {
+    this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, {
       cause: loss.error,
     });
     if (wasConnected) {
@@ -249,11 +251,11 @@ export class Lifecycle implements LinkOwner {
     // In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name that
     // was listened for before it was made.
     link.send(...arrival.resend);
-    const wanted = this.listeners.eventNames();
+    const wanted = this.listeners.topics();
     const carried = this.#carried;
     subscriptions.begin(carried, wanted);
     for (const name of wanted) {
-      if (!carried.includes(name) || subscriptions.isAnew(name)) this.#ask("subscribe", name);
+      if (!carried.includes(name) || subscriptions.anew.includes(name)) this.#ask("subscribe", name);
     }
     for (const name of carried) if (!wanted.includes(name)) this.#ask("unsubscribe", name);
     link.send(...this.session.requests.sendQueued());
@@ -275,7 +277,7 @@ export class Lifecycle implements LinkOwner {
   #onEvent(offset: number, name: string, args: unknown[]): void {
     // The position moves before handlers run: one that fails, or loses the network, must not see the event again.
     if (!this.session.position.advance(offset)) return;
-    if (!isActorEvent(name) || !this.listeners.has(name) || this.#subscriptions.isAnew(name)) return;
+    if (!isActorEvent(name) || !this.listeners.has(name)) return;
     if (this.dispatch.waiting >= this.config.maxUnhandledEvents) {
       this.dispatch.clear();
       this.#emitGap({ reason: "handlers_behind" });
@@ -293,34 +295,37 @@ export class Lifecycle implements LinkOwner {
     this.#backoff.spreadMs = (reconnect_within_s ?? 0) * 1000;
   }
 
-  #unsubscribe(name: string): void {
-    if (this.status !== "connected" && this.session.answer) this.#subscriptions.leave(name);
-    this.#ask("unsubscribe", name);
-  }
-
   /** Send a request that is no call; without a network the next connect message carries subscriptions. */
   #ask(kind: "subscribe" | "unsubscribe", name: string): void {
-    if (this.status !== "connected") return;
-    const settle: Request["settle"] = (error) => {
-      this.#subscriptions.answer(request, !!error);
-      // One that fails to end a subscription does no harm: an event that comes then finds no listener.
-      if (error && kind === "subscribe") this.#reportRefused(name, error);
+    if (this.status !== "connected") {
+      if (kind === "unsubscribe" && this.session.answer) this.#subscriptions.leave(name);
+      return;
+    }
+    const request: Request = {
+      kind,
+      name,
+      settle: (error) => {
+        this.#subscriptions.answer(request, !!error);
+        // One that fails to end a subscription does no harm: an event that comes then finds no listener.
+        if (error && kind === "subscribe") this.#reportRefused(name, error);
+      },
     };
-    const request: Request = { kind, name, settle };
     this.#link?.send(this.session.requests.send(request));
     this.#subscriptions.ask(request);
   }
 
   /** The server does not let this client listen for these names, or no longer. */
-  #onRefused({ refused_subscriptions }: Connected | Heartbeat): void {
-    for (const [name, error] of Object.entries(refused_subscriptions ?? {})) {
+  #onRefused({ refused_subscriptions, refused_filters }: Connected | Heartbeat): void {
+    const refused = { ...refused_subscriptions };
+    for (const [name, where, error] of refused_filters ?? []) refused[topicOf(name, where)] = error;
+    for (const [name, error] of Object.entries(refused)) {
       this.#subscriptions.refuse(name);
       this.#reportRefused(name, fromWire(error));
     }
   }
 
   #reportRefused(name: string, error: RingcastError): void {
-    const text = `the subscription to '${name}' was refused: ${error.message}`;
+    const text = `'${name.trim()}' was refused: ${error.message}`;
     this.#report(new RingcastError(error.code, text, { ...error, cause: error }));
   }
 
@@ -343,7 +348,7 @@ export class Lifecycle implements LinkOwner {
     this.dispatch.deliver(LOST, gap);
     if (this.listeners.has("gap")) this.dispatch.deliver("gap", gap);
     else if (!this.listeners.has(LOST)) {
-      console.warn(`ringcast: events are lost (${gap.reason}), and nobody listens for 'gap'`);
+      console.warn(`ringcast: events are lost (${gap.reason})`);
     }
   }
 

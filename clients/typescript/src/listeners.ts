@@ -5,7 +5,9 @@
  * is `dispatch.ts`; telling the server about subscriptions is done by whoever gives the two callbacks.
  */
 
-import { MAX_NAME_CHARS, MAX_SUBSCRIPTIONS } from "./protocol.js";
+import type { Filter } from "./filter.js";
+import { isText, MAX_NAME_CHARS, MAX_SUBSCRIPTIONS } from "./protocol.js";
+import { topicOf } from "./topics.js";
 
 /** It gets the arguments of the broadcast. A promise that it returns is waited for. */
 export type Handler = (...args: any[]) => unknown;
@@ -30,32 +32,33 @@ export const RESERVED_EVENTS = [
 export const isActorEvent = (name: string): boolean => ![...RESERVED_EVENTS, END, LOST].includes(name);
 
 /** One registration of one handler. */
-export interface Listener {
+export interface Listener extends ListenerOptions {
   readonly name: string;
+  /** The name, or the name with the listener's filter: what the server is told. */
+  readonly topic: string;
   readonly handler: Handler;
-  readonly once: boolean;
-  /** Belongs to a stream, which ends it itself: `off` leaves it alone. */
-  readonly internal: boolean;
   active: boolean;
 }
 
 /** How a listener is registered, if not as an ordinary one. */
 export interface ListenerOptions {
+  filter?: Filter | undefined;
   once?: boolean;
+  /** Belongs to a stream, which ends it itself: `off` leaves it alone. */
   internal?: boolean;
 }
 
 /** The listeners of a connection by name, in the order in which they were added. */
 export class Listeners {
-  readonly #onFirst: (name: string) => void;
-  readonly #onLast: (name: string) => void;
+  readonly #onFirst: (topic: string) => void;
+  readonly #onLast: (topic: string) => void;
   readonly #byName = new Map<string, Listener[]>();
 
   /**
-   * `onFirst` is called with an event name that gets its first listener, `onLast` with one that loses its last;
-   * neither with a lifecycle name, which is never subscribed to.
+   * `onFirst` is called with a topic (an event name, by itself or with a filter) that gets its first listener, `onLast`
+   * with one that loses its last; neither with a lifecycle name, which is never subscribed to.
    */
-  constructor(onFirst: (name: string) => void, onLast: (name: string) => void) {
+  constructor(onFirst: (topic: string) => void, onLast: (topic: string) => void) {
     this.#onFirst = onFirst;
     this.#onLast = onLast;
   }
@@ -67,20 +70,17 @@ export class Listeners {
    * names than a connection may subscribe to.
    */
   add(name: string, handler: Handler, options: ListenerOptions = {}): () => void {
-    const { once = false, internal = false } = options;
-    if (typeof handler !== "function") throw new TypeError(`the handler of ${name} must be a function`);
-    if (!internal) checkName(name, "an event's name");
-    if (!this.has(name) && this.eventNames().length >= MAX_SUBSCRIPTIONS && isActorEvent(name)) {
-      throw new RangeError(`a connection listens for at most ${MAX_SUBSCRIPTIONS} event names`);
+    if (typeof handler !== "function") throw new TypeError(`${name} needs a function`);
+    if (!options.internal) checkName(name, "an event's name");
+    const topic = topicOf(name, options.filter?.where);
+    const topics = this.topics();
+    const isFirst = isActorEvent(name) && !topics.includes(topic);
+    if (isFirst && topics.length >= MAX_SUBSCRIPTIONS) {
+      throw new RangeError(`at most ${MAX_SUBSCRIPTIONS} events and filters`);
     }
-    const listener = { name, handler, once, internal, active: true };
-    const listeners = this.#byName.get(name);
-    if (listeners) {
-      listeners.push(listener);
-    } else {
-      this.#byName.set(name, [listener]);
-      if (isActorEvent(name)) this.#onFirst(name);
-    }
+    const listener = { ...options, name, topic, handler, active: true };
+    this.#byName.set(name, [...this.get(name), listener]);
+    if (isFirst) this.#onFirst(topic);
     return () => this.remove(listener);
   }
 
@@ -98,7 +98,7 @@ export class Listeners {
 
   /** Return the listeners of `name` as they are now: look at `active` before running each. */
   get(name: string): readonly Listener[] {
-    return [...(this.#byName.get(name) ?? [])];
+    return this.#byName.get(name) ?? [];
   }
 
   /** Tell whether anyone listens for `name`. */
@@ -106,32 +106,30 @@ export class Listeners {
     return this.#byName.has(name);
   }
 
-  /** Return the names to subscribe to, in the order in which they got their first listener. */
-  eventNames(): string[] {
-    return [...this.#byName.keys()].filter(isActorEvent);
+  /** Return the topics to subscribe to: names in the order in which they got their first listener. */
+  topics(): string[] {
+    return topicsOf([...this.#byName.values()].flat());
   }
 
   #drop(name: string, isGone: (listener: Listener) => boolean): void {
-    const listeners = this.#byName.get(name);
-    if (!listeners) return;
-    const rest = [];
-    for (const listener of listeners) {
-      if (isGone(listener)) listener.active = false;
-      else rest.push(listener);
-    }
-    if (rest.length) {
-      this.#byName.set(name, rest);
-    } else {
-      this.#byName.delete(name);
-      if (isActorEvent(name)) this.#onLast(name);
-    }
+    const listeners = this.get(name);
+    const rest = listeners.filter((listener) => !isGone(listener) || (listener.active = false));
+    if (rest.length) this.#byName.set(name, rest);
+    else this.#byName.delete(name);
+    const left = topicsOf(rest);
+    for (const topic of topicsOf(listeners)) if (!left.includes(topic)) this.#onLast(topic);
   }
 }
+
+/** The topics that the server is told, each once. */
+const topicsOf = (listeners: readonly Listener[]) => [
+  ...new Set(listeners.filter(({ name }) => isActorEvent(name)).map(({ topic }) => topic)),
+];
 
 /** Throw `RangeError` for a name that the server would not take. */
 export function checkName(name: string, what: string, least = 1): void {
   // The server counts code points, of which a string has at most its length.
-  if (typeof name !== "string" || name.length < least || [...name].length > MAX_NAME_CHARS) {
+  if (!isText(name) || name.length < least || [...name].length > MAX_NAME_CHARS) {
     throw new RangeError(
       `${what} has ${least} to ${MAX_NAME_CHARS} characters, unlike ${JSON.stringify(name)}`,
     );

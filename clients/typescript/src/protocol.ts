@@ -7,10 +7,12 @@
 
 import type { Codec, Payload } from "./codec.js";
 import { RingcastError } from "./errors.js";
+import type { Where } from "./filter.js";
+import type { WireTopic } from "./topics.js";
 
 export const MAX_NAME_CHARS = 128;
 export const MAX_KEY_PARTS = 16;
-/** Most event names that one connection listens for. */
+/** Most topics, event names by themselves or with a filter, that one connection listens for. */
 export const MAX_SUBSCRIPTIONS = 256;
 
 /** How an actor is looked up. */
@@ -36,14 +38,14 @@ export interface Resume {
   unanswered: number[];
   /** The highest id of a request that it has an answer to; 0 if there is none. */
   answered: number;
-  /** Those of the names that it listens for of which it does not know whether the session has them. */
-  unconfirmed: string[];
+  /** Those of the topics that it listens for of which it does not know whether the session has them. */
+  unconfirmed: WireTopic[];
 }
 
 /** The first message on a socket. */
 export interface Connect extends Address {
   params?: unknown;
-  subscriptions?: string[];
+  subscriptions?: WireTopic[];
   resume?: Resume;
 }
 
@@ -73,6 +75,7 @@ export interface Connected {
   gap?: Gap | null;
   snapshot?: unknown;
   refused_subscriptions?: Record<string, unknown> | null;
+  refused_filters?: [name: string, where: Where, error: unknown][] | null;
 }
 
 /** The server's sign of life, with the position up to which everything has come. */
@@ -82,6 +85,7 @@ export interface Heartbeat {
   reconnect_within_s?: number | null;
   /** What this client may no longer listen for. */
   refused_subscriptions?: Record<string, unknown> | null;
+  refused_filters?: [name: string, where: Where, error: unknown][] | null;
 }
 
 export type ServerMessage =
@@ -94,7 +98,7 @@ export type ServerMessage =
 
 type Check = (value: unknown) => boolean;
 
-const isText: Check = (value) => typeof value === "string";
+export const isText = (value: unknown): value is string => typeof value === "string";
 const isSeconds: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
 const isCount: Check = (value) => Number.isInteger(value) && isSeconds(value);
 const isObject: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -110,11 +114,13 @@ const has =
 
 const isGap = has({ reason: isText, first: orAbsent(isCount), last: orAbsent(isCount) });
 
+const isRefused = orAbsent((value) => Array.isArray(value) && value.every(Array.isArray));
+
 /** What follows the kind, of every kind that this version knows. */
 const KINDS: Record<string, Check[]> = {
   event: [isCount, isCount, isText, Array.isArray],
   reply: [isCount, () => true],
-  error: [(id) => id === null || isCount(id), isObject],
+  error: [orAbsent(isCount), isObject],
   gap: [isGap],
   heartbeat: [
     has({
@@ -122,6 +128,7 @@ const KINDS: Record<string, Check[]> = {
       offset: isCount,
       reconnect_within_s: orAbsent(isSeconds),
       refused_subscriptions: orAbsent(isObject),
+      refused_filters: isRefused,
     }),
   ],
   connected: [
@@ -138,6 +145,7 @@ const KINDS: Record<string, Check[]> = {
       replayed: orAbsent(isCount),
       gap: orAbsent(isGap),
       refused_subscriptions: orAbsent(isObject),
+      refused_filters: isRefused,
     }),
   ],
 };
@@ -159,7 +167,7 @@ export function parseServerMessage(codec: Codec, payload: Payload): ServerMessag
   if (kind !== undefined && !Object.hasOwn(KINDS, kind)) return null;
   const checks = KINDS[kind];
   if (rest.length !== checks?.length || !checks.every((check, index) => check(rest[index]))) {
-    throw new RingcastError("invalid_message", `the server sent a malformed message: ${kind}`, { cause });
+    throw new RingcastError("invalid_message", `malformed message: ${kind}`, { cause });
   }
   return message as ServerMessage;
 }

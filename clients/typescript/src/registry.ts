@@ -4,6 +4,7 @@
  * A registry is an interface with an entry for each actor; without one, everything is allowed and of type `any`.
  */
 
+import type { Filter } from "./filter.js";
 import type { Gap } from "./protocol.js";
 
 /** What there is to know about one actor. All of it may be left out. */
@@ -70,6 +71,28 @@ export type EventArgs<A, N> = N extends keyof LifecycleEvents
 /** What a stream gives for an event: its one argument, or all of them. */
 export type StreamItem<A, N> =
   IsAny<A> extends true ? any : EventArgs<A, N> extends [infer T] ? T : EventArgs<A, N>;
+
+type Operator =
+  | "eq"
+  | "ne"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "in"
+  | "not_in"
+  | "has"
+  | "prefix"
+  | "is"
+  | "is_not";
+type FieldName<T> = T extends object ? keyof T & string : never;
+type First<T> = T extends readonly [infer F, ...unknown[]] ? F : never;
+
+/** A filter over the fields of an event's first argument, as `where` returns it. */
+export type EventFilter<A, N> =
+  IsAny<A> extends true
+    ? Filter
+    : Filter<FieldName<First<EventArgs<A, N>>> | `${FieldName<First<EventArgs<A, N>>>}__${Operator}`>;
 
 type ActionTypes<A> = Member<A, "actions">;
 

@@ -9,6 +9,7 @@
 import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { RingcastError } from "./errors.js";
+import { toWire } from "./topics.js";
 
 // The server keeps an answer until it is told that it has arrived: seldom enough to cost little, often enough
 // to keep little there.
@@ -18,6 +19,7 @@ const ACKNOWLEDGE_AT_CHARS = 65_536;
 /** One message to the server that is answered, and who waits for the answer. */
 export interface Request {
   kind: "call" | "subscribe" | "unsubscribe";
+  /** Of a call the action, of others the topic. */
   name: string;
   /** The arguments of a call. */
   args?: unknown[];
@@ -64,7 +66,7 @@ export class Requests {
   send(request: Request): Payload {
     const { kind, name, args } = request;
     const id = this.#lastId + 1;
-    const payload = this.#config.codec.encode(kind === "call" ? [kind, id, name, args] : [kind, id, name]);
+    const payload = this.#config.codec.encode(args ? [kind, id, name, args] : [kind, id, toWire(name)]);
     request.payload = payload;
     request.id = this.#lastId = id;
     this.#sent.set(id, request);
@@ -79,10 +81,7 @@ export class Requests {
    */
   queue(request: Request, offline: boolean): void {
     if (offline && this.#queued.length >= this.#config.maxOfflineCalls) {
-      throw new RingcastError(
-        "offline_queue_full",
-        `${this.#queued.length} calls wait for the network already`,
-      );
+      throw new RingcastError("offline_queue_full", "too many calls wait");
     }
     // In an array, as the message will have them: what is nested too deep by then is thrown now as well.
     const { codec } = this.#config;
@@ -123,7 +122,7 @@ export class Requests {
 
   /** Forget subscriptions that were not answered: the next connect message carries the whole set. */
   lost(): void {
-    this.#sent = new Map([...this.#sent].filter(([, request]) => request.kind === "call"));
+    this.#sent = new Map([...this.#sent].filter(([, request]) => request.args));
   }
 
   /** Return what the connect message says about the past: all other answers have arrived. */

@@ -10,6 +10,7 @@ import type { Config } from "./config.js";
 import { Position } from "./position.js";
 import type { Connected, Gap, Resume } from "./protocol.js";
 import { Requests } from "./requests.js";
+import type { WireTopic } from "./topics.js";
 
 /** What a connect answer means to a client. */
 export interface Arrival {
@@ -36,15 +37,17 @@ export class Session {
   /**
    * Return what to resume from; undefined before the first connect answer.
    *
-   * `unconfirmed` are those names of the connect message that the session may not have.
+   * `unconfirmed` are those topics of the connect message that the session may not have.
    */
-  resume(unconfirmed: string[]): Resume | undefined {
+  resume(unconfirmed: WireTopic[]): Resume | undefined {
     if (!this.answer) return undefined;
-    const { epoch, offset } = this.position;
-    const { session } = this.answer;
-    const { answered } = this.requests;
-    const unanswered = this.requests.unansweredIds();
-    return { session, epoch: epoch as string, offset, unanswered, answered, unconfirmed };
+    return {
+      ...(this.position as { epoch: string; offset: number }),
+      session: this.answer.session,
+      unanswered: this.requests.unansweredIds(),
+      answered: this.requests.answered,
+      unconfirmed,
+    };
   }
 
   /** Take a connect answer in. Calls that only the old session could answer reject with `outcome_unknown`. */

@@ -2,7 +2,8 @@
  * What the server has been told to send: names that it has confirmed, and names that are to begin anew. Pure.
  *
  * Who listens for a name is known to `listeners.ts`. This is about the other side: what a connect message says, so
- * that a name goes on without a seam or begins, and so that a session which has lost one is found out.
+ * that a name goes on without a seam or begins, and so that a session which has lost one is found out. A name with a
+ * filter (`topics.ts`) is as good as a name of its own.
  */
 
 import type { Request } from "./requests.js";
@@ -14,9 +15,9 @@ export class Subscriptions {
   readonly #asked = new Map<string, Request>();
   /**
    * Names that lost their last listener, of which the server may not know: whoever listens now wants nothing
-   * older.
+   * older. Never changed in place.
    */
-  #anew = new Set<string>();
+  anew: readonly string[] = [];
 
   /** A request about a name is sent. */
   ask(request: Request): void {
@@ -28,7 +29,7 @@ export class Subscriptions {
   answer(request: Request, refused: boolean): void {
     const { name } = request;
     const isWanted = request.kind === "subscribe";
-    if (isWanted) this.#anew.delete(name);
+    if (isWanted) this.anew = this.anew.filter((other) => other !== name);
     // Another one may be on its way.
     if (this.#asked.get(name) !== request) return;
     this.#asked.delete(name);
@@ -38,29 +39,24 @@ export class Subscriptions {
   /** A name has lost its last listener while there is no network. */
   leave(name: string): void {
     this.#confirmed.delete(name);
-    this.#anew.add(name);
+    this.anew = [...this.anew, name];
   }
 
   /** The network is lost, and with it, perhaps, what was asked last. */
   lost(): void {
-    for (const [name, { kind }] of this.#asked) if (kind === "unsubscribe") this.#anew.add(name);
+    for (const [name, { kind }] of this.#asked) if (kind === "unsubscribe") this.leave(name);
     this.#asked.clear();
   }
 
   /** A connect message was answered that carried these names: they are what the server has. */
   begin(carried: Iterable<string>, wanted: string[]): void {
     this.#confirmed = new Set(carried);
-    this.#anew = new Set(wanted.filter((name) => this.#anew.has(name)));
+    this.anew = this.anew.filter((name) => wanted.includes(name));
   }
 
   /** The server does not send this one, whatever it had said before. */
   refuse(name: string): void {
     this.#confirmed.delete(name);
-  }
-
-  /** Tell whether a name is to begin, whatever the server has of it: what comes until then is older. */
-  isAnew(name: string): boolean {
-    return this.#anew.has(name);
   }
 
   /** Return those names of a connect message of which nobody knows whether the session has them. */

@@ -23,5 +23,5 @@ test("what is built can be imported, and exports what the guide uses", () => {
     cwd,
     encoding: "utf8",
   });
-  expect(JSON.parse(printed)).toEqual([["RingcastError", "createClient", "json"], ["msgpack"]]);
+  expect(JSON.parse(printed)).toEqual([["RingcastError", "createClient", "json", "where"], ["msgpack"]]);
 });

@@ -11,6 +11,7 @@ import { Liveness } from "../src/liveness.js";
 import { Position } from "../src/position.js";
 import { type Request, Requests } from "../src/requests.js";
 import { Session } from "../src/session.js";
+import { Subscriptions } from "../src/subscriptions.js";
 
 const config = (options = {}) => configFrom({ url: "http://x", ...options });
 
@@ -121,7 +122,7 @@ describe("listeners", () => {
       (name) => told.push(`+${name}`),
       (name) => told.push(`-${name}`),
     );
-    const dispatch = new Dispatch(listeners);
+    const dispatch = new Dispatch(listeners, new Subscriptions());
     listeners.add("x", () => {
       listeners.off("x");
       listeners.add("x", () => told.push("new"));

@@ -6,6 +6,7 @@ of delivery, which have to be on the path, and what only these tests ask of them
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import actors
@@ -14,7 +15,7 @@ from kinds import registry as kinds
 from page import Page
 from probes import Clumsy, Desk, Feed, ShortFeed, Total
 
-from ringcast import Context, Registry, action
+from ringcast import Actor, Context, Registry, action
 from ringcast.config import ServerConfig
 
 __all__ = ["crowded", "kinds", "lively", "registry"]
@@ -66,7 +67,34 @@ class Door(Feed):
         return {"connects": self.connects, "here": here, "left": self.left, "asked": self.asked}
 
 
-ACTORS = (ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy, Desk, Door)
+@dataclass
+class Moved:
+    zone: int
+    name: str | None = None
+    tags: set[str] = field(default_factory=set)
+
+
+class World(Actor):
+    """Sends what moves in zones; a client may listen for some of them."""
+
+    class Events:
+        moved: Moved
+        secret: Moved
+
+    def can_subscribe(self, c: Context[None], event: str) -> bool:
+        return event != "secret"
+
+    @action
+    def move(self, c: Context[None], *moves: Moved) -> None:
+        for each in moves:
+            c.broadcast("moved", each)
+
+    @action
+    def tell(self, c: Context[None], zone: int) -> None:
+        c.conn.send("moved", Moved(zone, "for you alone"))
+
+
+ACTORS = (World, ChatRoom, GameRoom, NewsRoom, Feed, ShortFeed, Board, Page, Clumsy, Desk, Door)
 registry = Registry(*ACTORS)
 lively = Registry(*ACTORS, config=ServerConfig(heartbeat_s=0.2, dead_peer_timeout_s=2.0))
 """With heartbeats that a test can wait for."""
