@@ -21,7 +21,7 @@ export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING
   if (typeof value !== "object" || value === null) return;
   if (ArrayBuffer.isView(value)) {
     if (bytes) return;
-    throw new TypeError("JSON carries no bytes, MessagePack does");
+    throw new TypeError("JSON carries no bytes");
   }
   if (!left) throw new RangeError(`a message is nested at most ${MAX_NESTING} deep`);
   for (const item of Object.values(value)) checkWritable(item, bytes, left - 1);

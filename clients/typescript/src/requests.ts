@@ -147,7 +147,7 @@ export class Requests {
     this.#lastId = this.answered = 0;
     this.#told = [];
     for (const { name, settle } of sent.values()) {
-      const message = `${name} ran once or not at all: the session has ended`;
+      const message = `${name} ran once or not at all`;
       settle(new RingcastError("outcome_unknown", message));
     }
   }
