@@ -23,7 +23,7 @@ export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING
     if (bytes) return;
     throw new TypeError("JSON carries no bytes");
   }
-  if (!left) throw new RangeError(`a message is nested at most ${MAX_NESTING} deep`);
+  if (!left) throw new RangeError(`nested over ${MAX_NESTING} deep`);
   for (const item of Object.values(value)) checkWritable(item, bytes, left - 1);
 }
 

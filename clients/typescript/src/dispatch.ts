@@ -55,7 +55,7 @@ export class Dispatch {
         if (listener.once) this.#listeners.remove(listener);
         try {
           const result = listener.handler(...args);
-          if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") await result;
+          if ((result as PromiseLike<unknown> | undefined)?.then) await result;
         } catch (error) {
           failures.push(error);
         }

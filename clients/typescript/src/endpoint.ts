@@ -11,7 +11,7 @@ import type { Address } from "./protocol.js";
 import { type Transport, webSockets } from "./transport.js";
 
 /** What Node says when nothing was sent. Browsers do not say. */
-const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"];
+const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/;
 
 /**
  * Return the base address for calls of the server at `url`, which may have a path.
@@ -21,7 +21,7 @@ const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"];
 export function baseUrl(url: string | URL): string {
   const { protocol, origin, pathname, search, hash, username } = new URL(url, globalThis.location?.href);
   if (!/^https?:$/.test(protocol) || search || hash || username) {
-    throw new TypeError(`${url} is no address of a server`);
+    throw new TypeError(`${url} is no server address`);
   }
   return origin + pathname.replace(/\/+$/, "");
 }
@@ -80,7 +80,7 @@ export class Endpoint {
       if (cause instanceof RingcastError) throw cause;
       signal?.throwIfAborted();
       const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code ?? "";
-      if (NEVER_SENT.includes(code)) {
+      if (NEVER_SENT.test(code)) {
         throw new RingcastError("unreachable", `cannot reach ${this.#baseUrl}: ${code}`, { cause });
       }
       const message = `no answer from ${this.#baseUrl}: the call ran once or not at all`;
@@ -98,5 +98,5 @@ function answer(url: string, status: number, text: string): Record<string, unkno
   }
   if (body?.error) throw fromWire(body.error);
   if (status === 200 && body) return body;
-  throw new RingcastError("internal_error", `${url} answered with status ${status}`);
+  throw new RingcastError("internal_error", `${url}: status ${status}`);
 }

@@ -143,8 +143,7 @@ export class Link implements Receiver {
   }
 
   #giveUp(afterMs: number): void {
-    const reason = `no answer in ${afterMs} ms`;
-    this.#lose({ code: null, reason, error: this.#error });
+    this.#lose({ code: null, reason: `no answer in ${afterMs} ms`, error: this.#error });
     this.#socket?.abort();
   }
 

@@ -57,7 +57,7 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
     open(codec, receiver) {
       // Looked up when it is needed, so that a handle can call actions where there is none.
       const WebSocketClass = given ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
-      if (!WebSocketClass) throw new TypeError("no WebSocket here");
+      if (!WebSocketClass) throw new TypeError("no WebSocket: createClient({ url, WebSocket })");
       const { protocols } = codec;
       const socket = new WebSocketClass(url, protocols);
       socket.binaryType = "arraybuffer";
