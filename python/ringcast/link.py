@@ -27,7 +27,7 @@ from .faults import contained
 from .heartbeat import Beat
 from .intake import Intake
 from .parsing import parse_client_message
-from .protocol import Call, ClientMessage, Connect, Error
+from .protocol import Call, ClientMessage, Connect, Connected, Error
 from .seam import ActorPort
 
 if TYPE_CHECKING:
@@ -196,6 +196,21 @@ class Link:
         self.send(encode_error(self.encoding, None, error))
         self.close(code, str(error.code))
 
+    def connect(self, request: Connect) -> None:
+        """Answer the connect message, which is the first, unless too many come at the same time."""
+        # Before anything is looked up or made for it: refusing has to be cheap.
+        retry_after_ms = self._gateway.intake.admit(self._gateway.loop.time())
+        if retry_after_ms is not None:
+            metadata = {"retry_after_ms": retry_after_ms}
+            busy = TryAgainLater("too many clients connect at the same time", metadata=metadata)
+            self.refuse(busy, CloseCode.TRY_AGAIN_LATER)
+            return
+        self.connected = True
+        self.hold_for(self._admission(request))
+
+    def begin(self, answer: Connected) -> None:
+        """The connection is accepted: `answer` goes out next, and whatever has to be before it, now."""
+
     @property
     def is_behind(self) -> bool:
         """Whether so much waits that no more should be read: far below the limits, which are a last resort.
@@ -213,6 +228,9 @@ class Link:
         self._pending = deque()
         self._gateway.start(self._then_pending(work))
 
+    def _admission(self, request: Connect) -> Coroutine[Any, Any, None]:
+        return self._gateway.admit(self._gateway, self, request)
+
     def _flush(self) -> None:
         if self._unflushed:
             self._unflushed = False
@@ -227,15 +245,7 @@ class Link:
             if work is not None:
                 self.hold_for(work)
         elif isinstance(message, Connect):
-            # Before anything is looked up or made for it: refusing has to be cheap.
-            retry_after_ms = self._gateway.intake.admit(self._gateway.loop.time())
-            if retry_after_ms is not None:
-                metadata = {"retry_after_ms": retry_after_ms}
-                busy = TryAgainLater("too many clients connect at the same time", metadata=metadata)
-                self.refuse(busy, CloseCode.TRY_AGAIN_LATER)
-                return
-            self.connected = True
-            self.hold_for(self._gateway.admit(self._gateway, self, message))
+            self.connect(message)
         else:
             raise ProtocolError("the first message is connect", close_code=CloseCode.CONNECT_EXPECTED)
 

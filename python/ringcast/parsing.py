@@ -32,7 +32,7 @@ from .protocol import (
 )
 from .topics import from_wire
 
-__all__ = ["parse_address", "parse_client_message", "parse_server_message"]
+__all__ = ["parse_address", "parse_client_message", "parse_connect", "parse_server_message"]
 
 _ADDRESS: Final = ("key", "lookup", "actor_id", "input", "attempt")
 _TOO_LARGE: Final = 2**63
@@ -76,6 +76,14 @@ def parse_address(actor: str, body: dict[Any, Any]) -> Connect:
     Raises `ProtocolError` by the rules of a connect message.
     """
     return _connect_from({**{name: body[name] for name in _ADDRESS if name in body}, "actor": actor})
+
+
+def parse_connect(actor: str, body: dict[Any, Any]) -> Connect:
+    """Take what a connect message says from an HTTP request, whose path names the actor.
+
+    Raises `ProtocolError` as for such a message.
+    """
+    return _connect_from({**body, "actor": actor})
 
 
 def _connect_from(body: dict[Any, Any]) -> Connect:

@@ -180,6 +180,25 @@ class Router:
             raise ConnectionClosed("the server is not running")
         return self._relay.open_messages(websocket, encoding, batched)
 
+    def open_event_stream(self, fd: int) -> _core.Sink:
+        """Let the core write server-sent events to the socket `fd`. Raises as `open_sink`."""
+        if self._core is None:
+            raise ConnectionClosed("the server is not running")
+        return self._core.open_event_stream(fd)
+
+    def open_relayed_event_stream(self, transport: asyncio.WriteTransport) -> _core.Sink:
+        """Have the loop write them to `transport`. Raises as `open_relayed_sink`."""
+        if self._relay is None:
+            raise ConnectionClosed("the server is not running")
+        return self._relay.open_event_stream(transport)
+
+    @property
+    def gateway(self) -> Gateway:
+        """What the links and sessions share. Raises `ConnectionClosed` when not started."""
+        if self._gateway is None:
+            raise ConnectionClosed("the server is not running")
+        return self._gateway
+
     def accept(self, sink: _core.Sink, encoding: Encoding) -> Link:
         """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""
         if self._gateway is None:

@@ -136,6 +136,7 @@ class Session:
         for name in untold.keys() - self.subscriptions:
             answer.refused_subscriptions[name] = untold[name]
         message = link.encoding.encode(answer.to_wire())
+        link.begin(answer)
         self.actor.stream.attach(self.number, link.sink, answer.offset, message)
         before, self.link = self.link, link
         self.newest_link = link.number

@@ -18,11 +18,17 @@ from uvicorn.server import ServerState
 
 from .bridge import FrameProtocol
 
-__all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "head_protocol_class"]
+__all__ = ["MAX_HEAD_BYTES", "TAKE_OVER", "HeadProtocol", "TakeOver", "head_protocol_class"]
 
 MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
 
+TAKE_OVER: Final = "ringcast.take_over"
+"""The extension by which the ASGI application takes the socket of a request: a `TakeOver`."""
+
+TakeOver = Callable[[asyncio.Protocol], asyncio.Transport | None]
+"""Gives the socket to a protocol, which writes the response, and returns its transport; None if it cannot be
+had. Whatever the application answers is not sent then."""
 
 _WHOLE_UPGRADE: Final = re.compile(
     rb"GET /connect(?:\?[!-~]*)? HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
@@ -129,6 +135,9 @@ class HeadProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        # For server-sent events, which only the core writes. The type knows of ASGI's own extensions alone.
+        extensions: dict[str, Any] = {TAKE_OVER: self._take_over}
+        self.scope["extensions"] = extensions
         self._expect_head()
 
     def on_headers_complete(self) -> None:
@@ -147,6 +156,23 @@ class HeadProtocol(HttpToolsProtocol):
             # As `connection_lost` does: the parser and this protocol refer to each other, and would stay
             # until the next collection of garbage.
             self.parser = None  # type: ignore[assignment]
+
+    def _take_over(self, protocol: asyncio.Protocol) -> asyncio.Transport | None:
+        """Let `protocol` have the socket, once the request has been read whole."""
+        cycle, transport = self.cycle, self.transport
+        busy = self.pipeline or cycle.more_body or cycle.response_started
+        if busy or transport.is_closing() or transport.get_write_buffer_size():
+            return None
+        cycle.disconnected = True  # to uvicorn, which sends nothing any more
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        self._head_is_complete()
+        self.flow.resume_reading()
+        transport.set_protocol(protocol)
+        # They refer to each other, as at an upgrade.
+        self.parser = None  # type: ignore[assignment]
+        self.scope["extensions"] = {}
+        return transport
 
     def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         body = text.encode()

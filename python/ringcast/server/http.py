@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
@@ -30,7 +30,7 @@ from ..router import Router
 from .docs import docs_routes
 from .handshake import PATH
 
-__all__ = ["STATUS_BY_CODE", "create_app"]
+__all__ = ["STATUS_BY_CODE", "RequestError", "answer", "create_app", "error_response", "read_body"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _VERSION: Final = version("ringcast")
@@ -68,6 +68,8 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_filters": HTTPStatus.FORBIDDEN,
     "try_again_later": HTTPStatus.SERVICE_UNAVAILABLE,
+    "unknown_message": HTTPStatus.BAD_REQUEST,
+    "unknown_session": HTTPStatus.NOT_FOUND,
     "unknown_action": HTTPStatus.NOT_FOUND,
     "unknown_actor": HTTPStatus.NOT_FOUND,
     "unknown_event": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -81,14 +83,17 @@ An action may let out any error of this package, also one that it got as a clien
 """
 
 
-class _RequestError(RingcastError):
+class RequestError(RingcastError):
     """The HTTP request itself cannot be served."""
 
 
-def create_app(router: Router, config: ServerConfig, websocket: ASGIApp | None = None) -> Starlette:
+def create_app(
+    router: Router, config: ServerConfig, websocket: ASGIApp | None = None, *, routes: Sequence[Route] = ()
+) -> Starlette:
     """Return the ASGI application. Whoever serves it starts and stops `router`.
 
-    `websocket` serves the WebSocket endpoint, if that is not the server's own.
+    `websocket` serves the WebSocket endpoint, if that is not the server's own; `routes` are those that not
+    every server can serve.
     """
     calls = _Calls(router, config)
     app = Starlette(
@@ -99,6 +104,7 @@ def create_app(router: Router, config: ServerConfig, websocket: ASGIApp | None =
             Route("/actors/{actor}/actions/{action}", calls.call, methods=["POST"]),
             Route("/actors/{actor}/resolve", calls.resolve, methods=["POST"]),
             *(docs_routes(router.registry, STATUS_BY_CODE) if config.docs else ()),
+            *routes,
         ],
         exception_handlers={HTTPException: _on_http_exception},
     )
@@ -111,7 +117,7 @@ def _json(value: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | Non
     return Response(Encoding.JSON.encode(value), status, headers, media_type="application/json")
 
 
-def _error_response(error: RingcastError, headers: dict[str, str] | None = None) -> Response:
+def error_response(error: RingcastError, headers: dict[str, str] | None = None) -> Response:
     # Authors of actors choose the codes of a UserError, even ones that stand in the table: it is the
     # caller's doing.
     own = STATUS_BY_CODE.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -119,25 +125,26 @@ def _error_response(error: RingcastError, headers: dict[str, str] | None = None)
     return _json({"error": writable(Encoding.JSON, error)}, status, headers)
 
 
-async def _answer(work: Awaitable[Any]) -> Response:
+async def answer(work: Awaitable[Any]) -> Response:
     try:
         return await contained(_written(work), "an HTTP request")
     except RingcastError as error:
-        return _error_response(error)
+        return error_response(error)
     except ClientDisconnect:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
     except Exception:
         _LOG.exception("an HTTP request failed")
-        return _error_response(InternalError(MASKED))
+        return error_response(InternalError(MASKED))
 
 
 async def _written(work: Awaitable[Any]) -> Response:
-    return _json(await work)
+    result = await work
+    return result if isinstance(result, Response) else _json(result)
 
 
 async def _upgrade_required(request: Request) -> Response:
-    error = _RequestError("this is a WebSocket endpoint", code="upgrade_required")
-    return _error_response(error, {"Upgrade": "websocket", "Connection": "Upgrade"})
+    error = RequestError("this is a WebSocket endpoint", code="upgrade_required")
+    return error_response(error, {"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
 _CODE_BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed"}
@@ -147,7 +154,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # the only class that this handles
     code = _CODE_BY_STATUS.get(error.status_code, "invalid_message")
     headers = None if error.headers is None else dict(error.headers)
-    return _error_response(_RequestError(error.detail, code=code), headers)
+    return error_response(RequestError(error.detail, code=code), headers)
 
 
 class _Calls:
@@ -155,8 +162,7 @@ class _Calls:
 
     def __init__(self, router: Router, config: ServerConfig) -> None:
         self._router = router
-        self._max_body_bytes = config.max_message_bytes
-        self._body_timeout_s = config.connect_timeout_s
+        self._config = config
 
     async def health(self, request: Request) -> Response:
         """Tell that the server runs, and how much it has to do."""
@@ -172,11 +178,11 @@ class _Calls:
 
     async def call(self, request: Request) -> Response:
         """Run an action without a connection."""
-        return await _answer(self._call(request))
+        return await answer(self._call(request))
 
     async def resolve(self, request: Request) -> Response:
         """Find an actor, creating it where the lookup says so."""
-        return await _answer(self._resolve(request))
+        return await answer(self._resolve(request))
 
     async def _call(self, request: Request) -> dict[str, Any]:
         body = await self._body(request)
@@ -192,32 +198,36 @@ class _Calls:
         return {"actor_id": actor_id, "key": key}
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        # A page of another origin may send a form or plain text without asking first, but not JSON.
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise _RequestError("send application/json", code="unsupported_media_type")
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                data = await self._read(request)
-        except TimeoutError:
-            raise _RequestError("the body did not come in time", code="request_timeout") from None
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise ProtocolError("the body is not valid JSON") from None
+        body = await read_body(request, self._config)
         if not isinstance(body, dict):
             raise ProtocolError("the body is an object")
         return body
 
-    async def _read(self, request: Request) -> bytes:
-        data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > self._max_body_bytes:
-                raise _RequestError(
-                    f"the body is longer than {self._max_body_bytes} bytes", code="message_too_big"
-                )
-        return bytes(data)
+
+async def read_body(request: Request, config: ServerConfig) -> Any:
+    """Return the JSON that a request carries. Raises `RingcastError` for anything else."""
+    # A page of another origin may send a form or plain text without asking first, but not JSON.
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise RequestError("send application/json", code="unsupported_media_type")
+    try:
+        async with asyncio.timeout(config.connect_timeout_s):
+            data = await _read(request, config.max_message_bytes)
+    except TimeoutError:
+        raise RequestError("the body did not come in time", code="request_timeout") from None
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise ProtocolError("the body is not valid JSON") from None
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise RequestError(f"the body is longer than {max_bytes} bytes", code="message_too_big")
+    return bytes(data)
 
 
 def _address(request: Request, body: dict[str, Any]) -> Connect:

@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from .bridge import upgrade_protocol_class
+from .events import event_routes
 from .head import head_protocol_class
 from .http import create_app
 from .tls import server_context
@@ -118,7 +119,7 @@ class _Server(uvicorn.Server):
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                create_app(router, config),
+                create_app(router, config, routes=event_routes(self._endpoint)),
                 http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",

@@ -1,0 +1,255 @@
+"""The routes of clients without a WebSocket: events as they come, and messages into their session.
+
+What a request asks for is read here; the stream itself is `event_stream.py`'s. A session is named by its
+token, in a header or by a cookie, and never in the address, which logs have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..config import ServerConfig
+from ..encoding import Encoding
+from ..errors import ProtocolError
+from ..link import Gateway
+from ..parsing import parse_client_message, parse_connect
+from ..protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
+from ..router import Router
+from ..session import Session
+from .event_stream import STREAM_HEADER, EventStream, EventStreamLink, Opening
+from .head import TAKE_OVER, TakeOver
+from .http import RequestError, answer, read_body
+from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint
+
+__all__ = ["COOKIE", "SESSION_HEADER", "event_routes"]
+
+SESSION_HEADER: Final = "Ringcast-Session"
+"""Has the token of a session, in requests."""
+COOKIE: Final = "ringcast"
+"""Names sessions together with the `session_name` of the address: see `_Names`."""
+_COOKIE_BYTES: Final = 24
+
+_TEXT: Final = ("lookup", "actor_id", "attempt")
+_JSON: Final = ("input", "params", "subscriptions")
+_ONCE: Final = (*_TEXT, *_JSON, "session_name", "last_event_id")
+
+_FIRST_LOOK_S: Final = 0.01
+_LONGEST_LOOK_S: Final = 1.0
+
+
+def event_routes(endpoint: WebSocketEndpoint) -> list[Route]:
+    """Return the routes, for a server whose sockets can be taken over (`head.TAKE_OVER`)."""
+    events = _Events(endpoint)
+    return [
+        Route("/actors/{actor}/events", events.open, methods=["GET", "POST"]),
+        Route("/session/messages", events.post, methods=["POST"]),
+        Route("/session", events.end, methods=["DELETE"]),
+    ]
+
+
+class _Names:
+    """Which sessions go by a name that their client has made up, beside the cookie that it was given.
+
+    A browser's `EventSource` comes back with the address that it began with, and can add no header. The name
+    in the address tells its sessions apart, and is no secret, as without the cookie it is nothing.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: dict[tuple[str, str], str] = {}
+        self._prune_at = 64
+
+    def token(self, cookie: str, name: str) -> str:
+        """Return the token of the latest session of this name; empty if there was none."""
+        return self._tokens.get((cookie, name), "")
+
+    def keep(self, cookie: str, name: str, gateway: Gateway, token: str) -> None:
+        """Name a session. It is forgotten some time after it has ended."""
+        self._tokens[cookie, name] = token
+        if len(self._tokens) > self._prune_at:
+            known = gateway.sessions.keys() | gateway.farewells.keys() | {token}
+            self._tokens = {named: each for named, each in self._tokens.items() if each in known}
+            self._prune_at = 2 * len(self._tokens) + 64
+
+
+class _Events:
+    """The requests, each answered by a method."""
+
+    def __init__(self, endpoint: WebSocketEndpoint) -> None:
+        self._endpoint = endpoint
+        self._router: Router = endpoint.router
+        self._config: ServerConfig = endpoint.router.config
+        self._names = _Names()
+
+    async def open(self, request: Request) -> Response:
+        """Open a stream of events. What the stream writes takes the place of the response."""
+        if request.method == "HEAD":
+            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+        return await answer(self._open(request))
+
+    async def post(self, request: Request) -> Response:
+        """Take messages into a session."""
+        return await answer(self._post(request))
+
+    async def end(self, request: Request) -> Response:
+        """End a session at once: its client is done."""
+        return await answer(self._end(request))
+
+    async def _open(self, request: Request) -> Response:
+        take_over = cast(TakeOver | None, request.scope.get("extensions", {}).get(TAKE_OVER))
+        if take_over is None:
+            raise RequestError("this server has no server-sent events", code="not_found")
+        opening = await (self._opening_from_body if request.method == "POST" else self._opening)(request)
+        stream = EventStream(self._endpoint, opening)
+        transport = take_over(stream)
+        if transport is None:
+            raise ProtocolError("a stream of events must wait for the responses to earlier requests")
+        stream.start(transport)
+        return Response()  # never sent
+
+    async def _opening_from_body(self, request: Request) -> Opening:
+        body = await read_body(request, self._config)
+        if not isinstance(body, dict):
+            raise ProtocolError("the body is an object, that of a connect message")
+        connect = parse_connect(request.path_params["actor"], body)
+        return Opening(connect, True, False, b"", _nothing)
+
+    async def _opening(self, request: Request) -> Opening:
+        query = _Query(request)
+        position = request.headers.get("last-event-id") or query.once.get("last_event_id")
+        token, headers, on_accepted = self._session_of(request, query.once.get("session_name"))
+        resume = None
+        if position:
+            epoch, colon, offset = position.rpartition(":")
+            if not colon or not (offset.isascii() and offset.isdigit() and len(offset) < 20):
+                raise ProtocolError("Last-Event-ID is the id of an event: an epoch, a colon and an offset")
+            resume = {"session": token, "epoch": epoch, "offset": int(offset)}
+        elif request.headers.get(SESSION_HEADER):
+            raise ProtocolError("a session goes on from a position: say which in Last-Event-ID")
+        elif token:
+            self._replace(token)
+        connect = parse_connect(request.path_params["actor"], {**query.body, "resume": resume})
+        return Opening(connect, False, True, headers, on_accepted)
+
+    def _session_of(self, request: Request, name: str | None) -> tuple[str, bytes, Callable[[str], None]]:
+        """Return the token of the session that a request names, and what follows if it is accepted.
+
+        That is, lines of the response's head, and what to do with the token of the session.
+        """
+        token = request.headers.get(SESSION_HEADER)
+        if token is not None or name is None:
+            return token or "", b"", _nothing
+        if not 0 < len(name) <= MAX_NAME_CHARS:
+            raise ProtocolError(f"session_name has 1 to {MAX_NAME_CHARS} characters")
+        cookie, headers = request.cookies.get(COOKIE), b""
+        if not cookie:
+            cookie = secrets.token_urlsafe(_COOKIE_BYTES)
+            # Without a path it goes to the actors of this class alone, also behind a proxy with a prefix.
+            secure = "; Secure" if request.url.scheme == "https" else ""
+            headers = f"set-cookie: {COOKIE}={cookie}; HttpOnly; SameSite=Strict{secure}\r\n".encode()
+        keep = partial(self._names.keep, cookie, name, self._router.gateway)
+        return self._names.token(cookie, name), headers, keep
+
+    def _replace(self, token: str) -> None:
+        """End a session whose client has seen nothing of it, and begins again."""
+        session = self._router.gateway.sessions.get(token)
+        if session is not None:
+            session.end(None)
+
+    async def _post(self, request: Request) -> Response:
+        session = self._session(request)
+        body = await read_body(request, self._config)
+        messages = _messages(body)
+        for message in messages:
+            # All of them before the first is handled: a request is taken whole or not at all.
+            if isinstance(parse_client_message(Encoding.JSON, message), Connect):
+                raise ProtocolError("a session is connected already")
+        link = await self._link_with_room(session, request.headers.get(STREAM_HEADER))
+        for number, message in enumerate(messages, 1):
+            link.on_message(message, number == len(messages))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def _end(self, request: Request) -> Response:
+        self._session(request).end(None)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    def _session(self, request: Request) -> Session:
+        token = request.headers.get(SESSION_HEADER)
+        if not token:
+            raise ProtocolError(f"name the session by its token, in the header {SESSION_HEADER}")
+        session = self._router.gateway.sessions.get(token)
+        # Compared again in constant time, as for a resume.
+        if session is None or not hmac.compare_digest(session.token.encode(), token.encode()):
+            raise RequestError("there is no such session, or it has ended", code="unknown_session")
+        return session
+
+    async def _link_with_room(self, session: Session, number: str | None) -> EventStreamLink:
+        """Return the stream that a session has at the moment, once its client is not too far ahead.
+
+        A WebSocket would not be read meanwhile; this request is not answered. `number` is that of the stream
+        which the client means: what was held up on its way until after the next one began is too late.
+        """
+        delay_s = _FIRST_LOOK_S
+        while True:
+            link = session.link
+            if not isinstance(link, EventStreamLink) or number not in (None, str(link.number)):
+                raise RequestError("this stream of events is over: open it again", code="not_connected")
+            if not (link.is_behind or link.sink.queued_bytes > MAX_QUEUED_BYTES):
+                return link
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
+
+
+class _Query:
+    """What the query of an address says, as a connect message would."""
+
+    def __init__(self, request: Request) -> None:
+        self.once: dict[str, str] = {}
+        params = request.query_params
+        for name in _ONCE:
+            values = params.getlist(name)
+            if len(values) > 1:
+                raise ProtocolError(f"{name} is there once")
+            if values:
+                self.once[name] = values[0]
+        self.body: dict[str, Any] = {name: self.once[name] for name in _TEXT if name in self.once}
+        for name in _JSON:
+            if name in self.once:
+                self.body[name] = _decoded(name, self.once[name])
+        if "key" in params:
+            self.body["key"] = params.getlist("key")
+        names = params.getlist("subscribe")
+        if names:
+            given = self.body.get("subscriptions", [])
+            self.body["subscriptions"] = [*given, *names] if isinstance(given, list) else given
+
+
+def _decoded(name: str, text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise ProtocolError(f"{name} is JSON") from None
+
+
+def _messages(body: Any) -> list[bytes]:
+    """Return the messages in a body, which is one or an array of them, as they come on a WebSocket."""
+    if not isinstance(body, list) or not body:
+        raise ProtocolError("the body is a message, or an array of them")
+    try:
+        return [Encoding.JSON.encode(message) for message in ([body] if isinstance(body[0], str) else body)]
+    except TypeError:
+        raise ProtocolError(f"a message nests at most {MAX_NESTING} deep") from None
+
+
+def _nothing(_token: str) -> None:
+    """Nobody but the client itself knows the session."""
