@@ -1,4 +1,7 @@
-"""Servers in processes of their own for all tests, and clients of them in each encoding.
+"""Servers in processes of their own for all tests, and clients of them: over WebSockets in each encoding, and
+over server-sent events.
+
+A test that asks for a `carrier`, as `client` and `far` do, is run with each of `CARRIED`.
 
 Tests use the server without TLS. Those of a module whose subject is what a transport could spoil use both: it
 says `TRANSPORTS = ("plain", "tls")`.
@@ -11,12 +14,13 @@ from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from served import HERE, IMPATIENT, OPTIONS, Encoding, Transport
+from served import CARRIED, HERE, IMPATIENT, OPTIONS, Carrier, Encoding, Transport
 
 import programs
 from certificates import Certificates
 from ringcast import Client
 from ringcast.client import ClientConfig
+from ringcast.protocol import MAX_NAME_CHARS
 from ringcast.testing import NetworkProxy
 
 
@@ -38,6 +42,10 @@ def tls_server(certificates: Certificates) -> Iterator[programs.Server]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "carrier" in metafunc.fixturenames:
+        metafunc.parametrize(("carrier", "encoding"), CARRIED)
+    elif "encoding" in metafunc.fixturenames:
+        metafunc.parametrize("encoding", ("json", "msgpack"))
     transports = getattr(metafunc.module, "TRANSPORTS", None)
     if transports is not None and "transport" in metafunc.fixturenames:
         metafunc.parametrize("transport", transports)
@@ -54,15 +62,11 @@ def server(request: pytest.FixtureRequest, transport: Transport) -> programs.Ser
     return request.getfixturevalue(f"{transport}_server")  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["json", "msgpack"])
-def encoding(request: pytest.FixtureRequest) -> Encoding:
-    return request.param  # type: ignore[no-any-return]
-
-
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> list[str]:
     """Give each test an actor of its own."""
-    return [request.node.name]
+    name = request.node.name
+    return [name[at : at + MAX_NAME_CHARS] for at in range(0, len(name), MAX_NAME_CHARS)]
 
 
 @pytest.fixture
@@ -71,8 +75,10 @@ def config(certificates: Certificates) -> ClientConfig:
 
 
 @pytest.fixture
-async def client(server: programs.Server, encoding: Encoding, config: ClientConfig) -> AsyncIterator[Client]:
-    async with Client(server.url, encoding=encoding, config=config) as client:
+async def client(
+    server: programs.Server, carrier: Carrier, encoding: Encoding, config: ClientConfig
+) -> AsyncIterator[Client]:
+    async with Client(server.url, encoding=encoding, transport=carrier, config=config) as client:
         yield client
 
 
@@ -86,9 +92,13 @@ async def network(server: programs.Server) -> AsyncIterator[NetworkProxy]:
 
 @pytest.fixture
 async def far(
-    server: programs.Server, network: NetworkProxy, encoding: Encoding, config: ClientConfig
+    server: programs.Server,
+    network: NetworkProxy,
+    carrier: Carrier,
+    encoding: Encoding,
+    config: ClientConfig,
 ) -> AsyncIterator[Client]:
     """Give a client whose network can be lost."""
     url = urlunsplit(urlsplit(server.url)._replace(netloc=urlsplit(network.url).netloc))
-    async with Client(url, encoding=encoding, config=config) as client:
+    async with Client(url, encoding=encoding, transport=carrier, config=config) as client:
         yield client

@@ -21,3 +21,8 @@ CROWD_CONNECTS_PER_S: Final = 150
 Encoding = Literal["json", "msgpack"]
 
 Transport = Literal["plain", "tls"]
+
+Carrier = Literal["websocket", "sse"]
+
+CARRIED: Final = (("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"))
+"""What connections go over, each with the encodings that it has."""

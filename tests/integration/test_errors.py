@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from heard import Heard, eventually
-from served import HERE, OPTIONS, Encoding
+from served import HERE, OPTIONS, Carrier, Encoding
 
 import programs
 from conformance.raw_client import BINARY, TEXT, RawClient, frame
@@ -134,10 +134,10 @@ def tried() -> Iterator[programs.Server]:
 
 
 @pytest.fixture
-async def clumsy(tried: programs.Server, encoding: Encoding) -> AsyncIterator[Client]:
+async def clumsy(tried: programs.Server, carrier: Carrier, encoding: Encoding) -> AsyncIterator[Client]:
     """Give a client of it; whatever the test did, neighbours of the actor were not disturbed."""
-    async with Client(tried.url, encoding=encoding) as client:
-        neighbour = client.feed.get_or_create(["neighbour", encoding]).connect()
+    async with Client(tried.url, encoding=encoding, transport=carrier) as client:
+        neighbour = client.feed.get_or_create(["neighbour", carrier, encoding]).connect()
         heard = Heard(neighbour, "item", "disconnected", "gap")
         async with neighbour:
             await neighbour.emit(1)

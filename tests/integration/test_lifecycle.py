@@ -51,6 +51,7 @@ async def test_closing_ends_the_session_at_once(client: Client, key: list[str]) 
     feed = client.feed.get_or_create(key)
     async with feed.connect() as watcher, feed.connect() as leaving:
         heard = Heard(watcher, "left")
+        await watcher.presence()  # once this is answered it listens
         name = leaving.id
         await leaving.close()
         assert await heard.until("left") == [name]

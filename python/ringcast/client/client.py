@@ -16,6 +16,7 @@ from ..protocol import MAX_KEY_PARTS, MAX_NAME_CHARS, Connect, Lookup
 from .config import ClientConfig
 from .connection import Connection
 from .endpoint import Endpoint, HttpEndpoint
+from .fallback import Transport, checked_transport
 from .handle import ActorHandle, Address
 from .lifecycle import ConnectionOptions, Params
 
@@ -33,8 +34,10 @@ class Client:
     `client.news_room.get_or_create(["world"])`; the snake_case and the camelCase name of an actor mean the
     same.
 
-    `encoding` is how connections talk: `json`, or `msgpack`, which also carries bytes. Raises `ValueError`
-    for a URL that does not start with http:// or https://.
+    `encoding` is how connections talk: `json`, or `msgpack`, which also carries bytes. `transport` is what
+    they talk over: `websocket`; `sse`, server-sent events and posted messages, which carry JSON alone; or
+    `auto`, which is a WebSocket unless the network lets none through (and always one with `msgpack`). Raises
+    `ValueError` for a URL that does not start with http:// or https://.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Client:
         url: str | None = None,
         *,
         encoding: Literal["json", "msgpack"] = "json",
+        transport: Transport = "auto",
         config: ClientConfig | None = None,
         endpoint: Endpoint | None = None,
     ) -> None:
@@ -52,7 +56,8 @@ class Client:
             raise ValueError(f"the encoding is json or msgpack, not {encoding!r}") from None
         if (url is None) == (endpoint is None):
             raise ValueError("a client takes either a URL or an endpoint")
-        self._endpoint: Endpoint = endpoint if endpoint is not None else HttpEndpoint(url or "", self._config)
+        way = checked_transport(transport, self._encoding)
+        self._endpoint: Endpoint = endpoint or HttpEndpoint(url or "", self._config, way)
         self._connections: set[Connection] = set()
         self._closed = False
 

@@ -42,6 +42,8 @@ class ClientConfig:
     overdue."""
     http_timeout_s: float = 90.0
     """Longest wait for the answer to a call without a connection; above the server's limit for one action."""
+    websocket_retry_s: float = 300.0
+    """How long after WebSockets were found to be blocked none is tried, and server-sent events are used."""
     max_offline_calls: int = 256
     """Calls that may wait for the network; one more raises `OfflineQueueFull`."""
     max_unanswered_calls: int = 512

@@ -1,4 +1,4 @@
-"""Where a client finds its server: calls over HTTP, connections over WebSockets.
+"""Where a client finds its server: calls over HTTP, connections over WebSockets or server-sent events.
 
 An endpoint knows addresses and transports, nothing of listeners or of coming back. `in_process.py` has the
 one that needs no network.
@@ -16,7 +16,8 @@ from ..encoding import Encoding
 from ..errors import ConnectionClosed, ConnectionFailure, InternalError, OutcomeUnknown, from_wire
 from ..protocol import Connect
 from .config import ClientConfig
-from .socket import Receiver, Socket, open_socket
+from .fallback import AnySocket, Transport, Ways
+from .socket import Receiver
 
 __all__ = ["Endpoint", "HttpEndpoint", "addresses"]
 
@@ -36,8 +37,8 @@ class Endpoint(Protocol):
     async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
         """Find, or create, the actor and return its id and key. Raises `ActorError`."""
 
-    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
-        """Open a WebSocket. Raises `OSError` or `ConnectionFailure`: both are worth another attempt."""
+    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+        """Open a socket. Raises `OSError` or `ConnectionFailure`: both are worth another attempt."""
 
     async def close(self) -> None:
         """Let go of the server: calls raise `ConnectionClosed` from now on. Idempotent."""
@@ -63,9 +64,10 @@ def addresses(url: str) -> tuple[str, str]:
 class HttpEndpoint:
     """A server behind a URL."""
 
-    def __init__(self, url: str, config: ClientConfig) -> None:
-        self._base_url, self._websocket_url = addresses(url)
+    def __init__(self, url: str, config: ClientConfig, transport: Transport = "websocket") -> None:
+        self._base_url, websocket_url = addresses(url)
         self._config = config
+        self._ways = Ways(self._base_url, websocket_url, config, transport)
         self._http: httpx.AsyncClient | None = None
         self._closed = False
 
@@ -79,8 +81,8 @@ class HttpEndpoint:
         answer = await self._post(address, "/resolve", {}, unknown)
         return answer["actor_id"], tuple(answer["key"])
 
-    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
-        return await open_socket(self._websocket_url, receiver, encoding, config)
+    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+        return await self._ways.open(receiver, encoding, config)
 
     async def close(self) -> None:
         self._closed = True

@@ -16,7 +16,7 @@ from ..parsing import parse_server_message
 from ..protocol import Connect, Error, ServerMessage
 from .config import ClientConfig
 from .endpoint import Endpoint
-from .socket import Socket
+from .fallback import AnySocket
 
 __all__ = ["Link", "LinkOwner", "Loss"]
 
@@ -48,7 +48,7 @@ class Link:
     def __init__(self, owner: LinkOwner, encoding: Encoding) -> None:
         self._owner = owner
         self._encoding = encoding
-        self._socket: Socket | None = None
+        self._socket: AnySocket | None = None
         self._error: RingcastError | None = None
         self._abandoned = False
         self._answered_or_lost = asyncio.Event()

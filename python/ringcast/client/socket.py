@@ -45,7 +45,8 @@ class Socket(WSListener):
     """A WebSocket to a server, from its upgrade to its end."""
 
     def __init__(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> None:
-        self._receiver = receiver
+        self.receiver = receiver
+        """Who is reported to."""
         self._config = config
         self._encoding = encoding
         self._batched = False
@@ -167,7 +168,7 @@ class Socket(WSListener):
             self._timer = None
         if not self._gone.done():
             self._gone.set_result(None)
-            self._receiver.on_lost(*self._end(transport))
+            self.receiver.on_lost(*self._end(transport))
 
     def pause_writing(self) -> None:
         """Nothing: what a client writes is bounded by the calls that its user awaits."""
@@ -238,12 +239,12 @@ class Socket(WSListener):
                 self.fail(broken.code, broken.reason)
                 return
         if not self._batched:
-            self._receiver.on_message(payload)
+            self.receiver.on_message(payload)
             return
         for message in self._encoding.split(payload):
             # One of them may end the socket.
             if not self._closing:
-                self._receiver.on_message(message)
+                self.receiver.on_message(message)
 
     def _take_fragment(self, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.CONTINUATION:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from ..client import Client, ClientConfig, Connection, HttpEndpoint
+from ..client.fallback import AnySocket, Transport, checked_transport
 from ..client.handle import Address
 from ..client.lifecycle import Params
-from ..client.socket import Receiver, Socket
+from ..client.socket import Receiver
 from ..encoding import Encoding
 from ..protocol import Connect
 from .network import NetworkProxy
@@ -33,9 +34,11 @@ IMPATIENT: Final = ClientConfig(
 class Wire:
     """One connection's way to the server: an endpoint whose sockets go through a network proxy."""
 
-    def __init__(self, server: HttpEndpoint, network: NetworkProxy) -> None:
+    def __init__(self, server: HttpEndpoint, network: NetworkProxy, transport: Transport) -> None:
         self._server = server
-        self._is_started = False
+        self._transport = transport
+        self._near: HttpEndpoint | None = None
+        """The server, through the network."""
         self.network = network
 
     async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
@@ -44,12 +47,12 @@ class Wire:
     async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
         return await self._server.resolve(address)
 
-    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> Socket:
-        if not self._is_started:
+    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+        if self._near is None:
             # A connection makes one attempt at a time.
-            self._is_started = True
             await self.network.start()
-        return await HttpEndpoint(self.network.url, config).open_socket(receiver, encoding, config)
+            self._near = HttpEndpoint(self.network.url, config, self._transport)
+        return await self._near.open_socket(receiver, encoding, config)
 
     async def close(self) -> None:
         await self.network.stop()
@@ -66,16 +69,18 @@ class LocalClient(Client):
         url: str,
         encoding: Literal["json", "msgpack"],
         config: ClientConfig,
+        transport: Transport,
         add: Callable[[Connection, Wire], None],
         network: Callable[[], NetworkProxy],
     ) -> None:
         self._server = HttpEndpoint(url, config)
         super().__init__(endpoint=self._server, encoding=encoding, config=config)
+        self._transport = checked_transport(transport, self._encoding)
         self._add = add
         self._network = network
 
     def _connect(self, address: Address, params: Params, endpoint: Any = None) -> Connection:
-        wire = Wire(self._server, self._network())
+        wire = Wire(self._server, self._network(), self._transport)
         connection = super()._connect(address, params, wire)
         self._add(connection, wire)
         return connection

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Self, TypeVar, overload
 from ..actor import Actor
 from ..client import Client, ClientConfig, Connection
 from ..client.client import actor_name
+from ..client.fallback import Transport
 from ..config import ServerConfig
 from ..errors import ActorNotFound
 from ..instance import ActorInstance
@@ -121,9 +122,15 @@ class LocalServer:
 
     # --- clients ----------------------------------------------------------------------------------------
 
-    def client(self, encoding: EncodingName = "json", config: ClientConfig = IMPATIENT) -> Client:
-        """Return a network client, which the server closes when it stops."""
-        return self._client(encoding, config, slow=False)
+    def client(
+        self,
+        encoding: EncodingName = "json",
+        config: ClientConfig = IMPATIENT,
+        *,
+        transport: Transport = "websocket",
+    ) -> Client:
+        """Return a network client, which the server closes when it stops; `transport` as for `Client`."""
+        return self._client(encoding, config, transport)
 
     async def connect(
         self,
@@ -154,7 +161,7 @@ class LocalServer:
         What it sends still arrives. As soon as `SLOW_CLIENT_BYTES` of events wait for it, its socket takes no
         more, and the actor's policy for slow readers applies once its ring moves past that.
         """
-        client = self._client(encoding, IMPATIENT, slow=True)
+        client = self._client(encoding, IMPATIENT, "websocket", slow=True)
         connection = await _connect(client, (actor, key, params), events)
         self.network(connection).stop_reading()
         return connection
@@ -238,7 +245,9 @@ class LocalServer:
         self._loop = asyncio.get_running_loop()
         self.url = await self._serving.enter_async_context(serving(self.registry, sockets=sockets))
 
-    def _client(self, encoding: EncodingName, config: ClientConfig, *, slow: bool) -> Client:
+    def _client(
+        self, encoding: EncodingName, config: ClientConfig, transport: Transport, *, slow: bool = False
+    ) -> Client:
         self._check_loop()
 
         def network() -> NetworkProxy:
@@ -247,7 +256,7 @@ class LocalServer:
                 return NetworkProxy("127.0.0.1", self._narrow_port, buffer_bytes=_BUFFER_BYTES)
             return NetworkProxy("127.0.0.1", _port(self.url))
 
-        client = LocalClient(self.url, encoding, config, self._wires.__setitem__, network)
+        client = LocalClient(self.url, encoding, config, transport, self._wires.__setitem__, network)
         self._clients.append(client)
         return client
 

@@ -1,0 +1,291 @@
+"""One stream of server-sent events with the messages that are posted beside it: a socket without a WebSocket.
+
+To its owner it is what `socket.py`'s is: whole messages in and out, and one report when it is gone. Which of
+the two a connection uses is said in `fallback.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from ..encoding import Encoding
+from ..errors import CloseCode, ProtocolError
+from .config import ClientConfig
+from .event_lines import EventLines
+from .liveness import Liveness, Step
+from .socket import Receiver
+
+__all__ = ["EventStreamSocket"]
+
+_log: Final = logging.getLogger("ringcast.client")
+
+_MAX_BATCH_BYTES: Final = 32_768
+"""Of messages that are posted together; a longer one goes alone. A server takes 64 KiB by default."""
+_MAX_REFUSAL_BYTES: Final = 65_536
+_FINAL: Final = {
+    "invalid_message": CloseCode.INVALID_MESSAGE,
+    "unknown_message": CloseCode.INVALID_MESSAGE,
+    "message_too_big": CloseCode.MESSAGE_TOO_BIG,
+}
+"""What a request is refused with that would be refused again, and the close code of a WebSocket for it."""
+
+_End = tuple[int | None, str]
+"""Close code and reason."""
+
+
+class EventStreamSocket:
+    """A stream from its request to its end. The first message that is sent is the connect message."""
+
+    def __init__(
+        self, base_url: str, receiver: Receiver, config: ClientConfig, http: httpx.AsyncClient
+    ) -> None:
+        self._base_url = base_url
+        self._receiver = receiver
+        self._config = config
+        self._http = http
+        """For this stream alone, and closed with it."""
+        self._reader: asyncio.Task[_End] | None = None
+        self._poster: asyncio.Task[None] | None = None
+        self._headers: dict[str, str] = {}
+        """Name the session and the stream in what is posted."""
+        self._unposted: deque[bytes] = deque()
+        self._closing = False
+        """Nothing more is sent."""
+        self._end: _End | None = None
+        """Why this side gave up."""
+        self._gone = asyncio.Event()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._heard = False
+        self._liveness: Liveness | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # As `socket.Socket`.
+
+    def send(self, payload: bytes) -> None:
+        """Send one message. Does nothing once the stream is closing: `on_lost` follows or has come."""
+        if self._closing:
+            return
+        loop = asyncio.get_running_loop()
+        if self._reader is None:
+            self._reader = loop.create_task(self._read(payload))
+            self._reader.add_done_callback(self._on_end)
+            return
+        self._unposted.append(payload)
+        if self._poster is None:
+            # One request at a time: two could overtake each other.
+            self._poster = loop.create_task(self._post_all())
+
+    def watch(self, heartbeat_s: float | None) -> None:
+        """Give the stream up once heartbeats that come so often stay out; None: there are none to miss."""
+        if self._liveness is None and heartbeat_s is not None:
+            self._liveness = Liveness(self._config, heartbeat_s)
+            self._wait_for_tick(self._liveness)
+
+    def set_reading(self, reading: bool) -> None:
+        """Stop or go on reading; while not reading, a silent server is not taken for dead."""
+        if reading:
+            self._may_read.set()
+        else:
+            self._may_read.clear()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether so long nothing has been read that nobody can tell if the server is there."""
+        return self._liveness is not None and self._liveness.stalled and not self._heard
+
+    def fail(self, code: int, reason: str) -> None:
+        """Give up on a peer that broke the protocol; `on_lost` only has the reason."""
+        self._give_up(None, reason)
+
+    def abort(self) -> None:
+        """Drop the stream at once."""
+        self._give_up(None, "")
+
+    async def close(self) -> None:
+        """End the session and wait for the server, but not longer than the close timeout."""
+        self._closing = True
+        self.set_reading(True)
+        try:
+            async with asyncio.timeout(self._config.close_timeout_s):
+                if self._poster is not None:
+                    await asyncio.wait([self._poster])
+                if self._headers and not self._gone.is_set():
+                    await self._http.delete(f"{self._base_url}/session", headers=self._headers)
+                    await self._gone.wait()
+        except (TimeoutError, httpx.HTTPError):
+            pass  # the session ends when its window has passed
+        self.abort()
+        if self._reader is not None:
+            await self._gone.wait()
+
+    # The stream.
+
+    async def _read(self, connect: bytes) -> _End:
+        """Read until the end, and return what the server said it is."""
+        body = orjson.loads(connect)[1]
+        actor = quote(body.pop("actor"), safe="")
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        try:
+            async with self._http.stream(
+                "POST",
+                f"{self._base_url}/actors/{actor}/events",
+                content=Encoding.JSON.encode(body),
+                headers=headers,
+                timeout=httpx.Timeout(None, connect=self._config.connect_timeout_s),
+            ) as response:
+                media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+                if response.status_code != httpx.codes.OK or media_type != "text/event-stream":
+                    return await self._on_refused(response)
+                return await self._read_events(response)
+        except (httpx.HTTPError, OSError) as error:
+            return None, f"{type(error).__name__}: {error}"
+        except ProtocolError as error:
+            return None, error.message
+
+    async def _read_events(self, response: httpx.Response) -> _End:
+        lines = EventLines(self._config.max_message_bytes)
+        async for chunk in response.aiter_bytes():
+            self._heard = True
+            for event in lines.feed(chunk):
+                if event.kind == "close":
+                    return _close_from(event.data)
+                if event.kind == "message":
+                    if not self._headers:
+                        self._headers = _names_of(event.data, response.headers.get("Ringcast-Stream"))
+                    self._receiver.on_message(event.data)
+            await self._may_read.wait()
+        return None, "the stream has ended"
+
+    async def _on_refused(self, response: httpx.Response) -> _End:
+        error, code = await _refusal(response)
+        if error is None:
+            return None, f"the server, or a proxy, answered with status {response.status_code}"
+        self._receiver.on_message(Encoding.JSON.encode(["error", None, error]))
+        return code, str(error.get("message", ""))
+
+    def _on_end(self, reader: asyncio.Task[_End]) -> None:
+        """The stream has ended, or was given up."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._poster is not None:
+            self._poster.cancel()
+        end: _End = (None, "")
+        if not reader.cancelled():
+            fault = reader.exception()
+            if fault is not None:
+                _log.error("reading a stream of events failed", exc_info=fault)
+            else:
+                end = reader.result()
+        # Its sockets are closed by this; nobody has to wait for it.
+        closing = asyncio.get_running_loop().create_task(self._http.aclose())
+        closing.add_done_callback(self._on_closed)
+        self._end = self._end or end
+
+    def _on_closed(self, closing: asyncio.Task[None]) -> None:
+        if not closing.cancelled() and closing.exception() is not None:
+            _log.debug("a client did not close cleanly", exc_info=closing.exception())
+        self._receiver.on_lost(*(self._end or (None, "")))
+        self._gone.set()
+
+    def _give_up(self, code: int | None, reason: str) -> None:
+        self._closing = True
+        if self._reader is None:
+            return
+        if self._end is None and not self._reader.done():
+            self._end = code, reason
+        self._reader.cancel()
+
+    # What is posted.
+
+    async def _post_all(self) -> None:
+        try:
+            while self._unposted:
+                await self._post(self._next_batch())
+        except (httpx.HTTPError, OSError) as error:
+            # Nobody knows whether it has arrived. The session is taken up again, and what has no answer sent
+            # again: it runs once.
+            self._give_up(None, f"{type(error).__name__}: {error}")
+        finally:
+            self._poster = None
+
+    def _next_batch(self) -> bytes:
+        batch = [self._unposted.popleft()]
+        size = len(batch[0])
+        while self._unposted and size + len(self._unposted[0]) < _MAX_BATCH_BYTES:
+            size += len(self._unposted[0])
+            batch.append(self._unposted.popleft())
+        return batch[0] if len(batch) == 1 else b"[" + b",".join(batch) + b"]"
+
+    async def _post(self, body: bytes) -> None:
+        response = await self._http.post(
+            f"{self._base_url}/session/messages",
+            content=body,
+            headers={"Content-Type": "application/json", **self._headers},
+            timeout=httpx.Timeout(self._config.http_timeout_s, connect=self._config.connect_timeout_s),
+        )
+        if response.status_code != httpx.codes.NO_CONTENT:
+            error, code = await _refusal(response)
+            said = "" if error is None else str(error.get("message", ""))
+            self._give_up(code, said or f"a message was answered with status {response.status_code}")
+
+    # Silence.
+
+    def _wait_for_tick(self, liveness: Liveness) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + liveness.tick_s
+        self._timer = loop.call_at(due_s, self._tick, liveness, due_s)
+
+    def _tick(self, liveness: Liveness, due_s: float) -> None:
+        if self._closing:
+            return
+        self._wait_for_tick(liveness)
+        missed = int((asyncio.get_running_loop().time() - due_s) / liveness.tick_s)
+        heard, self._heard = self._heard, False
+        # Nothing that is sent would show the server that this stream is read: heartbeats are all there is.
+        step = liveness.tick(heard=heard, reading=self._may_read.is_set(), sent=True, missed=missed)
+        if step is Step.GIVE_UP:
+            self._give_up(None, f"nothing came from the server for {liveness.lost_after_s:g} s")
+
+
+def _names_of(message: bytes, stream: str | None) -> dict[str, str]:
+    """Return the headers that name the session of a `connected` message; none for another message."""
+    kind, body, *_ = orjson.loads(message)
+    if kind != "connected" or not isinstance(body, dict) or not isinstance(body.get("session"), str):
+        return {}
+    headers = {"Ringcast-Session": body["session"]}
+    if stream is not None:
+        headers["Ringcast-Stream"] = stream
+    return headers
+
+
+def _close_from(data: bytes) -> _End:
+    try:
+        code, reason = orjson.loads(data)
+    except ValueError:
+        return None, "the server sent no close that can be read"
+    return code if isinstance(code, int) else None, str(reason)
+
+
+async def _refusal(response: httpx.Response) -> tuple[dict[str, Any] | None, int | None]:
+    """Return the error in a response and the close code that goes with it, where there are any."""
+    content = b""
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MAX_REFUSAL_BYTES:
+            return None, None
+    try:
+        error = orjson.loads(content)["error"]
+        code = error["code"]
+    except (ValueError, KeyError, TypeError):
+        return None, None
+    said = response.headers.get("Ringcast-Close", "")
+    return error, int(said) if said.isascii() and said.isdigit() else _FINAL.get(code)

@@ -1,0 +1,157 @@
+"""Which way a connection takes to its server: a WebSocket, or server-sent events where none gets through.
+
+Networks that block WebSockets refuse the upgrade, or never answer it, or take it and hand nothing on. A
+server that is down looks much the same; it is told from that by whether it answers a plain request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import replace
+from typing import Final, Literal, cast, get_args
+
+import httpx
+
+from ..encoding import Encoding
+from ..errors import ConnectionFailure
+from .config import ClientConfig
+from .event_stream import EventStreamSocket
+from .socket import Receiver, Socket, open_socket
+
+__all__ = ["AnySocket", "Transport", "Ways", "checked_transport"]
+
+_log: Final = logging.getLogger("ringcast.client")
+
+Transport = Literal["auto", "websocket", "sse"]
+AnySocket = Socket | EventStreamSocket
+
+_SHARE: Final = 0.25
+"""Of the time for connecting, for one upgrade, and half of it for one plain request: both are tried twice at
+most, and the stream of events has to be opened in what is left."""
+_TRIES: Final = 2
+"""Upgrades that fail, each while the server answers otherwise, until they count as blocked."""
+_MOST_UNANSWERED: Final = 3
+"""WebSockets in a row over which nothing came from the server, until they count as blocked."""
+
+
+def checked_transport(transport: str, encoding: Encoding) -> Transport:
+    """Return `transport`. Raises `ValueError` for one that there is not, or not in this encoding."""
+    if transport not in get_args(Transport):
+        raise ValueError(f"the transport is auto, websocket or sse, not {transport!r}")
+    if transport == "sse" and encoding is not Encoding.JSON:
+        raise ValueError("server-sent events carry JSON: give no other encoding")
+    return cast(Transport, transport)
+
+
+class Ways:
+    """The ways to one server, and what is known about them; shared by all connections of a client."""
+
+    def __init__(self, base_url: str, websocket_url: str, config: ClientConfig, transport: Transport) -> None:
+        self._base_url = base_url
+        self._websocket_url = websocket_url
+        self._config = config
+        self._transport = transport
+        self._blocked_until_s = 0.0
+        """Until when no WebSocket is tried, in the loop's time."""
+        self._unanswered = 0
+        """WebSockets, the latest ones, over which nothing came from the server."""
+        self._tls: ssl.SSLContext | bool | None = None
+
+    async def open(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+        """Open a socket of either kind. Raises as `open_socket`; a stream reports all to its receiver."""
+        if self._transport == "sse":
+            return self._open_stream(receiver, config)
+        if self._transport == "websocket" or encoding is not Encoding.JSON:
+            return await open_socket(self._websocket_url, receiver, encoding, config)
+        if asyncio.get_running_loop().time() < self._blocked_until_s:
+            return self._open_stream(_FirstMessage(self, receiver, is_websocket=False), config)
+        return await self._open_either(receiver, encoding, config)
+
+    def worked(self) -> None:
+        """Something came from the server over a WebSocket."""
+        self._unanswered = 0
+
+    def was_silent(self, is_websocket: bool) -> None:
+        """A socket is lost over which nothing came from the server."""
+        if is_websocket:
+            self._unanswered += 1
+        else:
+            # That is no way either: perhaps the other one is by now.
+            self._blocked_until_s = 0.0
+
+    async def _open_either(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+        quick = replace(config, connect_timeout_s=config.connect_timeout_s * _SHARE)
+        why: Exception | str = "nothing comes over WebSockets"
+        if self._unanswered < _MOST_UNANSWERED:
+            for _ in range(_TRIES):
+                first = _FirstMessage(self, receiver, is_websocket=True)
+                try:
+                    first.socket = await open_socket(self._websocket_url, first, encoding, quick)
+                except (OSError, ConnectionFailure) as error:
+                    first.opened = False
+                    if isinstance(error, ConnectionRefusedError) or not await self._answers(config):
+                        raise
+                    why = error
+                else:
+                    return first.socket
+        elif not await self._answers(config):
+            raise ConnectionFailure("the server does not answer", code="unreachable")
+        _log.warning(
+            "WebSockets do not get through to %s (%s): using server-sent events", self._base_url, why
+        )
+        self._unanswered = 0
+        self._blocked_until_s = asyncio.get_running_loop().time() + config.websocket_retry_s
+        return self._open_stream(_FirstMessage(self, receiver, is_websocket=False), config)
+
+    async def _answers(self, config: ClientConfig) -> bool:
+        """Tell whether a Ringcast server answers plain requests."""
+        timeout = httpx.Timeout(config.connect_timeout_s * _SHARE / 2)
+        async with self._client(config) as http:
+            try:
+                response = await http.get(f"{self._base_url}/health", timeout=timeout)
+                answer = response.json()
+            except (httpx.HTTPError, OSError, ValueError):
+                return False
+        return isinstance(answer, dict) and answer.get("status") == "ok"
+
+    def _open_stream(self, receiver: Receiver, config: ClientConfig) -> EventStreamSocket:
+        return EventStreamSocket(self._base_url, receiver, config, self._client(config))
+
+    def _client(self, config: ClientConfig) -> httpx.AsyncClient:
+        if self._tls is None:
+            # Once for all: the system's certificates take long to read.
+            is_tls = self._base_url.startswith("https:")
+            self._tls = config.ssl_context or (httpx.create_ssl_context() if is_tls else False)
+        return httpx.AsyncClient(verify=self._tls)
+
+
+class _FirstMessage:
+    """Stands before a receiver until something has come from the server, or the socket is lost."""
+
+    def __init__(self, ways: Ways, receiver: Receiver, *, is_websocket: bool) -> None:
+        self._ways = ways
+        self._receiver = receiver
+        self._is_websocket = is_websocket
+        self._heard = False
+        self.opened = True
+        """False for a socket that could not be opened: that it is gone is no news, to nobody."""
+        self.socket: Socket | None = None
+        """Where it gives its place to the receiver, so that messages take no longer."""
+
+    def on_message(self, payload: bytes) -> None:
+        self._heard = True
+        if self._is_websocket:
+            self._ways.worked()
+        if self.socket is not None:
+            self.socket.receiver, self.socket = self._receiver, None
+        self._receiver.on_message(payload)
+
+    def on_lost(self, code: int | None, reason: str) -> None:
+        self.socket = None
+        if not self.opened:
+            return
+        if code is None and not self._heard:
+            self._ways.was_silent(self._is_websocket)
+        self._receiver.on_lost(code, reason)
