@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from heard import TIMEOUT_S, Heard, eventually
 from probes import Feed
-from served import HERE, IMPATIENT, OPTIONS, Encoding
+from served import HERE, IMPATIENT, OPTIONS, Carrier, Encoding
 
 import programs
 from conformance.raw_client import PING, PONG, RawClient, frame
@@ -145,19 +145,22 @@ async def test_a_part_of_a_frame_is_a_sign_of_life(raw: Raw, near: Client, key: 
 
 
 async def test_a_client_learns_its_position_though_nothing_is_for_it(
-    url: str, near: Client, key: list[str], encoding: Encoding
+    url: str, near: Client, key: list[str], carrier: Carrier, encoding: Encoding
 ) -> None:
-    async with Client(url, encoding=encoding) as far, far.feed.get_or_create(key).connect() as idle:
+    async with (
+        Client(url, encoding=encoding, transport=carrier) as far,
+        far.feed.get_or_create(key).connect() as idle,
+    ):
         await near.feed.get_or_create(key).emit(1000)
         await until(lambda: idle.position[1] == 1000)
 
 
 async def test_a_silent_network_is_noticed_on_both_sides_and_nothing_is_lost(
-    near: Client, network: NetworkProxy, key: list[str], encoding: Encoding
+    near: Client, network: NetworkProxy, key: list[str], carrier: Carrier, encoding: Encoding
 ) -> None:
     """The proxy takes what both sides send, as a network with a memory does, and delivers nothing."""
     feed = near.feed.get_or_create(key)
-    async with Client(network.url, encoding=encoding, config=IMPATIENT) as far:
+    async with Client(network.url, encoding=encoding, transport=carrier, config=IMPATIENT) as far:
         connection = far.feed.get_or_create(key).connect()
         heard = Heard(connection, "disconnected", "reconnected", "gap", "item")
         async with connection:
@@ -178,7 +181,7 @@ async def test_a_silent_network_is_noticed_on_both_sides_and_nothing_is_lost(
 
 
 async def test_a_client_whose_handlers_are_slow_is_not_taken_for_dead_nor_takes_the_server_for_it(
-    url: str, near: Client, key: list[str], encoding: Encoding
+    url: str, near: Client, key: list[str], carrier: Carrier, encoding: Encoding
 ) -> None:
     feed = near.feed.get_or_create(key)
     release = asyncio.Event()
@@ -188,7 +191,9 @@ async def test_a_client_whose_handlers_are_slow_is_not_taken_for_dead_nor_takes_
         await release.wait()
         got.append(number)
 
-    async with Client(url, encoding=encoding, config=replace(IMPATIENT, max_unhandled_events=10)) as far:
+    async with Client(
+        url, encoding=encoding, transport=carrier, config=replace(IMPATIENT, max_unhandled_events=10)
+    ) as far:
         connection = far.feed.get_or_create(key).connect()
         heard = Heard(connection, "disconnected")
         connection.on("item", slow)
@@ -220,12 +225,12 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_a_server_that_stands_still_is_noticed_and_resumed(
-    tmp_path: Path, key: list[str], encoding: Encoding
+    tmp_path: Path, key: list[str], carrier: Carrier, encoding: Encoding
 ) -> None:
     (tmp_path / "beating.py").write_text(BEATING)
     with programs.serve("beating:registry", *OPTIONS, cwd=tmp_path) as server:
         config = replace(IMPATIENT, connect_timeout_s=1.0)
-        async with Client(server.url, encoding=encoding, config=config) as client:
+        async with Client(server.url, encoding=encoding, transport=carrier, config=config) as client:
             connection = client.feed.get_or_create(key).connect()
             heard = Heard(connection, "disconnected", "reconnected", "gap", "item")
             async with connection:

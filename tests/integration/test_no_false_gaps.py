@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from heard import TIMEOUT_S, Heard
-from served import IMPATIENT, Encoding
+from served import IMPATIENT, Carrier, Encoding
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import ActorHandle
@@ -105,14 +105,14 @@ def heartbeat_s(request: pytest.FixtureRequest) -> float:
 
 
 @pytest.fixture
-async def scene(heartbeat_s: float, encoding: Encoding) -> AsyncIterator[Scene]:
+async def scene(heartbeat_s: float, carrier: Carrier, encoding: Encoding) -> AsyncIterator[Scene]:
     registry = Registry(Crowd, store=MemoryStore(), config=ServerConfig(heartbeat_s=heartbeat_s))
     async with serving(registry) as url:
         address = urlsplit(url)
         async with (
             NetworkProxy(address.hostname or "", address.port or 0) as network,
             Client(url) as near,
-            Client(network.url, encoding=encoding, config=IMPATIENT) as far,
+            Client(network.url, encoding=encoding, transport=carrier, config=IMPATIENT) as far,
         ):
             scene = Scene(network, far.crowd.get_or_create("k"), near.crowd.get_or_create("k"))
             await asyncio.gather(scene.ann.ready(), scene.bob.ready())

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from heard import TIMEOUT_S, Heard
-from served import HERE, IMPATIENT, OPTIONS, Encoding
+from served import HERE, IMPATIENT, OPTIONS, Carrier, Encoding
 
 import programs
 from conformance.raw_client import RawClient
@@ -65,9 +65,11 @@ async def gate() -> AsyncIterator[Gate]:
     await server.wait_closed()
 
 
-async def test_state_is_saved_and_back_after_a_restart(store: Path, encoding: Encoding) -> None:
+async def test_state_is_saved_and_back_after_a_restart(
+    store: Path, carrier: Carrier, encoding: Encoding
+) -> None:
     with serving(store) as server:
-        async with Client(server.url, encoding=encoding) as client:
+        async with Client(server.url, encoding=encoding, transport=carrier) as client:
             ledgers = [client.ledger.get_or_create([name]) for name in ("a", "b")]
             async with ledgers[0].connect() as connection:
                 await connection.write("over a connection")
@@ -75,7 +77,7 @@ async def test_state_is_saved_and_back_after_a_restart(store: Path, encoding: En
                 actor_id = connection.actor_id
                 await stop(server)
     with serving(store) as server:
-        async with Client(server.url, encoding=encoding) as client:
+        async with Client(server.url, encoding=encoding, transport=carrier) as client:
             # With `get`: they are still there.
             assert await client.ledger.get(["a"]).read() == ["over a connection", "stopped"]
             assert await client.ledger.get(["b"]).read() == ["over HTTP", "stopped"]
@@ -105,10 +107,12 @@ async def test_every_client_is_sent_the_last_events_and_the_code_that_says_come_
         assert await asyncio.to_thread(server.process.wait, TIMEOUT_S) == 0
 
 
-async def test_clients_come_back_to_the_server_that_is_started_again(store: Path, encoding: Encoding) -> None:
+async def test_clients_come_back_to_the_server_that_is_started_again(
+    store: Path, carrier: Carrier, encoding: Encoding
+) -> None:
     with serving(store) as server:
         port = urlsplit(server.url).port or 0
-        client = Client(server.url, encoding=encoding, config=IMPATIENT)
+        client = Client(server.url, encoding=encoding, transport=carrier, config=IMPATIENT)
         connections = [client.ledger.get_or_create(["a"]).connect() for _ in range(5)]
         heard = [Heard(each, "written", "disconnected", "reconnected", "gap") for each in connections]
         await asyncio.gather(*(each.ready() for each in connections))
@@ -139,11 +143,14 @@ async def test_clients_come_back_to_the_server_that_is_started_again(store: Path
 
 
 async def test_nobody_new_is_let_in_while_running_actions_end(
-    store: Path, encoding: Encoding, gate: Gate
+    store: Path, carrier: Carrier, encoding: Encoding, gate: Gate
 ) -> None:
     with serving(store) as server:
         address = urlsplit(server.url)
-        async with Client(server.url, encoding=encoding) as client, asyncio.timeout(TIMEOUT_S):
+        async with (
+            Client(server.url, encoding=encoding, transport=carrier) as client,
+            asyncio.timeout(TIMEOUT_S),
+        ):
             connection = client.ledger.get_or_create(["a"]).connect()
             heard = Heard(connection, "written")
             await connection.ready()

@@ -17,6 +17,7 @@ import orjson
 
 from ..encoding import Encoding
 from ..errors import CloseCode, ProtocolError
+from ..protocol import Received
 from .config import ClientConfig
 from .event_lines import EventLines
 from .liveness import Liveness, Step
@@ -35,6 +36,8 @@ _FINAL: Final = {
     "message_too_big": CloseCode.MESSAGE_TOO_BIG,
 }
 """What a request is refused with that would be refused again, and the close code of a WebSocket for it."""
+
+_SIGN_OF_LIFE: Final = Encoding.JSON.encode(Received([]).to_wire())
 
 _End = tuple[int | None, str]
 """Close code and reason."""
@@ -63,7 +66,12 @@ class EventStreamSocket:
         self._gone = asyncio.Event()
         self._may_read = asyncio.Event()
         self._may_read.set()
+        # What has happened since the last tick.
         self._heard = False
+        self._sent = False
+        self._ender: asyncio.Task[None] | None = None
+        """Ends the session."""
+        self._closer: asyncio.Task[None] | None = None
         self._liveness: Liveness | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -73,6 +81,7 @@ class EventStreamSocket:
         """Send one message. Does nothing once the stream is closing: `on_lost` follows or has come."""
         if self._closing:
             return
+        self._sent = True
         loop = asyncio.get_running_loop()
         if self._reader is None:
             self._reader = loop.create_task(self._read(payload))
@@ -113,20 +122,28 @@ class EventStreamSocket:
         """End the session and wait for the server, but not longer than the close timeout."""
         self._closing = True
         self.set_reading(True)
+        if self._reader is None:
+            return
         try:
             async with asyncio.timeout(self._config.close_timeout_s):
-                if self._poster is not None:
-                    await asyncio.wait([self._poster])
-                if self._headers and not self._gone.is_set():
-                    await self._http.delete(f"{self._base_url}/session", headers=self._headers)
+                if self._headers and self._end is None:
+                    self._ender = asyncio.create_task(self._end_session())
+                    await asyncio.wait([self._ender])  # which the end of the stream may cancel
                     await self._gone.wait()
-        except (TimeoutError, httpx.HTTPError):
+        except TimeoutError:
             pass  # the session ends when its window has passed
         self.abort()
-        if self._reader is not None:
-            await self._gone.wait()
+        await self._gone.wait()
 
     # The stream.
+
+    async def _end_session(self) -> None:
+        try:
+            if self._poster is not None:
+                await asyncio.wait([self._poster])
+            await self._http.delete(f"{self._base_url}/session", headers=self._headers)
+        except httpx.HTTPError:
+            self.abort()  # the session ends when its window has passed
 
     async def _read(self, connect: bytes) -> _End:
         """Read until the end, and return what the server said it is."""
@@ -176,8 +193,6 @@ class EventStreamSocket:
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._poster is not None:
-            self._poster.cancel()
         end: _End = (None, "")
         if not reader.cancelled():
             fault = reader.exception()
@@ -185,23 +200,30 @@ class EventStreamSocket:
                 _log.error("reading a stream of events failed", exc_info=fault)
             else:
                 end = reader.result()
-        # Its sockets are closed by this; nobody has to wait for it.
-        closing = asyncio.get_running_loop().create_task(self._http.aclose())
-        closing.add_done_callback(self._on_closed)
         self._end = self._end or end
+        self._closer = asyncio.create_task(self._close_http(self._end))
 
-    def _on_closed(self, closing: asyncio.Task[None]) -> None:
-        if not closing.cancelled() and closing.exception() is not None:
-            _log.debug("a client did not close cleanly", exc_info=closing.exception())
-        self._receiver.on_lost(*(self._end or (None, "")))
-        self._gone.set()
+    async def _close_http(self, end: _End) -> None:
+        """Let go of the sockets, and report the end."""
+        others = [task for task in (self._poster, self._ender) if task is not None]
+        for task in others:
+            task.cancel()
+        try:
+            # A request that is still under way would open a socket that nobody closes.
+            if others:
+                await asyncio.wait(others)
+            await self._http.aclose()
+        except Exception:
+            _log.debug("a client did not close cleanly", exc_info=True)
+        finally:
+            self._receiver.on_lost(*end)
+            self._gone.set()
 
     def _give_up(self, code: int | None, reason: str) -> None:
         self._closing = True
         if self._reader is None:
             return
-        if self._end is None and not self._reader.done():
-            self._end = code, reason
+        self._end = self._end or (code, reason)
         self._reader.cancel()
 
     # What is posted.
@@ -250,10 +272,13 @@ class EventStreamSocket:
         self._wait_for_tick(liveness)
         missed = int((asyncio.get_running_loop().time() - due_s) / liveness.tick_s)
         heard, self._heard = self._heard, False
-        # Nothing that is sent would show the server that this stream is read: heartbeats are all there is.
-        step = liveness.tick(heard=heard, reading=self._may_read.is_set(), sent=True, missed=missed)
+        sent, self._sent = self._sent, False
+        step = liveness.tick(heard=heard, reading=self._may_read.is_set(), sent=sent, missed=missed)
         if step is Step.GIVE_UP:
             self._give_up(None, f"nothing came from the server for {liveness.lost_after_s:g} s")
+        elif step is not Step.NOTHING and self._poster is None:
+            # It shows the server that we are there. The server can only show that by its heartbeats.
+            self.send(_SIGN_OF_LIFE)
 
 
 def _names_of(message: bytes, stream: str | None) -> dict[str, str]:

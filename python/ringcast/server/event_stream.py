@@ -61,7 +61,8 @@ class Opening:
 
     connect: Connect
     speaks_protocol: bool
-    """Whether the client reads messages of every kind: heartbeats are messages then, and not comments."""
+    """Whether the client reads messages of every kind, and says now and then that it is there: heartbeats
+    are messages then, and not comments."""
     keeps_subscriptions: bool
     """Whether a session that goes on keeps those that it has, whatever the request says."""
     headers: bytes
@@ -73,7 +74,17 @@ class Opening:
 class EventStream(asyncio.Protocol):
     """The socket of a client that reads server-sent events; `start` it on the transport."""
 
-    __slots__ = ("_closing_since", "_endpoint", "_heard_eof", "_link", "_opening", "_sink", "_transport")
+    __slots__ = (
+        "_closing_since",
+        "_endpoint",
+        "_heard_eof",
+        "_link",
+        "_opening",
+        "_quiet_rounds",
+        "_sink",
+        "_transport",
+        "heard",
+    )
 
     def __init__(self, endpoint: WebSocketEndpoint, opening: Opening) -> None:
         self._endpoint = endpoint
@@ -84,6 +95,11 @@ class EventStream(asyncio.Protocol):
         self._closing_since: float | None = None
         """When the end was queued or sent; None until then."""
         self._heard_eof = False
+        self.heard = False
+        """Whether something was posted since `check` last looked."""
+        self._quiet_rounds: int | None = None
+        """How many rounds of `Deadlines` ago that was, as for a WebSocket; None of a client that need not say
+        anything."""
 
     def start(self, transport: asyncio.Transport) -> None:
         """Answer the request, whose socket this is now. Never raises."""
@@ -91,6 +107,8 @@ class EventStream(asyncio.Protocol):
         opening, self._opening = self._opening, None
         self._transport = transport
         self._endpoint.deadlines.add(self)
+        if opening.speaks_protocol:
+            self._quiet_rounds = 0
         try:
             gateway = self._endpoint.router.gateway
             self._sink = self._open_sink(transport)
@@ -167,6 +185,9 @@ class EventStream(asyncio.Protocol):
         elif ended:
             # The session closed it, or the core did: the client has to close as well.
             self._closing_since = now
+        elif self._is_silent():
+            _LOG.debug("nothing comes from a client any more")
+            self.abort()
         elif self._endpoint.beat is not None and self._link is not None:
             self._link.beat(self._endpoint.beat, ping=False)
 
@@ -177,9 +198,18 @@ class EventStream(asyncio.Protocol):
 
     # Inside.
 
+    def _is_silent(self) -> bool:
+        """Tell whether a client that has to say something now and then has not, for too long."""
+        if self._quiet_rounds is None:
+            return False
+        self._quiet_rounds = 0 if self.heard else self._quiet_rounds + 1
+        self.heard = False
+        return self._quiet_rounds > self._endpoint.rounds_until_dead
+
     def _open_sink(self, transport: asyncio.Transport) -> Sink:
         descriptor = transport.get_extra_info("socket").fileno()
-        bound_silence(descriptor, self._endpoint.router.config.dead_peer_timeout_s)
+        if self._quiet_rounds is None:
+            bound_silence(descriptor, self._endpoint.router.config.dead_peer_timeout_s)
         if transport.get_extra_info("sslcontext") is None:
             return self._endpoint.router.open_event_stream(descriptor)
         return self._endpoint.router.open_relayed_event_stream(transport)
@@ -197,8 +227,13 @@ class EventStreamLink(Link):
         self._accepted = False
         """Whether the response has begun."""
 
+    def hear(self) -> None:
+        """Something has come from the client."""
+        self._stream.heard = True
+
     def begin(self, answer: Connected) -> None:
         self._accepted = True
+        self.hear()
         self._opening.on_accepted(answer.session)
         retry = _retry(answer.reconnect_within_s or 0.0)
         number = b"%s: %d\r\n" % (STREAM_HEADER.lower().encode(), self.number)
@@ -278,7 +313,7 @@ def _final(error: RingcastError | None, code: int, reason: str) -> bytes:
 
 
 def bound_silence(descriptor: int, timeout_s: float) -> None:
-    """Have the system find out that the client is gone: it says nothing itself.
+    """Have the system find out that the client is gone, if it says nothing itself.
 
     What is sent, heartbeats at least, has to be acknowledged in this time, or the socket fails.
     """

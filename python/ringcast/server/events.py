@@ -204,6 +204,7 @@ class _Events:
             link = session.link
             if not isinstance(link, EventStreamLink) or number not in (None, str(link.number)):
                 raise RequestError("this stream of events is over: open it again", code="not_connected")
+            link.hear()
             if not (link.is_behind or link.sink.queued_bytes > MAX_QUEUED_BYTES):
                 return link
             await asyncio.sleep(delay_s)

@@ -615,6 +615,22 @@ async def test_the_system_gives_up_a_client_that_acknowledges_nothing() -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
 
 
+async def test_who_speaks_the_protocol_has_to_say_something(registry: Registry) -> None:
+    registry.config = replace(CONFIG, dead_peer_timeout_s=0.5)
+    async with serving(registry) as url:
+        source = EventSource(url, target())
+        await connected(source)
+        body = Connect("room", ("a",)).to_wire()[1]
+        response = await request(url, "/actors/room/events", method="POST", body=body)
+        await response.rest()  # it ends
+        reading = asyncio.create_task(source.next("close"))
+        await eventually(lambda: len(source.comments) > 5)
+        assert source.opened == 1  # of a browser that is not asked
+        reading.cancel()
+        await asyncio.wait([reading])
+        source.lose()
+
+
 # --- ends -------------------------------------------------------------------------------------------------
 
 
