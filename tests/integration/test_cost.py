@@ -6,18 +6,22 @@ How long things take is for `benches/` to measure.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from urllib.parse import urlsplit
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
+import orjson
 from heard import Heard, eventually
-from served import Encoding
+from served import Carrier, Encoding
 
 import programs
 from conformance.raw_client import RawClient
 from ringcast import Client
 
 FEW, MANY = 10, 1000
+TIMEOUT_S = 30.0
 ROUNDS = 5
 
 
@@ -39,14 +43,53 @@ def listeners(url: str, encoding: Encoding, key: list[str], count: int) -> Itera
         yield found
 
 
-async def work_of_broadcast(url: str, encoding: Encoding, key: list[str], count: int) -> list[int]:
+class EventReader:
+    """A client that reads server-sent events from a socket, no faster than it is asked to."""
+
+    def __init__(self, url: str, key: list[str]) -> None:
+        address = urlsplit(url)
+        self._socket = socket.create_connection(
+            (address.hostname or "", address.port or 0), timeout=TIMEOUT_S
+        )
+        self._file = self._socket.makefile("rb")
+        query = urlencode([("subscribe", "counted"), *(("key", part) for part in key)])
+        request = f"GET /actors/meter/events?{query} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
+        self._socket.sendall(request.encode())
+
+    def read_message(self) -> list[Any]:
+        while not (line := self._file.readline()).startswith(b"data: "):
+            assert line, "the stream has ended"
+        message: list[Any] = orjson.loads(line.removeprefix(b"data: "))
+        return message
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@contextmanager
+def readers(url: str, encoding: Encoding, key: list[str], count: int) -> Iterator[list[EventReader]]:
+    """Do as `listeners`, over server-sent events."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(closing(EventReader(url, key))) for _ in range(count)]
+        for reader in found:
+            assert reader.read_message()[0] == "connected"
+        yield found
+
+
+CROWDS = {"websocket": listeners, "sse": readers}
+
+
+async def work_of_broadcast(
+    url: str, carrier: Carrier, encoding: Encoding, key: list[str], count: int
+) -> list[int]:
     """Return the steps until `broadcast` returned, and until all `count` connections had been served.
 
     The fewest of some rounds: other work of the server's loop may fall into one of them.
     """
     async with Client(url) as client:
         meter = client.meter.get_or_create(key)
-        with listeners(url, encoding, key, count) as found:
+        with CROWDS[carrier](url, encoding, key, count) as found:
             rounds = [await meter.work_of_broadcast() for _ in range(ROUNDS)]
             for raw in found:
                 for offset in range(1, ROUNDS + 1):
@@ -58,10 +101,10 @@ async def work_of_broadcast(url: str, encoding: Encoding, key: list[str], count:
 
 
 async def test_broadcast_adds_no_python_work_per_connection(
-    server: programs.Server, encoding: Encoding, key: list[str]
+    server: programs.Server, carrier: Carrier, encoding: Encoding, key: list[str]
 ) -> None:
-    few = await work_of_broadcast(server.url, encoding, [*key, "few"], FEW)
-    many = await work_of_broadcast(server.url, encoding, [*key, "many"], MANY)
+    few = await work_of_broadcast(server.url, carrier, encoding, [*key, "few"], FEW)
+    many = await work_of_broadcast(server.url, carrier, encoding, [*key, "many"], MANY)
     assert many[0] == few[0] > 0
     # Waiting for the sweep takes some turns of the loop, more or fewer: less than a step for each connection.
     assert many[1] < few[1] + MANY
