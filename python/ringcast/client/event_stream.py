@@ -17,7 +17,8 @@ import orjson
 
 from ..encoding import Encoding
 from ..errors import CloseCode, ProtocolError
-from ..protocol import Received
+from ..parsing import parse_server_message
+from ..protocol import Connected, Received
 from .config import ClientConfig
 from .event_lines import EventLines
 from .liveness import Liveness, Step
@@ -283,10 +284,13 @@ class EventStreamSocket:
 
 def _names_of(message: bytes, stream: str | None) -> dict[str, str]:
     """Return the headers that name the session of a `connected` message; none for another message."""
-    kind, body, *_ = orjson.loads(message)
-    if kind != "connected" or not isinstance(body, dict) or not isinstance(body.get("session"), str):
+    try:
+        answer = parse_server_message(Encoding.JSON, message)
+    except ProtocolError:
+        return {}  # as the receiver will find, too
+    if not isinstance(answer, Connected):
         return {}
-    headers = {"Ringcast-Session": body["session"]}
+    headers = {"Ringcast-Session": answer.session}
     if stream is not None:
         headers["Ringcast-Stream"] = stream
     return headers

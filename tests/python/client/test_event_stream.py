@@ -131,9 +131,21 @@ async def test_nothing_that_is_secret_is_in_an_address(scripted: tuple[ScriptedH
         stream(closed=b"nonsense"),
         stream(closed=b'[4500,"restart"]'),
         stream(["connected", {}]),
+        stream().replace(b"\r\n\r\n", b"\r\n\r\ndata\n\n"),
         stream(["error", None, {"code": "try_again_later", "message": "later"}], closed=b'[1013,"busy"]'),
     ],
-    ids=["proxy", "older", "portal", "no error", "endless", "no close", "restart", "malformed", "busy"],
+    ids=[
+        "proxy",
+        "older",
+        "portal",
+        "no error",
+        "endless",
+        "no close",
+        "restart",
+        "malformed",
+        "empty",
+        "busy",
+    ],
 )
 async def test_what_may_pass_is_tried_again(scripted: tuple[ScriptedHttp, str], answer: bytes) -> None:
     http, url = scripted
