@@ -27,7 +27,7 @@ from .questions import refusal
 from .seam import ActorPort
 from .session import Session
 
-__all__ = ["connect"]
+__all__ = ["connect", "find_session"]
 
 _log: Final = logging.getLogger("ringcast.session")
 _TOKEN_BYTES: Final = 24
@@ -176,7 +176,7 @@ def _not_creating(request: Connect) -> Connect:
 
 async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
     """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
-    session = await _find_session(gateway, request, resume)
+    session = await find_session(gateway, request, resume)
     if session is None or not session.actor.is_at(request):
         return _UNKNOWN if session is None else "session_expired"
     actor = session.actor
@@ -205,7 +205,8 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     return None
 
 
-async def _find_session(gateway: Gateway, request: Connect, resume: Resume) -> Session | None:
+async def find_session(gateway: Gateway, request: Connect, resume: Resume) -> Session | None:
+    """Return the session that a client comes back to, if there is one. Raises what finding the actor does."""
     session = gateway.sessions.get(resume.session)
     if session is None:
         # A durable actor that does not run has kept its sessions: they are there once it does.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from ..admission import find_session
 from ..encoding import Encoding
 from ..errors import (
     CloseCode,
@@ -28,7 +29,7 @@ from ..errors import (
 )
 from ..heartbeat import Beat
 from ..link import Gateway, Link, encode_error
-from ..protocol import Connect, Connected
+from ..protocol import Connect, Connected, Resume
 from .http import error_response
 
 if TYPE_CHECKING:
@@ -273,14 +274,17 @@ class EventStreamLink(Link):
 
     def _admission(self, request: Connect) -> Coroutine[Any, Any, None]:
         if request.resume is not None and self._opening.keeps_subscriptions:
-            return self._admit_as_it_was(request, request.resume.session)
+            return self._admit_as_it_was(request, request.resume)
         return super()._admission(request)
 
-    async def _admit_as_it_was(self, request: Connect, token: str) -> None:
+    async def _admit_as_it_was(self, request: Connect, resume: Resume) -> None:
         """Go on with the subscriptions that the session has by now: an `EventSource` always names its
         first."""
         gateway = self._gateway
-        session = gateway.sessions.get(token)
+        try:
+            session = await find_session(gateway, request, resume)
+        except Exception:
+            session = None  # whatever it is: it is found again, and told
         if session is not None:
             request = replace(request, subscriptions=session.subscriptions)
         await gateway.admit(gateway, self, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -64,6 +65,12 @@ class Room(Actor[None, Any]):
     def fill(self, c: Context[None, Any], count: int, size: int) -> None:
         for number in range(count):
             c.broadcast("filled", number, "x" * size)
+
+
+class KeptRoom(Room):
+    """Goes on after a restart, with its sessions."""
+
+    durable = True
 
 
 class ShortRoom(Room, max_ring_events=4):
@@ -155,6 +162,60 @@ async def test_curl_is_shown_the_events_as_they_come_and_goes_on_from_the_last_o
     again = orjson.loads(await line(process, b"data: "))[1]
     assert (again["connection"], again["replayed"]) == (answer["connection"], 1)
     assert orjson.loads(await line(process, b"data: "))[3:] == ["said", ["two"]]
+    process.kill()
+    await process.communicate()
+
+
+NODE = ("node", "--experimental-eventsource", "--no-warnings", "-e")
+SCRIPT = """
+const source = new EventSource(process.argv[1]);
+const say = (...said) => console.log(JSON.stringify(said));
+source.onmessage = ({ data, lastEventId }) => say(JSON.parse(data), lastEventId);
+source.onerror = () => say("error", source.readyState);
+setInterval(() => {}, 1000);  // it does not keep the process alive while it waits
+"""
+
+
+def node_has_event_source() -> bool:
+    if shutil.which("node") is None:
+        return False
+    tried = subprocess.run([*NODE, "new EventSource('http://x').close()"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(not node_has_event_source(), reason="there is no node with an EventSource")
+async def test_an_event_source_that_is_not_ours_reads_comes_back_and_stays_away_when_refused(
+    url: str, registry: Registry
+) -> None:
+    async def node(address: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(*NODE, SCRIPT, address, stdout=asyncio.subprocess.PIPE)
+
+    async def said(by: asyncio.subprocess.Process) -> Any:
+        assert by.stdout is not None
+        async with asyncio.timeout(20):
+            return orjson.loads(await by.stdout.readline())
+
+    host, _, port = url.removeprefix("http://").partition(":")
+    async with NetworkProxy(host, int(port)) as network:
+        process = await node(network.url + target())
+        [[kind, answer], last_event_id] = await said(process)
+        assert (kind, last_event_id) == ("connected", f"{answer['epoch']}:0")
+        await room(registry).say("größe")
+        event = ["event", answer["stream"], 1, "said", ["größe"]]
+        assert await said(process) == [event, f"{answer['epoch']}:1"]
+        network.cut()
+        network.restore()
+        assert await said(process) == ["error", 0]  # it comes back
+        message = await said(process)
+        while message[0] == "error":
+            message = await said(process)
+        [[kind, again], _] = message
+        # Its position came with it; a cookie, which it has none of, would have brought its session.
+        assert (kind, again["gap"]) == ("connected", {"reason": "session_expired"})
+        process.kill()
+        await process.communicate()
+    process = await node(url + target("room", "params=%22refuse%22"))
+    assert await said(process) == ["error", 2]  # for good
     process.kill()
     await process.communicate()
 
@@ -304,6 +365,25 @@ async def test_what_was_subscribed_since_goes_on_when_a_browser_comes_back(
     assert again["replayed"] == 1
     assert (await source.next()).json[3:] == ["filled", [0, "x"]]
     await source.close()
+
+
+async def test_a_durable_session_goes_on_after_a_restart_with_what_it_has_subscribed_since() -> None:
+    store = MemoryStore()
+    async with serving(Registry(KeptRoom, store=store, config=CONFIG)) as url:
+        source = EventSource(url, target("keptRoom"))
+        answer = await connected(source)
+        await post(url, answer["session"], ["subscribe", 1, "filled"], ["call", 2, "fill", [1, 1]])
+        await source.next("reply")
+        await source.next("reply")
+        await source.close()
+    registry = Registry(KeptRoom, store=store, config=CONFIG)
+    async with serving(registry) as url:
+        position = f"{answer['epoch']}:0"
+        [_, again] = await first_message(await by_token(url, answer, position, target("keptRoom")))
+        assert (again["connection"], again["replayed"]) == (answer["connection"], 1)
+        await room(registry, "kept_room").fill(1, 1)
+        [_, again] = await first_message(await by_token(url, answer, position, target("keptRoom")))
+        assert (again["connection"], again["replayed"]) == (answer["connection"], 2)
 
 
 async def test_the_sessions_of_one_browser_are_told_apart_by_their_names(url: str) -> None:
