@@ -35,8 +35,8 @@ EVENTS_PER_ROUND: Final = 400
 CONNECTIONS: Final = (10, 9000)
 MAX_RING_EVENTS: Final = 8192
 
-# The processor time of the calling thread: with the writer thread and whoever reads, three want two cores, and the
-# clock on the wall would tell how often this one had to stand aside.
+# The processor time of the calling thread: with the writer thread and whoever reads, three want two cores,
+# and the clock on the wall would tell how often this one had to stand aside.
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
 
