@@ -59,8 +59,8 @@ $(NATIVE): $(RUST_SOURCES) pyproject.toml $(DEPENDENCIES)
 .PHONY: pins
 pins: $(DEPENDENCIES) ## move every Python dependency to its newest allowed version and write constraints.txt
 	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
-		print(*p["project"]["dependencies"], *p["project"]["optional-dependencies"]["demo"], \
-			*p["project"]["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
+		print(*p["project"]["dependencies"], \
+			*sum(p["project"]["optional-dependencies"].values(), []), sep="\n")' > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --upgrade --requirement $(VENV)/requirements.txt
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude ringcast; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
