@@ -50,13 +50,15 @@ class Core:
         max_bytes: int = 8_388_608,
         slow_reader: Literal["disconnect", "skip"] = "disconnect",
         base: int = 0,
+        tally: Tally | None = None,
     ) -> Stream:
         """Open a stream without events.
 
         With `base`, at most 2**62, it goes on with what is kept of the same epoch: its first event gets the
         offset `base + 1`. Open the connections, change their subscriptions and publish the kept events again,
         in the order in which all that happened. What lies at or below `base` is gone; tell `Stream.open` what
-        of it was for a connection. Raises `ValueError` for a value out of range.
+        of it was for a connection. With `tally`, what happens is counted there. Raises `ValueError` for a
+        value out of range, and for a tally of a core with fewer writer threads.
         """
     def open_sink(self, fd: int, encoding: int, compressed: bool = False) -> Sink:
         """Take an own duplicate of the socket `fd`. `encoding`: 0 JSON (text frames), 1 MessagePack (binary).
@@ -90,6 +92,8 @@ class Core:
         that they are sent. With `joined` they are one message: JSON separated by line feeds, of which there
         are no others, and MessagePack one behind the other.
         """
+    def open_tally(self) -> Tally:
+        """Open counters for any number of this core's streams."""
     def take_relayed(
         self,
     ) -> list[
@@ -157,6 +161,12 @@ class Stream:
         """Number of distinct filters that connections listen with now."""
     def has_filter(self, topic: str) -> bool:
         """Whether one of them is that of this topic."""
+    @property
+    def lag(self) -> int:
+        """By how many events the client that is furthest behind is behind, of those that are attached.
+
+        Looks at every connection: for those who measure.
+        """
     @property
     def encodings(self) -> int:
         """Bit set of the encodings that open connections use: `1 << encoding`."""
@@ -307,6 +317,18 @@ class Sink:
     @property
     def queued_bytes(self) -> int:
         """Bytes of messages that wait for the socket, and of keeping them (events are never queued)."""
+
+@final
+class Tally:
+    """Counters of streams, which outlive them. Counting takes a few nanoseconds; nothing is locked."""
+
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """Return `(events, deliveries, bytes, disconnected, skipped)`.
+
+        Events published; events that began to go out to a client, each time; bytes of all frames handed to
+        the sockets and transports of attached connections; slow readers that were closed, and gaps that
+        others were told of.
+        """
 
 @final
 class Filter:

@@ -60,6 +60,8 @@ struct EventStream {
 pub struct Share {
     /// Where each run begins and ends in the lane. Runs do not touch.
     pub runs: SmallVec<[(usize, usize); 2]>,
+    /// Number of events in it.
+    pub events: u64,
 }
 
 impl Share {
@@ -201,6 +203,7 @@ impl Batch {
             && subscriptions.covers_all(names, first, limit)
         {
             share.push(self.begin(form, first), self.end(form, limit));
+            share.events = limit - first + 1;
             return (share, limit);
         }
         // Events for the same few, one after the other, are common: those are looked up once.
@@ -217,6 +220,7 @@ impl Batch {
                     return (share, offset - 1);
                 }
                 share.push(self.begin(form, offset), self.end(form, offset));
+                share.events += 1;
             }
         }
         (share, limit)
@@ -247,6 +251,23 @@ impl Batch {
         };
         let offset = self.from + 1 + index as u64;
         (offset, self.end(form, offset))
+    }
+
+    /// How many events of a share begin within its first `written` bytes.
+    #[must_use]
+    pub fn events_begun(&self, form: Form, share: &Share, mut written: usize) -> u64 {
+        let mut begun = 0;
+        for &(begin, end) in &share.runs {
+            let taken = written.min(end - begin);
+            if taken == 0 {
+                break;
+            }
+            let (first, _) = self.event_ending_at(form, begin + 1);
+            let (last, _) = self.event_ending_at(form, begin + taken);
+            begun += last - first + 1;
+            written -= taken;
+        }
+        begun
     }
 
     /// What [`Self::prepare`] has made for this form, if it is one of which rings have none.

@@ -25,6 +25,7 @@
 //! | [`stream`] | one running actor: its ring, its connections, and the sweep over them | no |
 //! | [`writer`] | the writer threads: which streams to sweep, which sockets are writable again | no |
 //! | [`system`] | what the core asks of the operating system; `simulated` takes its place under the model checker | no |
+//! | [`tally`] | what is counted of all that, read only when somebody asks | yes |
 //! | [`sync`] | locks, atomics and threads, of the system or of the model checker | no |
 //! | [`descriptor`] | what the type system cannot know about descriptors; the only `unsafe` | no |
 //! | `python` | the Python module, behind the `python` feature; the only file that knows PyO3 | no |
@@ -57,6 +58,7 @@ pub mod subscription;
 pub mod sync;
 #[cfg(not(feature = "shuttle"))]
 pub mod system;
+pub mod tally;
 pub mod writer;
 
 #[cfg(feature = "shuttle")]

@@ -74,6 +74,31 @@ impl Write {
         self.pieces.iter().all(|piece| matches!(piece, Piece::Events(share, _) if share.is_empty()))
     }
 
+    /// How many events begin to go out with the first `written` bytes: each counts once, however its frame is divided.
+    #[must_use]
+    pub fn events_begun(&self, batch: Option<&Batch>, mut written: usize) -> u64 {
+        let mut events = 0;
+        for piece in &self.pieces {
+            let length = match piece {
+                Piece::Rest(frame) | Piece::Own(Queued { frame, .. }) => frame.len(),
+                Piece::Events(share, _) => {
+                    events += match (batch, self.form) {
+                        (Some(batch), Some(form)) if written < share.len() => {
+                            batch.events_begun(form, share, written)
+                        }
+                        _ => share.events,
+                    };
+                    share.len()
+                }
+            };
+            if written <= length {
+                break;
+            }
+            written -= length;
+        }
+        events
+    }
+
     /// The buffers, at most [`MAX_BUFFERS`]. A write that needs more is settled as one that stopped early.
     #[must_use]
     pub fn buffers<'a>(&'a self, batch: Option<&'a Batch>) -> SmallVec<[IoSlice<'a>; 4]> {

@@ -5,6 +5,7 @@ mod filter;
 mod relaying;
 mod sink;
 mod stream;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -25,12 +26,13 @@ use crate::writer::Writer;
 use relaying::{Relaying, WakePipe};
 use sink::PySink;
 use stream::PyStream;
+use tally::PyTally;
 
 /// The native core of Ringcast.
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{PyCore, PySink, PyStream};
+    use super::{PyCore, PySink, PyStream, PyTally};
 
     #[pymodule_export]
     use super::filter::{PyAttributes, PyFilter};
@@ -113,7 +115,7 @@ impl PyCore {
     }
 
     #[pyo3(signature = (
-        epoch, *, max_events = 8192, max_bytes = 8_388_608, slow_reader = "disconnect", base = 0
+        epoch, *, max_events = 8192, max_bytes = 8_388_608, slow_reader = "disconnect", base = 0, tally = None
     ))]
     fn open_stream(
         &self,
@@ -122,6 +124,7 @@ impl PyCore {
         max_bytes: usize,
         slow_reader: &str,
         base: u64,
+        tally: Option<&PyTally>,
     ) -> PyResult<PyStream> {
         let slow_reader = match slow_reader {
             "disconnect" => SlowReader::Disconnect,
@@ -145,7 +148,14 @@ impl PyCore {
             min_deflated_bytes: self.compress_min_bytes as usize,
             base,
         };
-        let stream = Stream::new(config, self.writer(), Arc::clone(&self.wake) as Arc<dyn Notify>);
+        let writer = self.next_writer();
+        let counts = match tally.map(|tally| tally.by_writer.get(writer)) {
+            None => Arc::default(),
+            Some(Some(counts)) => Arc::clone(counts),
+            Some(None) => return Err(PyValueError::new_err("the tally is of another core")),
+        };
+        let on_swept = Arc::clone(&self.wake) as Arc<dyn Notify>;
+        let stream = Stream::counted(config, Arc::clone(&self.writers[writer]), on_swept, counts);
         Ok(PyStream::new(stream, Arc::clone(&self.relaying)))
     }
 
@@ -178,6 +188,10 @@ impl PyCore {
         Ok(PySink::new(sink, Some(Arc::clone(&self.relaying))))
     }
 
+    fn open_tally(&self) -> PyTally {
+        PyTally::new(self.writers.len())
+    }
+
     fn write_relayed_with(&self, write: Option<Py<PyAny>>) {
         self.relaying.write_with(write);
     }
@@ -206,8 +220,11 @@ impl PyCore {
 
 impl PyCore {
     fn writer(&self) -> Arc<Writer> {
-        let next = self.next_writer.fetch_add(1, Ordering::Relaxed);
-        Arc::clone(&self.writers[next % self.writers.len()])
+        Arc::clone(&self.writers[self.next_writer()])
+    }
+
+    fn next_writer(&self) -> usize {
+        self.next_writer.fetch_add(1, Ordering::Relaxed) % self.writers.len()
     }
 
     fn relayed(&self, key: u64, form: Form) -> PySink {

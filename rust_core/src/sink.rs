@@ -190,6 +190,16 @@ impl Sink {
         self.state.lock().outbox.queued_bytes()
     }
 
+    /// How many events its client is behind the newest one of its stream, whether they are for it or not.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let state = self.state.lock();
+        state.cursor.as_ref().map_or(0, |cursor| {
+            let swept = if cursor.behind { 0 } else { cursor.stream.swept() };
+            cursor.stream.head().saturating_sub(cursor.position.max(swept))
+        })
+    }
+
     /// Queue a whole message behind every event that was published to the attached connection so far.
     pub fn push_message(self: &Arc<Self>, payload: &[u8]) {
         self.push(self.message(payload), true);
@@ -388,6 +398,7 @@ impl Sink {
                     return None;
                 }
                 SlowReader::Skip => {
+                    cursor.stream.tally().note_skipped();
                     let gap = self.form.gap(&cursor.stream.config().epoch, first, last);
                     state.outbox.push_due(gap, cursor.position);
                     cursor.position = last;
@@ -427,6 +438,11 @@ impl Sink {
                 return true;
             }
         };
+        if written > 0
+            && let Some(cursor) = &state.cursor
+        {
+            cursor.stream.tally().note_sent(write.events_begun(batch, written), written);
+        }
         let whole = state.settle(write, batch, written);
         if would_block {
             state.blocked = true;

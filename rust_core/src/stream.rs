@@ -19,6 +19,7 @@ use crate::sink::Sink;
 use crate::subscription::Names;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
+use crate::tally::Tally;
 use crate::writer::Writer;
 use matching::Matching;
 use sweep::MAX_BATCH_BYTES;
@@ -137,6 +138,8 @@ pub struct Stream {
     awaited: AtomicU64,
     /// Tells the owner that `awaited` came true.
     on_swept: Arc<dyn Notify>,
+    /// What is counted of it, together with others of its kind.
+    tally: Arc<Tally>,
 }
 
 /// How a stream tells its owner that an awaited sweep is done. Called from any thread; must not block.
@@ -149,6 +152,17 @@ impl Stream {
     /// A stream without events, which begins or goes on after `base`.
     #[must_use]
     pub fn new(config: StreamConfig, writer: Arc<Writer>, on_swept: Arc<dyn Notify>) -> Arc<Self> {
+        Self::counted(config, writer, on_swept, Arc::default())
+    }
+
+    /// The same, with its events and what becomes of them counted in `tally`.
+    #[must_use]
+    pub fn counted(
+        config: StreamConfig,
+        writer: Arc<Writer>,
+        on_swept: Arc<dyn Notify>,
+        tally: Arc<Tally>,
+    ) -> Arc<Self> {
         let base = config.base;
         let inner = Inner {
             ring: Ring::new(config.id, config.limits, base),
@@ -174,7 +188,13 @@ impl Stream {
             progress: Condvar::new(),
             awaited: AtomicU64::new(u64::MAX),
             on_swept,
+            tally,
         })
+    }
+
+    /// What is counted of it.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// How it is set up.
@@ -307,6 +327,7 @@ impl Stream {
             connection.subscriptions.lock().note_matched(&heard_as, offset);
         }
         let_go.into_iter().for_each(|topics| names.note_let_go(topics));
+        self.tally.note_published();
         self.head.store(offset, Ordering::Release);
         self.first.store(ring.first(), Ordering::Release);
         if self.attached.load(Ordering::Acquire) == 0 {

@@ -49,6 +49,9 @@ struct Socket {
     expected: Vec<u8>,
     /// Replies and pongs so far.
     own: u64,
+    /// Events that the viewer is entitled to, and those that count as having gone out.
+    entitled: u64,
+    begun: u64,
 }
 
 impl Socket {
@@ -76,6 +79,7 @@ impl Socket {
         let bytes: Vec<u8> = write.buffers(Some(&batch)).iter().flat_map(|buffer| buffer.to_vec()).collect();
         assert_eq!(write.is_empty(), bytes.is_empty());
         let count = room.min(bytes.len());
+        self.begun += write.events_begun(Some(&batch), count);
         self.taken.extend_from_slice(&bytes[..count]);
         meanwhile(self);
         let whole = self.outbox.settle(write, Some(&batch), count, &mut self.position);
@@ -90,6 +94,7 @@ impl Socket {
         let offset =
             self.ring.publish(name, &bytes, args.into(), Audience::Subscribers, |_| true).unwrap().offset;
         if own {
+            self.entitled += 1;
             let mut frame = bytes::BytesMut::new();
             let encoding = self.form.encoding;
             let args = args[encoding.index()].unwrap();
@@ -119,6 +124,8 @@ fn socket(form: impl Into<Form>, max_batch_bytes: usize) -> Socket {
         taken: Vec::new(),
         expected: Vec::new(),
         own: 0,
+        entitled: 0,
+        begun: 0,
     }
 }
 
@@ -153,6 +160,7 @@ proptest! {
             }
         }
         while !socket.write(usize::MAX, |_| ()) {}
+        prop_assert_eq!(socket.begun, socket.entitled, "each counts once, however it was divided");
         prop_assert_eq!(socket.outbox.queued_bytes(), 0);
         let is_pong = |frame: &Frame| frame.opcode == 0xA;
         let (pongs, others): (Vec<_>, Vec<_>) = frames(socket.taken).into_iter().partition(is_pong);
@@ -188,6 +196,7 @@ proptest! {
             }
         }
         while !socket.write(usize::MAX, |_| ()) {}
+        prop_assert_eq!(socket.begun, socket.entitled, "each counts once, however it was divided");
         prop_assert_eq!(socket.outbox.queued_bytes(), 0);
         prop_assert_eq!(String::from_utf8(socket.taken), String::from_utf8(socket.expected));
     }

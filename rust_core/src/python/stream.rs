@@ -57,6 +57,11 @@ impl PyStream {
     }
 
     #[getter]
+    fn lag(&self) -> u64 {
+        self.stream.lag()
+    }
+
+    #[getter]
     fn encodings(&self) -> u8 {
         self.stream.encodings()
     }

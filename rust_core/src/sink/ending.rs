@@ -62,8 +62,11 @@ impl Sink {
     pub(super) fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
         // What the client has lost cannot be made good here: it comes back, and is told of the gap.
         let position = state.cursor.as_ref().map_or(0, |cursor| cursor.position);
-        release_cursor(state);
         let closes_already = state.closing.is_some();
+        if let (Some(cursor), false) = (&state.cursor, closes_already) {
+            cursor.stream.tally().note_disconnected();
+        }
+        release_cursor(state);
         if !closes_already {
             state.outbox.push(self.form.close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
             state.closing = Some(EndReason::SlowReader);

@@ -110,6 +110,20 @@ impl Stream {
         Some(batch)
     }
 
+    /// How many events the client that is furthest behind is behind, of those that are attached.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let mut lag = 0;
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            let connections;
+            (connections, from) = self.piece(slot);
+            let sinks = connections.iter().filter_map(|connection| attached(connection));
+            lag = sinks.map(|sink| sink.lag()).fold(lag, u64::max);
+        }
+        lag
+    }
+
     /// A few of the listed connections, from place `from`, and where to go on.
     fn listed(&self, targets: &[ConnectionId], from: usize) -> (Connections, Option<usize>) {
         let end = targets.len().min(from + SWEEP_PIECE);
