@@ -108,6 +108,8 @@ async def _answer_to(
     if resume is not None:
         gap = Gap(_gap_reason(reason, resume, session.actor))
     session.attach(link, _answer(session, opening.offset, None, gap, opening.refused, opening.snapshot))
+    if session.actor.counts is not None:
+        session.actor.counts.connected("new", gap, None)
     session.gateway.sessions[session.token] = session
 
 
@@ -246,6 +248,8 @@ async def _take_up(
     else:
         answer = _answer(session, offset, replayed, gap, refused)
     session.attach(link, answer)
+    if actor.counts is not None:
+        actor.counts.connected("resumed", gap, replayed if snapshot is None else None)
 
 
 async def _is_decided(session: Session, link: Link) -> bool:

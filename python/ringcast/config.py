@@ -11,8 +11,12 @@ from typing import Final
 
 __all__ = ["ServerConfig", "with_tls"]
 
-_MAY_BE_ZERO: Final = frozenset({"port", "session_window_s", "save_interval_s", "max_connects_per_s"})
-_MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key"})
+_MAY_BE_ZERO: Final = frozenset(
+    {"port", "session_window_s", "save_interval_s", "max_connects_per_s", "drain_delay_s", "metrics_port"}
+)
+_MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
+
+_MOST_PORTS: Final = 65_535
 
 _LONGEST_S: Final = 1e9
 """Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
@@ -23,8 +27,10 @@ class ServerConfig:
     """Hold every limit of a server. Raises `ValueError` for a number that makes no sense."""
 
     host: str = "127.0.0.1"
+    """Address to listen on. `0.0.0.0` and `::` are all addresses of the machine."""
+
     port: int = 8080
-    """0 lets the system choose."""
+    """Port to listen on; 0 lets the system choose."""
 
     tls_certificate: str | None = None
     """PEM file with the server's certificate and those that vouch for it: the port then speaks TLS, and
@@ -34,7 +40,8 @@ class ServerConfig:
     """PEM file with the certificate's private key, without a passphrase; None if it is in the same file."""
 
     store_path: str = "ringcast.db"
-    """File of the default SQLite store; only read when the registry was given no store."""
+    """File of the SQLite store. In code it is for a registry that is given no store; a flag, a variable or a
+    file that says this puts a SQLite store in the place of the registry's own."""
 
     max_message_bytes: int = 65_536
     """Largest message of a client, reassembled. Enforced where frames are read."""
@@ -128,6 +135,22 @@ class ServerConfig:
     """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""
 
     max_pending_bytes: int = 1_048_576
+    """Bytes of those messages."""
+
+    drain_delay_s: float = 0.0
+    """How long a server goes on as before once it is asked to stop, while `/ready` says no: so long as those
+    who send clients here need to notice. Then it closes its port, and `shutdown_timeout_s` begins."""
+
+    metrics: bool = False
+    """Whether things are counted, and `GET /metrics` tells them to Prometheus. Needs the package's extra
+    `metrics`."""
+
+    metrics_port: int | None = None
+    """A port of its own for `/metrics`, without TLS; 0 lets the system choose. None: the server's port, where
+    whoever reaches it can read how busy it is."""
+
+    metrics_host: str = "127.0.0.1"
+    """Where that port listens."""
 
     max_attributes_bytes: int = 65_536
     """Bytes of what filters see of one connection's state, as the core is given it. A connection whose state
@@ -142,8 +165,13 @@ class ServerConfig:
                 raise ValueError(f"{field.name} is {value}, which is too small")
             if not value <= (_LONGEST_S if field.name.endswith("_s") else sys.maxsize):
                 raise ValueError(f"{field.name} is {value}, which is too much")
+        for name in ("port", "metrics_port"):
+            if (getattr(self, name) or 0) > _MOST_PORTS:
+                raise ValueError(f"{name} is {getattr(self, name)}, which is too much")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key needs a tls_certificate that it belongs to")
+        if self.metrics_port is not None and not self.metrics:
+            raise ValueError("metrics_port is for metrics, which are off")
         if self.dead_peer_timeout_s <= 2 * self.heartbeat_s:
             raise ValueError("dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)")
 

@@ -122,6 +122,14 @@ class DurableStream:
         return self._stream.first
 
     @property
+    def retained_bytes(self) -> int:
+        return self._stream.retained_bytes
+
+    @property
+    def lag(self) -> int:
+        return self._stream.lag
+
+    @property
     def encodings(self) -> int:
         return self._stream.encodings | self._prepared
 

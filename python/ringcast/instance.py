@@ -78,6 +78,7 @@ class ActorInstance:
         self.node = node
         self.status = Status.STARTING
         self.log = ActorLog(definition.name, actor_id, key)
+        self.counts = node.counts_of(definition)
         self._keeping = Keeping(self, kept) if definition.durable else None
         self.stream: GatewayStream = (
             node.open_stream(secrets.token_urlsafe(9), definition)
@@ -385,6 +386,8 @@ class ActorInstance:
         """
         if connection is None:  # one keeps the actor awake by itself
             self.used()
+        if self.counts is not None:
+            respond = self.counts.counted(request.action, respond)
         if self._keeping is None:
             if self.definition.hooks.can_call is not None:
                 return self.calls.call(connection, request, respond)

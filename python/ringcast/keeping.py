@@ -59,6 +59,8 @@ class Keeping:
         if kept is None:
             return
         numbers = replay(kept, self.core)
+        if self._instance.counts is not None:
+            self._instance.counts.restored += len(kept.events)
         self.stream.appended = kept.head
         definition, instance = self._instance.definition, self._instance
         for session in kept.sessions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -59,6 +59,8 @@ class Gateway:
     """By token: the close codes and reasons of sessions that the actor has ended, for one window."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     stopping: bool = False
+    refusals: Counter[str] = field(default_factory=Counter)
+    """How many connects were refused, by close code."""
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     """For links, in the order in which their sockets were opened."""
     intake: Intake = field(init=False)
@@ -193,6 +195,7 @@ class Link:
 
     def refuse(self, error: RingcastError, code: CloseCode = CloseCode.CONNECT_REFUSED) -> None:
         """The connection is refused, for good unless `code` says otherwise: the client is told why."""
+        self._gateway.refusals[code.name.lower()] += 1
         self.send(encode_error(self.encoding, None, error))
         self.close(code, str(error.code))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _core
@@ -22,11 +23,13 @@ from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
 from .link import Gateway, Link
+from .metrics import ActorCounts, Metrics
 from .parting import Parting
 from .protocol import Call, Connect
 from .relay import Relay, WebSocket
 from .session import Session
-from .store import Store, StoredSession
+from .store import StoredSession
+from .store_health import WatchedStore
 from .timetable import Timetable
 from .unclaimed import Unclaimed
 
@@ -50,8 +53,10 @@ class Router:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.config: ServerConfig = registry.config
-        self.store: Store = registry.store
         self.clock: Clock = registry.clock
+        self.store = WatchedStore(registry.store, self.clock)
+        self.metrics: Metrics | None = None
+        """What is counted, once it has started; None where the settings ask for no metrics."""
         self._directory = Directory(self, registry.definition)
         self.timetable = Timetable(self.clock, self._directory)
         self._unclaimed = Unclaimed(self.clock, self.config.session_window_s, self._directory.wake)
@@ -59,6 +64,8 @@ class Router:
         self._gateway: Gateway | None = None
         self._sweep: SweepWaiter | None = None
         self._relay: Relay | None = None
+        self.draining = False
+        """Whether it is going to stop, and still does everything."""
         # Many may ask for the start at once: the first one does it, the others wait for it.
         self._starting = asyncio.Lock()
         self._stop: asyncio.Task[None] | None = None
@@ -98,6 +105,9 @@ class Router:
                 close_timeout_s=self.config.close_timeout_s,
                 compress_min_bytes=self.config.compress_min_bytes,
             )
+            if self.config.metrics:
+                self.metrics = Metrics(loop, self.registry.definitions, self._core.open_tally)
+                self.metrics.lag.start()
             self._sweep = SweepWaiter(self._core, loop)
             self._relay = Relay(self._core, loop)
             self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
@@ -135,6 +145,8 @@ class Router:
             await asyncio.wait(list(gateway.tasks), timeout=1)
         for link in list(gateway.links):
             link.close(CloseCode.SERVER_RESTART)
+        if self.metrics is not None:
+            self.metrics.lag.stop()
         assert self._sweep is not None and self._relay is not None and self._core is not None
         self._sweep.close()
         await self._relay.wait_parted(self.config.close_timeout_s)
@@ -247,6 +259,30 @@ class Router:
         return len(self._directory)
 
     @property
+    def unready(self) -> str | None:
+        """Why no client should be sent here at the moment; None if any may come."""
+        if self._gateway is None:
+            return "starting"
+        if self.draining or self._gateway.stopping:
+            return "draining"
+        return "store" if self.store.is_failing else None
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """How many connects were refused, by close code."""
+        return {} if self._gateway is None else self._gateway.refusals
+
+    @property
+    def running(self) -> Iterator[ActorInstance]:
+        """The actors that run; for those who measure."""
+        return iter(self._directory)
+
+    @property
+    def sockets(self) -> int:
+        """How many WebSockets are open, connected to an actor or not yet."""
+        return 0 if self._gateway is None else len(self._gateway.links)
+
+    @property
     def reconnect_within_s(self) -> float:
         """Over how many seconds clients are to spread their first tries, if all of them are lost now."""
         return 0.0 if self._gateway is None else self._gateway.reconnect_within_s
@@ -261,14 +297,19 @@ class Router:
     def open_stream(self, epoch: str, definition: ActorDefinition, base: int = 0) -> _core.Stream:
         """Open the ring of an actor that starts, behind the offset `base`."""
         assert self._core is not None
-        options = definition.stream
+        options, counts = definition.stream, self.counts_of(definition)
         return self._core.open_stream(
             epoch,
             max_events=options.max_events,
             max_bytes=options.max_bytes,
             slow_reader=options.slow_reader,
             base=base,
+            tally=None if counts is None else counts.tally,
         )
+
+    def counts_of(self, definition: ActorDefinition) -> ActorCounts | None:
+        """Return what is counted of the actors of a class; None where nothing is."""
+        return None if self.metrics is None else self.metrics.actors[definition.name]
 
     def restore(
         self, actor: ActorInstance, kept: StoredSession, connection: Connection[Any], number: int

@@ -1,4 +1,4 @@
-"""The routes that are no WebSocket: health, calls of actions without a connection, and finding an actor.
+"""The routes that are no WebSocket: health, readiness, metrics, calls without a connection, finding an actor.
 
 Actors are the router's; this module only turns requests into calls, and errors into statuses.
 """
@@ -29,8 +29,17 @@ from ..protocol import Connect
 from ..router import Router
 from .docs import docs_routes
 from .handshake import PATH
+from .metrics import Exposition
 
-__all__ = ["STATUS_BY_CODE", "RequestError", "answer", "create_app", "error_response", "read_body"]
+__all__ = [
+    "STATUS_BY_CODE",
+    "RequestError",
+    "answer",
+    "create_app",
+    "create_metrics_app",
+    "error_response",
+    "read_body",
+]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _VERSION: Final = version("ringcast")
@@ -93,13 +102,16 @@ def create_app(
     """Return the ASGI application. Whoever serves it starts and stops `router`.
 
     `websocket` serves the WebSocket endpoint, if that is not the server's own; `routes` are those that not
-    every server can serve.
+    every server can serve. Raises `MetricsUnavailable` where `/metrics` is wanted here and cannot be had.
     """
     calls = _Calls(router, config)
+    own_port = config.metrics_port is not None
     app = Starlette(
         routes=[
             *([] if websocket is None else [WebSocketRoute(PATH, websocket)]),
             Route("/health", calls.health, methods=["GET"]),
+            Route("/ready", calls.ready, methods=["GET"]),
+            *([metrics_route(router)] if config.metrics and not own_port else []),
             Route(PATH, _upgrade_required, methods=["GET"]),
             Route("/actors/{actor}/actions/{action}", calls.call, methods=["POST"]),
             Route("/actors/{actor}/resolve", calls.resolve, methods=["POST"]),
@@ -111,6 +123,22 @@ def create_app(
     # No redirect, which has no body and which no client expects: an address is right or not found.
     app.router.redirect_slashes = False
     return app
+
+
+def metrics_route(router: Router) -> Route:
+    """Return the route of `/metrics`. Raises `MetricsUnavailable`."""
+    write = Exposition(router)
+
+    async def metrics(request: Request) -> Response:
+        text, media_type = write(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": media_type})
+
+    return Route("/metrics", metrics, methods=["GET"])
+
+
+def create_metrics_app(router: Router) -> Starlette:
+    """Return an ASGI application with nothing but `/metrics`. Raises `MetricsUnavailable`."""
+    return Starlette(routes=[metrics_route(router)], exception_handlers={HTTPException: _on_http_exception})
 
 
 def _json(value: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
@@ -175,6 +203,13 @@ class _Calls:
                 "connections": router.connections,
             }
         )
+
+    async def ready(self, request: Request) -> Response:
+        """Tell whether clients should be sent here."""
+        reason = self._router.unready
+        if reason is None:
+            return _json({"status": "ready"})
+        return _json({"status": "unready", "reason": reason}, HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def call(self, request: Request) -> Response:
         """Run an action without a connection."""

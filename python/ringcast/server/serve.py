@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .bridge import upgrade_protocol_class
 from .events import event_routes
 from .head import head_protocol_class
-from .http import create_app
+from .http import create_app, create_metrics_app
 from .tls import server_context
 from .websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
+    from ..config import ServerConfig
     from ..registry import Registry
 
 __all__ = ["run", "serving"]
@@ -58,8 +60,10 @@ def run(
     if config.tls_certificate is not None:
         tls = server_context(config.tls_certificate, config.tls_key)
     listening = _listen(config.host if host is None else host, config.port if port is None else port)
+    # Before anything runs: an address that cannot be had is the caller's to know.
+    measuring = _listen_for_metrics(config, listening)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(registry, listening, tls, on_listening or _print_address))
+        runner.run(_run(_Server(registry, tls, measuring), listening, on_listening or _print_address))
 
 
 @contextlib.asynccontextmanager
@@ -77,20 +81,15 @@ async def serving(
     port speaks TLS; the configuration's files are not read. For tests and notebooks. Signals are left alone.
     """
     listening = _listen(host, port) if sockets is None else list(sockets)
-    async with _running(_Server(registry, tls), listening):
+    measuring = _listen_for_metrics(registry.config, listening)
+    async with _running(_Server(registry, tls, measuring), listening):
         yield _address(listening, tls)
 
 
-async def _run(
-    registry: Registry,
-    listening: list[socket.socket],
-    tls: ssl.SSLContext | None,
-    on_listening: Callable[[str], None],
-) -> None:
-    server = _Server(registry, tls)
+async def _run(server: _Server, listening: list[socket.socket], on_listening: Callable[[str], None]) -> None:
     with _stopping_on_signals(server):
         async with _running(server, listening) as task:
-            on_listening(_address(listening, tls))
+            on_listening(_address(listening, server.tls))
             await task
 
 
@@ -109,11 +108,15 @@ class _Server(uvicorn.Server):
     """uvicorn's server, which tells WebSocket clients to come back later before it waits for HTTP
     requests."""
 
-    def __init__(self, registry: Registry, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, registry: Registry, tls: ssl.SSLContext | None, measuring: list[socket.socket]
+    ) -> None:
         router, config = registry.router, registry.config
         self._registry = registry
         self._limits = config
-        self._tls = tls
+        self.tls = tls
+        self._measuring = measuring
+        self._metrics_servers: list[asyncio.Server] = []
         self._endpoint = WebSocketEndpoint(router, config)
         self._is_started = asyncio.Event()
         self._is_stopping = asyncio.Event()
@@ -135,7 +138,8 @@ class _Server(uvicorn.Server):
         )
 
     def stop(self) -> None:
-        """Begin to shut down. Idempotent."""
+        """Begin to shut down, with the delay that is set. Idempotent."""
+        self._registry.router.draining = True
         self.should_exit = True
         self._is_stopping.set()
 
@@ -151,8 +155,9 @@ class _Server(uvicorn.Server):
         try:
             await self._registry.start()
             await self._accept(sockets or [])
+            await self._accept_metrics()
         except BaseException:
-            for sock in sockets or []:
+            for sock in (*(sockets or []), *self._measuring):
                 sock.close()
             await self._stop_registry()
             raise
@@ -172,25 +177,54 @@ class _Server(uvicorn.Server):
                 new_protocol,
                 sock=sock,
                 backlog=_BACKLOG,
-                ssl=self._tls,
-                ssl_handshake_timeout=limits.connect_timeout_s if self._tls else None,
-                ssl_shutdown_timeout=limits.close_timeout_s if self._tls else None,
+                ssl=self.tls,
+                ssl_handshake_timeout=limits.connect_timeout_s if self.tls else None,
+                ssl_shutdown_timeout=limits.close_timeout_s if self.tls else None,
             )
             for sock in sockets
         ]
         self.started = True
+
+    async def _accept_metrics(self) -> None:
+        """Serve `/metrics` where it has a port of its own: until the very end, for whoever watches that."""
+        if not self._measuring:
+            return
+        config = uvicorn.Config(
+            create_metrics_app(self._registry.router),
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+        )
+        config.load()
+        new_protocol = partial(HttpToolsProtocol, config=config, server_state=self.server_state, app_state={})
+        loop = asyncio.get_running_loop()
+        self._metrics_servers = [
+            await loop.create_server(new_protocol, sock=sock) for sock in self._measuring
+        ]
+        _LOG.info("metrics at %s/metrics", _address(self._measuring, None))
 
     async def main_loop(self) -> None:
         # uvicorn's own would notice an end up to 0.1 s late: much, to somebody who runs a thousand tests.
         while not await self.on_tick(0):  # which writes the time into the HTTP headers
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopping.wait(), _TICK_S)
+        delay_s = self._limits.drain_delay_s
+        if delay_s:
+            _LOG.info("stopping in %g s; until then clients are served, and /ready says no", delay_s)
+            await asyncio.sleep(delay_s)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
         await self._stop_registry()
         await self._endpoint.deadlines.wait_all_closed(self._limits.close_timeout_s)
+        for metrics_server in self._metrics_servers:
+            metrics_server.close()
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)  # which waits for them, 0.1 s at least
         else:
@@ -256,6 +290,20 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
+
+
+def _listen_for_metrics(config: ServerConfig, listening: list[socket.socket]) -> list[socket.socket]:
+    """Bind the port for metrics, if they have one of their own. Raises `OSError`, with nothing left open."""
+    if config.metrics_port is None:
+        return []
+    try:
+        return _listen(config.metrics_host, config.metrics_port)
+    except OSError as error:
+        for sock in listening:
+            sock.close()
+        raise OSError(
+            error.errno, f"port {config.metrics_port} of {config.metrics_host}, for metrics: {error.strerror}"
+        ) from error
 
 
 def _address(listening: list[socket.socket], tls: ssl.SSLContext | None) -> str:
