@@ -19,6 +19,7 @@ from .errors import (
     RingcastError,
     UnknownEvent,
 )
+from .logs import of_actor
 
 __all__ = [
     "ActorLog",
@@ -57,9 +58,7 @@ class ActorLog(_Adapter):
     """A logger for one actor: its key begins each message; key and id are fields of the record."""
 
     def __init__(self, name: str, actor_id: str, key: tuple[str, ...]) -> None:
-        super().__init__(
-            logging.getLogger(f"ringcast.actor.{name}"), {"actor_id": actor_id, "actor_key": key}
-        )
+        super().__init__(logging.getLogger(f"ringcast.actor.{name}"), of_actor(name, actor_id, key))
         # A key comes from a client: it may hold line breaks, and a % would be taken for a placeholder.
         self._prefix = re.sub(r"[^\w.:/-]", "_", "/".join(key) or actor_id)
 

@@ -23,6 +23,7 @@ from .describe import asyncapi_command, openapi_command, types
 from .listen import listen
 from .options import DEBUG, debug_option
 from .serve import serve
+from .settings import settings
 
 __all__ = ["main"]
 
@@ -47,7 +48,7 @@ def ringcast() -> None:
     """
 
 
-for command in (serve, listen, call, demo, types, openapi_command, asyncapi_command, bench):
+for command in (serve, settings, listen, call, demo, types, openapi_command, asyncapi_command, bench):
     ringcast.add_command(command)
 
 

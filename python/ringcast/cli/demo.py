@@ -7,16 +7,17 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import click
 
 from ..demo import Ticker, registry
 from ..demo.prices import read_prices
 from ..demo.ticker import DEFAULT_SPEED, MAX_SPEED
+from ..logs import LOG_LEVELS, LogConfig
 from ..registry import Registry
 from .options import Number, debug_option
-from .serving import LOG_LEVELS, serve_registry
+from .serving import serve_registry
 
 __all__ = ["demo"]
 
@@ -42,7 +43,7 @@ _TICKER_KEY: Final = "stocks"
 )
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
 @debug_option
-def demo(host: str, port: int, speed: float, log_level: str) -> None:
+def demo(host: str, port: int, speed: float, log_level: Literal["debug", "info", "warning", "error"]) -> None:
     """Serve a chat room, a game room, a news room and a ticker that plays real share prices.
 
     Prints two lines to paste into a second terminal: one listens, one calls. Nothing is kept when it
@@ -58,7 +59,7 @@ def demo(host: str, port: int, speed: float, log_level: str) -> None:
     def on_listening(address: str) -> None:
         beginning.append(asyncio.get_running_loop().create_task(_begin(registry, address, speed)))
 
-    serve_registry(registry, host, port, log_level, on_listening)
+    serve_registry(registry, host, port, LogConfig(log_level=log_level), on_listening)
 
 
 async def _begin(registry: Registry, address: str, speed: float) -> None:

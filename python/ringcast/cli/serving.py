@@ -6,31 +6,26 @@ The server itself is `ringcast.server.serve`.
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 import sqlite3
 from collections.abc import Callable
-from typing import Final
 
 import click
 
+from ..logs import LogConfig, configure
 from ..registry import Registry
 from ..server.serve import run
 from ..server.tls import CertificateFileError
 
-__all__ = ["LOG_LEVELS", "serve_registry"]
-
-LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+__all__ = ["serve_registry"]
 
 
 def serve_registry(
-    registry: Registry, host: str, port: int, log_level: str, on_listening: Callable[[str], None]
+    registry: Registry, host: str, port: int, log: LogConfig, on_listening: Callable[[str], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had, or its
     certificate not be used."""
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )  # to stderr
+    configure(log)
     try:
         run(registry, host, port, on_listening=on_listening)
     except CertificateFileError as error:
@@ -39,6 +34,8 @@ def serve_registry(
         path = getattr(registry.store, "path", "of this registry")
         raise click.ClickException(f"the store {path} cannot be used: {error}") from error
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and "for metrics" in str(error):
+            raise click.ClickException(f"{error.strerror}; choose another with --metrics-port") from error
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(
                 f"port {port} of {host} is in use; choose another with --port"

@@ -133,4 +133,6 @@ def test_a_certificate_that_does_not_fit_is_one_line(module: Path) -> None:
         assert (ended.code, ended.out, ended.err) == (1, [], [f"error: {message}"])
     ended = programs.run("serve", "counter:registry", "--tls-key", "key.pem", cwd=module)
     assert ended.code == 2
-    assert ended.err[-1] == "error: --tls-key goes with --tls-certificate (try 'ringcast serve --help')"
+    assert ended.err[-1] == (
+        "error: tls_key needs a tls_certificate that it belongs to (--tls-key) (try 'ringcast serve --help')"
+    )
