@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from .access import log_connected
 from .encoding import writable
 from .errors import (
     ActionTimeout,
@@ -108,8 +109,7 @@ async def _answer_to(
     if resume is not None:
         gap = Gap(_gap_reason(reason, resume, session.actor))
     session.attach(link, _answer(session, opening.offset, None, gap, opening.refused, opening.snapshot))
-    if session.actor.counts is not None:
-        session.actor.counts.connected("new", gap, None)
+    _note(session, "new", gap, None)
     session.gateway.sessions[session.token] = session
 
 
@@ -248,8 +248,14 @@ async def _take_up(
     else:
         answer = _answer(session, offset, replayed, gap, refused)
     session.attach(link, answer)
-    if actor.counts is not None:
-        actor.counts.connected("resumed", gap, replayed if snapshot is None else None)
+    _note(session, "resumed", gap, replayed if snapshot is None else None)
+
+
+def _note(session: Session, outcome: str, gap: Gap | None, replayed: int | None) -> None:
+    """Count a client that is attached now, and log it."""
+    log_connected(session, outcome)
+    if session.actor.counts is not None:
+        session.actor.counts.connected(outcome, gap, replayed)
 
 
 async def _is_decided(session: Session, link: Link) -> bool:

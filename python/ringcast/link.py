@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from .access import log_ended
 from .clock import Clock
 from .config import ServerConfig
 from .encoding import Encoding, writable
@@ -150,6 +151,8 @@ class Link:
         was_lost, self.lost = self.lost, True
         self._gateway.links.discard(self)
         session, self.session = self.session, None
+        if not was_lost:
+            log_ended(session, code, by_server=False)
         if session is not None:
             session.link_lost(self, for_good=code == CloseCode.NORMAL and not was_lost)
         self.sink.drop()
@@ -185,6 +188,7 @@ class Link:
         """Send a close frame behind everything else; nothing is handled after it. Idempotent."""
         if not self.lost:
             self.lost = True
+            log_ended(self.session, code, by_server=True)
             self.sink.close(code, _fitting(reason))
 
     def fail(self, error: ProtocolError) -> None:

@@ -19,6 +19,7 @@ from .protocol import Call, Connect
 if TYPE_CHECKING:
     from .clock import Clock
     from .config import ServerConfig
+    from .faults import ActorLog
     from .metrics import ActorCounts
     from .record import Span
     from .room import Room
@@ -134,6 +135,8 @@ class ActorPort(Protocol):
     def actor_id(self) -> str: ...
     @property
     def stream(self) -> GatewayStream: ...
+    @property
+    def log(self) -> ActorLog: ...
     @property
     def counts(self) -> ActorCounts | None:
         """Where what its clients do is counted, if anywhere."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import json
 import os
 import re
 import textwrap
@@ -17,10 +18,16 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import ValidationError, create_model
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from .config import ServerConfig
 from .logs import LogConfig
@@ -106,7 +113,10 @@ class _Prefixed(BaseSettings):
 _FIELDS: Final[dict[str, Any]] = {name: (each.type, each.default) for name, each in SETTINGS.items()}
 
 # One to read with, and one to check with, which reads nothing by itself.
-_Sources: Final = create_model("Settings", __base__=_Prefixed, **_FIELDS)
+_UNREAD: Final[dict[str, Any]] = {
+    name: (Annotated[each.type, NoDecode], each.default) for name, each in SETTINGS.items()
+}
+_Sources: Final = create_model("Settings", __base__=_Prefixed, **_UNREAD)
 _Values: Final = create_model("Settings", **_FIELDS)
 
 
@@ -130,11 +140,7 @@ class Effective:
             return '"(hidden)"'
         if value is None:
             return f'"{_NONE}"'
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, str):
-            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        return repr(list(value) if isinstance(value, tuple) else value).replace("'", '"')
+        return json.dumps(value, ensure_ascii=False)
 
 
 def load(
@@ -215,10 +221,7 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _checked(found: dict[str, Any], origin: str) -> dict[str, Any]:
     """Return the values as their settings have them. Raises `SettingsError`."""
-    values = {
-        name: None if value == _NONE and SETTINGS[name].may_be_none else value
-        for name, value in found.items()
-    }
+    values = {name: _read(SETTINGS[name], value) for name, value in found.items()}
     try:
         checked = _Values.model_validate(values)
     except ValidationError as error:
@@ -230,6 +233,15 @@ def _checked(found: dict[str, Any], origin: str) -> dict[str, Any]:
         named = where if where != origin else f"{setting.name} in {origin}"
         raise SettingsError(f"{named} {message}{shown}") from None
     return {name: getattr(checked, name) for name in values}
+
+
+def _read(setting: Setting, value: Any) -> Any:
+    """Return a value that is written as text, where there is no other way, as what it stands for."""
+    if value == _NONE and setting.may_be_none:
+        return None
+    if typing.get_origin(setting.type) is tuple and isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
 
 
 def _origin(setting: Setting, origin: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import typing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from ringcast import ServerConfig
 from ringcast.logs import LogConfig
-from ringcast.settings import SETTINGS, Effective, SettingsError, load
+from ringcast.settings import SETTINGS, Effective, Setting, SettingsError, load
 
 
 @pytest.fixture
@@ -29,6 +31,24 @@ def loaded(
         file.write_text(text)
     name = None if file is None else str(file)
     return load(config or ServerConfig(), file=name, environment=environment or {}, flags=flags)
+
+
+def another(setting: Setting) -> Any:
+    """Return a value that the setting may have, another one than its default where that is easy to tell."""
+    if isinstance(setting.default, tuple):
+        return setting.default
+    if typing.get_origin(setting.type) is typing.Literal:
+        return typing.get_args(setting.type)[-1]
+    if isinstance(setting.default, bool):
+        return not setting.default
+    return setting.default - 1 if setting.default > 1 else setting.default + 1
+
+
+def written(value: Any) -> str:
+    """Return a value as variables and flags have it."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "none" if value is None else str(value)
 
 
 def refused(*arguments: Any, **flags: Any) -> str:
@@ -71,12 +91,10 @@ def test_every_setting_can_be_given_in_every_way(file: Path) -> None:
     }
     for name, setting in SETTINGS.items():
         if name not in others:
-            value = not setting.default if isinstance(setting.default, bool) else setting.default + 1
-            others[name] = value
-    as_text = {name: "none" if value is None else str(value) for name, value in others.items()}
+            others[name] = another(setting)
+    as_text = {name: written(value) for name, value in others.items()}
     text = "".join(
-        f"{name} = {as_text[name].lower() if isinstance(value, int | float) else repr(as_text[name])}\n"
-        for name, value in others.items()
+        f"{name} = {json.dumps('none' if value is None else value)}\n" for name, value in others.items()
     )
     variables = {SETTINGS[name].variable: text for name, text in as_text.items()}
     for found in (loaded(file, text), loaded(environment=variables), loaded(**as_text)):

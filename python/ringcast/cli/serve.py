@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import click
 
 from ..config import ServerConfig
+from ..logs import fields
 from ..settings import Effective
 from ..store import SqliteStore
 from .lines import remark
@@ -17,6 +20,8 @@ from .serving import serve_registry
 from .settings import takes_settings
 
 __all__ = ["serve"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
 
 
 @click.command(short_help="Serve the actors of a registry.")
@@ -42,8 +47,14 @@ def serve(settings: Callable[[ServerConfig], Effective], place: str) -> None:
     if "store_path" in effective.origins:
         registry.store = SqliteStore(config.store_path)
     names = ", ".join(definition.name for definition in registry.definitions)
-    serve_registry(registry, config.host, config.port, effective.log, partial(_announce, names))
+    announce = _log if effective.log.log_format == "json" else _announce
+    serve_registry(registry, config.host, config.port, effective.log, partial(announce, names))
 
 
 def _announce(names: str, address: str) -> None:
     remark(f"serving {names} at {address} (Ctrl-C ends it)")
+
+
+def _log(names: str, address: str) -> None:
+    """Say the same to whoever reads nothing but JSON."""
+    _LOG.info("serving %s at %s", names, address, extra=fields("listening"))

@@ -73,7 +73,9 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
         setting.flag,
         setting.name,
         type=_TYPES.get(setting.name),
-        metavar="FILE" if isinstance(_TYPES.get(setting.name), click.Path) else _METAVARS[setting.plain_type],
+        metavar="FILE"
+        if isinstance(_TYPES.get(setting.name), click.Path)
+        else _METAVARS.get(setting.plain_type, "TEXT,…"),
         help=help_text,
     )
 

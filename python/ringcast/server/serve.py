@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ..access import AccessLogged
 from .bridge import upgrade_protocol_class
 from .events import event_routes
 from .head import head_protocol_class
@@ -122,7 +123,7 @@ class _Server(uvicorn.Server):
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                create_app(router, config, routes=event_routes(self._endpoint)),
+                AccessLogged(create_app(router, config, routes=event_routes(self._endpoint))),
                 http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",
@@ -216,7 +217,9 @@ class _Server(uvicorn.Server):
         delay_s = self._limits.drain_delay_s
         if delay_s:
             _LOG.info("stopping in %g s; until then clients are served, and /ready says no", delay_s)
-            await asyncio.sleep(delay_s)
+            over = asyncio.Event()
+            self._registry.clock.call_later(delay_s, over.set)
+            await over.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
