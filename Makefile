@@ -99,8 +99,23 @@ test-rust: ## the core's tests, without Python
 	cargo test --workspace --quiet
 	cargo test --workspace --quiet --features shuttle --test interleavings
 
+NGINX := $(VENV)/nginx/usr/sbin/nginx
+
+.PHONY: nginx
+nginx: $(NGINX) ## nginx for the tests that put it before a server: the one on the PATH, or Debian's, inside .venv
+
+# Unpacked and not installed: it needs no root, and no server begins to listen on port 80.
+$(NGINX): | $(BIN)/python
+	@mkdir -p $(dir $@) && cd $(VENV)/nginx && \
+	if found=$$(PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v nginx); then ln -sf "$$found" usr/sbin/nginx; \
+	elif command -v apt-get >/dev/null && command -v dpkg >/dev/null; then \
+		{ apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; }; } && \
+		dpkg -x nginx_*.deb . && rm nginx_*.deb; \
+	else echo "error: no nginx on the PATH, and no apt-get to fetch Debian's; the tests need one" >&2; exit 1; fi
+	@$@ -v
+
 .PHONY: test-python
-test-python: setup ## the Python and integration tests (ARGS='-k replay')
+test-python: setup $(NGINX) ## the Python and integration tests (ARGS='-k replay')
 	$(BIN)/python -m pytest --benchmark-skip $(ARGS)
 
 .PHONY: test-typescript
