@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from functools import partial
+from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,8 @@ class Calls:
         """
         # For every call of every client: what is looked at twice is looked up once.
         instance = self._instance
-        state = instance.state
+        state, counts = instance.state, instance.counts
+        began = 0.0 if counts is None else perf_counter()
         before_response = instance.definition.hooks.on_before_action_response
         outcome: Any = None
         additions = state.additions
@@ -177,15 +179,19 @@ class Calls:
                     outcome = before_response.start(instance.actor, context, spec.name, arguments, outcome)
         except BaseException as error:
             fault = for_client(error, instance.log, f"action {request.action}")
+            respond = respond if counts is None else counts.counted(request.action, began, respond)
             instance.settle()
             if state.additions == additions or scheduled is not None:
                 respond(request.id, None, fault)
                 return None
             return instance.start(self._respond_when_kept(request.id, None, fault, respond))
         if later:
+            respond = respond if counts is None else counts.counted(request.action, began, respond)
             answer = request.id, respond, additions
             return instance.start(self._run(spec, context, arguments, outcome, answer))
         instance.settle()
+        if counts is not None:
+            counts.succeeded(request.action, began)
         if state.additions == additions or scheduled is not None:
             respond(request.id, outcome, None)
             return None

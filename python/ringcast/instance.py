@@ -77,8 +77,7 @@ class ActorInstance:
         self.key = key
         self.node = node
         self.status = Status.STARTING
-        self.log = ActorLog(definition.name, actor_id, key)
-        self.counts = node.counts_of(definition)
+        self.log, self.counts = ActorLog(definition.name, actor_id, key), node.counts_of(definition)
         self._keeping = Keeping(self, kept) if definition.durable else None
         self.stream: GatewayStream = (
             node.open_stream(secrets.token_urlsafe(9), definition)
@@ -381,13 +380,10 @@ class ActorInstance:
     ) -> asyncio.Task[Any] | None:
         """Run an action. `respond` gets its result or error.
 
-        It does before this returns where the action is sync, unless that has scheduled something, or an async
-        `can_call` is asked first: as long as the task that comes back.
+        Of a sync one before this returns, unless it has scheduled something, or an async `can_call` is asked.
         """
         if connection is None:  # one keeps the actor awake by itself
             self.used()
-        if self.counts is not None:
-            respond = self.counts.counted(request.action, respond)
         if self._keeping is None:
             if self.definition.hooks.can_call is not None:
                 return self.calls.call(connection, request, respond)

@@ -83,7 +83,7 @@ METRICS: Final[dict[str, Described]] = {
         ("actor", "action", "outcome"),
     ),
     "ringcast_action_seconds": Described(
-        "histogram", "How long calls took, from their arrival to their answer", ("actor", "action")
+        "histogram", "How long calls took, from when they began to run to their answer", ("actor", "action")
     ),
     "ringcast_event_loop_lag_seconds": Described(
         "histogram", "How late the event loop does what is due, looked at four times a second"
@@ -186,7 +186,7 @@ def _put_counts(put: Any, actor: str, counts: ActorCounts) -> None:
     for reason, count in counts.gaps.items():
         put("ringcast_gaps", count, actor, reason, suffix="_total")
     for action, calls in counts.actions.items():
-        for outcome, count in calls.outcomes.items():
+        for outcome, count in (("ok", calls.succeeded), *calls.failures.items()):
             put("ringcast_actions", count, actor, action, outcome, suffix="_total")
 
 
