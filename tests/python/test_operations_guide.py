@@ -39,5 +39,11 @@ def test_every_field_of_the_log_is_listed() -> None:
 
 
 def test_settings_that_the_page_speaks_of_are_there() -> None:
-    for name in ("drain_delay_s", "shutdown_timeout_s", "close_timeout_s", "metrics_port", "session_window_s"):
+    for name in (
+        "drain_delay_s",
+        "shutdown_timeout_s",
+        "close_timeout_s",
+        "metrics_port",
+        "session_window_s",
+    ):
         assert name in SETTINGS and f"`{name}`" in PAGE, name
