@@ -1,4 +1,4 @@
-"""`docs/operations.md` held against the code: its tables of settings, metrics and fields say what there is."""
+"""`docs/operations.md` held against the code: its tables of settings, metrics and fields."""
 
 from __future__ import annotations
 
