@@ -103,7 +103,7 @@ class ActorCounts:
     def succeeded(self, action: str, began: float) -> None:
         """A call that began at `began`, by `perf_counter`, is answered with its result.
 
-        Most calls of most servers: it takes a quarter of a microsecond (`benches/test_action.py`).
+        Most calls of most servers: it takes a third of a microsecond (`benches/test_action.py`).
         """
         seconds = perf_counter() - began
         calls = self._actions_by_wire_name[action]
