@@ -12,7 +12,17 @@ GIL, for the sweep to catch up.
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, final
 
-__all__ = ["BUILD_PROFILE", "Attributes", "Core", "Filter", "Sink", "Stream", "run_limit", "run_load"]
+__all__ = [
+    "BUILD_PROFILE",
+    "Attributes",
+    "Core",
+    "Filter",
+    "Sink",
+    "Stream",
+    "Tally",
+    "run_limit",
+    "run_load",
+]
 
 BUILD_PROFILE: Final[str]
 """`release` or `debug`."""
