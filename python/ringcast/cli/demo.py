@@ -13,6 +13,7 @@ import click
 
 from ..demo import Ticker, registry
 from ..demo.prices import read_prices
+from ..demo.site import PAGE, site_routes
 from ..demo.ticker import DEFAULT_SPEED, MAX_SPEED
 from ..logs import LOG_LEVELS, LogConfig
 from ..registry import Registry
@@ -44,7 +45,7 @@ _TICKER_KEY: Final = "stocks"
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="warning", show_default=True)
 @debug_option
 def demo(host: str, port: int, speed: float, log_level: Literal["debug", "info", "warning", "error"]) -> None:
-    """Serve a chat room, a game room, a news room and a ticker that plays real share prices.
+    """Serve chat, game and news rooms, a ticker that plays real share prices, and a page for all of it.
 
     Prints two lines to paste into a second terminal: one listens, one calls. Nothing is kept when it
     ends, which is by Ctrl-C.
@@ -59,7 +60,7 @@ def demo(host: str, port: int, speed: float, log_level: Literal["debug", "info",
     def on_listening(address: str) -> None:
         beginning.append(asyncio.get_running_loop().create_task(_begin(registry, address, speed)))
 
-    serve_registry(registry, host, port, LogConfig(log_level=log_level), on_listening)
+    serve_registry(registry, host, port, LogConfig(log_level=log_level), on_listening, site_routes())
 
 
 async def _begin(registry: Registry, address: str, speed: float) -> None:
@@ -69,6 +70,8 @@ async def _begin(registry: Registry, address: str, speed: float) -> None:
     click.echo(
         f"""\
 Ringcast demo: chatRoom, gameRoom, newsRoom and ticker at {address} (Ctrl-C ends it)
+
+{_page(address)}
 
 Paste into a second terminal, to listen to share prices:
 
@@ -83,6 +86,12 @@ A page at {address}/docs has their actions to try.
 With --cut-every 5 --cut-for 3 at its end, the first line has its network cut for real, and shows the
 missed prices afterwards, in order."""
     )
+
+
+def _page(address: str) -> str:
+    if (PAGE / "index.html").is_file():
+        return f"Open {address}/ in two windows of a browser, side by side."
+    return "There is no page to open: it is not built. In a clone of Ringcast, `make demo` builds it."
 
 
 def _this_program() -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
+from starlette.routing import Route
 
 from ..logs import LogConfig, configure
 from ..registry import Registry
@@ -21,13 +22,18 @@ __all__ = ["serve_registry"]
 
 
 def serve_registry(
-    registry: Registry, host: str, port: int, log: LogConfig, on_listening: Callable[[str], None]
+    registry: Registry,
+    host: str,
+    port: int,
+    log: LogConfig,
+    on_listening: Callable[[str], None],
+    routes: Sequence[Route] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had, or its
     certificate not be used."""
     configure(log)
     try:
-        run(registry, host, port, on_listening=on_listening)
+        run(registry, host, port, on_listening=on_listening, routes=routes)
     except CertificateFileError as error:
         raise click.ClickException(str(error)) from error
     except sqlite3.Error as error:

@@ -43,11 +43,21 @@ class Whisper:
     text: str
 
 
+@dataclass
+class GameView:
+    """All that a client needs to show the room."""
+
+    started: bool
+    places: dict[str, Place]
+
+
 class GameRoom(Actor[Game, Member]):
     """Call its actions over a connection: who acts is known from the connection's parameters."""
 
     class Events:
         gameStarted: None
+        playerJoined: str
+        playerLeft: str
         playerMoved: Move
         privateMessage: Whisper
 
@@ -58,9 +68,14 @@ class GameRoom(Actor[Game, Member]):
     def on_connect(self, c: Context[Game, Member]) -> None:
         if c.conn.state.role == "player":
             c.state.places[c.conn.state.player_id] = Place()
+            c.broadcast("playerJoined", c.conn.state.player_id)
 
     def on_disconnect(self, c: Context[Game, Member]) -> None:
-        c.state.places.pop(c.conn.state.player_id, None)
+        if c.state.places.pop(c.conn.state.player_id, None) is not None:
+            c.broadcast("playerLeft", c.conn.state.player_id)
+
+    def snapshot(self, c: Context[Game, Member]) -> GameView:
+        return GameView(c.state.started, c.state.places)
 
     @action
     def start(self, c: Context[Game, Member]) -> bool:

@@ -14,6 +14,23 @@ export interface ArticleInput {
   level?: "public" | "premium";
 }
 
+/** All that a client needs to show the room. */
+export interface ChatView {
+  messages: Message[];
+  present: string[];
+}
+
+/** All that a client needs to show the room. */
+export interface GameView {
+  started: boolean;
+  places: { [key: string]: Place };
+}
+
+/** What a client may connect with: who says nothing is not shown to the others. */
+export interface Guest {
+  user_id?: string | null;
+}
+
 /** What a client connects with, and what its connection carries. */
 export interface Member {
   player_id: string;
@@ -43,13 +60,14 @@ export interface PlaceInput {
   y?: number;
 }
 
-/** One price. `round` counts from 1 how often the series has begun. */
+/** One price. `round` counts from 1 how often the series has begun, `number` all prices so far. */
 export interface Quote {
   symbol: string;
   /** A date, as ISO 8601. */
   date: string;
   price: number;
   round: number;
+  number: number;
 }
 
 /** What a client connects with, and what its connection carries. */
@@ -65,8 +83,9 @@ export interface Whisper {
 
 /** The actors: `createClient<Registry>(url)`. */
 export interface Registry {
-  /** `messageReceived` carries a message, `messageDeleted` the id of one. */
+  /** `messageReceived` carries a message, `messageDeleted` the id of one, `presenceChanged` who is there. */
   chatRoom: {
+    params: Guest | undefined;
     actions: {
       deleteMessage(message_id: string): void;
       history(): Message[];
@@ -75,7 +94,9 @@ export interface Registry {
     events: {
       messageReceived: [data: Message];
       messageDeleted: [data: string];
+      presenceChanged: [data: string[]];
     };
+    snapshot: ChatView;
   };
   /** Call its actions over a connection: who acts is known from the connection's parameters. */
   gameRoom: {
@@ -89,9 +110,12 @@ export interface Registry {
     };
     events: {
       gameStarted: [];
+      playerJoined: [data: string];
+      playerLeft: [data: string];
       playerMoved: [data: Move];
       privateMessage: [data: Whisper];
     };
+    snapshot: GameView;
   };
   /** `newArticle` reaches every reader for a public article, premium readers only for a premium one. */
   newsRoom: {
@@ -109,6 +133,8 @@ export interface Registry {
     actions: {
       /** Return the newest quote of one share, such as MSFT. */
       latest(symbol: string): Quote;
+      /** Return the quotes of this round so far, oldest first. */
+      played(): Quote[];
       /** Play so many events a second from the next event on; return what it was before. */
       setSpeed(speed: number): number;
     };

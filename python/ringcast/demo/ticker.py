@@ -20,12 +20,13 @@ MAX_SPEED: Final = 10_000.0
 
 @dataclass(slots=True, frozen=True)
 class Quote:
-    """One price. `round` counts from 1 how often the series has begun."""
+    """One price. `round` counts from 1 how often the series has begun, `number` all prices so far."""
 
     symbol: str
     date: datetime.date
     price: float
     round: int
+    number: int
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Ticker(Actor[Pace]):
 
     def on_start(self, c: Context[Pace]) -> None:
         self._latest: dict[str, Quote] = {}
+        self._round: list[Quote] = []
         self.spawn(self._play(read_prices()), name="play prices")
 
     @action
@@ -57,6 +59,11 @@ class Ticker(Actor[Pace]):
         return quote
 
     @action
+    def played(self, c: Context[Pace]) -> list[Quote]:
+        """Return the quotes of this round so far, oldest first."""
+        return self._round
+
+    @action
     def set_speed(self, c: Context[Pace], speed: float) -> float:
         """Play so many events a second from the next event on; return what it was before."""
         if not 0 < speed <= MAX_SPEED:
@@ -67,10 +74,13 @@ class Ticker(Actor[Pace]):
     async def _play(self, prices: list[Price]) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        for number in itertools.count(1):
+        numbers = itertools.count(1)
+        for begun in itertools.count(1):
+            self._round = []
             for price in prices:
-                quote = Quote(price.symbol, price.date, price.price, number)
+                quote = Quote(price.symbol, price.date, price.price, begun, next(numbers))
                 self._latest[quote.symbol] = quote
+                self._round.append(quote)
                 self.broadcast("price", quote)
                 # Counted on from when this one was due, so that the rate holds when the loop was busy; but a
                 # machine that slept must not make up for the night.

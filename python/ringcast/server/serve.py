@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 import uvloop
+from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..access import AccessLogged
@@ -47,13 +48,14 @@ def run(
     port: int | None = None,
     *,
     on_listening: Callable[[str], None] | None = None,
+    routes: Sequence[Route] = (),
 ) -> None:
     """Serve `registry` until SIGINT or SIGTERM, on uvloop; return when everything is saved and closed.
 
     `host` and `port` default to those of the registry's configuration; port 0 takes a free one.
     `on_listening` is called with the server's address once it accepts connections; without it the address
-    is printed. Raises `OSError` if the address cannot be had, `CertificateFileError` if the certificate
-    cannot be used, and whatever keeps the store from opening.
+    is printed. `routes` are served beside the server's own. Raises `OSError` if the address cannot be had,
+    `CertificateFileError` if the certificate cannot be used, and whatever keeps the store from opening.
     """
     config = registry.config
     # Before the port is opened: nobody shall find a server that cannot answer.
@@ -64,7 +66,8 @@ def run(
     # Before anything runs: an address that cannot be had is the caller's to know.
     measuring = _listen_for_metrics(config, listening)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(_Server(registry, tls, measuring), listening, on_listening or _print_address))
+        server = _Server(registry, tls, measuring, routes)
+        runner.run(_run(server, listening, on_listening or _print_address))
 
 
 @contextlib.asynccontextmanager
@@ -75,15 +78,17 @@ async def serving(
     *,
     sockets: Sequence[socket.socket] | None = None,
     tls: ssl.SSLContext | None = None,
+    routes: Sequence[Route] = (),
 ) -> AsyncIterator[str]:
     """Serve `registry` in the running loop for as long as the context lasts; gives the server's address.
 
     `sockets` that are bound already stand in for `host` and `port`, and are closed at the end. With `tls` the
-    port speaks TLS; the configuration's files are not read. For tests and notebooks. Signals are left alone.
+    port speaks TLS; the configuration's files are not read. `routes` are served beside the server's own.
+    For tests and notebooks. Signals are left alone.
     """
     listening = _listen(host, port) if sockets is None else list(sockets)
     measuring = _listen_for_metrics(registry.config, listening)
-    async with _running(_Server(registry, tls, measuring), listening):
+    async with _running(_Server(registry, tls, measuring, routes), listening):
         yield _address(listening, tls)
 
 
@@ -110,7 +115,11 @@ class _Server(uvicorn.Server):
     requests."""
 
     def __init__(
-        self, registry: Registry, tls: ssl.SSLContext | None, measuring: list[socket.socket]
+        self,
+        registry: Registry,
+        tls: ssl.SSLContext | None,
+        measuring: list[socket.socket],
+        routes: Sequence[Route],
     ) -> None:
         router, config = registry.router, registry.config
         self._registry = registry
@@ -123,7 +132,7 @@ class _Server(uvicorn.Server):
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                AccessLogged(create_app(router, config, routes=event_routes(self._endpoint))),
+                AccessLogged(create_app(router, config, routes=[*event_routes(self._endpoint), *routes])),
                 http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",
