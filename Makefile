@@ -67,8 +67,10 @@ pins: $(DEPENDENCIES) ## move every Python dependency to its newest allowed vers
 
 # --- the main job -----------------------------------------------------------------------------------------
 
+PAGE := python/ringcast/demo/page/index.html
+
 .PHONY: demo
-demo: setup ## start the demo server and print two lines to paste into a second terminal (ARGS='--speed 20')
+demo: setup $(PAGE) ## serve the demo's page, and print two lines to paste into a second terminal (ARGS='--speed 20')
 	@$(BIN)/ringcast demo $(ARGS)
 
 CLIENT := clients/typescript
@@ -89,10 +91,27 @@ $(REACT_MODULES): $(REACT)/package-lock.json $(REACT)/package.json $(CLIENT_MODU
 	cd $(REACT) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+DEMO := clients/demo
+DEMO_MODULES := $(DEMO)/node_modules/.installed
+
+# The page is built from the sources of the client and of the hooks.
+$(DEMO_MODULES): $(DEMO)/package-lock.json $(DEMO)/package.json $(REACT_MODULES)
+	cd $(DEMO) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+PAGE_SOURCES := $(shell find $(DEMO)/src $(DEMO)/public $(CLIENT)/src $(REACT)/src -type f) \
+	$(DEMO)/index.html $(DEMO)/vite.config.ts
+
+$(PAGE): $(PAGE_SOURCES) $(DEMO_MODULES)
+	cd $(DEMO) && npm run --silent build -- --logLevel warn
+
+.PHONY: page
+page: $(PAGE) ## build the demo's page, into the Python package
+
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-python test-typescript test-react ## all tests
+test: test-rust test-python test-typescript test-react test-demo ## all tests
 
 .PHONY: test-rust
 test-rust: ## the core's tests, without Python
@@ -126,12 +145,16 @@ test-typescript: setup $(CLIENT_MODULES) ## the TypeScript client's tests, again
 test-react: setup $(REACT_MODULES) ## the React hooks' tests, against servers that they start
 	cd $(REACT) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
 
+.PHONY: test-demo
+test-demo: setup $(PAGE) ## the demo page's tests, against a server that they start
+	cd $(DEMO) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
 .PHONY: soak
 soak: setup ## the long forms of the proofs of delivery (DURATION=600 SEED=7); the last line is the verdict
 	@PYTHONPATH=tests:tests/python $(BIN)/python -m delivery.soak --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 .PHONY: lint
-lint: lint-rust lint-python lint-typescript lint-react ## formatting, linters and types of all languages
+lint: lint-rust lint-python lint-typescript lint-react lint-demo ## formatting, linters and types of all languages
 
 .PHONY: lint-rust
 # The bindings are checked against the interpreter of .venv.
@@ -158,13 +181,18 @@ lint-typescript: $(CLIENT_MODULES) ## the TypeScript client's formatting, linter
 lint-react: $(REACT_MODULES) ## the React hooks' formatting, linter and types
 	cd $(REACT) && npm run --silent lint
 
+.PHONY: lint-demo
+lint-demo: $(DEMO_MODULES) ## the demo page's formatting, linter and types
+	cd $(DEMO) && npm run --silent lint
+
 .PHONY: fmt
-fmt: $(DEPENDENCIES) $(CLIENT_MODULES) $(REACT_MODULES) ## format all languages and apply the linters' safe fixes
+fmt: $(DEPENDENCIES) $(CLIENT_MODULES) $(REACT_MODULES) $(DEMO_MODULES) ## format all languages and apply the linters' safe fixes
 	cargo fmt --all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cd $(CLIENT) && npm run --silent format
 	cd $(REACT) && npm run --silent format
+	cd $(DEMO) && npm run --silent format
 
 .PHONY: bench
 bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
@@ -239,5 +267,6 @@ clean: ## remove everything that was built, .venv included
 	rm -rf $(VENV) $(PEERS)/.venv $(PEERS)/node_modules target .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist
 	rm -rf $(CLIENT)/node_modules $(CLIENT)/dist
 	rm -rf $(REACT)/node_modules $(REACT)/tests/*/node_modules $(REACT)/dist
+	rm -rf $(DEMO)/node_modules $(dir $(PAGE))
 	find python tests examples benches clients -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/ringcast/_core*.so

@@ -54,7 +54,8 @@ class ChatRoom(Actor[Chat, Guest]):
 
     def on_connect(self, c: Context[Chat, Guest]) -> None:
         if c.conn.state.user_id is not None:
-            c.broadcast("presenceChanged", _present(c))
+            # The connections have this one once the hook has let it in.
+            c.broadcast("presenceChanged", sorted({*_present(c), c.conn.state.user_id}))
 
     def on_disconnect(self, c: Context[Chat, Guest]) -> None:
         # A client that has lost its network is there until its session ends.

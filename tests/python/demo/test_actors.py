@@ -52,6 +52,23 @@ async def test_chat_reaches_everyone_the_speaker_included(client: Client) -> Non
     assert heard[0] == heard[1] == [("messageReceived", message), ("messageDeleted", message["id"])]
 
 
+async def test_everyone_in_a_room_sees_who_is_there(client: Client) -> None:
+    room = client.get_or_create(ChatRoom, ["open"])
+    async with room.connect() as nobody:
+        heard = record(nobody, "presenceChanged")
+        async with room.connect({"user_id": "ann"}):
+            async with room.connect({"user_id": "ann"}):
+                pass
+            bob = room.connect({"user_id": "bob"})
+            views: list[Any] = []
+            bob.on("resynced", views.append)
+            async with bob:
+                await bob.history()
+        await nobody.history()
+    assert [names for _, names in heard] == [["ann"], ["ann"], ["ann"], ["ann", "bob"], ["ann"], []]
+    assert views == [{"messages": [], "present": ["ann"]}]
+
+
 async def test_chat_keeps_a_bounded_history(client: Client) -> None:
     room = client.get_or_create(ChatRoom, ["busy"])
     for number in range(KEPT_MESSAGES + 5):
@@ -109,6 +126,23 @@ async def test_a_player_is_in_a_room_once_and_leaves_with_the_connection(client:
         assert await bob.places() == {"bob": {"x": 0, "y": 0}}
 
 
+async def test_players_hear_who_comes_and_goes_and_begin_with_all_places(client: Client) -> None:
+    room = client.get_or_create(GameRoom, ["eu", "5"])
+    async with room.connect({"player_id": "ann"}) as ann:
+        heard = record(ann, "playerJoined", "playerLeft")
+        await ann.move({"x": 1, "y": 2})
+        bob = room.connect({"player_id": "bob"})
+        views: list[Any] = []
+        bob.on("resynced", views.append)
+        async with bob:
+            await bob.ready()
+            async with room.connect({"player_id": "cleo", "role": "spectator"}) as cleo:
+                await cleo.ready()
+        await ann.places()
+    assert heard == [("playerJoined", "bob"), ("playerLeft", "bob")]
+    assert views == [{"started": False, "places": {"ann": {"x": 1, "y": 2}}}]
+
+
 async def test_premium_articles_reach_premium_readers_only(client: Client) -> None:
     room = client.get_or_create(NewsRoom, ["world"])
     public = {"id": "1", "category": "tech", "content": "a", "level": "public"}
@@ -139,6 +173,15 @@ async def test_the_ticker_plays_the_series_in_order_and_starts_again(client: Cli
         index = first + distance
         assert _matches(prices[index % len(prices)], quote)
         assert quote["round"] == 1 + index // len(prices)
+        assert quote["number"] == 1 + index
+
+
+async def test_the_ticker_tells_what_it_has_played_in_this_round(client: Client) -> None:
+    async with client.get_or_create(Ticker, ["late"]).connect() as connection:
+        quote = await hear(connection, "price", lambda: connection.set_speed(100))
+        played = await connection.played()
+    assert quote in played
+    assert [each["number"] for each in played] == list(range(1, len(played) + 1))
 
 
 async def test_the_ticker_tells_its_latest_price_and_takes_a_sensible_speed(client: Client) -> None:
