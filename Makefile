@@ -67,10 +67,10 @@ pins: $(DEPENDENCIES) ## move every Python dependency to its newest allowed vers
 
 # --- the main job -----------------------------------------------------------------------------------------
 
-PAGE := python/ringcast/demo/page/index.html
-
 .PHONY: demo
-demo: setup $(PAGE) ## serve the demo's page, and print two lines to paste into a second terminal (ARGS='--speed 20')
+demo: setup ## serve the demo's page, and print two lines to paste into a second terminal (ARGS='--speed 20')
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page; else \
+		echo "note: no npm on the PATH, so the page is not built; it needs Node.js 20 or newer" >&2; fi
 	@$(BIN)/ringcast demo $(ARGS)
 
 CLIENT := clients/typescript
@@ -99,6 +99,7 @@ $(DEMO_MODULES): $(DEMO)/package-lock.json $(DEMO)/package.json $(REACT_MODULES)
 	cd $(DEMO) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+PAGE := python/ringcast/demo/page/index.html
 PAGE_SOURCES := $(shell find $(DEMO)/src $(DEMO)/public $(CLIENT)/src $(REACT)/src -type f) \
 	$(DEMO)/index.html $(DEMO)/vite.config.ts
 

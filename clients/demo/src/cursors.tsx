@@ -27,7 +27,11 @@ export function Cursors({ name }: { name: string }) {
 
   const put = (player: string, place: Place) => setPlaces((all) => ({ ...all, [player]: place }));
   game.useEvent("resynced", ({ places }) => setPlaces(places));
-  game.useEvent("playerJoined", (player) => put(player, { x: 0, y: 0 }));
+  game.useEvent("playerJoined", (player) => {
+    // In the corner, for everybody, until the newcomer has moved.
+    if (player === name) go(startAt());
+    else put(player, { x: 0, y: 0 });
+  });
   game.useEvent("playerLeft", (player) => setPlaces(({ [player]: _, ...others }) => others));
   game.useEvent("playerMoved", ({ player_id, place }) => put(player_id, place));
   game.useEvent("privateMessage", (whisper) => addLine(whisper));
@@ -38,10 +42,8 @@ export function Cursors({ name }: { name: string }) {
     put(name, within);
     move(within);
   };
-  // The place of a newcomer is the corner, for everybody.
   // Shown below, by the status.
   game.useEvent("error", () => {});
-  game.useEvent("connected", () => go(startAt()));
   const whisper = async (to: string, text: string) => {
     await game.connection?.sendPrivateMessage(to, text);
     addLine({ sender: name, to, text });

@@ -1,5 +1,6 @@
 /** What is decided without a server: the report of a cut, and the series of a round. */
 
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { type Report, report, type Step, summary } from "../src/report.js";
 import { add, EMPTY, pointsOf, xOf, yOf } from "../src/series.js";
@@ -38,6 +39,12 @@ test("a report says what was missed, and whether it came in order", () => {
   expect(summary(after(CUT, { kind: "gap", gap: { reason: "session_expired" } }), false)).toContain(
     "session_expired",
   );
+});
+
+test("the lock names no addresses to download from", () => {
+  const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8"));
+  const resolved = Object.values<{ resolved?: string }>(packages).flatMap((entry) => entry.resolved ?? []);
+  expect(resolved.sort()).toEqual(["../react", "../typescript"]);
 });
 
 test("without a cut there is no report", () => {
