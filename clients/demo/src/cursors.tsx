@@ -1,6 +1,7 @@
 /** A field in which everybody sees the markers of the others, and whispers to one of them. */
 
-import { type KeyboardEvent, type PointerEvent, useRef, useState } from "react";
+import { RingcastError } from "@ringcast/client";
+import { type KeyboardEvent, type PointerEvent, useCallback, useEffect, useRef, useState } from "react";
 import { Entry } from "./chat.js";
 import { StatusMark } from "./status.js";
 import { type Place, useWorld, type Whisper } from "./world.js";
@@ -18,12 +19,28 @@ const KEPT = 20;
 
 type Line = Whisper & { to?: string };
 
+/** How long a name that is taken waits for its next try: a window that was reloaded may still be in the field. */
+const TAKEN_AGAIN_MS = 2000;
+
 export function Cursors({ name }: { name: string }) {
+  const [tries, setTries] = useState(0);
+  const again = useCallback(() => setTries((count) => count + 1), []);
+  return <Game key={tries} name={name} onTaken={again} />;
+}
+
+function Game({ name, onTaken }: { name: string; onTaken(): void }) {
   const { startAt, useActor } = useWorld();
   const game = useActor({ name: "gameRoom", key: FIELD, params: { player_id: name } });
   const [places, setPlaces] = useState<Record<string, Place>>({});
   const [whispers, setWhispers] = useState<Line[]>([]);
   const move = useMove((place) => game.connection?.move(place));
+
+  const isTaken = game.error instanceof RingcastError && game.error.code === "player_taken";
+  useEffect(() => {
+    if (!isTaken) return;
+    const timer = setTimeout(onTaken, TAKEN_AGAIN_MS);
+    return () => clearTimeout(timer);
+  }, [isTaken, onTaken]);
 
   const put = (player: string, place: Place) => setPlaces((all) => ({ ...all, [player]: place }));
   game.useEvent("resynced", ({ places }) => setPlaces(places));
@@ -58,7 +75,7 @@ export function Cursors({ name }: { name: string }) {
       </div>
       {game.status === "closed" && (
         <p role="alert">
-          {game.error?.message ?? "The connection has ended."} Rename yourself above to come in.
+          {game.error?.message ?? "The connection has ended."} Trying again; or take another name above.
         </p>
       )}
       <Field name={name} places={places} onGo={go} />
