@@ -6,6 +6,7 @@ import { App } from "./app.js";
 import { rememberedName } from "./names.js";
 import "./styles/base.css";
 import "./styles/panels.css";
+import "./styles/parts.css";
 import { createWorld, WorldContext } from "./world.js";
 
 const world = createWorld({ url: window.location.origin });
