@@ -107,10 +107,10 @@ function Log({
     if (list.current) list.current.scrollTop = list.current.scrollHeight;
   }, [count]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached with the keyboard
-    <div className="log" role="log" aria-label={`Messages in ${room}`} tabIndex={0}>
+    <div className="log" role="log" aria-label={`Messages in ${room}`}>
       {count === 0 && <p className="hint">Nothing was said here yet.</p>}
-      <ol ref={list}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached with the keyboard */}
+      <ol ref={list} tabIndex={0}>
         {lines.map((line) => (
           <li key={line.id} data-me={line.user_id === name} data-replayed={line.replayed}>
             <span className="from">{line.user_id}</span>
