@@ -7,8 +7,9 @@ What is asked, and how, is in `questions.py`; what becomes of the answer on the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import RingcastError
@@ -33,44 +34,63 @@ class Permission:
     connection, which gets it, or not, in its place.
 
     A sync hook is cheap, and is asked even if the state is what it was. An async one is asked only if it is
-    another, as pickle writes it down; one that cannot be written down counts as another.
+    another, as pickle writes it down, than that which it has seen all the time while it allowed what is
+    listened for. Where it has seen several, as it took its time, or what is listened for was allowed at
+    different ones, it is asked again; also about a state that cannot be written down.
     """
 
     def __init__(self, instance: ActorInstance) -> None:
         hook = instance.definition.hooks.can_subscribe
         self._instance = instance
-        self._is_async = hook is not None and hook.is_async
+        self.is_async = hook is not None and hook.is_async
+        """Whether the hook may take its time: one that does not look like it has shown it by now."""
         self._thread = threading.get_ident()
         self._touched: Touched[Connection[Any]] = Touched(bool)
         # Those that the hook itself has looked at, about whom it was asked.
         self._looked_at: set[Connection[Any]] = set()
         # Still to be asked about. A hook may send something, and comes here again.
         self._due: dict[Connection[Any], None] = {}
-        # What the states were about which an async hook was asked last.
-        self._known: dict[Connection[Any], bytes | None] = {}
+        # What the states are about which an async hook has allowed all that is listened for, or is being
+        # asked. Those whose answers are about nothing in particular are missing: there is always more to ask.
+        self._known: dict[Connection[Any], bytes] = {}
         # Those about whom one is being asked.
         self._asking: set[Connection[Any]] = set()
 
     def add(self, connection: Connection[Any]) -> None:
-        """A connection is open in the stream, and is going to be asked about for the first time."""
-        if self._is_async:
-            self._known[connection] = fingerprint(connection._state)
-        if is_held(connection):
+        """A connection is open in the stream. What it listens for already was allowed before a restart."""
+        if connection.subscriptions or is_held(connection):
             self._touched.again(connection)
 
     def touch(self, connection: Connection[Any]) -> None:
         """The state of a connection may have changed."""
         if not connection.is_open:
             return
-        if asked_about.get() is connection:
+        inquiry = asked_about.get()
+        if inquiry is not None and inquiry.connection is connection:
+            inquiry.look()
             self._looked_at.add(connection)
         else:
             self._touched.add(connection)
 
-    def ask_again(self, connection: Connection[Any]) -> None:
-        """An answer about it may be out of date."""
-        self._known.pop(connection, None)
+    def allowed(self, connection: Connection[Any], seen: bytes | None) -> None:
+        """An async hook has said yes about what the state was meanwhile; None if that was not one thing."""
+        if not connection.is_open:
+            return
+        self._note(connection, seen, is_all=not connection.subscriptions)
+        # It may have changed since, and been looked at while nothing was listened for.
         self._touched.again(connection)
+
+    def allowed_at_once(self, connection: Connection[Any]) -> None:
+        """The hook has said yes without taking its time."""
+        if self.is_async:
+            self.allowed(connection, fingerprint(connection._state))
+
+    def _note(self, connection: Connection[Any], about: bytes | None, is_all: bool) -> None:
+        """Note what an answer is about; `is_all` says whether there is no other answer that counts."""
+        if about is not None and is_all:
+            self._known[connection] = about
+        elif about is None or self._known.get(connection) != about:
+            self._known.pop(connection, None)
 
     def remove(self, connection: Connection[Any]) -> None:
         """A connection has ended."""
@@ -100,23 +120,22 @@ class Permission:
                 self._ask_about(connection)
 
     def _ask_about(self, connection: Connection[Any]) -> None:
-        if self._is_async:
+        if self.is_async:
             if self._has_changed(connection):
                 self._ask_later(connection)
             return
         refused: dict[str, RingcastError] = {}
-        for name in connection.subscriptions:
+        for name, topics in _by_name(connection.subscriptions).items():
             try:
-                allowed = may_subscribe(self._instance, connection, name_of(name))
+                allowed = may_subscribe(self._instance, connection, name)
             except RingcastError as error:
-                refused[name] = error
+                refused |= dict.fromkeys(topics, error)
                 continue
             if allowed is False:
-                refused[name] = refusal(name)
+                refused |= dict.fromkeys(topics, refusal(name))
             elif allowed is not True:
-                # An async hook, though it did not look like one.
-                _discard(allowed)
-                self._is_async = True
+                # An async hook, though it did not look like one. It is asked properly, and may end this.
+                self._instance.start(_end(allowed))
                 self._ask_later(connection)
                 return
         if refused and connection.is_open:
@@ -138,11 +157,12 @@ class Permission:
         goes_on = True
         try:
             while goes_on:
-                self._known[connection] = fingerprint(connection._state)
-                names = connection.doubted
-                answers = await asyncio.gather(*(self._answer(connection, name) for name in names))
-                found = zip(names, answers, strict=True)
-                goes_on = connection.decide({name: error for name, error in found if error is not None})
+                topics = connection.doubted
+                is_all = {*topics}.issuperset(connection.subscriptions)
+                self._note(connection, fingerprint(connection._state), is_all)
+                if connection not in self._known:
+                    self._touched.again(connection)
+                goes_on = connection.decide(await self._refusals(connection, _by_name(topics)))
         finally:
             self._asking.discard(connection)
             if goes_on:
@@ -151,10 +171,18 @@ class Permission:
             if not connection.is_open:
                 self._known.pop(connection, None)
 
+    async def _refusals(
+        self, connection: Connection[Any], asked: Mapping[str, Sequence[str]]
+    ) -> dict[str, RingcastError]:
+        """Ask about all of these at once; return the topics that are refused, and why."""
+        errors = await asyncio.gather(*(self._answer(connection, name) for name in asked))
+        answers = zip(asked.values(), errors, strict=True)
+        return {topic: error for topics, error in answers if error is not None for topic in topics}
+
     async def _answer(self, connection: Connection[Any], name: str) -> RingcastError | None:
         """Return why a connection may not listen for a name, if so."""
         try:
-            allowed = may_subscribe(self._instance, connection, name_of(name))
+            allowed = may_subscribe(self._instance, connection, name)
             if not isinstance(allowed, bool):
                 allowed = await allowed
         except RingcastError as error:
@@ -162,6 +190,15 @@ class Permission:
         return None if allowed else refusal(name)
 
 
-def _discard(work: Awaitable[Any]) -> None:
-    if asyncio.iscoroutine(work):
-        work.close()
+def _by_name(topics: Iterable[str]) -> dict[str, list[str]]:
+    """Return topics by the name of their event, about which the hook is asked."""
+    found: dict[str, list[str]] = {}
+    for topic in topics:
+        found.setdefault(name_of(topic), []).append(topic)
+    return found
+
+
+async def _end(work: Awaitable[Any]) -> None:
+    """Let a hook end whose answer is not needed."""
+    with contextlib.suppress(RingcastError):
+        await work

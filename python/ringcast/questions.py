@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +21,54 @@ from .topics import name_of
 if TYPE_CHECKING:
     from .instance import ActorInstance
 
-__all__ = ["asked_about", "may_call", "may_subscribe", "refusal", "snapshot"]
+__all__ = ["Inquiry", "asked_about", "may_call", "may_subscribe", "refusal", "snapshot"]
 
-asked_about: Final[ContextVar[Connection[Any] | None]] = ContextVar("asked_about", default=None)
-"""Inside `can_subscribe`: the connection that it is about, whose state it only looks at."""
+
+class Inquiry:
+    """`can_subscribe` being asked about a connection, whose state it only looks at."""
+
+    __slots__ = ("_answer", "_begun", "connection", "seen")
+
+    def __init__(self, connection: Connection[Any], answer: Coroutine[Any, Any, bool] | None = None) -> None:
+        """`answer` is what an async hook works on; None for a sync one."""
+        self.connection = connection
+        self._answer = answer
+        self._begun = False
+        self.seen: bytes | None = None
+        """What the state was all the time that an async hook could see it; None if it was not the same."""
+
+    def look(self) -> None:
+        """The hook sees the state now."""
+        if self._answer is None:
+            return
+        now = fingerprint(self.connection._state)
+        if not self._begun:
+            self._begun, self.seen = True, now
+        elif now != self.seen:
+            self.seen = None
+
+    def __await__(self) -> Generator[Any, Any, bool]:
+        """Run the hook, and look at the state whenever it goes on: that may have changed, and back."""
+        work = self._answer
+        assert work is not None
+        go_on: Callable[[], Any] = partial(work.send, None)
+        while True:
+            self.look()
+            try:
+                waits_for = go_on()
+            except StopIteration as end:
+                return bool(end.value)
+            try:
+                go_on = partial(work.send, (yield waits_for))
+            except GeneratorExit:
+                work.close()
+                raise
+            except BaseException as error:
+                go_on = partial(work.throw, error)
+
+
+asked_about: Final[ContextVar[Inquiry | None]] = ContextVar("asked_about", default=None)
+"""Inside `can_subscribe`: what it is asked."""
 
 
 def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: str) -> bool | Awaitable[bool]:
@@ -36,25 +81,33 @@ def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: st
     hook = instance.definition.hooks.can_subscribe
     if hook is None:
         return True
-    token = asked_about.set(connection)
+    token = asked_about.set(Inquiry(connection))
     try:
         answer = _ask(instance, hook, Context(instance, connection), name)
     finally:
         asked_about.reset(token)
-    return answer if isinstance(answer, bool) else _about(instance, connection, answer)
+    permission = instance.emitter.permission
+    if not isinstance(answer, bool):
+        if permission is not None:
+            permission.is_async = True
+        return _about(instance, connection, answer)
+    if answer and permission is not None:
+        permission.allowed_at_once(connection)
+    return answer
 
 
-async def _about(instance: ActorInstance, connection: Connection[Any], answer: Awaitable[bool]) -> bool:
-    before = fingerprint(connection._state)
-    token = asked_about.set(connection)
+async def _about(
+    instance: ActorInstance, connection: Connection[Any], answer: Coroutine[Any, Any, bool]
+) -> bool:
+    inquiry = Inquiry(connection, answer)
+    token = asked_about.set(inquiry)
     try:
-        allowed = await answer
+        allowed = await inquiry
     finally:
         asked_about.reset(token)
     permission = instance.emitter.permission
-    if allowed and permission is not None and (before is None or before != fingerprint(connection._state)):
-        # Sent meanwhile or not, something may have been asked about without this name.
-        permission.ask_again(connection)
+    if allowed and permission is not None:
+        permission.allowed(connection, inquiry.seen)
     return allowed
 
 
@@ -72,7 +125,7 @@ def may_call(
 
 def _ask(
     instance: ActorInstance, hook: Hook, context: Context[Any, Any], name: str
-) -> bool | Awaitable[bool]:
+) -> bool | Coroutine[Any, Any, bool]:
     if hook.is_async:
         return _answer(instance, hook, instance.run_hook(hook, context, name))
     try:

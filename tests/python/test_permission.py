@@ -28,6 +28,7 @@ from ringcast.protocol import (
 )
 from ringcast.router import Router
 from ringcast.store import Store
+from ringcast.topics import topic_of
 
 SECRET = ("secret",)
 REFUSED = {"code": "subscription_refused", "message": "this connection may not listen for 'secret'"}
@@ -109,6 +110,11 @@ class Vault(Actor[Count, Guest]):
         c.broadcast("secret", f"as {role}")
 
     @action
+    def make_kept_only(self, c: Context[Count, Guest], role: str) -> None:
+        assert self.held is not None
+        self.held.role = role
+
+    @action
     def replace_state(self, c: Context[Count, Guest], name: str, role: str) -> None:
         self.find(c, name).state = Guest(name, role)
         c.broadcast("secret", f"as {role}")
@@ -141,6 +147,17 @@ class AsyncVault(Vault):
         return self.allows(c, event)
 
 
+class MixedVault(Vault):
+    """Has to look something up for the secrets only."""
+
+    def can_subscribe(self, c: Context[Count, Guest], event: str) -> Any:
+        return self.look_up(c, event) if event == "secret" else self.allows(c, event)
+
+    async def look_up(self, c: Context[Count, Guest], event: str) -> bool:
+        await asyncio.sleep(0)
+        return self.allows(c, event)
+
+
 class DurableSync(SyncVault):
     durable = True
 
@@ -149,7 +166,7 @@ class DurableAsync(AsyncVault):
     durable = True
 
 
-ALL = [SyncVault, AsyncVault, DurableSync, DurableAsync]
+ALL = [SyncVault, AsyncVault, MixedVault, DurableSync, DurableAsync]
 
 
 @pytest.fixture(params=ALL, ids=[cls.__name__ for cls in ALL])
@@ -313,11 +330,49 @@ async def test_only_those_who_were_touched_are_asked_again(vault: type[Vault], a
         await settled(router)
         assert {about for about in asked if about.startswith("ann")} <= {"ann secret", "ann news"}
         asked_of_bob = [about for about in asked if about.startswith("bob")]
-        assert asked_of_bob == ["bob secret", "bob news"]
+        assert sorted(asked_of_bob) == ["bob news", "bob secret"], "each once"
         asked.clear()
         await do(router, vault, "tell", "three")
         assert await until(ann, "three") == ["three"]
         assert asked == [], "what the hook itself looks at is no reason to ask again"
+
+
+async def test_who_was_allowed_as_another_loses_it_with_the_first_event(vault: type[Vault]) -> None:
+    async with running(vault) as router:
+        for events in ((), ("news",)):
+            async with LinkedSocket(router) as ann:
+                name = f"ann{len(events)}"
+                params = {"name": name, "role": "guest"}
+                await ann.connect(vault.__name__, "a", params=params, events=events)
+                await do(router, vault, "make", name, "admin")
+                ann.send(Subscribe(1, "secret"))
+                assert await ann.receive(Reply) == (1, None)
+                # As when it connected: the permission was given in between.
+                await do(router, vault, "replace_state", name, "guest")
+                await do(router, vault, "tell", "no")
+                assert await refused(ann) == {"secret": REFUSED}
+                ann.send(Subscribe(2, "news"))
+                assert await ann.receive(Reply) == (2, None)
+                await do(router, vault, "tell_all", "end")
+                assert await until(ann, "end") == ["end"]
+
+
+async def test_what_was_allowed_at_different_states_is_asked_about_again(
+    vault: type[Vault], asked: list[str]
+) -> None:
+    async with ann_and_bob(vault, ("news",)) as (router, ann, _):
+        await do(router, vault, "note", "ann", "a")
+        ann.send(Subscribe(1, "secret"))
+        assert await ann.receive(Reply) == (1, None)
+        asked.clear()
+        await do(router, vault, "tell", "one")
+        assert await until(ann, "one") == ["one"]
+        await settled(router)
+        assert [about for about in asked if about.startswith("ann")] == ["ann news", "ann secret"]
+        asked.clear()
+        await do(router, vault, "tell", "two")
+        assert await until(ann, "two") == ["two"]
+        assert asked == [], "both are about the same state now"
 
 
 async def test_an_actor_without_the_hook_has_none_of_this() -> None:
@@ -444,6 +499,132 @@ async def test_a_restart_gives_the_same_answer(vault: type[Vault], store: Store)
             assert again.session == connected.session and again.gap is None
             assert again.refused_subscriptions == {"secret": REFUSED}
             assert await until(client, "end") == ["one", "before", "two", "end"]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    name: str = "nobody"
+    role: str = "admin"
+
+
+class FixedVault(Actor[None, Fixed]):
+    """Has states that nobody can change, but only replace."""
+
+    durable = True
+
+    def can_subscribe(self, c: Context[None, Fixed], event: str) -> bool:
+        return event != "secret" or (c.conn.state.role == "admin" and "secret" not in forbidden)
+
+    @action
+    def make(self, c: Context[None, Fixed], name: str, role: str) -> None:
+        for conn in c.conns:
+            conn.state = Fixed(name, role)
+
+    @action
+    def tell(self, c: Context[None, Fixed], text: str) -> None:
+        c.broadcast("secret", text)
+
+    @action
+    def tell_all(self, c: Context[None, Fixed], text: str) -> None:
+        c.broadcast("news", text)
+
+
+class FixedAsync(FixedVault):
+    async def can_subscribe(self, c: Context[None, Fixed], event: str) -> bool:
+        await asyncio.sleep(0)
+        return super().can_subscribe(c, event)
+
+
+forbidden: set[str] = set()
+"""What the hooks of the two allow nobody, as another version of the class may."""
+
+
+@pytest.mark.parametrize("vault", [DurableSync, DurableAsync, FixedVault, FixedAsync])
+async def test_who_is_demoted_before_a_restart_gets_nothing_after_it(vault: type[Vault]) -> None:
+    store = MemoryStore()
+    async with running(vault, store=store) as router, LinkedSocket(router) as client:
+        connected = await client.connect(
+            vault.__name__, "a", params={"name": "ann"}, events=("secret", "news")
+        )
+        await do(router, vault, "tell", "one")
+        assert await until(client, "one") == ["one"]
+        await do(router, vault, "make", "ann", "guest")
+    await expect_refusal(vault, store, connected)
+
+
+@pytest.mark.parametrize("vault", [FixedVault, FixedAsync])
+async def test_a_stricter_hook_after_a_restart_counts(vault: type[Vault]) -> None:
+    store = MemoryStore()
+    async with running(vault, store=store) as router, LinkedSocket(router) as client:
+        connected = await client.connect(
+            vault.__name__, "a", params={"name": "ann"}, events=("secret", "news")
+        )
+        await do(router, vault, "tell", "one")
+        assert await until(client, "one") == ["one"]
+    forbidden.add("secret")
+    try:
+        await expect_refusal(vault, store, connected)
+    finally:
+        forbidden.clear()
+
+
+async def expect_refusal(vault: type[Vault], store: Store, connected: Connected) -> None:
+    """After a restart: nothing secret that is sent from then on, the client being away or back."""
+    async with running(vault, store=store) as router:
+        await do(router, vault, "tell", "no")
+        again, client = await come_back(router, vault, connected)
+        async with client:
+            assert again.session == connected.session and again.gap is None
+            assert again.refused_subscriptions == {"secret": REFUSED}
+            await do(router, vault, "tell", "no")
+            await do(router, vault, "tell_all", "end")
+            assert await until(client, "end") == ["one", "end"]
+
+
+# --- filters ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Moved:
+    zone: int
+
+
+class Plan(Actor[None, Fixed]):
+    class Events:
+        moved: Moved
+        news: str
+
+    asked: ClassVar[list[str]] = []
+
+    def can_subscribe(self, c: Context[None, Fixed], event: str) -> bool:
+        self.asked.append(event)
+        return event != "moved" or c.conn.state.role == "admin"
+
+    @action
+    def make(self, c: Context[None, Fixed], role: str) -> None:
+        for conn in c.conns:
+            conn.state = Fixed("ann", role)
+        c.broadcast("moved", Moved(2))
+        c.broadcast("news", role)
+
+
+class AsyncPlan(Plan):
+    async def can_subscribe(self, c: Context[None, Fixed], event: str) -> bool:
+        await asyncio.sleep(0)
+        return super().can_subscribe(c, event)
+
+
+@pytest.mark.parametrize("plan", [Plan, AsyncPlan])
+async def test_a_name_is_asked_about_once_whatever_it_is_filtered_by(plan: type[Plan]) -> None:
+    topics = ["moved", *(topic_of("moved", {"zone": zone}) for zone in range(5))]
+    async with running(plan) as router, LinkedSocket(router) as client:
+        await client.connect(plan.__name__, "a", events=(*topics, "news"))
+        plan.asked.clear()
+        await call(router, plan.__name__, "a", "make", "guest")
+        assert await until(client, "guest") == ["guest"]
+        error = {"code": "subscription_refused", "message": "this connection may not listen for 'moved'"}
+        assert await refused(client) == dict.fromkeys(topics, error)
+        assert plan.asked == ["moved", "news"]
 
 
 # --- a hook that takes its time -----------------------------------------------------------------------------
@@ -616,6 +797,74 @@ async def test_a_yes_about_what_was_so_no_longer_is_asked_about_again(hasty: typ
         await do(router, hasty, "tell_all", "end")
         assert await until(ann, "end") == ["end"]
         assert await refused(ann) == {"secret": REFUSED}
+
+
+class Deliberate(Pondering):
+    """Takes its time, looks, and takes its time."""
+
+    async def can_subscribe(self, c: Context[Count, Guest], event: str) -> bool:
+        await super().can_subscribe(c, event)
+        allowed = self.allows(c, event)
+        await super().can_subscribe(c, event)
+        return allowed
+
+
+class Delegating(Deliberate):
+    """Has somebody else do so."""
+
+    async def can_subscribe(self, c: Context[Count, Guest], event: str) -> bool:
+        return await asyncio.create_task(super().can_subscribe(c, event))
+
+
+@pytest.mark.parametrize("kind", [Deliberate, Delegating])
+@pytest.mark.parametrize("how", ["accessed", "kept"])
+@pytest.mark.parametrize("when", ["first", "again"])
+async def test_a_state_that_was_another_only_while_the_hook_looked_is_asked_about_again(
+    kind: type[Pondering], how: str, when: str
+) -> None:
+    async with running(kind) as router, LinkedSocket(router) as ann:
+        events, role = (("secret", "news"), "admin") if when == "again" else (("news",), "guest")
+        await ann.connect(kind.__name__, "a", params={"name": "ann", "role": role}, events=events)
+        await do(router, kind, "keep", "ann")
+        change = ["make", "ann"] if how == "accessed" else ["make_kept_only"]
+        await do(router, kind, *change, "guest")
+        count = len(events)
+        async with ponder(count):
+            if when == "again":
+                await do(router, kind, "tell_all", "asks")
+            else:
+                ann.send(Subscribe(1, "secret"))
+            await eventually(lambda: len(Pondering.gates) == count)
+            await do(router, kind, *change, "admin")
+            await decide(count)
+            await eventually(lambda: len(Pondering.gates) == count)
+            await do(router, kind, *change, "guest")
+        if when == "first":
+            assert await ann.receive(Reply) == (1, None)
+        else:
+            assert await until(ann, "asks") == ["asks"]
+        await do(router, kind, "tell", "no")
+        await do(router, kind, "tell_all", "end")
+        assert await until(ann, "end") == ["end"]
+        assert await refused(ann) == {"secret": REFUSED}
+
+
+async def test_a_read_is_no_reason_to_ask_an_async_hook(pondering: type[Vault]) -> None:
+    async with ann_and_bob(pondering, ("secret", "news")) as (router, ann, _):
+        await do(router, pondering, "keep", "ann")
+        async with ponder(2):
+            await do(router, pondering, "note", "ann", "a")
+            await do(router, pondering, "tell", "one")
+            await eventually(lambda: len(Pondering.gates) == 2)
+            await do(router, pondering, "look")
+            await do(router, pondering, "tell", "two")
+        assert await until(ann, "two") == ["one", "two"]
+        await settled(router)
+        Pondering.ponders = True
+        await do(router, pondering, "look")
+        await do(router, pondering, "tell", "three")
+        assert await until(ann, "three") == ["three"]
+        assert Pondering.gates == []
 
 
 async def test_who_comes_back_meanwhile_waits_for_it(pondering: type[Vault]) -> None:
