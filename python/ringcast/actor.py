@@ -166,13 +166,15 @@ class Actor(ActorScope[StateT, ConnStateT]):
         Events of different threads are ordered as they reach the stream. Nothing else of an actor may be used
         off its loop, so give `exclude` connections that you have, and not a selection.
 
-        With `where` the loop's thread does it, between two of its turns, and this one waits until it has: who
-        matches is asked of states that nobody is changing meanwhile. So let the loop go on: whoever blocks it
-        to wait for this thread waits for ever. Raises as `broadcast`.
+        With `where`, and in a class with `can_subscribe`, the loop's thread does it, between two of its
+        turns, and this one waits until it has: who matches, or may listen, is asked of states that nobody is
+        changing meanwhile. So let the loop go on: whoever blocks it to wait for this thread waits for ever.
+        Raises as `broadcast`.
         """
         excluded = None if exclude is None else numbers_of(exclude)
-        emit = partial(self._instance.emitter.emit, name, data, exclude=excluded, where=where)
-        if where is None:
+        emitter = self._instance.emitter
+        emit = partial(emitter.emit, name, data, exclude=excluded, where=where)
+        if where is None and emitter.permission is None:
             emit()
         else:
             self._instance.tasks.home.do(emit)

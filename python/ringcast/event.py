@@ -106,10 +106,10 @@ class Emitter:
     ) -> None:
         """Append an event to the stream: for all that are subscribed except `exclude`, or for `only` these.
 
-        With `where`, for those of the subscribers that match. May be called from any thread, with `where`
-        from the loop's. Raises as `check`, `EventTooLarge`, `EventNotJson`, `InvalidFilter`,
-        `StoreUnavailable`, `ActorDestroyed` once the actor has stopped, and what an encoder raises for other
-        data that it cannot write.
+        With `where`, for those of the subscribers that match. May be called from any thread; with `where`,
+        and where there is a `permission`, from the loop's. Raises as `check`, `EventTooLarge`,
+        `EventNotJson`, `InvalidFilter`, `StoreUnavailable`, `ActorDestroyed` once the actor
+        has stopped, and what an encoder raises for other data that it cannot write.
         """
         # As `check`, without a call: this runs for every event.
         checks = self._checks

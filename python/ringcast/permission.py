@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,6 @@ class Permission:
         self._instance = instance
         self.is_async = hook is not None and hook.is_async
         """Whether the hook may take its time: one that does not look like it has shown it by now."""
-        self._thread = threading.get_ident()
         self._touched: Touched[Connection[Any]] = Touched(bool)
         # Those that the hook itself has looked at, about whom it was asked.
         self._looked_at: set[Connection[Any]] = set()
@@ -101,10 +99,8 @@ class Permission:
     def renew(self) -> None:
         """Ask about those who may have lost the permission for something. Before each event to subscribers.
 
-        Does nothing off the loop's thread: what another thread sends is not ordered with what happens here.
+        On the loop's thread, to which others hand over what they send.
         """
-        if threading.get_ident() != self._thread:
-            return
         if self._looked_at:
             looked_at, self._looked_at = self._looked_at, set()
             for connection in looked_at:

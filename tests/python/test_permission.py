@@ -120,6 +120,13 @@ class Vault(Actor[Count, Guest]):
         c.broadcast("secret", f"as {role}")
 
     @action
+    async def replace_state_and_tell_from_afar(
+        self, c: Context[Count, Guest], name: str, role: str, text: str
+    ) -> None:
+        self.find(c, name).state = Guest(name, role)
+        await asyncio.to_thread(self.broadcast_threadsafe, "secret", text)
+
+    @action
     def whisper(self, c: Context[Count, Guest], name: str, text: str) -> None:
         self.find(c, name).send("secret", text)
 
@@ -299,6 +306,18 @@ async def test_send_needs_no_permission(vault: type[Vault]) -> None:
         await do(router, vault, "make_and_tell", "ann", "guest", "no")
         await do(router, vault, "whisper", "ann", "yes")
         assert await until(ann, "yes") == ["before", "yes"]
+
+
+async def test_what_another_thread_sends_counts(vault: type[Vault]) -> None:
+    async with ann_and_bob(vault, ("secret", "news")) as (router, ann, bob):
+        await do(router, vault, "replace_state_and_tell_from_afar", "ann", "owner", "refused, by role")
+        await do(router, vault, "replace_state_and_tell_from_afar", "bob", "admin", "one")
+        await do(router, vault, "replace_state_and_tell_from_afar", "bob", "guest", "no")
+        await do(router, vault, "tell_all", "end")
+        assert await until(ann, "end") == ["end"]
+        assert await refused(ann) == {"secret": REFUSED}
+        assert await until(bob, "end") == ["refused, by role", "one", "end"]
+        assert await refused(bob) == {"secret": REFUSED}
 
 
 @pytest.mark.parametrize(
