@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from .connections import numbers_of
 from .context import ActorScope
+from .declared import refuse_reserved
 from .errors import DefinitionError
 from .typevars import ConnStateT, StateT
 
@@ -122,6 +123,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
         **keywords: Any,
     ) -> None:
         super().__init_subclass__(**keywords)
+        refuse_reserved(cls)
         if sleep_after_s != "inherit":
             if sleep_after_s is not None and not 0 < sleep_after_s < math.inf:
                 raise DefinitionError(

@@ -23,7 +23,14 @@ from .filterable import as_written
 from .naming import RESERVED_EVENTS
 from .protocol import MAX_NAME_CHARS
 
-__all__ = ["DeclaredEvents", "EventChecks", "EventSpec", "Parameter", "declared_events"]
+__all__ = [
+    "DeclaredEvents",
+    "EventChecks",
+    "EventSpec",
+    "Parameter",
+    "declared_events",
+    "refuse_reserved",
+]
 
 Check = Callable[[Sequence[Any]], None]
 """Takes the arguments of an event. Raises `InvalidEvent`."""
@@ -140,6 +147,19 @@ class DeclaredEvents(Mapping[str, EventSpec]):
     def checks(self, *, arguments: bool) -> EventChecks:
         """Return what events have to pass: their name alone, or with their arguments."""
         return self._checks if arguments else self._names
+
+
+def refuse_reserved(cls: type) -> None:
+    """Raise `ReservedName` if a class body declares an event of such a name, whatever else is wrong with it.
+
+    It looks at names only, since the types may not be there yet, and so at no annotation that is still to be
+    evaluated: `declared_events` does.
+    """
+    declaration = vars(cls).get("Events")
+    if isinstance(declaration, type):
+        for base in declaration.__mro__:
+            for name in RESERVED_EVENTS.intersection((*vars(base), *vars(base).get("__annotations__", ()))):
+                _require_name(f"{cls.__name__}.Events.{name}", name)
 
 
 def declared_events(cls: type, names: Mapping[str, Any]) -> DeclaredEvents | None:

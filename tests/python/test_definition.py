@@ -325,13 +325,32 @@ def test_declared_events_may_not_take_reserved_names() -> None:
         class Events:
             newArticle: News
 
-    class Broken(Actor):
-        class Events:
-            gap: News
-
     assert list(define(Fine).events or ()) == ["newArticle"]
-    with pytest.raises(ReservedName, match=r"Broken\.Events\.gap"):
-        define(Broken)
+    # At the class statement, where the types of the events may not be there yet.
+    with pytest.raises(ReservedName, match=r"^Broken\.Events\.gap"):
+
+        class Broken(Actor):
+            class Events:
+                newArticle: Later  # noqa: F821
+                gap: Later  # noqa: F821
+
+    with pytest.raises(ReservedName, match=r"^ByMethod\.Events\.error"):
+
+        class ByMethod(Fine):
+            class Events:
+                def error(self, text: str) -> None: ...
+
+
+def test_events_that_are_put_into_a_class_later_may_not_take_reserved_names_either() -> None:
+    class Late(Actor):
+        pass
+
+    class Events:
+        gap: News
+
+    Late.Events = Events  # type: ignore[attr-defined]
+    with pytest.raises(ReservedName, match=r"^Late\.Events\.gap"):
+        define(Late)
 
 
 def test_the_class_statement_sets_the_ring_and_subclasses_inherit_it() -> None:
