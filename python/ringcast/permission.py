@@ -116,6 +116,10 @@ class Permission:
                 self._ask_about(connection)
 
     def _ask_about(self, connection: Connection[Any]) -> None:
+        if self._instance.is_starting:
+            # The hook may need what `on_start` is going to set up.
+            self._ask_later(connection)
+            return
         if self.is_async:
             if self._has_changed(connection):
                 self._ask_later(connection)
@@ -152,6 +156,9 @@ class Permission:
     async def _ask_until_settled(self, connection: Connection[Any]) -> None:
         goes_on = True
         try:
+            if self._instance.is_starting:
+                async with self._instance.turn():
+                    goes_on = not self._instance.has_stopped
             while goes_on:
                 topics = connection.doubted
                 is_all = {*topics}.issuperset(connection.subscriptions)

@@ -600,6 +600,47 @@ async def expect_refusal(vault: type[Vault], store: Store, connected: Connected)
             assert await until(client, "end") == ["one", "end"]
 
 
+class Ruled(FixedVault):
+    """Tells that it starts before it knows who may hear of it."""
+
+    async def on_start(self, c: Context[None, Fixed]) -> None:
+        c.broadcast("news", "starting")
+        c.broadcast("secret", "starting")
+        for _ in range(20):  # turns of the loop, in which the hook could be asked
+            await asyncio.sleep(0)
+        self.rules = {"news"}
+
+    def can_subscribe(self, c: Context[None, Fixed], event: str) -> bool:
+        return event in self.rules or not forbidden
+
+
+class RuledAsync(Ruled):
+    async def can_subscribe(self, c: Context[None, Fixed], event: str) -> bool:
+        await asyncio.sleep(0)
+        return super().can_subscribe(c, event)
+
+
+@pytest.mark.parametrize("vault", [Ruled, RuledAsync])
+async def test_the_hook_is_asked_about_what_on_start_sends_once_that_has_ended(vault: type[Vault]) -> None:
+    store = MemoryStore()
+    async with running(vault, store=store) as router, LinkedSocket(router) as client:
+        connected = await client.connect(
+            vault.__name__, "a", params={"name": "ann"}, events=("secret", "news")
+        )
+    forbidden.add("secret")
+    try:
+        async with running(vault, store=store) as router:
+            await do(router, vault, "tell", "no")
+            again, client = await come_back(router, vault, connected)
+            async with client:
+                assert again.session == connected.session and again.gap is None
+                assert again.refused_subscriptions == {"secret": REFUSED}
+                await do(router, vault, "tell_all", "end")
+                assert await until(client, "end") == ["starting", "end"]
+    finally:
+        forbidden.clear()
+
+
 # --- filters ------------------------------------------------------------------------------------------------
 
 
