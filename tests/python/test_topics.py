@@ -11,7 +11,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from expressions import FIELDS, UNTIMED
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringcast.encoding import Encoding
@@ -154,7 +154,20 @@ def test_both_encodings_show_the_same_fields() -> None:
     deep: Any = 1
     for _ in range(250):
         deep = [deep]
-    assert answers(topic_of("e", {"b": 1}), [{"a": deep, "b": 1}]) == {True}
+    for event in ({"a": deep, "b": 1}, {"b": 1, "a": deep}, {"a": {"a": deep}, "b": 1}):
+        for wanted in ({"b": 1}, {"a__is": None, "b": 1}):
+            assert answers(topic_of("e", wanted), [event]) == {True}, (list(event), wanted)
+
+
+@pytest.mark.parametrize("operator", ["", "__ge", "__le", "__in", "__not_in", "__gt", "__lt"])
+@UNTIMED
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(26.400000000000002)
+@example(5e-324)
+@example(1.7976931348623157e308)
+def test_a_number_is_compared_with_itself(operator: str, value: float) -> None:
+    wanted = {f"a{operator}": [value] if operator.endswith("in") else value}
+    assert answers(topic_of("e", wanted), [{"a": value}]) == {operator in ("", "__ge", "__le", "__in")}
 
 
 def test_of_a_field_that_is_there_twice_the_last_counts() -> None:
@@ -228,9 +241,33 @@ _MEANING: dict[str, Any] = {
 }
 
 
+@st.composite
+def near(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Draw an event, and a filter that compares fields with values of that event."""
+    event = draw(fields)
+    values = [each for each in event.values() if not isinstance(each, list | dict)]
+    values += [each for value in event.values() if isinstance(value, list) for each in value]
+    own = st.sampled_from(values) if values else plain
+    wanted = draw(filters)
+    for key, value in wanted.items():
+        _, operator = _parted(key)
+        if operator in ("in", "not_in"):
+            wanted[key] = [*value, draw(own)]
+        elif operator not in ("is", "is_not"):
+            is_text = operator in ("has", "prefix")
+            fits = own.map(
+                lambda found, value=value, is_text=is_text: (
+                    value if found is None or (is_text and not isinstance(found, str)) else found
+                )
+            )
+            wanted[key] = draw(fits)
+    return wanted, event
+
+
 @UNTIMED
-@given(filters, fields)
-def test_filters_mean_what_python_means(wanted: dict[str, Any], event: dict[str, Any]) -> None:
+@given(st.one_of(st.tuples(filters, fields), near()))
+def test_filters_mean_what_python_means(drawn: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    wanted, event = drawn
     assert answers(topic_of("e", wanted), [event]) == {holds(wanted, event)}
 
 

@@ -76,7 +76,7 @@ impl<'de, 'a: 'b, 'b, A: Fn(&[u8]) -> Option<&'a Text>> Visitor<'de> for First<'
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut entries: M) -> Result<(), M::Error> {
-        while let Some(name) = entries.next_key_seed(Plain)? {
+        while let Some(name) = entries.next_key_seed(WHOLE)? {
             let field = match name {
                 Seen::Text(name) => (self.asked)(&name),
                 Seen::Int(name) => (self.asked)(name.to_string().as_bytes()),
@@ -84,7 +84,7 @@ impl<'de, 'a: 'b, 'b, A: Fn(&[u8]) -> Option<&'a Text>> Visitor<'de> for First<'
             };
             match field {
                 Some(field) => {
-                    let value = entries.next_value_seed(Plain)?;
+                    let value = entries.next_value_seed(WHOLE)?;
                     self.read.push((Text::clone(field), value.attribute()));
                 }
                 None => {
@@ -126,7 +126,12 @@ impl Seen {
 }
 
 /// Reads a [`Seen`].
-struct Plain;
+struct Plain {
+    /// It stands in an array, where only texts count: what is in further arrays is passed over.
+    is_item: bool,
+}
+
+const WHOLE: Plain = Plain { is_item: false };
 
 impl<'de> DeserializeSeed<'de> for Plain {
     type Value = Seen;
@@ -173,8 +178,13 @@ impl<'de> Visitor<'de> for Plain {
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Seen, S::Error> {
+        if self.is_item {
+            // Not looked into one by one: how deep that goes has a bound, which differs between the encodings.
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Seen::Nothing);
+        }
         let mut texts = Some(Vec::new());
-        while let Some(item) = items.next_element_seed(Plain)? {
+        while let Some(item) = items.next_element_seed(Plain { is_item: true })? {
             match (item, &mut texts) {
                 (Seen::Text(text), Some(texts)) => texts.push(Text::from(text)),
                 _ => texts = None,
