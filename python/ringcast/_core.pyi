@@ -366,6 +366,20 @@ class Filter:
         """
 
 @final
+class Listened:
+    """Topics that are listened for, each as often as it was added; contains, and counts, those with filters."""
+
+    def __new__(cls) -> Listened: ...
+    def add(self, topic: str) -> None:
+        """Raise `ValueError` for what is longer than a name and no topic."""
+    def remove(self, topic: str) -> bool:
+        """Take one back; False if there was none."""
+    def matching(self, name: str, json: bytes | None, msgpack: bytes | None) -> list[str]:
+        """Return those with filters that an event of this name with these encoded arguments matches."""
+    def __contains__(self, topic: str) -> bool: ...
+    def __len__(self) -> int: ...
+
+@final
 class Attributes:
     """The attributes of connections, by slot (0 to 2**32 - 1), indexed by value."""
 

@@ -17,7 +17,6 @@ from .connection import KeptConnection
 from .definition import ActorDefinition
 from .encoding import Encoding
 from .errors import EventTooLarge
-from .event_match import matches
 from .faults import ActorLog, StoreFault
 from .journal import Journal
 from .ledger import Ledger, Member
@@ -35,7 +34,6 @@ from .store import (
     Subscribed,
     Unsubscribed,
 )
-from .topics import is_filtered, name_of
 from .touched import Touched
 
 __all__ = ["DurableStream", "most_bytes"]
@@ -135,10 +133,10 @@ class DurableStream:
 
     @property
     def filters(self) -> int:
-        return self._ledger.filters
+        return len(self._ledger.filtered)
 
     def has_filter(self, topic: str) -> bool:
-        return topic in self._ledger.filtered.get(name_of(topic), ())
+        return topic in self._ledger.filtered
 
     def attach(self, connection: int, sink: Any, offset: int, message: bytes) -> None:
         self._stream.attach(connection, sink, offset, message)
@@ -180,16 +178,14 @@ class DurableStream:
         undecided: list[tuple[Member, str]] = []
         if matching is not None:
             matched = [number for number in self._stream.select(matching) if number not in (exclude or ())]
-            heard_as = {name}
-            heard_as |= {each for each in self._ledger.filtered.get(name, ()) if matches(each, json, msgpack)}
+            heard_as = {name, *self._ledger.filtered.matching(name, json, msgpack)}
             only = self._listening(heard_as, matched)
             undecided = [
                 (self._members[number], topic)
                 for number in matched
                 if number in self._members
                 for topic in self._members[number].asked
-                if topic == name
-                or (is_filtered(topic) and name_of(topic) == name and matches(topic, json, msgpack))
+                if topic in heard_as
             ]
         size = most_bytes(name, json, msgpack, len(only or ()) + len(exclude or ()))
         if size > self._max_bytes:
@@ -291,6 +287,8 @@ class DurableStream:
             member.again = self.appended
         for name in names:
             if self._end(connection, name):
+                if name not in member.asked:
+                    self._ledger.doubts(name)
                 member.asked[name] = self.appended
         self._journal.then(partial(self._stream.hold, connection, tuple(names)))
 
@@ -300,6 +298,8 @@ class DurableStream:
         again, member.again = member.again, None
         chosen = self._decide(connection, allowed, again)
         if again is None:
+            for name in member.asked:
+                self._ledger.decides(name)
             member.asked, member.matched = {}, []
         else:
             member.matched = [each for each in member.matched if each[1] > again]
@@ -314,6 +314,7 @@ class DurableStream:
                 continue  # it came with the next question
             if name not in allowed:
                 del member.asked[name]
+                self._ledger.decides(name)
                 continue
             if member.kept:
                 self._journal.add(Subscribed(member.id, name, since))
@@ -344,6 +345,8 @@ class DurableStream:
             return False
         for name in member.names:
             self._ledger.leaves(name)
+        for name in member.asked:
+            self._ledger.decides(name)
         self._journal.then(partial(self._let_go, connection))
         return True
 

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ._core import Listened
 from .seam import CoreStream
 from .store import Trimmed
-from .topics import is_filtered, name_of
+from .topics import is_filtered
 
 __all__ = ["Ledger", "Member"]
 
@@ -54,32 +55,34 @@ class Ledger:
         self._members = members
         self._let_go = dict(let_go)
         self._listeners: Counter[str] = Counter()
-        self.filtered: dict[str, set[str]] = {}
-        """By event name, the topics with a filter that somebody listens for."""
-        self.filters = 0
-        """How many there are of those."""
+        self.filtered = Listened()
+        """The topics with a filter that somebody listens for, or may turn out to."""
         # Of whom the core has to be asked, because what they have lost may not follow from names.
         self._particular: set[int] = set()
 
     def listens(self, name: str) -> None:
         """Somebody has begun to listen for a name, or for another topic."""
         self._listeners[name] += 1
-        if self._listeners[name] == 1 and is_filtered(name):
-            self.filtered.setdefault(name_of(name), set()).add(name)
-            self.filters += 1
+        if is_filtered(name):
+            self.filtered.add(name)
 
     def leaves(self, name: str) -> None:
         """Somebody listens for it no more."""
         self._listeners[name] -= 1
-        if self._listeners[name]:
-            return
-        del self._listeners[name]
+        if not self._listeners[name]:
+            del self._listeners[name]
         if is_filtered(name):
-            topics = self.filtered[name_of(name)]
-            topics.remove(name)
-            if not topics:
-                del self.filtered[name_of(name)]
-            self.filters -= 1
+            self.filtered.remove(name)
+
+    def doubts(self, name: str) -> None:
+        """It is to be decided whether somebody who has left a name may go on listening for it."""
+        if is_filtered(name):
+            self.filtered.add(name)
+
+    def decides(self, name: str) -> None:
+        """That is decided; whoever may has begun to listen."""
+        if is_filtered(name):
+            self.filtered.remove(name)
 
     def single_out(self, connection: int) -> None:
         """What this connection has lost may from now on not follow from names."""

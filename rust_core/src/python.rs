@@ -35,7 +35,7 @@ mod _core {
     use super::{PyCore, PySink, PyStream, PyTally};
 
     #[pymodule_export]
-    use super::filter::{PyAttributes, PyFilter};
+    use super::filter::{PyAttributes, PyFilter, PyListened};
 
     #[pymodule_export]
     use super::{run_limit, run_load};

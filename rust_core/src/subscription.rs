@@ -6,12 +6,14 @@
 //! as the sweep that ran at the time.
 
 mod filters;
+mod listened;
 mod names;
 mod question;
 mod topic;
 
 use smallvec::SmallVec;
 
+pub use self::listened::Listened;
 pub use self::names::{NameId, Names, Topics};
 use self::question::Aside;
 pub use self::topic::Topic;

@@ -14,6 +14,7 @@ from expressions import FIELDS, UNTIMED
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ringcast._core import Listened
 from ringcast.encoding import Encoding
 from ringcast.errors import InvalidFilter
 from ringcast.event_match import matches, matches_received
@@ -274,3 +275,30 @@ def test_filters_mean_what_python_means(drawn: tuple[dict[str, Any], dict[str, A
 def test_what_is_packed_otherwise_is_read_as_well() -> None:
     topic = topic_of("e", {"a": 1.5})
     assert matches(topic, None, msgpack.packb([{"a": 1.5}], use_single_float=True))
+
+
+@UNTIMED
+@given(st.lists(filters, max_size=6), fields, st.data())
+def test_of_many_topics_those_are_told_that_an_event_matches(
+    wanted: list[dict[str, Any]], event: dict[str, Any], data: st.DataObject
+) -> None:
+    listened, args = Listened(), [event]
+    written, packed = Encoding.JSON.encode(args), Encoding.MSGPACK.encode(args)
+    added = [topic_of(name, each) for each in wanted for name in ("e", "f")] + ["e", "g"]
+    for topic in added:
+        listened.add(topic)
+    left = list(added)
+    for topic in data.draw(st.lists(st.sampled_from(added), unique=True)):
+        assert listened.remove(topic)
+        left.remove(topic)
+    assert len(listened) == len({topic for topic in left if is_filtered(topic)})
+    for name in ("e", "f", "g", "h"):
+        named = {topic for topic in left if is_filtered(topic) and name_of(topic) == name}
+        assert all(topic in listened for topic in named)
+        expected = sorted(topic for topic in named if matches(topic, written, packed))
+        assert sorted(listened.matching(name, written, None)) == expected
+        assert sorted(listened.matching(name, None, packed)) == expected
+    for topic in left:
+        assert listened.remove(topic)
+    assert not any(listened.remove(topic) for topic in added)
+    assert (len(listened), "e" in listened) == (0, False)

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::attributes::Attributes;
 use crate::filter::{Filter, Malformed};
+use crate::subscription::{Listened, Topic};
 
 #[pyclass(name = "Filter", frozen)]
 pub struct PyFilter(Arc<Filter>);
@@ -21,6 +22,38 @@ impl PyFilter {
 
     fn matches(&self, json: Option<&[u8]>, msgpack: Option<&[u8]>) -> bool {
         self.0.matches([json, msgpack])
+    }
+}
+
+#[pyclass(name = "Listened", frozen)]
+pub struct PyListened(Mutex<Listened>);
+
+#[pymethods]
+impl PyListened {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn add(&self, topic: &str) -> PyResult<()> {
+        self.0.lock().add(&Topic::read(topic).map_err(malformed)?);
+        Ok(())
+    }
+
+    fn remove(&self, topic: &str) -> bool {
+        self.0.lock().remove(topic)
+    }
+
+    fn matching(&self, name: &str, json: Option<&[u8]>, msgpack: Option<&[u8]>) -> Vec<String> {
+        self.0.lock().matching(name, [json, msgpack]).iter().map(ToString::to_string).collect()
+    }
+
+    fn __contains__(&self, topic: &str) -> bool {
+        self.0.lock().has(topic)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.lock().filters()
     }
 }
 

@@ -267,6 +267,11 @@ impl Names {
         }
     }
 
+    /// Whether somebody listens to this topic now.
+    pub(super) fn is_listened_to(&self, id: NameId) -> bool {
+        self.get(id).listeners > 0
+    }
+
     fn filters_of(&mut self, name: NameId) -> &mut Filters {
         match &mut self.get_mut(name).kind {
             Kind::Name { filters, .. } => filters,
