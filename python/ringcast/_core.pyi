@@ -367,7 +367,7 @@ class Filter:
 
 @final
 class Listened:
-    """Topics that are listened for, each as often as it was added; contains, and counts, those with filters."""
+    """Topics that are listened for, each as often as it was added. It contains, and counts, the filtered."""
 
     def __new__(cls) -> Listened: ...
     def add(self, topic: str) -> None:

@@ -131,6 +131,10 @@ class ServerConfig:
     """Different filters over the fields of its events that the clients of one actor may listen with at a
     time; one more is refused with `too_many_filters`. An event is held against each at most once."""
 
+    max_filters_per_connection: int = 64
+    """Different filters that one connection may listen with at a time, so that none takes all that its actor
+    has; one more is refused with `too_many_filters`."""
+
     max_pending_messages: int = 1024
     """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""
 

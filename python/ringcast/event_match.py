@@ -12,10 +12,10 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
-from ._core import Filter
+from ._core import Filter, Listened
 from .topics import compiled_of
 
-__all__ = ["matches", "matches_received"]
+__all__ = ["Listened", "matches", "matches_received"]
 
 
 def matches(topic: str, json: bytes | None, msgpack: bytes | None) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ._core import Listened
+from .event_match import Listened
 from .seam import CoreStream
 from .store import Trimmed
 from .topics import is_filtered

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from .naming import MAX_NAME_CHARS
-from .topics import MAX_FILTER_BYTES, is_filtered, to_wire
+from .topics import MAX_FILTER_BYTES, MAX_TOPICS_BYTES, is_filtered, to_wire
 
 __all__ = [
     "MAX_FILTER_BYTES",
@@ -19,6 +19,7 @@ __all__ = [
     "MAX_NAME_CHARS",
     "MAX_NESTING",
     "MAX_SUBSCRIPTIONS",
+    "MAX_TOPICS_BYTES",
     "Call",
     "ClientMessage",
     "Connect",

@@ -25,6 +25,7 @@ from .errors import (
     RingcastError,
     SubscriptionRefused,
     TooManyCalls,
+    TooManyFilters,
 )
 from .event import check_event_name
 from .faults import raise_interrupt
@@ -43,7 +44,7 @@ from .protocol import (
 from .questions import refusal
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
-from .topics import name_of
+from .topics import MAX_TOPICS_BYTES, bytes_of, is_filtered, name_of
 
 __all__ = ["Session"]
 
@@ -351,17 +352,28 @@ class Session:
             self.link.send(message)
 
     def allow(self, topic: str) -> bool | Awaitable[bool]:
-        """Tell whether this connection may subscribe to a topic. Raises `ReservedName`, or as the actor."""
+        """Tell whether it may subscribe to a topic. Raises `ReservedName`, without room, or as the actor."""
         check_event_name(name_of(topic))
+        if topic not in self.subscriptions:
+            self._require_room(topic)
         return self.actor.may_subscribe(self.member, topic)
 
-    def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:
-        if len(self.subscriptions) >= MAX_SUBSCRIPTIONS and request.name not in self.subscriptions:
-            fault = SubscriptionRefused(
+    def _require_room(self, topic: str) -> None:
+        if len(self.subscriptions) >= MAX_SUBSCRIPTIONS:
+            raise SubscriptionRefused(
                 f"a connection listens for at most {MAX_SUBSCRIPTIONS} events and filters"
             )
-            self.respond(request.id, None, fault)
-            return None
+        size = bytes_of(topic)
+        # A filter that has more by itself is no filter, which is another error.
+        if size <= MAX_TOPICS_BYTES < sum(map(bytes_of, self.subscriptions)) + size:
+            raise SubscriptionRefused(
+                f"the events and filters of a connection take at most {MAX_TOPICS_BYTES} bytes"
+            )
+        most = self.gateway.config.max_filters_per_connection
+        if is_filtered(topic) and sum(map(is_filtered, self.subscriptions)) >= most:
+            raise TooManyFilters(f"a connection listens with at most {most} different filters")
+
+    def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:
         try:
             allowed = self.allow(request.name)
         except RingcastError as error:

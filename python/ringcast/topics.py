@@ -20,10 +20,20 @@ from .errors import InvalidFilter
 from .filters import Filter, where
 from .naming import MAX_NAME_CHARS
 
-__all__ = ["MAX_FILTER_BYTES", "compiled_of", "filter_of", "from_wire", "is_filtered", "name_of", "topic_of"]
+__all__ = [
+    "MAX_FILTER_BYTES", "MAX_TOPICS_BYTES", "bytes_of", "compiled_of", "filter_of", "from_wire",
+    "is_filtered", "name_of", "to_wire", "topic_of",
+]  # fmt: skip
 
 MAX_FILTER_BYTES: Final = 4096
 """Longest filter of a subscription, as JSON in UTF-8 without spaces."""
+
+MAX_TOPICS_BYTES: Final = 12_288
+"""Most bytes of all topics of a connection, as the array in JSON that a connect message has of them.
+
+It may have them twice, and MessagePack takes nine bytes for a number that is three in JSON: also then they
+fit into a message, with 10 KiB beside them for what else it says.
+"""
 
 _KEPT: Final = 1024
 """How many are remembered as they were read: many connections listen with the same few."""
@@ -34,10 +44,12 @@ def topic_of(name: str, wanted: Mapping[str, Any] | None = None) -> str:
 
     `wanted` is what `where` takes as keywords: ``{"zone": 3, "level__ge": 2}``. Raises `InvalidFilter`.
     """
-    if not wanted:
+    if wanted is None:
         return name
     if not isinstance(wanted, Mapping) or not all(isinstance(key, str) for key in wanted):
         raise InvalidFilter(f"where is a mapping of fields to values, not {wanted!r:.80}")
+    if not wanted:
+        return name
     topic = _read(name, _written(wanted))
     filter_of(topic)
     return topic
@@ -79,6 +91,11 @@ def name_of(topic: str) -> str:
     return topic.split("\n", 2)[2] if is_filtered(topic) else topic
 
 
+def bytes_of(topic: str) -> int:
+    """Return how many bytes a topic takes of `MAX_TOPICS_BYTES`."""
+    return _bytes_once(topic) if len(topic) <= MAX_FILTER_BYTES else _bytes(topic)
+
+
 def filter_of(topic: str) -> Filter:
     """Return the filter of a topic that has one. Raises `InvalidFilter` for one that says no filter."""
     text = topic.partition("\n")[0].rstrip().encode()
@@ -93,6 +110,14 @@ def filter_of(topic: str) -> Filter:
 def compiled_of(topic: str) -> bytes:
     """Return the compiled form of its filter."""
     return bytes.fromhex(topic.split("\n", 2)[1])
+
+
+def _bytes(topic: str) -> int:
+    # And the comma behind it.
+    return len(orjson.dumps(to_wire(topic))) + 1
+
+
+_bytes_once = lru_cache(_KEPT)(_bytes)
 
 
 def _read(name: str, written: bytes) -> str:

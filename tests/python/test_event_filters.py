@@ -16,6 +16,7 @@ from test_topics import holds
 from typing_extensions import TypedDict
 
 from ringcast import Actor, Context, MemoryStore, action, where
+from ringcast.config import ServerConfig
 from ringcast.definition import define
 from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, InvalidFilter, UserError
@@ -23,7 +24,7 @@ from ringcast.event_filters import event_fields
 from ringcast.protocol import Call, Connected, Error, Event, Heartbeat, Reply, Subscribe, Unsubscribe
 from ringcast.router import Router
 from ringcast.store import Store
-from ringcast.topics import filter_of, topic_of
+from ringcast.topics import MAX_TOPICS_BYTES, bytes_of, filter_of, to_wire, topic_of
 
 
 class Kind(Enum):
@@ -489,8 +490,42 @@ async def test_an_actor_takes_so_many_different_filters(kind: type[World]) -> No
         assert [error["code"] for error in answer.refused_subscriptions.values()] == ["too_many_filters"]
 
 
+@KINDS
+async def test_a_connection_takes_so_many_different_filters(kind: type[World]) -> None:
+    async with place(kind, max_filters_per_connection=2) as world:
+        ann, bob = await world.guest(zone(1), zone(2), zone(3), "moved"), await world.guest(zone(3))
+        assert ann.answer is not None
+        assert list(ann.answer.refused_subscriptions) == [zone(3)]
+        assert await ann.ask(Subscribe, zone(4)) == "too_many_filters"
+        assert await ann.ask(Subscribe, zone(1)) is None
+        assert await ann.ask(Unsubscribe, zone(1)) is None
+        assert await ann.ask(Subscribe, zone(4)) is None
+        assert await bob.ask(Subscribe, zone(1)) is None
+
+
+@KINDS
+async def test_the_topics_of_a_connection_are_bounded(kind: type[World]) -> None:
+    """What it listens for is said twice by a client that comes back: that has to be a message."""
+    # Numbers that are three bytes in JSON, and nine in MessagePack.
+    topics = [topic_of("moved", {"zone__in": [0.0] * 500, "name": str(number)}) for number in range(8)]
+    async with place(kind) as world:
+        ann = await world.guest(*topics)
+        assert ann.answer is not None
+        refused = ann.answer.refused_subscriptions
+        assert {error["code"] for error in refused.values()} == {"subscription_refused"}
+        held = [topic for topic in topics if topic not in refused]
+        assert sum(map(bytes_of, held)) <= MAX_TOPICS_BYTES < sum(map(bytes_of, [*held, topics[-1]]))
+        assert await ann.ask(Subscribe, topics[-1]) == "subscription_refused"
+        assert await ann.ask(Subscribe, held[0]) is None
+        for encoding in Encoding:
+            said = encoding.encode([to_wire(topic) for topic in held])
+            assert 2 * len(said) + 8192 < ServerConfig().max_message_bytes, encoding
+        assert await ann.ask(Unsubscribe, held[0]) is None
+        assert await ann.ask(Subscribe, topics[-1]) is None
+
+
 async def test_filters_count_as_subscriptions() -> None:
-    async with place(World) as world:
+    async with place(World, max_filters_per_connection=256) as world:
         ann = await world.guest(*[zone(number) for number in range(256)])
         assert ann.answer is not None
         assert not ann.answer.refused_subscriptions

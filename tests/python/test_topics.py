@@ -14,10 +14,9 @@ from expressions import FIELDS, UNTIMED
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringcast._core import Listened
 from ringcast.encoding import Encoding
 from ringcast.errors import InvalidFilter
-from ringcast.event_match import matches, matches_received
+from ringcast.event_match import Listened, matches, matches_received
 from ringcast.filters import where
 from ringcast.topics import (
     MAX_FILTER_BYTES,

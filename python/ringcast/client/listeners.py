@@ -14,7 +14,7 @@ from ..errors import InvalidFilter
 from ..event_match import matches_received
 from ..naming import RESERVED_EVENTS
 from ..protocol import MAX_NAME_CHARS, MAX_SUBSCRIPTIONS
-from ..topics import topic_of
+from ..topics import MAX_TOPICS_BYTES, bytes_of, name_of, topic_of
 
 __all__ = ["END", "LOST", "Handler", "Listener", "Listeners"]
 
@@ -80,12 +80,12 @@ class Listeners:
         named = isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS
         if not named and not (internal and name in (END, LOST)):
             raise ValueError(f"an event name has 1 to {MAX_NAME_CHARS} characters, unlike {name!r}")
-        if where and name in _UNSUBSCRIBED:
-            raise InvalidFilter(f"{name!r} is a lifecycle event, which cannot be filtered")
         topic = topic_of(name, where)
+        if topic != name and name in _UNSUBSCRIBED:
+            raise InvalidFilter(f"{name!r} is a lifecycle event, which cannot be filtered")
         is_first = all(listener.topic != topic for listener in self._by_name.get(name, ()))
-        if is_first and len(self.topics()) >= MAX_SUBSCRIPTIONS:
-            raise ValueError(f"a connection listens for at most {MAX_SUBSCRIPTIONS} events and filters")
+        if is_first and name not in _UNSUBSCRIBED:
+            self._require_room(topic)
         listener = Listener(name, topic, handler, once, internal)
         self._by_name.setdefault(name, []).append(listener)
         if is_first and name not in _UNSUBSCRIBED:
@@ -127,6 +127,17 @@ class Listeners:
         """Return the topics to subscribe to: names in the order in which they got their first listener."""
         named = (self._by_name[name] for name in self._by_name if name not in _UNSUBSCRIBED)
         return tuple(dict.fromkeys(listener.topic for listeners in named for listener in listeners))
+
+    def _require_room(self, topic: str) -> None:
+        topics = self.topics()
+        if len(topics) >= MAX_SUBSCRIPTIONS:
+            raise ValueError(f"a connection listens for at most {MAX_SUBSCRIPTIONS} events and filters")
+        size = sum(map(bytes_of, topics)) + bytes_of(topic)
+        if size > MAX_TOPICS_BYTES:
+            raise ValueError(
+                f"the events and filters of a connection take at most {MAX_TOPICS_BYTES} bytes, "
+                f"with {name_of(topic)!r} it would be {size}"
+            )
 
     def _drop(self, name: str, gone: Callable[[Listener], bool]) -> None:
         before = self._by_name.pop(name, [])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ringcast.client.listeners import END, Listeners
+from ringcast.errors import InvalidFilter
 
 
 class Subscriptions:
@@ -98,3 +101,22 @@ def test_callbacks_may_change_listeners() -> None:
     listeners.off("a")
     assert log == ["+a", "-a", "+a"]
     assert len(listeners.get("a")) == 1
+
+
+def test_the_topics_of_a_connection_are_bounded(subscriptions: Subscriptions, listeners: Listeners) -> None:
+    for number in range(3):
+        listeners.add("a", print, {"x": f"{number}" + "x" * 4000})
+    with pytest.raises(ValueError, match="at most 12288 bytes, with 'a' it would be 16"):
+        listeners.add("a", print, {"x": "3" + "x" * 4000})
+    assert len(subscriptions.log) == 3
+    listeners.add("a", print, {"x": "0" + "x" * 4000})
+    listeners.add("connected", print)
+    listeners.off("a")
+    listeners.add("a", print, {"x": "3" + "x" * 4000})
+
+
+@pytest.mark.parametrize("where", [[], 0, "", False, (), [("x", 1)]])
+def test_what_is_no_mapping_is_no_filter(listeners: Listeners, where: Any) -> None:
+    with pytest.raises(InvalidFilter, match="where is a mapping"):
+        listeners.add("a", print, where)
+    assert not listeners.has("a")
