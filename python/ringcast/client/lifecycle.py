@@ -322,7 +322,9 @@ class Lifecycle:
         # again.
         new = self.session.position.advance(event.offset)
         if new and self.listeners.wants(event.name):
-            self.dispatch.deliver(event.name, tuple(event.args), self._subscriptions.anew)
+            args = tuple(event.args)
+            topics = [listener.topic for listener in self.listeners.get(event.name)]
+            self.dispatch.deliver(event.name, args, self._subscriptions.not_heard(event.name, topics, args))
 
     def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
         answer = self.session.answer

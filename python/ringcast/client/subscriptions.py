@@ -8,8 +8,11 @@ A name with a filter (a *topic*, `topics.py`) is as good as a name of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from ..event_match import matches_received
 from ..protocol import Subscribe
+from ..topics import name_of
 from .requests import Request
 
 __all__ = ["Subscriptions"]
@@ -61,6 +64,22 @@ class Subscriptions:
     def refuse(self, name: str) -> None:
         """The server does not send this one, whatever it had said before."""
         self._confirmed.discard(name)
+
+    def not_heard(self, name: str, topics: Iterable[str], args: tuple[Any, ...]) -> frozenset[str]:
+        """Return those of the topics of an event's listeners that the event is not heard as.
+
+        These are to begin anew, or the server does not send them, or not yet, and the event came by another
+        one. What came by none the actor has sent to this connection by itself: it is for all.
+        """
+        closed = [topic for topic in topics if topic not in self._confirmed]
+        if not closed:
+            return self.anew
+        # An event may still come by one whose end is not answered.
+        leaving = {topic for topic, request in self._asked.items() if request.kind is not Subscribe}
+        ways = (topic for topic in self._confirmed | leaving if name_of(topic) == name)
+        if any(topic == name or matches_received(topic, args) for topic in ways):
+            return self.anew.union(closed)
+        return self.anew
 
     def is_anew(self, name: str) -> bool:
         """Tell whether a name is to begin, whatever the server has of it: what comes until then is older."""

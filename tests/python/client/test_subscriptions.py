@@ -10,7 +10,7 @@ import pytest
 
 from ringcast.client import Client, Connection
 from ringcast.errors import SubscriptionRefused
-from ringcast.protocol import Call, Connect, Reply, Subscribe, Unsubscribe
+from ringcast.protocol import Call, Connect, Error, Event, Heartbeat, Reply, Subscribe, Unsubscribe
 
 from .scripted import Peer, ScriptedServer, event, until
 
@@ -389,3 +389,41 @@ async def test_a_resume_says_which_names_and_answers_are_certain(
     again = await peer.welcome(replayed=0, offset=1)
     assert again.resume is not None
     assert (again.resume.unconfirmed, again.resume.answered) == ((), second.id)
+
+
+async def test_an_event_is_not_for_handlers_whose_subscription_has_not_begun_or_is_refused(
+    peer: Peer, connection: Connection
+) -> None:
+    got: list[tuple[str, int]] = []
+
+    def on(label: str, where: dict[str, Any] | None = None) -> Callable[[], None]:
+        return connection.on("moved", lambda fields: got.append((label, fields["at"])), where=where)
+
+    def moved(at: int) -> Event:
+        return event(at, "moved", {"at": at, "zone": 1})
+
+    leave = on("zone", {"zone": 1})
+    peer.send(moved(1))  # sent to this connection by itself: no subscription of its name is confirmed
+    request = await peer.receive()
+    assert isinstance(request, Subscribe)
+    peer.send(Reply(request.id, None), moved(2))
+    await until(lambda: len(got) == 2)
+    on("early", {"at__ge": 0})
+    on("refused", {"at__ge": -1})
+    early, refused = await peer.receive(), await peer.receive()
+    assert isinstance(early, Subscribe)
+    assert isinstance(refused, Subscribe)
+    fault = SubscriptionRefused("no").to_wire()
+    peer.send(moved(3), Reply(early.id, None), moved(4), Error(refused.id, fault), moved(5))
+    # A subscription that is taken back, after which its handlers hear only what is sent to it by itself.
+    gone = Heartbeat(1, 5, 0.0, {early.name: fault})
+    peer.send(gone, moved(6), event(7, "moved", {"at": 7, "zone": 2}))
+    await until(lambda: connection.position == ("e1", 7))
+    assert [at for label, at in got if label == "zone"] == [1, 2, 3, 4, 5, 6]
+    assert [at for label, at in got if label == "early"] == [4, 5, 7]
+    assert [at for label, at in got if label == "refused"] == [7]
+    # Of what comes by a subscription that is about to end nobody else hears.
+    leave()
+    peer.send(moved(8))
+    await until(lambda: connection.position == ("e1", 8))
+    assert [at for _, at in got][-1] == 7
