@@ -6,11 +6,11 @@ written is in `topics.py`, and the core finds out which events match.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from .errors import InvalidFilter, TooManyFilters
+from .errors import InvalidFilter, RingcastError, TooManyFilters
 from .filterable import StateFields, fields_of
 from .questions import may_subscribe as may_hear
 from .topics import filter_of, is_filtered, name_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .definition import ActorDefinition
     from .instance import ActorInstance
 
-__all__ = ["event_fields", "may_subscribe"]
+__all__ = ["event_fields", "may_subscribe", "misfits"]
 
 _known: Final[WeakKeyDictionary[type, dict[str, StateFields]]] = WeakKeyDictionary()
 """By actor class and event: what has been asked for."""
@@ -51,6 +51,17 @@ def _fits(instance: ActorInstance, topic: str) -> bool:
     if stream.filters >= most and not stream.has_filter(topic):
         raise TooManyFilters(f"{instance.definition.name}'s clients listen with {most} filters already")
     return True
+
+
+def misfits(definition: ActorDefinition, topics: Iterable[str]) -> dict[str, RingcastError]:
+    """Return those of the topics whose filter does not fit the declared fields, with the errors."""
+    found: dict[str, RingcastError] = {}
+    for topic in filter(is_filtered, topics):
+        try:
+            event_fields(definition, name_of(topic)).require(filter_of(topic))
+        except InvalidFilter as error:
+            found[topic] = error
+    return found
 
 
 def event_fields(definition: ActorDefinition, name: str) -> StateFields:

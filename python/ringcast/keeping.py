@@ -13,6 +13,7 @@ from .connection import Connection, KeptConnection
 from .context import Context
 from .durable import DurableStream, most_bytes
 from .encoding import Encoding
+from .event_filters import misfits
 from .journal import Journal
 from .record import Span
 from .restore import base_of, replay
@@ -84,6 +85,10 @@ class Keeping:
             instance.node.restore(instance, session, connection, number)
             if goes_on:
                 instance.conns.admit(connection)
+                # The class may declare other fields now than when the client was told that its filter fits.
+                unfit = misfits(definition, connection.subscriptions)
+                if unfit:
+                    connection.withdraw(unfit)
                 continue
             instance.conns.release(connection)
             ended = self.stream.ended(number)

@@ -378,6 +378,49 @@ async def test_filters_and_who_an_event_was_for_outlive_a_restart(kind: type[Wor
                 guest.socket.lose()
 
 
+@dataclass
+class Shifted:
+    """What `Moved` might become in another version."""
+
+    area: int = 0
+    name: str | None = None
+
+
+def shifted() -> Any:
+    class DurableWorld(Actor[None, Player]):
+        durable = True
+
+        class Events:
+            moved: Shifted
+
+        @action
+        def send(self, c: Context[None, Player], area: int) -> None:
+            c.broadcast("moved", Shifted(area))
+
+    return DurableWorld
+
+
+async def test_after_a_restart_kept_filters_have_to_fit_the_class() -> None:
+    store = MemoryStore()
+    others, named = topic_of("moved", {"zone__ne": 1}), topic_of("moved", {"name__is": None})
+    async with place(DurableWorld, store) as world:
+        ann = await world.guest(others, named)
+        bob = await world.guest(others)
+        await world.send({"zone": 2})
+    changed = shifted()
+    async with place(changed, store) as world:
+        # As without the field the filter would match everything.
+        await call(world.router, "DurableWorld", "x", "send", 3)
+        for guest, topics, replayed in [(ann, (others, named), 2), (bob, (others,), 1)]:
+            guest._router = world.router
+            answer = await guest.come_back(*topics)
+            assert (answer.gap, answer.replayed) == (None, replayed)
+            assert {topic: error["code"] for topic, error in answer.refused_subscriptions.items()} == {
+                others: "invalid_filter"
+            }
+        world.guests += [ann, bob]
+
+
 @KINDS
 async def test_the_actor_is_asked_for_the_name(kind: type[World]) -> None:
     async with place(kind) as world:
