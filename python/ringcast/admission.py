@@ -280,11 +280,12 @@ async def _settled(actor: ActorPort) -> None:
 async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Subscribe to those of `names` that are allowed; return the errors of the others by name."""
     refused: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for position, name in enumerate(names):
         if name in session.subscriptions:
             continue
         try:
-            allowed = session.allow(name)
+            # Those that it has and does not want any more are still among its own.
+            allowed = session.allow(name, names[:position])
             if not isinstance(allowed, bool):
                 allowed = await allowed
             if session.ended:

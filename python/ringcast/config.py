@@ -9,10 +9,13 @@ import sys
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from .protocol import MAX_SUBSCRIPTIONS
+
 __all__ = ["ServerConfig", "with_tls"]
 
 _MAY_BE_ZERO: Final = frozenset(
-    {"port", "session_window_s", "save_interval_s", "max_connects_per_s", "drain_delay_s", "metrics_port"}
+    {"port", "session_window_s", "save_interval_s", "max_connects_per_s", "max_actions_per_s"}
+    | {"drain_delay_s", "metrics_port"}
 )
 _MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
 
@@ -45,6 +48,10 @@ class ServerConfig:
 
     max_message_bytes: int = 65_536
     """Largest message of a client, reassembled. Enforced where frames are read."""
+
+    max_params_bytes: int = 16_384
+    """Largest parameters of a connection, as they were written: they are kept for as long as it lasts. Past
+    it, the connection is refused for good."""
 
     max_reply_bytes: int = 16_777_216
     """Largest reply, or snapshot, over a connection: what a client takes, which would lose the socket over
@@ -131,9 +138,22 @@ class ServerConfig:
     """Different filters over the fields of its events that the clients of one actor may listen with at a
     time; one more is refused with `too_many_filters`. An event is held against each at most once."""
 
+<<<<<<< HEAD
     max_filters_per_connection: int = 64
     """Different filters that one connection may listen with at a time, so that none takes all that its actor
     has; one more is refused with `too_many_filters`."""
+=======
+    max_actions_per_s: float = 1000
+    """Calls and subscriptions of one session that are taken in a second, in the long run; one more is
+    answered with `rate_limited`, which says when to try again, and does not run. 0 is no limit."""
+
+    max_actions_at_once: int = 5000
+    """How many of them may come in one moment, after some seconds with fewer."""
+
+    max_subscriptions: int = MAX_SUBSCRIPTIONS
+    """Event names that one connection may listen for; no more than the protocol has room for. One more is
+    answered with `subscription_refused`."""
+>>>>>>> 900839c (One connection may ask so often a second, with so large parameters; what runs into a limit is counted)
 
     max_pending_messages: int = 1024
     """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""
@@ -172,6 +192,8 @@ class ServerConfig:
         for name in ("port", "metrics_port"):
             if (getattr(self, name) or 0) > _MOST_PORTS:
                 raise ValueError(f"{name} is {getattr(self, name)}, which is too much")
+        if self.max_subscriptions > MAX_SUBSCRIPTIONS:
+            raise ValueError(f"max_subscriptions is at most {MAX_SUBSCRIPTIONS}, as the protocol has it")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key needs a tls_certificate that it belongs to")
         if self.metrics_port is not None and not self.metrics:

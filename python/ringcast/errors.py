@@ -18,6 +18,7 @@ The tree::
     │   ├── InternalError              internal_error
     │   ├── ReplyTooLarge              reply_too_large
     │   ├── TooManyCalls               too_many_calls
+    │   ├── RateLimited                rate_limited
     │   └── OutcomeUnknown             outcome_unknown
     ├── ConnectionFailure
     │   ├── ConnectionRefused          connection_refused
@@ -26,6 +27,7 @@ The tree::
     │   ├── NotConnected               not_connected
     │   ├── EncodingRefused            encoding_refused
     │   ├── OfflineQueueFull           offline_queue_full
+    │   ├── ParamsTooLarge             params_too_large
     │   └── TryAgainLater              try_again_later
     ├── ProtocolError                  invalid_message and the close code that goes with it
     ├── EventError
@@ -77,7 +79,9 @@ __all__ = [
     "NotConnected",
     "OfflineQueueFull",
     "OutcomeUnknown",
+    "ParamsTooLarge",
     "ProtocolError",
+    "RateLimited",
     "ReplyTooLarge",
     "ReservedName",
     "RingcastError",
@@ -261,6 +265,15 @@ class TooManyCalls(ActionError):
     code = "too_many_calls"
 
 
+class RateLimited(ActionError):
+    """This connection asks too much a second; this request did not run.
+
+    `metadata` has `retry_after_ms`, when the next one may.
+    """
+
+    code = "rate_limited"
+
+
 class OutcomeUnknown(ActionError):
     """The call was sent, and the session that would have its result is gone: it ran once or not at all."""
 
@@ -305,6 +318,12 @@ class OfflineQueueFull(ConnectionFailure):
     """Too many calls wait for the network to come back."""
 
     code = "offline_queue_full"
+
+
+class ParamsTooLarge(ConnectionFailure):
+    """The parameters of a connection are larger than the server takes."""
+
+    code = "params_too_large"
 
 
 class TryAgainLater(ConnectionFailure):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from .config import ServerConfig
 from .encoding import Encoding, writable
 from .errors import (
     CloseCode,
+    ParamsTooLarge,
     ProtocolError,
     RingcastError,
     TryAgainLater,
@@ -27,6 +29,7 @@ from .errors import (
 from .faults import contained
 from .heartbeat import Beat
 from .intake import Intake
+from .limits import new_counters
 from .parsing import parse_client_message
 from .protocol import Call, ClientMessage, Connect, Connected, Error
 from .seam import ActorPort
@@ -64,6 +67,8 @@ class Gateway:
     """How many connects were refused, by close code."""
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     """For links, in the order in which their sockets were opened."""
+    limits_hit: Counter[str] = field(default_factory=new_counters)
+    """How often each limit was run into, by its name (`limits.py`)."""
     intake: Intake = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,7 +140,7 @@ class Link:
                     if work is not None:
                         self.hold_for(work)
                 else:
-                    self._handle(message)
+                    self._handle(message, len(payload))
         except ProtocolError as error:
             self.fail(error)
         except Exception:
@@ -203,14 +208,24 @@ class Link:
         self.send(encode_error(self.encoding, None, error))
         self.close(code, str(error.code))
 
-    def connect(self, request: Connect) -> None:
-        """Answer the connect message, which is the first, unless too many come at the same time."""
+    def connect(self, request: Connect, size_bytes: int = sys.maxsize) -> None:
+        """Answer the connect message, which is the first, unless it is too large or too many come at the same
+        time.
+
+        `size_bytes` is what it was read from, where that is known.
+        """
         # Before anything is looked up or made for it: refusing has to be cheap.
         retry_after_ms = self._gateway.intake.admit(self._gateway.loop.time())
         if retry_after_ms is not None:
+            self._gateway.limits_hit["max_connects_per_s"] += 1
             metadata = {"retry_after_ms": retry_after_ms}
             busy = TryAgainLater("too many clients connect at the same time", metadata=metadata)
             self.refuse(busy, CloseCode.TRY_AGAIN_LATER)
+            return
+        if self._has_large_params(request, size_bytes):
+            most = self._gateway.config.max_params_bytes
+            self._gateway.limits_hit["max_params_bytes"] += 1
+            self.refuse(ParamsTooLarge(f"the parameters take more than {most} bytes"))
             return
         self.connected = True
         self.hold_for(self._admission(request))
@@ -243,7 +258,12 @@ class Link:
             self._unflushed = False
             self.sink.flush()
 
-    def _handle(self, message: ClientMessage) -> None:
+    def _has_large_params(self, message: Connect, size_bytes: int) -> bool:
+        most = self._gateway.config.max_params_bytes
+        # Nearly always the whole message is smaller, and nothing has to be written to know it.
+        return size_bytes > most and len(self.encoding.encode(message.params)) > most
+
+    def _handle(self, message: ClientMessage, size_bytes: int) -> None:
         session = self.session
         if session is not None:
             if isinstance(message, Connect):
@@ -252,7 +272,7 @@ class Link:
             if work is not None:
                 self.hold_for(work)
         elif isinstance(message, Connect):
-            self.connect(message)
+            self.connect(message, size_bytes)
         else:
             raise ProtocolError("the first message is connect", close_code=CloseCode.CONNECT_EXPECTED)
 
@@ -264,6 +284,7 @@ class Link:
             len(self._pending) >= config.max_pending_messages
             or self._pending_bytes > config.max_pending_bytes
         ):
+            self._gateway.limits_hit["max_pending_messages"] += 1
             raise ProtocolError("too many messages wait for the connect message, a subscription or the store")
         self._pending.append(payload)
 

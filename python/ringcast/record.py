@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
+from .bucket import Bucket
+
 __all__ = ["RequestRecord", "Span", "Standing"]
 
 _LAST_RESORT: Final = 4
@@ -65,9 +67,12 @@ class RequestRecord:
         "_span",
         "_span_bytes",
         "_spans",
+        "bucket",
     )
 
     def __init__(self, max_replies: int, max_bytes: int, *, spans: bool = False) -> None:
+        self.bucket: Bucket | None = None
+        """How many requests may begin now; None is no limit. Its session asks it, and sees to it."""
         self._spans = spans
         self._max_replies = max_replies
         self._max_bytes = max_bytes

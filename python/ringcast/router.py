@@ -22,6 +22,7 @@ from .encoding import Encoding
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .instance import ActorInstance
+from .limits import new_counters
 from .link import Gateway, Link
 from .metrics import ActorCounts, Metrics
 from .parting import Parting
@@ -68,6 +69,8 @@ class Router:
         """Whether it is going to stop, and still does everything."""
         # Many may ask for the start at once: the first one does it, the others wait for it.
         self._starting = asyncio.Lock()
+        self.limits_hit = new_counters()
+        """How often each limit was run into since this router was made, by its name in `ServerConfig`."""
         self._stop: asyncio.Task[None] | None = None
         self._parting: Parting | None = None
         """While it stops."""
@@ -110,7 +113,9 @@ class Router:
                 self.metrics.lag.start()
             self._sweep = SweepWaiter(self._core, loop)
             self._relay = Relay(self._core, loop)
-            self._gateway = Gateway(self.config, loop, self.clock, self._find, connect)
+            self._gateway = Gateway(
+                self.config, loop, self.clock, self._find, connect, limits_hit=self.limits_hit
+            )
             self.timetable.start(calls)
             self._unclaimed.start(with_sessions)
 

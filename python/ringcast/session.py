@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from .bucket import Bucket
 from .clock import Timer
 from .encoding import Encoding, writable
 from .errors import (
@@ -21,6 +22,7 @@ from .errors import (
     CloseCode,
     InternalError,
     OutcomeUnknown,
+    RateLimited,
     ReplyTooLarge,
     RingcastError,
     SubscriptionRefused,
@@ -31,7 +33,6 @@ from .event import check_event_name
 from .faults import raise_interrupt
 from .link import Gateway, Link, encode_error
 from .protocol import (
-    MAX_SUBSCRIPTIONS,
     Call,
     Connect,
     Connected,
@@ -236,12 +237,18 @@ class Session:
         standing = record.begin(id)
         if standing is not Standing.NEW:
             self._repeat(id, standing)
-        elif record.running > self.gateway.config.max_calls_in_flight or record.is_full:
+            return None
+        if record.running > self.gateway.config.max_calls_in_flight or record.is_full:
             self.respond(id, None, self._too_many(record))
-        else:
-            asked = self.actor.call(self.member, request, self.respond)
-            return None if asked is None else _done(asked)
-        return None
+            return None
+        bucket = record.bucket
+        if bucket is not None:
+            if bucket.at_hand:
+                bucket.at_hand -= 1
+            elif self._is_too_fast(bucket, id):
+                return None
+        asked = self.actor.call(self.member, request, self.respond)
+        return None if asked is None else _done(asked)
 
     def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
@@ -259,6 +266,9 @@ class Session:
         if standing is not Standing.NEW:
             self._repeat(request.id, standing)
         elif isinstance(request, Subscribe):
+            # Code of the actor runs for it, as for a call.
+            if record.bucket is not None and self._is_too_fast(record.bucket, request.id):
+                return None
             return self._subscribe(request)
         else:
             self._unsubscribe(request.name)
@@ -280,10 +290,29 @@ class Session:
             fault = OutcomeUnknown(f"request {id} was answered, and its reply is no longer kept")
             self._send(encode_error(self.encoding, id, fault))
 
+    def _is_too_fast(self, bucket: Bucket, id: int) -> bool:
+        """Take one from the bucket for request `id`; answer that, and return True, if there is none."""
+        if bucket.at_hand:
+            bucket.at_hand -= 1
+            return False
+        retry_after_ms = bucket.take(self.gateway.loop.time())
+        if retry_after_ms is None:
+            return False
+        self.gateway.limits_hit["max_actions_per_s"] += 1
+        most = self.gateway.config.max_actions_per_s
+        metadata = {"retry_after_ms": retry_after_ms}
+        fault = RateLimited(
+            f"a connection may ask {most:g} times a second; it did not run", metadata=metadata
+        )
+        self.respond(id, None, fault)
+        return True
+
     def _too_many(self, record: RequestRecord) -> TooManyCalls:
         most = self.gateway.config.max_calls_in_flight
         if record.running > most:  # the new one is among them
+            self.gateway.limits_hit["max_calls_in_flight"] += 1
             return TooManyCalls(f"{most} calls run already")
+        self.gateway.limits_hit["max_calls_recorded"] += 1
         return TooManyCalls("too many answers have not arrived yet, or too large ones")
 
     def is_behind(self, request: Connect) -> bool:
@@ -311,6 +340,9 @@ class Session:
             self._record = RequestRecord(
                 config.max_calls_recorded, config.max_recorded_bytes, spans=self._durable
             )
+            if config.max_actions_per_s:
+                now_s = self.gateway.loop.time()
+                self._record.bucket = Bucket(config.max_actions_per_s, config.max_actions_at_once, now_s)
         return self._record
 
     def respond(self, id: int, value: Any, error: RingcastError | None) -> None:
@@ -323,6 +355,7 @@ class Session:
             message = encode_error(self.encoding, id, error)
         most = self.gateway.config.max_reply_bytes
         if len(message) > most:
+            self.gateway.limits_hit["max_reply_bytes"] += 1
             fault = ReplyTooLarge(f"the result takes {len(message)} bytes, and a client takes {most}")
             message = encode_error(self.encoding, id, fault)
         assert self._record is not None
@@ -351,26 +384,30 @@ class Session:
         if self.link is not None:
             self.link.send(message)
 
-    def allow(self, topic: str) -> bool | Awaitable[bool]:
-        """Tell whether it may subscribe to a topic. Raises `ReservedName`, without room, or as the actor."""
+    def allow(self, topic: str, others: Collection[str] | None = None) -> bool | Awaitable[bool]:
+        """Tell whether it may subscribe to a topic beside `others`: unless said, what it has.
+
+        Raises `ReservedName`, `SubscriptionRefused` and `TooManyFilters` without room, or as the actor.
+        """
         check_event_name(name_of(topic))
         if topic not in self.subscriptions:
-            self._require_room(topic)
+            self._require_room(topic, self.subscriptions if others is None else others)
         return self.actor.may_subscribe(self.member, topic)
 
-    def _require_room(self, topic: str) -> None:
-        if len(self.subscriptions) >= MAX_SUBSCRIPTIONS:
-            raise SubscriptionRefused(
-                f"a connection listens for at most {MAX_SUBSCRIPTIONS} events and filters"
-            )
+    def _require_room(self, topic: str, others: Collection[str]) -> None:
+        config = self.gateway.config
+        if len(others) >= config.max_subscriptions:
+            self.gateway.limits_hit["max_subscriptions"] += 1
+            most = config.max_subscriptions
+            raise SubscriptionRefused(f"a connection listens for at most {most} events and filters")
         size = bytes_of(topic)
         # A filter that has more by itself is no filter, which is another error.
-        if size <= MAX_TOPICS_BYTES < sum(map(bytes_of, self.subscriptions)) + size:
+        if size <= MAX_TOPICS_BYTES < sum(map(bytes_of, others)) + size:
             raise SubscriptionRefused(
                 f"the events and filters of a connection take at most {MAX_TOPICS_BYTES} bytes"
             )
-        most = self.gateway.config.max_filters_per_connection
-        if is_filtered(topic) and sum(map(is_filtered, self.subscriptions)) >= most:
+        most = config.max_filters_per_connection
+        if is_filtered(topic) and sum(map(is_filtered, others)) >= most:
             raise TooManyFilters(f"a connection listens with at most {most} different filters")
 
     def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:

@@ -40,8 +40,8 @@ def main() -> None:
         SkippingFeed,
         DurableFeed,
     ]
-    # Everybody is let in at once: how fast that can be is one of the questions.
-    config = ServerConfig(session_window_s=options.window, max_connects_per_s=0)
+    # Everybody is let in at once, and may call as often as it can: how fast that is are two of the questions.
+    config = ServerConfig(session_window_s=options.window, max_connects_per_s=0, max_actions_per_s=0)
     registry = Registry(*actors, store=store_of(options.store, options.path), config=config)
     run(registry, port=0, on_listening=lambda address: print(address, os.getpid(), flush=True))
 

@@ -118,7 +118,7 @@ class _Events:
         return Response()  # never sent
 
     async def _opening_from_body(self, request: Request) -> Opening:
-        body = await read_body(request, self._config)
+        body = await read_body(request, self._config, self._router.limits_hit)
         if not isinstance(body, dict):
             raise ProtocolError("the body is an object, that of a connect message")
         connect = parse_connect(request.path_params["actor"], body)
@@ -168,7 +168,7 @@ class _Events:
 
     async def _post(self, request: Request) -> Response:
         session = self._session(request)
-        body = await read_body(request, self._config)
+        body = await read_body(request, self._config, self._router.limits_hit)
         messages = _messages(body)
         for message in messages:
             # All of them before the first is handled: a request is taken whole or not at all.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
@@ -69,6 +70,8 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "not_found": HTTPStatus.NOT_FOUND,
     "offline_queue_full": HTTPStatus.INTERNAL_SERVER_ERROR,
     "outcome_unknown": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503, which proxies and clients repeat
+    "params_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "reply_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "reserved_name": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -233,13 +236,13 @@ class _Calls:
         return {"actor_id": actor_id, "key": key}
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        body = await read_body(request, self._config)
+        body = await read_body(request, self._config, self._router.limits_hit)
         if not isinstance(body, dict):
             raise ProtocolError("the body is an object")
         return body
 
 
-async def read_body(request: Request, config: ServerConfig) -> Any:
+async def read_body(request: Request, config: ServerConfig, limits_hit: Counter[str]) -> Any:
     """Return the JSON that a request carries. Raises `RingcastError` for anything else."""
     # A page of another origin may send a form or plain text without asking first, but not JSON.
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -247,8 +250,9 @@ async def read_body(request: Request, config: ServerConfig) -> Any:
         raise RequestError("send application/json", code="unsupported_media_type")
     try:
         async with asyncio.timeout(config.connect_timeout_s):
-            data = await _read(request, config.max_message_bytes)
+            data = await _read(request, config.max_message_bytes, limits_hit)
     except TimeoutError:
+        limits_hit["connect_timeout_s"] += 1
         raise RequestError("the body did not come in time", code="request_timeout") from None
     try:
         return orjson.loads(data)
@@ -256,11 +260,12 @@ async def read_body(request: Request, config: ServerConfig) -> Any:
         raise ProtocolError("the body is not valid JSON") from None
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
+async def _read(request: Request, max_bytes: int, limits_hit: Counter[str]) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > max_bytes:
+            limits_hit["max_message_bytes"] += 1
             raise RequestError(f"the body is longer than {max_bytes} bytes", code="message_too_big")
     return bytes(data)
 

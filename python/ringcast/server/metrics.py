@@ -148,7 +148,7 @@ class RouterCollector:
         put("ringcast_store_failures", router.store.failures, suffix="_total")
         for code, count in router.refusals.items():
             put("ringcast_refusals", count, code, suffix="_total")
-        for limit, count in getattr(router, "limits_hit", {}).items():
+        for limit, count in router.limits_hit.items():
             put("ringcast_limits_hit", count, limit, suffix="_total")
         _put_measured(put, router, metrics)
         for actor, counts in metrics.actors.items():

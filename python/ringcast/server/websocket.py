@@ -67,6 +67,7 @@ class WebSocketEndpoint:
 
     def __init__(self, router: Router, config: ServerConfig) -> None:
         self.router = router
+        self.limits_hit = router.limits_hit
         self.max_message_bytes = config.max_message_bytes
         self.compression = config.compression
         self.connect_timeout_s = config.connect_timeout_s
@@ -278,6 +279,7 @@ class WebSocket(FrameListener):
             if self._link is not None and self._link.connected:
                 self._phase, self._since = _Phase.OPEN, 0.0
             elif now - self._since > self._endpoint.connect_timeout_s:
+                self._endpoint.limits_hit["connect_timeout_s"] += 1
                 self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
         else:
             self._check_life()
@@ -297,6 +299,7 @@ class WebSocket(FrameListener):
         else:
             self._quiet_rounds += 1
             if self._quiet_rounds > endpoint.rounds_until_dead:
+                endpoint.limits_hit["dead_peer_timeout_s"] += 1
                 _LOG.debug("nothing comes from a client any more")
                 self.abort()
                 return
@@ -339,6 +342,8 @@ class WebSocket(FrameListener):
         """Send a close frame, after what is queued, and ignore whatever still comes."""
         if self._phase is _Phase.CLOSING:
             return
+        if code == CloseCode.MESSAGE_TOO_BIG and self._peer_code is None:  # otherwise it is the client's
+            self._endpoint.limits_hit["max_message_bytes"] += 1
         self._phase, self._since = _Phase.CLOSING, asyncio.get_running_loop().time()
         self._parts = self._decoder = None
         assert self._sink is not None and self._gate is not None  # before that, the phase is CLOSING
