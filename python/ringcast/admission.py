@@ -25,6 +25,7 @@ from .faults import StoreFault, for_client
 from .link import Gateway, Link
 from .protocol import Connect, Connected, Gap, Resume
 from .questions import refusal
+from .request import Request as HttpRequest
 from .seam import ActorPort
 from .session import Session
 
@@ -38,6 +39,7 @@ _UNKNOWN: Final = "unknown"
 
 async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
     """Answer a connect message on `link`: it is attached to a session when this returns, or closed."""
+    came = link.take_request()
     try:
         reason = None
         if request.resume is not None:
@@ -47,7 +49,7 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
             reason = await _resume(gateway, link, request, request.resume)
             if reason is None:
                 return
-        await _open(gateway, link, request, reason)
+        await _open(gateway, link, request, reason, came)
     except ProtocolError as error:
         link.fail(error)
     except Exception as error:
@@ -65,13 +67,15 @@ def _say_farewell(gateway: Gateway, link: Link, token: str) -> bool:
     return farewell is not None
 
 
-async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | None) -> None:
+async def _open(
+    gateway: Gateway, link: Link, request: Connect, reason: str | None, came: HttpRequest
+) -> None:
     """Make a new session; `reason` says why it stands in place of an earlier one."""
     actor = await gateway.find_actor(_not_creating(request))
     if link.lost:
         return
     actor.require_encoding(link.encoding)
-    member = await actor.admit(request.params)
+    member = await actor.admit(request.params, came)
     session = Session(gateway, actor, member, link.encoding)
     opening = None
     try:

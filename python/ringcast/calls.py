@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .action import ActionSpec
 from .connection import Connection, KeptConnection
-from .context import Context
+from .context import Context, RequestContext
 from .errors import (
     ActionTimeout,
     ActorDestroyed,
@@ -27,6 +27,7 @@ from .errors import (
 from .faults import contained, for_client, from_store, was_cancelled
 from .protocol import Call
 from .questions import may_call
+from .request import CallFromOutside
 from .schedule import ScheduledAction
 from .seam import Respond
 
@@ -169,7 +170,11 @@ class Calls:
             if refusal is not None:
                 raise refusal
             arguments = spec.arguments.bind(request.args)
-            context: Context[Any, Any] = Context(instance, connection, scheduled)
+            context: Context[Any, Any]
+            if connection is None and isinstance(request, CallFromOutside):
+                context = RequestContext(instance, request.came)
+            else:
+                context = Context(instance, connection, scheduled)
             later = spec.is_async or (before_response is not None and before_response.is_async)
             if not later:
                 outcome = spec.function(instance.actor, context, *arguments)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Final, get_args
 
+from .origins import Origins
+from .peers import ForwardedHeader, Networks
 from .protocol import MAX_SUBSCRIPTIONS
 
 __all__ = ["ServerConfig", "with_tls"]
 
 _MAY_BE_ZERO: Final = frozenset(
     {"port", "session_window_s", "save_interval_s", "max_connects_per_s", "max_actions_per_s"}
-    | {"drain_delay_s", "metrics_port"}
+    | {"drain_delay_s", "metrics_port", "max_connections", "max_connections_per_address"}
 )
 _MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
 
@@ -94,6 +96,34 @@ class ServerConfig:
     dead_peer_timeout_s: float = 60.0
     """How long nothing at all may come from a client before its socket counts as lost; more than two
     heartbeats. Enforced where frames are read."""
+
+    idle_timeout_s: float = 5.0
+    """How long a socket may stay open between two HTTP requests."""
+
+    max_connections: int = 100_000
+    """Sockets that are open at a time, whatever for; one more is answered with 503. 0 is no limit."""
+
+    max_connections_per_address: int = 1000
+    """The same for those of one address, or of one /64 of IPv6; one more is answered with 429. 0 is no
+    limit."""
+
+    uncounted_networks: tuple[str, ...] = (
+        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
+        "::1/128", "fc00::/7", "fe80::/10",
+    )  # fmt: skip
+    """Addresses that are not counted by themselves: one of a network that is no part of the internet may
+    stand for a proxy that nobody has named, and so for everybody."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of the proxies before this server, and ``unix`` for one that comes over a Unix
+    socket: what they say of where a client comes from is believed. Of others it is not."""
+
+    forwarded_header: ForwardedHeader = "x-forwarded-for"
+    """The one header in which those proxies say it; the other one is taken for a client's."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Pages of which origins may use this server through a browser, such as ``https://app.example.com``,
+    besides those of its own origin. ``*`` stands for any, ``null`` for pages without one."""
 
     max_connects_per_s: float = 2000
     """Connect messages that are let in within a second, and at once; one more is told when to try again.
@@ -183,7 +213,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, str | bool) or (value is None and field.name in _MAY_BE_NONE):
+            if isinstance(value, str | bool | tuple) or (value is None and field.name in _MAY_BE_NONE):
                 continue
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise ValueError(f"{field.name} is {value}, which is too small")
@@ -192,6 +222,7 @@ class ServerConfig:
         for name in ("port", "metrics_port"):
             if (getattr(self, name) or 0) > _MOST_PORTS:
                 raise ValueError(f"{name} is {getattr(self, name)}, which is too much")
+        self._check_networks()
         if self.max_subscriptions > MAX_SUBSCRIPTIONS:
             raise ValueError(f"max_subscriptions is at most {MAX_SUBSCRIPTIONS}, as the protocol has it")
         if self.tls_key is not None and self.tls_certificate is None:
@@ -200,6 +231,18 @@ class ServerConfig:
             raise ValueError("metrics_port is for metrics, which are off")
         if self.dead_peer_timeout_s <= 2 * self.heartbeat_s:
             raise ValueError("dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)")
+
+    def _check_networks(self) -> None:
+        for name in ("uncounted_networks", "trusted_proxies", "allowed_origins"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple):
+                raise ValueError(f"{name} is a tuple of strings, not {value!r}")
+            try:
+                Origins(value) if name == "allowed_origins" else Networks(value)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        if self.forwarded_header not in get_args(ForwardedHeader):
+            raise ValueError(f"forwarded_header is one of {get_args(ForwardedHeader)}")
 
 
 def with_tls(config: ServerConfig, certificate: str | None, key: str | None) -> ServerConfig:

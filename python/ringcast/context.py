@@ -13,6 +13,7 @@ from .connection import Connection
 from .connections import Connections, numbers_of
 from .errors import NotConnected
 from .faults import ActorLog
+from .request import Request
 from .schedule import Schedule, ScheduledAction
 from .typevars import ConnStateT, StateT
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .filters import Filter
     from .instance import ActorInstance
 
-__all__ = ["ActorScope", "Context"]
+__all__ = ["ActorScope", "Context", "RequestContext"]
 
 
 class ActorScope(Generic[StateT, ConnStateT]):
@@ -155,6 +156,23 @@ class Context(ActorScope[StateT, ConnStateT]):
         return self._connection is not None
 
     @property
+    def has_request(self) -> bool:
+        """Whether there is a `request` to look at."""
+        return False
+
+    @property
+    def request(self) -> Request:
+        """What the client came with: headers, cookies, address. An empty one for clients in this process.
+
+        It is there in `on_before_connect` and `create_conn_state`, and in actions that are called without a
+        connection, as over HTTP. Elsewhere it raises `RuntimeError`: a connection lives for longer than what
+        it began with, so what is wanted of it belongs into the connection's state.
+        """
+        raise RuntimeError(
+            "the request is there before a connection, and in calls without one: ask has_request"
+        )
+
+    @property
     def schedule(self) -> Schedule:
         """The actor's actions that are to run later: ``c.schedule.after(60, self.remind, "ann")``."""
         return Schedule(self._instance, self._scheduled is not None)
@@ -163,3 +181,21 @@ class Context(ActorScope[StateT, ConnStateT]):
     def scheduled(self) -> ScheduledAction | None:
         """What runs this action, if the schedule does: when it was due, and how late it is."""
         return self._scheduled
+
+
+class RequestContext(Context[StateT, ConnStateT]):
+    """The context of what runs for a request: before a connection, or without one."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, instance: ActorInstance, request: Request) -> None:
+        super().__init__(instance, None)
+        self._request = request
+
+    @property
+    def has_request(self) -> bool:
+        return True
+
+    @property
+    def request(self) -> Request:
+        return self._request

@@ -29,6 +29,9 @@ The tree::
     │   ├── OfflineQueueFull           offline_queue_full
     │   ├── ParamsTooLarge             params_too_large
     │   └── TryAgainLater              try_again_later
+    ├── AccessDenied
+    │   ├── Unauthorized               unauthorized
+    │   └── Forbidden                  forbidden
     ├── ProtocolError                  invalid_message and the close code that goes with it
     ├── EventError
     │   ├── InvalidEventName           invalid_event_name
@@ -54,6 +57,7 @@ from enum import IntEnum
 from typing import Any
 
 __all__ = [
+    "AccessDenied",
     "ActionError",
     "ActionTimeout",
     "ActorAlreadyExists",
@@ -72,6 +76,7 @@ __all__ = [
     "EventNotJson",
     "EventTooLarge",
     "EventsLost",
+    "Forbidden",
     "InternalError",
     "InvalidEvent",
     "InvalidEventName",
@@ -90,6 +95,7 @@ __all__ = [
     "TooManyCalls",
     "TooManyFilters",
     "TryAgainLater",
+    "Unauthorized",
     "UnknownAction",
     "UnknownActor",
     "UnknownEvent",
@@ -330,6 +336,22 @@ class TryAgainLater(ConnectionFailure):
     """More clients connect than the server lets in; `metadata` has `retry_after_ms`, when to come back."""
 
     code = "try_again_later"
+
+
+class AccessDenied(RingcastError):
+    """Who asks may not have this. A connection that is refused with it ends for good."""
+
+
+class Unauthorized(AccessDenied):
+    """The server does not know who asks: a token is missing, wrong or no longer valid. Over HTTP, 401."""
+
+    code = "unauthorized"
+
+
+class Forbidden(AccessDenied):
+    """The server knows who asks, or from where, and does not allow it. Over HTTP, 403."""
+
+    code = "forbidden"
 
 
 class ProtocolError(RingcastError):

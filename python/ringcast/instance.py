@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from .calls import Calls
 from .connection import Connection, KeptConnection
 from .connections import Connections
-from .context import Context
+from .context import Context, RequestContext
 from .definition import ActorDefinition
 from .encoding import Encoding
 from .ending import TimeLeft, end, fall_asleep
@@ -32,6 +32,7 @@ from .permission import Permission
 from .protocol import Call, Connect
 from .questions import snapshot
 from .record import Span
+from .request import EMPTY, Request
 from .room import Room
 from .seam import GatewayStream, Node, Respond
 from .settling import Settling
@@ -261,7 +262,7 @@ class ActorInstance:
     def require_encoding(self, encoding: Encoding) -> None:
         self.definition.require_encoding(encoding)
 
-    async def admit(self, params: Any) -> Connection[Any]:
+    async def admit(self, params: Any, came: Request = EMPTY) -> Connection[Any]:
         """Run `on_before_connect` and `create_conn_state`. Raises what refuses the connection.
 
         `join` or `leave` has to follow; the actor stays awake until then.
@@ -273,7 +274,7 @@ class ActorInstance:
         try:
             async with self.turn():
                 self.require_running()
-                connection.state = await self._welcome(params)
+                connection.state = await self._welcome(params, came)
                 self.settle()
                 self.require_running()
         except BaseException:
@@ -287,22 +288,22 @@ class ActorInstance:
             return KeptConnection(id, params, None, self.emitter, self._keeping.stream)
         return Connection(id, params, None, self.emitter)
 
-    async def _welcome(self, params: Any) -> Any:
+    async def _welcome(self, params: Any, came: Request) -> Any:
         definition = self.definition
         hook = definition.hooks.on_before_connect
         if hook is not None:
             value = definition.checked("on_before_connect", f"{definition.name} params", params)
-            await self.run_hook(hook, self.context, value)
-        return await self.new_conn_state(params)
+            await self.run_hook(hook, RequestContext(self, came), value)
+        return await self.new_conn_state(params, came)
 
-    async def new_conn_state(self, params: Any) -> Any:
+    async def new_conn_state(self, params: Any, came: Request = EMPTY) -> Any:
         """Return the state of a new connection with these parameters. Raises what refuses it."""
         definition = self.definition
         hook = definition.hooks.create_conn_state
         if hook is None:
             return definition.conn_state.validated_or_constructed(params, "params")
         value = definition.checked("create_conn_state", f"{definition.name} params", params)
-        return await self.run_hook(hook, self.context, value)
+        return await self.run_hook(hook, RequestContext(self, came), value)
 
     def may_subscribe(self, connection: Connection[Any], topic: str) -> bool | Awaitable[bool]:
         return may_subscribe(self, connection, topic)

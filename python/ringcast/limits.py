@@ -11,11 +11,15 @@ from typing import Final
 __all__ = ["COUNTED", "new_counters"]
 
 COUNTED: Final = (
+    "allowed_origins",
     "connect_timeout_s",
     "dead_peer_timeout_s",
+    "idle_timeout_s",
     "max_actions_per_s",
     "max_calls_in_flight",
     "max_calls_recorded",
+    "max_connections",
+    "max_connections_per_address",
     "max_connects_per_s",
     "max_message_bytes",
     "max_params_bytes",

@@ -32,6 +32,8 @@ from .intake import Intake
 from .limits import new_counters
 from .parsing import parse_client_message
 from .protocol import Call, ClientMessage, Connect, Connected, Error
+from .request import EMPTY
+from .request import Request as HttpRequest
 from .seam import ActorPort
 
 if TYPE_CHECKING:
@@ -96,17 +98,19 @@ class Link:
 
     __slots__ = (
         "_gateway", "_inline", "_pending", "_pending_bytes", "_unflushed",
-        "connected", "encoding", "lost", "number", "session", "sink",
+        "encoding", "lost", "number", "request", "session", "sink",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, sink: Sink, encoding: Encoding) -> None:
+    def __init__(
+        self, gateway: Gateway, sink: Sink, encoding: Encoding, request: HttpRequest = EMPTY
+    ) -> None:
         self._gateway = gateway
         self.number = next(gateway.numbers)
         """A client gives up on one socket before it opens the next: of its own, the highest is the latest."""
         self.sink = sink
         self.encoding = encoding
-        self.connected = False
-        """Whether a connect message has been accepted; its hooks may still be running."""
+        self.request: HttpRequest | None = request
+        """What the client came with; None once its connect message has been taken, for whose hooks it is."""
         self.lost = False
         """Whether this link is over: the socket is gone, or has been sent its close frame."""
         self.session: Session | None = None
@@ -227,11 +231,20 @@ class Link:
             self._gateway.limits_hit["max_params_bytes"] += 1
             self.refuse(ParamsTooLarge(f"the parameters take more than {most} bytes"))
             return
-        self.connected = True
         self.hold_for(self._admission(request))
 
     def begin(self, answer: Connected) -> None:
         """The connection is accepted: `answer` goes out next, and whatever has to be before it, now."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connect message has been accepted; its hooks may still be running."""
+        return self.request is None
+
+    def take_request(self) -> HttpRequest:
+        """Return what the client came with, for the hooks of its connect message, and let go of it."""
+        request, self.request = self.request, None
+        return EMPTY if request is None else request
 
     @property
     def is_behind(self) -> bool:

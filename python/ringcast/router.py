@@ -26,8 +26,9 @@ from .limits import new_counters
 from .link import Gateway, Link
 from .metrics import ActorCounts, Metrics
 from .parting import Parting
-from .protocol import Call, Connect
+from .protocol import Connect
 from .relay import Relay, WebSocket
+from .request import EMPTY, CallFromOutside, Request
 from .session import Session
 from .store import StoredSession
 from .store_health import WatchedStore
@@ -216,18 +217,22 @@ class Router:
             raise ConnectionClosed("the server is not running")
         return self._gateway
 
-    def accept(self, sink: _core.Sink, encoding: Encoding) -> Link:
-        """Take an upgraded socket. The caller passes each of its messages, and its end, to the link."""
+    def accept(self, sink: _core.Sink, encoding: Encoding, request: Request = EMPTY) -> Link:
+        """Take an upgraded socket. The caller passes each of its messages, and its end, to the link.
+
+        `request` is what its client came with, for the hooks before its connection.
+        """
         if self._gateway is None:
             raise ConnectionClosed("the server is not running")
-        link = Link(self._gateway, sink, encoding)
+        link = Link(self._gateway, sink, encoding, request)
         if self._gateway.stopping:
             link.close(CloseCode.SERVER_RESTART)
         return link
 
-    async def call(self, request: Connect, action: str, args: list[Any]) -> Any:
+    async def call(self, request: Connect, action: str, args: list[Any], came: Request = EMPTY) -> Any:
         """Run an action without a connection and return its result. `request` is used as the actor's address.
 
+        `came` is the request that the call came in, for the action to look at.
         Raises a `RingcastError`, fit for a client, for whatever goes wrong.
         """
         actor = await self._instance_for_call(request)
@@ -243,7 +248,9 @@ class Router:
 
         # Refused at once, as it has done nothing yet.
         actor.room.require()
-        actor.call(None, Call(0, action, args), respond)
+        call = CallFromOutside(0, action, args)
+        call.came = came
+        actor.call(None, call, respond)
         try:
             result = await future
         except RingcastError:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .faults import ActorLog
     from .metrics import ActorCounts
     from .record import Span
+    from .request import Request as HttpRequest
     from .room import Room
     from .store import Store, StoredSession
     from .timetable import Timetable
@@ -147,8 +148,10 @@ class ActorPort(Protocol):
     def require_encoding(self, encoding: Encoding) -> None:
         """Raise `EncodingRefused` if clients may not use it."""
 
-    async def admit(self, params: Any) -> Any:
+    async def admit(self, params: Any, came: HttpRequest) -> Any:
         """Run the hooks before a connection; return its `Member`. Raises what refuses it.
+
+        `came` is the request that its client came with, for these hooks alone.
 
         `join` or `leave` has to follow.
         """

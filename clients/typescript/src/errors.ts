@@ -21,6 +21,8 @@ export type ErrorCode =
   | "rate_limited"
   | "outcome_unknown"
   | "connection_refused"
+  | "unauthorized"
+  | "forbidden"
   | "connection_closed"
   | "connection_gone"
   | "connection_lost"

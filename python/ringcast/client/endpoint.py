@@ -38,7 +38,10 @@ class Endpoint(Protocol):
         """Find, or create, the actor and return its id and key. Raises `ActorError`."""
 
     async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
-        """Open a socket. Raises `OSError` or `ConnectionFailure`: both are worth another attempt."""
+        """Open a socket.
+
+        Raises `OSError` or `ConnectionFailure`, which are worth another attempt, and `AccessDenied`.
+        """
 
     async def close(self) -> None:
         """Let go of the server: calls raise `ConnectionClosed` from now on. Idempotent."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ..encoding import Encoding
 from ..errors import (
+    AccessDenied,
     ConnectionClosed,
     ConnectionFailure,
     ConnectionRefused,
@@ -240,6 +241,11 @@ class Lifecycle:
             self._link = None
             link.abandon()
             self._note_failure(error)
+        except AccessDenied as error:
+            # The server does not want this client: it would not want it the next time either.
+            self._link = None
+            link.abandon()
+            self._end(_final_error(Loss(None, "", error), False))
         except Exception as error:
             # For example parameters that cannot be encoded: the next attempt may have others.
             self._link = None

@@ -8,6 +8,7 @@ messages mean, and whether to come back, is decided by the receiver.
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
 from typing import Final, Protocol, cast
 
@@ -17,7 +18,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..deflate import OFFER, BrokenMessage, MalformedExtensions, accept_answer, deflate, inflate
 from ..encoding import Encoding
-from ..errors import CloseCode, ConnectionFailure
+from ..errors import CloseCode, ConnectionFailure, Forbidden, RingcastError, Unauthorized
 from .config import ClientConfig
 from .liveness import Liveness, Step
 from .tcp import forget_next_descriptor
@@ -313,7 +314,7 @@ async def open_socket(
     config: ClientConfig,
     connected: OsSocket | None = None,
 ) -> Socket:
-    """Open a WebSocket that speaks `encoding`.
+    """Open a WebSocket that speaks `encoding`. Raises `AccessDenied` when the server wants none with us.
 
     `connected` is a socket to the server, if there is one already. Raises `OSError` when the server cannot be
     reached, and `ConnectionFailure` when it does not upgrade.
@@ -336,6 +337,8 @@ async def open_socket(
             # handshake that is cut off.
             use_aiofastnet=False,
         )
+    except picows.WSInvalidStatusError as error:
+        raise _refused(error) from error
     except picows.WSError as error:
         raise ConnectionFailure(
             f"the server does not accept the connection: {error}", code="upgrade_refused"
@@ -354,6 +357,17 @@ async def open_socket(
         socket.abort()
         raise ConnectionFailure(socket.refusal, code="upgrade_refused")
     return socket
+
+
+def _refused(error: picows.WSInvalidStatusError) -> RingcastError:
+    """Return why a server does not upgrade: for good, where it says that this client may not."""
+    status = None if error.response is None else error.response.status
+    said = f"the server does not accept the connection: it answered with status {status}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Unauthorized(said)
+    if status == HTTPStatus.FORBIDDEN:
+        return Forbidden(said)
+    return ConnectionFailure(said, code="upgrade_refused")
 
 
 def _headers(encoding: Encoding, config: ClientConfig) -> dict[str, str]:

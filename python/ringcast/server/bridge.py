@@ -18,6 +18,8 @@ from typing import Any, Final, cast
 from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # the inner class has no stub
 
+from ..request import Request
+
 __all__ = ["Accept", "FrameListener", "FrameProtocol", "Gate", "UpgradeProtocol", "upgrade_protocol_class"]
 
 READ_BUFFER_BYTES: Final = 256
@@ -28,8 +30,8 @@ without a bound one client that sends fast could make it grow to the size of the
 
 _CLOSE_FRAME: Final = 0x88
 # What picows and the handshake need. Cookies and the like would only make the read buffer grow, for as long
-# as the connection lives.
-_FORWARDED: Final = frozenset({b"host", b"upgrade"})
+# as the connection lives; whoever wants them finds them in `Gate.request`.
+_FORWARDED: Final = frozenset({b"host", b"origin", b"upgrade"})
 _SMALL_REQUEST_BYTES: Final = 1024
 """What fits into the read buffer without making it grow, with room to spare."""
 
@@ -48,6 +50,10 @@ class _QuietLog(logging.LoggerAdapter[logging.Logger]):
         # For each client that comes and goes: nothing is put together for nobody.
         if self.logger.isEnabledFor(logging.DEBUG):
             super().info(msg, *args, **kwargs)
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the adapter's name
+        # Below DEBUG, picows logs all that is read and written, and with it the tokens of clients.
+        return level >= logging.DEBUG and super().isEnabledFor(level)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, kwargs
@@ -104,12 +110,14 @@ class Gate:
     cannot parse; that one reaches the listener as `on_broken_frame`.
     """
 
-    __slots__ = ("_is_shut", "_listener", "transport")
+    __slots__ = ("_is_shut", "_listener", "request", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self._listener: FrameListener | None = None
         self._is_shut = False
+        self.request: Request | None = None
+        """The request to upgrade; the listener takes it, so that nothing of it is kept with the socket."""
 
     def shut(self, listener: FrameListener) -> None:
         """Let nothing out from now on."""
@@ -173,8 +181,11 @@ class Gate:
         return _NO_SOCKET if name == "socket" else default
 
 
-Accept = Callable[[WSUpgradeRequest, asyncio.Transport], WSUpgradeResponseWithListener]
-"""Answers an upgrade request: with a 101 response and a `FrameListener`, or with a refusal."""
+Accept = Callable[[WSUpgradeRequest, Gate], WSUpgradeResponseWithListener]
+"""Answers an upgrade request: with a 101 response and a `FrameListener`, or with a refusal.
+
+What picows has of the request is trimmed; all of it is with the gate, where the request was at hand.
+"""
 
 
 class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no stub
@@ -212,7 +223,7 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         gate: Gate = self.transport.underlying_transport
         accept, self._accept = self._accept, None
         assert accept is not None  # picows asks once
-        return accept(request, gate.transport)
+        return accept(request, gate)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Start on `transport`, a socket's or one with TLS over it."""
@@ -235,6 +246,8 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
 
     def feed(self, request: bytes) -> None:
         """Take a whole upgrade request that was read by somebody else."""
+        gate: Gate = self.transport.underlying_transport
+        gate.request = Request("websocket", None, _target(request), request)
         rest = memoryview(_trim(request))
         while rest:
             buffer = self.get_buffer(len(rest))
@@ -297,6 +310,14 @@ def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio
 
     # uvicorn only calls it.
     return cast(type[asyncio.Protocol], make)
+
+
+def _target(request: bytes) -> str:
+    """Return path and query of an upgrade request, which may name the whole URL (RFC 9112, section 3.2.2)."""
+    target = request.partition(b" ")[2].partition(b" ")[0].decode("latin-1")
+    if not target.startswith(("http://", "https://")):
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
 
 
 def _trim(request: bytes) -> bytes:

@@ -16,12 +16,17 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ..encoding import Encoding
+from ..places import NoPlace
 from .bridge import FrameProtocol
+from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, address_of, refusal_of
 
 __all__ = ["MAX_HEAD_BYTES", "TAKE_OVER", "HeadProtocol", "TakeOver", "head_protocol_class"]
 
 MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
+MOST_TURNED_AWAY: Final = 1000
+"""How many sockets for which there is no place may wait to be told so; others are just closed."""
 
 TAKE_OVER: Final = "ringcast.take_over"
 """The extension by which the ASGI application takes the socket of a request: a `TakeOver`."""
@@ -74,7 +79,14 @@ class HeadProtocol(HttpToolsProtocol):
     accepting a client needs.
     """
 
-    def __init__(self, parts: _Parts, timeout_s: float, new_protocol: Callable[[], FrameProtocol]) -> None:
+    def __init__(
+        self, parts: _Parts, timeout_s: float, new_protocol: Callable[[], FrameProtocol], guard: Guard
+    ) -> None:
+        self._guard = guard
+        self._place: str | None = None
+        """What this socket has taken of the server's places, until it is handed over."""
+        self._turned_away: str | None = None
+        """The limit for which it gets no place, as it is told once it asks for something."""
         self._parts: _Parts | None = parts
         """What uvicorn's part is to be made of; None once it is."""
         self._timeout_s = timeout_s
@@ -86,12 +98,16 @@ class HeadProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         assert self._parts is not None  # a transport is given once, and before anything comes from it
         self.transport = transport
+        self._take_place()
         # Whom to close at the end.
         self._parts.server_state.connections.add(self)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_complete()
+        self._leave_place()
+        if self._turned_away is not None:
+            self._guard.turned_away -= 1
         if self._parts is not None:
             self._parts.server_state.connections.discard(self)
         else:
@@ -104,6 +120,9 @@ class HeadProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def data_received(self, data: bytes) -> None:
+        if self._turned_away is not None:
+            self._say_no_place(self._turned_away)
+            return
         if self._parts is not None:
             if is_plain_upgrade(data):
                 self._hand_over(data, self._parts)
@@ -122,6 +141,7 @@ class HeadProtocol(HttpToolsProtocol):
         """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
         self._head_is_complete()
         parts.server_state.connections.discard(self)
+        self._leave_place()
         protocol = self._new_protocol()
         protocol.connection_made(self.transport)
         protocol.feed(request)
@@ -152,6 +172,7 @@ class HeadProtocol(HttpToolsProtocol):
         elif self.scope["http_version"] != "1.1":
             self._refuse("a WebSocket upgrade needs HTTP/1.1")
         else:
+            self._leave_place()
             super().handle_websocket_upgrade()
             # As `connection_lost` does: the parser and this protocol refer to each other, and would stay
             # until the next collection of garbage.
@@ -172,13 +193,48 @@ class HeadProtocol(HttpToolsProtocol):
         # They refer to each other, as at an upgrade.
         self.parser = None  # type: ignore[assignment]
         self.scope["extensions"] = {}
+        self._leave_place()
         return transport
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for a while: uvicorn closes the socket."""
+        if not self.transport.is_closing():
+            self._guard.limits_hit["idle_timeout_s"] += 1
+        super().timeout_keep_alive_handler()
+
+    def _take_place(self) -> None:
+        """Take a place for this socket, by its own address unless a proxy speaks for others."""
+        guard, address = self._guard, address_of(self.transport)
+        try:
+            self._place = guard.take_place(None if guard.proxies.trusts(address) else address)
+        except NoPlace as full:
+            if guard.turned_away >= MOST_TURNED_AWAY:
+                self.transport.abort()
+                return
+            guard.turned_away += 1
+            self._turned_away = full.limit
+
+    def _leave_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            self._guard.places.leave(place)
+
+    def _say_no_place(self, limit: str) -> None:
+        if self.transport.is_closing():
+            return
+        status, text = refusal_of(limit)
+        body = Encoding.JSON.encode({"error": {"code": CODE_BY_LIMIT[limit], "message": text}})
+        self._write(status, b"application/json", body, b"retry-after: %d\r\n" % RETRY_AFTER_S)
+
     def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
-        body = text.encode()
+        self._write(status, b"text/plain; charset=utf-8", text.encode())
+
+    def _write(self, status: HTTPStatus, kind: bytes, body: bytes, more: bytes = b"") -> None:
+        """Answer by ourselves, and close."""
         self.transport.write(
             STATUS_LINE[status]
-            + b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+            + b"content-type: %b\r\nconnection: close\r\n" % kind
+            + more
             + b"content-length: %d\r\n\r\n" % len(body)
             + body
         )
@@ -200,7 +256,7 @@ class HeadProtocol(HttpToolsProtocol):
 
 
 def head_protocol_class(
-    timeout_s: float, new_protocol: Callable[[], FrameProtocol]
+    timeout_s: float, new_protocol: Callable[[], FrameProtocol], guard: Guard
 ) -> type[asyncio.Protocol]:
     """Return what goes into uvicorn's configuration as `http`.
 
@@ -210,7 +266,7 @@ def head_protocol_class(
     def make(
         config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: object = None
     ) -> HeadProtocol:
-        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, new_protocol)
+        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, new_protocol, guard)
 
     # uvicorn only calls it.
     return cast(type[asyncio.Protocol], make)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
@@ -19,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from ..config import ServerConfig
 from ..encoding import Encoding, writable
@@ -27,8 +28,12 @@ from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserEr
 from ..faults import contained
 from ..parsing import parse_address
 from ..protocol import Connect
+from ..request import Headers, Transport
+from ..request import Request as HttpRequest
 from ..router import Router
+from .cors import OriginCheck
 from .docs import docs_routes
+from .guard import Guard
 from .handshake import PATH
 from .metrics import Exposition
 
@@ -36,6 +41,7 @@ __all__ = [
     "STATUS_BY_CODE",
     "RequestError",
     "answer",
+    "came_of",
     "create_app",
     "create_metrics_app",
     "error_response",
@@ -58,6 +64,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "event_not_json": HTTPStatus.INTERNAL_SERVER_ERROR,
     "event_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "events_lost": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "forbidden": HTTPStatus.FORBIDDEN,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_definition": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_event": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -69,17 +76,21 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "not_connected": HTTPStatus.BAD_REQUEST,  # the action asks who is calling
     "not_found": HTTPStatus.NOT_FOUND,
     "offline_queue_full": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "origin_not_allowed": HTTPStatus.FORBIDDEN,
     "outcome_unknown": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503, which proxies and clients repeat
     "params_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "reply_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
     "reserved_name": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "server_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503: its action may have done a part
     "subscription_refused": HTTPStatus.FORBIDDEN,
     "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_connections": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_filters": HTTPStatus.FORBIDDEN,
     "try_again_later": HTTPStatus.SERVICE_UNAVAILABLE,
+    "unauthorized": HTTPStatus.UNAUTHORIZED,
     "unknown_message": HTTPStatus.BAD_REQUEST,
     "unknown_session": HTTPStatus.NOT_FOUND,
     "unknown_action": HTTPStatus.NOT_FOUND,
@@ -100,14 +111,22 @@ class RequestError(RingcastError):
 
 
 def create_app(
-    router: Router, config: ServerConfig, websocket: ASGIApp | None = None, *, routes: Sequence[Route] = ()
+    router: Router,
+    config: ServerConfig,
+    websocket: ASGIApp | None = None,
+    guard: Guard | None = None,
+    *,
+    routes: Sequence[Route] = (),
 ) -> Starlette:
     """Return the ASGI application. Whoever serves it starts and stops `router`.
 
-    `websocket` serves the WebSocket endpoint, if that is not the server's own; `routes` are those that not
-    every server can serve. Raises `MetricsUnavailable` where `/metrics` is wanted here and cannot be had.
+    `websocket` serves the WebSocket endpoint, if that is not the server's own; `guard` is that of all ways
+    into the server, where there are others; `routes` are those that not every server can serve. Raises
+    `MetricsUnavailable` where `/metrics` is wanted here and cannot be had.
     """
-    calls = _Calls(router, config)
+    if guard is None:
+        guard = Guard(config, router.limits_hit)
+    calls = _Calls(router, config, guard)
     own_port = config.metrics_port is not None
     app = Starlette(
         routes=[
@@ -125,6 +144,7 @@ def create_app(
     )
     # No redirect, which has no body and which no client expects: an address is right or not found.
     app.router.redirect_slashes = False
+    app.add_middleware(OriginCheck, guard=guard)
     return app
 
 
@@ -191,9 +211,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 class _Calls:
     """The requests that reach the router."""
 
-    def __init__(self, router: Router, config: ServerConfig) -> None:
+    def __init__(self, router: Router, config: ServerConfig, guard: Guard) -> None:
         self._router = router
         self._config = config
+        self._guard = guard
 
     async def health(self, request: Request) -> Response:
         """Tell that the server runs, and how much it has to do."""
@@ -227,9 +248,8 @@ class _Calls:
         args = body.pop("args", [])
         if not isinstance(args, list):
             raise ProtocolError("args is an array")
-        return {
-            "value": await self._router.call(_address(request, body), request.path_params["action"], args)
-        }
+        address, name = _address(request, body), request.path_params["action"]
+        return {"value": await self._router.call(address, name, args, came_of(request.scope, self._guard))}
 
     async def _resolve(self, request: Request) -> dict[str, Any]:
         actor_id, key = await self._router.resolve(_address(request, await self._body(request)))
@@ -268,6 +288,15 @@ async def _read(request: Request, max_bytes: int, limits_hit: Counter[str]) -> b
             limits_hit["max_message_bytes"] += 1
             raise RequestError(f"the body is longer than {max_bytes} bytes", code="message_too_big")
     return bytes(data)
+
+
+def came_of(scope: Scope, guard: Guard, transport: Transport = "http") -> HttpRequest:
+    """Return the request of an ASGI scope as actors see it."""
+    client, raw = scope.get("client"), tuple(scope["headers"])
+    peer = guard.peer(client[0] if client else None, Headers(raw))
+    query = scope.get("query_string", b"").decode("latin-1")
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    return HttpRequest(transport, peer.address, f"{path}?{query}" if query else path, raw)
 
 
 def _address(request: Request, body: dict[str, Any]) -> Connect:

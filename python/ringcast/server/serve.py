@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..access import AccessLogged
 from .bridge import upgrade_protocol_class
 from .events import event_routes
+from .guard import Guard
 from .head import head_protocol_class
 from .http import create_app, create_metrics_app
 from .tls import server_context
@@ -127,13 +128,16 @@ class _Server(uvicorn.Server):
         self.tls = tls
         self._measuring = measuring
         self._metrics_servers: list[asyncio.Server] = []
-        self._endpoint = WebSocketEndpoint(router, config)
+        guard = Guard(config, router.limits_hit, tls is not None)
+        self._endpoint = WebSocketEndpoint(router, config, guard)
         self._is_started = asyncio.Event()
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                AccessLogged(create_app(router, config, routes=[*event_routes(self._endpoint), *routes])),
-                http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol),
+                AccessLogged(
+                    create_app(router, config, guard=guard, routes=[*event_routes(self._endpoint), *routes])
+                ),
+                http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol, guard),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",
                 interface="asgi3",
@@ -143,6 +147,8 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                # Seconds, which uvicorn hands to the loop as they are.
+                timeout_keep_alive=config.idle_timeout_s,  # type: ignore[arg-type]
                 timeout_graceful_shutdown=max(1, round(config.close_timeout_s)),
             )
         )

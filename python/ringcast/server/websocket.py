@@ -11,7 +11,10 @@ import codecs
 import logging
 import math
 import socket
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
@@ -22,9 +25,12 @@ from ..deflate import BrokenMessage, inflate
 from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError
 from ..heartbeat import Beat
+from ..places import NoPlace
+from ..request import EMPTY
 from ..router import Link, Router
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines
+from .guard import RETRY_AFTER_S, Guard, address_of, refusal_of
 from .handshake import Refusal, accepted, choose_encoding, choose_extension
 
 if TYPE_CHECKING:
@@ -65,8 +71,10 @@ async def accept_socket(router: Router, sock: socket.socket) -> None:
 class WebSocketEndpoint:
     """What all WebSockets of one server share."""
 
-    def __init__(self, router: Router, config: ServerConfig) -> None:
+    def __init__(self, router: Router, config: ServerConfig, guard: Guard | None = None) -> None:
         self.router = router
+        self.guard = guard
+        """None for clients of this process, who are let in whoever they are."""
         self.limits_hit = router.limits_hit
         self.max_message_bytes = config.max_message_bytes
         self.compression = config.compression
@@ -94,16 +102,15 @@ class WebSocketEndpoint:
         """Return a protocol for a socket whose upgrade request is at hand."""
         return FrameProtocol(self.accept, self.max_message_bytes)
 
-    def accept(
-        self, request: WSUpgradeRequest, transport: asyncio.Transport
-    ) -> WSUpgradeResponseWithListener:
+    def accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
         """Answer an upgrade request."""
         try:
             encoding = choose_encoding(request)
             extension = choose_extension(request, self.compression)
+            place = None if self.guard is None else _let_in(self.guard, request, gate)
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
-        listener = WebSocket(self, encoding, extension is not None)
+        listener = WebSocket(self, encoding, extension is not None, place)
         return WSUpgradeResponseWithListener(accepted(encoding, extension), listener)
 
     def _begin_round(self) -> None:
@@ -160,13 +167,22 @@ class WebSocket(FrameListener):
         "_parts",
         "_peer_code",
         "_phase",
+        "_place",
         "_quiet_rounds",
         "_since",
         "_sink",
     )
 
-    def __init__(self, endpoint: WebSocketEndpoint, encoding: Encoding, compressed: bool = False) -> None:
+    def __init__(
+        self,
+        endpoint: WebSocketEndpoint,
+        encoding: Encoding,
+        compressed: bool = False,
+        place: str | None = None,
+    ) -> None:
         self._endpoint = endpoint
+        self._place = place
+        """What its socket has taken of the server's places; None if it takes none."""
         self._encoding = encoding
         self._data_kind = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
         self._compressed = compressed
@@ -241,6 +257,9 @@ class WebSocket(FrameListener):
         """The socket is gone."""
         self._phase = _Phase.CLOSING
         self._endpoint.deadlines.remove(self)
+        if self._place is not None and self._endpoint.guard is not None:
+            self._endpoint.guard.places.leave(self._place)
+            self._place = None
         if self._gate is not None:
             self._gate.release()
             self._gate = None
@@ -308,6 +327,7 @@ class WebSocket(FrameListener):
 
     def _open(self, gate: Gate) -> None:
         router, encoding = self._endpoint.router, self._encoding
+        request, gate.request = gate.request, None
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("a socket from %s", gate.transport.get_extra_info("peername"))
         try:
@@ -328,7 +348,8 @@ class WebSocket(FrameListener):
             self._turn_away(gate, CloseCode.INTERNAL_ERROR)
             return
         try:
-            self._link = router.accept(self._sink, encoding)
+            came = EMPTY if request is None or self._endpoint.guard is None else request
+            self._link = router.accept(self._sink, encoding, came)
         except Exception:
             _LOG.exception("a connection could not be accepted")
             self._close(CloseCode.INTERNAL_ERROR, "")
@@ -477,6 +498,24 @@ class WebSocket(FrameListener):
             self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
         else:
             gate.transport.resume_reading()
+
+
+def _let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
+    """Take a place for a client, and note with its request where it comes from. Raises `Refusal`."""
+    address = address_of(gate.transport)
+    headers: Mapping[str, str] = request.headers
+    if gate.request is not None and guard.proxies.trusts(address):
+        headers = gate.request.headers
+    peer = guard.peer(address, headers)
+    if not guard.allows(headers.get("origin"), headers.get("host"), peer):
+        raise Refusal(HTTPStatus.FORBIDDEN, "pages of this origin may not use this server")
+    if gate.request is not None:
+        gate.request = replace(gate.request, address=peer.address)
+    try:
+        return guard.take_place(peer.address)
+    except NoPlace as full:
+        status, text = refusal_of(full.limit)
+        raise Refusal(status, text, {"Retry-After": str(RETRY_AFTER_S)}) from None
 
 
 def _forget_handshake(transport: WSTransport) -> None:

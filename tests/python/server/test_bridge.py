@@ -114,13 +114,11 @@ class Served:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    def _accept(
-        self, request: WSUpgradeRequest, transport: asyncio.Transport
-    ) -> WSUpgradeResponseWithListener:
+    def _accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
         self.requests.append(request)
         if self.refuse:
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(403, b"no"), None)
-        self.listeners.append(Recorder(transport))
+        self.listeners.append(Recorder(gate.transport))
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), self.listeners[-1])
 
     async def open(self, request: bytes = REQUEST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -338,8 +336,8 @@ def test_socket_without_uvicorn(run: Run) -> None:
     async def scenario() -> None:
         listeners: list[Recorder] = []
 
-        def accept(request: WSUpgradeRequest, transport: asyncio.Transport) -> WSUpgradeResponseWithListener:
-            listeners.append(Recorder(transport))
+        def accept(request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
+            listeners.append(Recorder(gate.transport))
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), listeners[-1])
 
         server = await asyncio.get_running_loop().create_server(

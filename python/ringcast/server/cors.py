@@ -1,0 +1,92 @@
+"""Requests of pages in browsers, before any route: those of foreign origins are refused.
+
+It stands around the whole ASGI application, so that no route can forget it. Upgrades of this server's own
+port do not come by here: `websocket.py` asks the same guard.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..encoding import Encoding
+from ..request import Headers
+from .guard import Guard
+
+__all__ = ["OriginCheck"]
+
+_METHODS: Final = b"GET, POST"
+_ASKED_FOR: Final = b"access-control-request-method"
+_HEADERS: Final = b"authorization, cache-control, content-type, last-event-id"
+_MAX_AGE_S: Final = b"600"
+_POLICY_VIOLATION: Final = 1008
+
+
+class OriginCheck:
+    """Wrap `app`; `guard` says which pages may use it."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope["headers"])
+        origin = headers.get("origin")
+        if origin is None:
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        peer = self._guard.peer(client[0] if client else None, headers)
+        if not self._guard.allows(origin, headers.get("host"), peer):
+            await _refuse(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await self._answer(origin, scope, receive, send)
+
+    async def _answer(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
+        # A page of the same origin needs none of this, and is not harmed by it.
+        listed = self._guard.origins.lists(origin)
+        allowed = [
+            # Not with a wildcard: any page could use the cookies of whoever looks at it.
+            (b"access-control-allow-origin", origin.encode("latin-1") if listed else b"*"),
+            *([(b"access-control-allow-credentials", b"true")] if listed else []),
+            (b"access-control-expose-headers", b"retry-after"),
+        ]
+        if not (listed or self._guard.origins.any):
+            allowed = []
+        allowed.append((b"vary", b"Origin"))
+        asked = scope["method"] == "OPTIONS" and any(name == _ASKED_FOR for name, _ in scope["headers"])
+        if asked:
+            response = Response(status_code=HTTPStatus.NO_CONTENT)
+            response.raw_headers = [
+                *allowed,
+                (b"access-control-allow-methods", _METHODS),
+                (b"access-control-allow-headers", _HEADERS),
+                (b"access-control-max-age", _MAX_AGE_S),
+            ]
+            await response(scope, receive, send)
+            return
+
+        async def send_allowed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *allowed]
+            await send(message)
+
+        await self._app(scope, receive, send_allowed)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        return
+    message = "pages of this origin may not use this server"
+    body = Encoding.JSON.encode({"error": {"code": "origin_not_allowed", "message": message}})
+    response = Response(body, HTTPStatus.FORBIDDEN, {"Vary": "Origin"}, media_type="application/json")
+    await response(scope, receive, send)

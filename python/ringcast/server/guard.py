@@ -1,0 +1,94 @@
+"""Who is let in at all: where it comes from, what page its user is on, whether there is a place for it.
+
+The rules are in `peers.py`, `origins.py` and `places.py`; here they are asked, for every way into a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from ..config import ServerConfig
+from ..origins import Origins
+from ..peers import Networks, Peer, Proxies
+from ..places import NoPlace, Places
+
+__all__ = ["CODE_BY_LIMIT", "RETRY_AFTER_S", "Guard", "address_of", "refusal_of"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+_WARN_EVERY_S: Final = 10.0
+
+CODE_BY_LIMIT: Final = {
+    "max_connections": "server_full",
+    "max_connections_per_address": "too_many_connections",
+}
+"""The error code of a socket for which there is no place."""
+
+STATUS_BY_LIMIT: Final = {
+    "max_connections": HTTPStatus.SERVICE_UNAVAILABLE,
+    "max_connections_per_address": HTTPStatus.TOO_MANY_REQUESTS,
+}
+RETRY_AFTER_S: Final = 5
+"""When somebody for whom there is no place may try again: nobody knows when there will be one."""
+
+_TEXT_BY_LIMIT: Final = {
+    "max_connections": "the server has as many connections as it takes",
+    "max_connections_per_address": "there are too many connections from this address",
+}
+
+
+class Guard:
+    """What all sockets of one server are held against."""
+
+    def __init__(self, config: ServerConfig, limits_hit: Counter[str], tls: bool = False) -> None:
+        self.places = Places(config, limits_hit)
+        self.origins = Origins(config.allowed_origins)
+        self.proxies = Proxies(Networks(config.trusted_proxies), config.forwarded_header)
+        self.limits_hit = limits_hit
+        self.turned_away = 0
+        """How many sockets are open without a place, until they are told so."""
+        self._tls = tls
+        self._next_warning = 0.0
+
+    def peer(self, address: str | None, headers: Mapping[str, str]) -> Peer:
+        """Return who has sent these headers over a socket from `address`."""
+        found = self.proxies.client_behind(address, headers)
+        return found._replace(scheme="https") if self._tls and found.scheme is None else found
+
+    def allows(self, origin: str | None, host: str | None, peer: Peer) -> bool:
+        """Tell whether the page that a request comes from may use this server; counts those that may not."""
+        if origin is None or self.origins.allows(origin, peer.host or host, peer.scheme):
+            return True
+        self.limits_hit["allowed_origins"] += 1
+        return False
+
+    def take_place(self, address: str | None) -> str:
+        """Take a place for a socket; as `Places.take`, and says in the log that there is none."""
+        try:
+            return self.places.take(address)
+        except NoPlace as refused:
+            self._warn(refused.limit)
+            raise
+
+    def _warn(self, limit: str) -> None:
+        # Not for each of them, who come back.
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_warning:
+            self._next_warning = now + _WARN_EVERY_S
+            hint = "" if limit == "max_connections" else "; is it a proxy's, which trusted_proxies lacks?"
+            _LOG.warning("connections are turned away: %s (%s)%s", _TEXT_BY_LIMIT[limit], limit, hint)
+
+
+def refusal_of(limit: str) -> tuple[HTTPStatus, str]:
+    """Return status and text for a socket that has run into `limit`."""
+    return STATUS_BY_LIMIT[limit], _TEXT_BY_LIMIT[limit]
+
+
+def address_of(transport: asyncio.BaseTransport) -> str | None:
+    """Return the address at the other end of a socket; None if that is no IP address."""
+    peer: Any = transport.get_extra_info("peername")
+    return peer[0] if isinstance(peer, tuple) else None

@@ -1,0 +1,304 @@
+"""Places for sockets, origins of pages and addresses of clients, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from raw_socket import TIMEOUT_S, opened
+from websockets.exceptions import InvalidStatus
+
+from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.server.head import MOST_TURNED_AWAY
+from ringcast.server.serve import serving
+
+FOREIGN = "https://evil.example"
+APP = "https://app.example.com"
+EVERYONE_COUNTS: dict[str, Any] = {"uncounted_networks": ()}
+
+
+class Door(Actor):
+    """Says where its clients come from."""
+
+    @action
+    def who(self, c: Context) -> list[str | None]:
+        return [c.request.address, c.request.origin]
+
+
+class Served(NamedTuple):
+    url: str
+    registry: Registry
+
+    @property
+    def hit(self) -> dict[str, int]:
+        return {name: times for name, times in self.registry.router.limits_hit.items() if times}
+
+    def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
+        """Return a client whose sockets come from `address`, and are closed after each request."""
+        transport = httpx.AsyncHTTPTransport(
+            local_address=address, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+        return httpx.AsyncClient(base_url=self.url, transport=transport)
+
+    async def who(self, address: str = "127.0.0.1", **headers: str) -> list[str | None]:
+        async with self.client(address) as client:
+            response = await ask(client, headers)
+            assert response.status_code == HTTPStatus.OK, response.text
+            return response.json()["value"]  # type: ignore[no-any-return]
+
+    async def until_free(self) -> None:
+        """Wait until the server has let go of every socket."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await self.status()) != HTTPStatus.OK:  # noqa: ASYNC110 - nobody else says so
+                await asyncio.sleep(0)
+
+    async def status(self, address: str = "127.0.0.1") -> int:
+        async with self.client(address) as client:
+            return (await client.get("/health")).status_code
+
+
+async def ask(client: httpx.AsyncClient, headers: dict[str, str] | None = None) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+    return await client.post("/actors/door/actions/who", json={"key": ["k"]}, headers=named)
+
+
+@asynccontextmanager
+async def served(**limits: Any) -> AsyncIterator[Served]:
+    registry = Registry(Door, store=MemoryStore(), config=ServerConfig(**limits))
+    async with serving(registry) as url:
+        yield Served(url, registry)
+
+
+async def refused_upgrade(url: str, headers: dict[str, str] | None = None, **options: Any) -> httpx.Headers:
+    """Try to open a socket and return the headers of the refusal, the status among them."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with opened(url, headers, **options):
+            pass
+    response = refused.value.response
+    return httpx.Headers({**dict(response.headers.raw_items()), "status": str(response.status_code)})
+
+
+# --- places -----------------------------------------------------------------------------------------------
+
+
+async def test_connections_in_all() -> None:
+    async with served(max_connections=3) as server:
+        async with AsyncExitStack() as stack:
+            for _ in range(3):
+                raw = await stack.enter_async_context(opened(server.url))
+                assert (await raw.connect("door"))[0] == "connected"
+            said = await refused_upgrade(server.url)
+            assert (said["status"], said["retry-after"]) == ("503", "5")
+            async with server.client() as client:
+                response = await client.get("/health")
+            assert (response.status_code, response.json()["error"]["code"]) == (503, "server_full")
+            assert response.headers["retry-after"] == "5"
+            assert server.hit == {"max_connections": 2}
+        await server.until_free()
+
+
+async def test_connections_of_one_address() -> None:
+    async with served(max_connections_per_address=2, **EVERYONE_COUNTS) as server:
+        async with AsyncExitStack() as stack:
+            for _ in range(2):
+                raw = await stack.enter_async_context(opened(server.url))
+                assert (await raw.connect("door"))[0] == "connected"
+            assert (await refused_upgrade(server.url))["status"] == "429"
+            async with server.client() as client:
+                response = await client.get("/health")
+            assert (response.status_code, response.json()["error"]["code"]) == (429, "too_many_connections")
+            # Somebody else is not hurt.
+            assert await server.status("127.0.0.2") == HTTPStatus.OK
+            assert server.hit == {"max_connections_per_address": 2}
+        await server.until_free()
+
+
+async def test_connections_of_one_address_behind_a_proxy() -> None:
+    async with served(
+        max_connections_per_address=1, trusted_proxies=("127.0.0.1",), **EVERYONE_COUNTS
+    ) as server:
+        ann, bob = {"x-forwarded-for": "2001:db8::1"}, {"x-forwarded-for": "192.0.2.7"}
+        async with opened(server.url, ann) as first, opened(server.url, bob):
+            await first.connect("door")
+            # Another address of the same /64, with something made up before it.
+            again = {"x-forwarded-for": "192.0.2.9, 2001:db8::2"}
+            assert (await refused_upgrade(server.url, again))["status"] == "429"
+        async with opened(server.url, {"x-forwarded-for": "192.0.2.7"}):
+            pass
+
+
+async def test_addresses_of_networks_that_are_not_counted() -> None:
+    async with served(max_connections_per_address=1) as server, AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(opened(server.url))
+        assert server.hit == {}
+
+
+async def test_a_place_is_given_back_by_whatever_way_a_socket_ends() -> None:
+    async with served(max_connections=1, connect_timeout_s=0.05, idle_timeout_s=0.05) as server:
+        port = urlsplit(server.url).port
+        for sent in (
+            b"",
+            b"GET /health HTTP/1.1\r\n",
+            b"nonsense\r\n\r\n",
+            b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            async with asyncio.timeout(TIMEOUT_S):
+                await reader.read()
+            writer.close()
+            await server.until_free()
+        # An upgrade that is refused, by the short way and by uvicorn's.
+        for name in ("upgrade", "x-other"):
+            with pytest.raises(InvalidStatus):
+                async with opened(server.url, {name: "x", "sec-websocket-version": "12"}):
+                    pass
+            await server.until_free()
+        guarded = server.registry.router.limits_hit
+        assert guarded["idle_timeout_s"] == 1
+
+
+async def test_so_many_are_told_and_others_are_just_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MOST_TURNED_AWAY >= 100
+    monkeypatch.setattr("ringcast.server.head.MOST_TURNED_AWAY", 1)
+    async with served(max_connections=1) as server, opened(server.url):
+        port = urlsplit(server.url).port
+        waiting = await asyncio.open_connection("127.0.0.1", port)
+        aborted = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(TIMEOUT_S):
+            with contextlib.suppress(ConnectionResetError):
+                assert await aborted[0].read() == b""
+            waiting[1].write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert b" 503 " in await waiting[0].read()
+        for _, writer in (waiting, aborted):
+            writer.close()
+
+
+async def test_a_socket_that_asks_for_nothing_more() -> None:
+    async with served(idle_timeout_s=0.05) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.url).port)
+        writer.write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert b" 200 " in await reader.read()  # to its end
+        writer.close()
+        assert server.hit == {"idle_timeout_s": 1}
+
+
+# --- origins ----------------------------------------------------------------------------------------------
+
+
+async def test_pages_of_the_same_origin_and_others_over_websockets() -> None:
+    async with served(allowed_origins=(APP,)) as server:
+        own = "http://" + urlsplit(server.url).netloc
+        # Long heads and short ones go different ways.
+        for more in ({}, {"cookie": "c=" + "x" * 3000}):
+            for origin in (own, own.replace("http:", "https:"), APP):
+                async with opened(server.url, {"origin": origin, **more}) as raw:
+                    assert (await raw.connect("door"))[0] == "connected"
+            for origin in (FOREIGN, "null", f"{own}.evil.example"):
+                assert (await refused_upgrade(server.url, {"origin": origin, **more}))["status"] == "403"
+        assert server.hit == {"allowed_origins": 6}
+
+
+async def test_pages_of_other_origins_over_http() -> None:
+    async with served(allowed_origins=(APP,)) as server, server.client() as client:
+        for origin in (None, server.url, APP):
+            response = await ask(client, {} if origin is None else {"origin": origin})
+            assert response.status_code == HTTPStatus.OK
+            assert response.headers.get("access-control-allow-origin") == (APP if origin == APP else None)
+            assert response.headers.get("vary") == (None if origin is None else "Origin")
+        response = await ask(client, {"origin": FOREIGN})
+        assert (response.status_code, response.json()["error"]["code"]) == (403, "origin_not_allowed")
+        assert "access-control-allow-origin" not in response.headers
+        assert server.hit == {"allowed_origins": 1}
+
+
+async def test_preflights_are_answered_for_allowed_pages_only() -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    path = "/actors/door/actions/who"
+    async with served(allowed_origins=(APP,)) as server, server.client() as client:
+        answer = await client.options(path, headers={"origin": APP, **asked})
+        assert answer.status_code == HTTPStatus.NO_CONTENT
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert "POST" in answer.headers["access-control-allow-methods"]
+        assert "content-type" in answer.headers["access-control-allow-headers"]
+        assert answer.headers["vary"] == "Origin"
+        refused = await client.options(path, headers={"origin": FOREIGN, **asked})
+        assert refused.status_code == HTTPStatus.FORBIDDEN
+        assert not [name for name in refused.headers if name.startswith("access-control")]
+
+
+async def test_any_page_without_the_cookies_of_its_user() -> None:
+    async with served(allowed_origins=("*",)) as server, server.client() as client:
+        response = await ask(client, {"origin": FOREIGN})
+        assert response.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in response.headers
+        async with opened(server.url, {"origin": FOREIGN}) as raw:
+            assert (await raw.connect("door"))[0] == "connected"
+
+
+async def test_the_origin_behind_a_proxy_that_is_trusted() -> None:
+    forwarded = {
+        "x-forwarded-for": "192.0.2.7",
+        "x-forwarded-proto": "https",
+        "x-forwarded-host": "app.example.com",
+    }
+    async with served(trusted_proxies=("127.0.0.1",)) as server:
+        async with opened(server.url, {"origin": APP, **forwarded}):
+            pass
+        wrong = {"origin": APP.replace("https", "http"), **forwarded}
+        assert (await refused_upgrade(server.url, wrong))["status"] == "403"
+    async with served() as server:
+        assert (await refused_upgrade(server.url, {"origin": APP, **forwarded}))["status"] == "403"
+
+
+# --- addresses --------------------------------------------------------------------------------------------
+
+
+async def test_the_address_of_who_calls() -> None:
+    forwarded = {"x_forwarded_for": "203.0.113.9, 192.0.2.7", "forwarded": "for=198.51.100.1"}
+    async with served() as server:
+        assert await server.who() == ["127.0.0.1", None]
+        assert await server.who("127.0.0.2", **forwarded) == ["127.0.0.2", None]
+    async with served(trusted_proxies=("127.0.0.2",)) as server:
+        assert await server.who("127.0.0.2", **forwarded) == ["192.0.2.7", None]
+        assert await server.who("127.0.0.3", **forwarded) == ["127.0.0.3", None]
+    async with served(trusted_proxies=("127.0.0.2",), forwarded_header="forwarded") as server:
+        assert await server.who("127.0.0.2", **forwarded) == ["198.51.100.1", None]
+
+
+async def test_a_unix_socket_has_no_address(tmp_path: Path) -> None:
+    for trusted, address in (((), None), (("unix",), "192.0.2.7")):
+        path = str(tmp_path / f"of_{address}")
+        registry = Registry(
+            Door,
+            store=MemoryStore(),
+            config=ServerConfig(trusted_proxies=trusted, max_connections_per_address=1, **EVERYONE_COUNTS),
+        )
+        async with unix_served(registry, path):
+            transport = httpx.AsyncHTTPTransport(uds=path)
+            async with httpx.AsyncClient(base_url="http://here", transport=transport) as client:
+                for _ in range(2):
+                    response = await ask(client, {"x-forwarded-for": "192.0.2.7"})
+                    assert response.json()["value"] == [address, None]
+
+
+@asynccontextmanager
+async def unix_served(registry: Registry, path: str) -> AsyncIterator[None]:
+    """Serve a registry on a Unix socket."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.setblocking(False)
+    async with serving(registry, sockets=[listening]):
+        yield
