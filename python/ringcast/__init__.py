@@ -16,8 +16,10 @@ from .context import Context
 from .errors import RingcastError, UserError
 from .filters import attribute, where
 from .registry import Registry
+from .request import Request
 from .schedule import ScheduledAction
 from .store import MemoryStore, SqliteStore
+from .tickets import Tickets
 
 if TYPE_CHECKING:
     from .client import Client
@@ -29,10 +31,12 @@ __all__ = [
     "Context",
     "MemoryStore",
     "Registry",
+    "Request",
     "RingcastError",
     "ScheduledAction",
     "ServerConfig",
     "SqliteStore",
+    "Tickets",
     "UserError",
     "action",
     "attribute",

@@ -202,7 +202,8 @@ class Link:
 
     def fail(self, error: ProtocolError) -> None:
         """The client broke the protocol."""
-        _log.info("closing with %d: %s", error.close_code, error.message)
+        # Not its text, which is for the client, and may repeat what that has sent: perhaps a secret.
+        _log.info("closing with %d: %s", error.close_code, error.code)
         self.send(encode_error(self.encoding, None, error))
         self.close(error.close_code, error.message)
 
