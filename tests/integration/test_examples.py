@@ -49,6 +49,15 @@ SHOWS = {
         "cleo sees ann at 3.0, 4.0",
         "cleo hears ann whisper: to the left!",
     ],
+    "jwt_auth.py": [
+        "connected as ann with token number 1",
+        "bob is refused for good: unauthorized",
+        "mallory is refused for good: forbidden",
+        "a call without a token: 401",
+        "a call of cleo",
+        "a ticket is good for cleo",
+        "and only once",
+    ],
     "news.py": [
         "ann reads public article 1: A release",
         "ann reads premium article 2: What it means",
