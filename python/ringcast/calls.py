@@ -102,7 +102,8 @@ class Calls:
         if hook is None or spec is None or not instance.is_running:
             return None
         try:
-            allowed = may_call(instance, hook, connection, spec.name)
+            context = _context(instance, connection, request)
+            allowed = may_call(instance, hook, context, spec.name)
         except RingcastError as error:
             return error
         if isinstance(allowed, bool):
@@ -170,9 +171,8 @@ class Calls:
             if refusal is not None:
                 raise refusal
             arguments = spec.arguments.bind(request.args)
-            context: Context[Any, Any]
-            if connection is None and isinstance(request, CallFromOutside):
-                context = RequestContext(instance, request.came)
+            if connection is None:
+                context = _context(instance, connection, request, scheduled)
             else:
                 context = Context(instance, connection, scheduled)
             later = spec.is_async or (before_response is not None and before_response.is_async)
@@ -282,3 +282,14 @@ class Calls:
 def _refusal(request: Call) -> CallRefused:
     """Return the error for an action that `can_call` does not allow."""
     return CallRefused(f"{request.action} may not be called here")
+
+
+def _context(
+    instance: ActorInstance,
+    connection: Connection[Any] | None,
+    request: Call,
+    scheduled: ScheduledAction | None = None,
+) -> Context[Any, Any]:
+    if connection is None and isinstance(request, CallFromOutside):
+        return RequestContext(instance, request.came)
+    return Context(instance, connection, scheduled)

@@ -117,10 +117,10 @@ def refusal(topic: str) -> SubscriptionRefused:
 
 
 def may_call(
-    instance: ActorInstance, hook: Hook, connection: Connection[Any] | None, action: str
+    instance: ActorInstance, hook: Hook, context: Context[Any, Any], action: str
 ) -> bool | Awaitable[bool]:
     """Ask `can_call` about an action, given by its Python name. Raises as `may_subscribe`."""
-    return _ask(instance, hook, Context(instance, connection), action)
+    return _ask(instance, hook, context, action)
 
 
 def _ask(

@@ -267,9 +267,8 @@ class Session:
             self._repeat(request.id, standing)
         elif isinstance(request, Subscribe):
             # Code of the actor runs for it, as for a call.
-            if record.bucket is not None and self._is_too_fast(record.bucket, request.id):
-                return None
-            return self._subscribe(request)
+            if record.bucket is None or not self._is_too_fast(record.bucket, request.id):
+                return self._subscribe(request)
         else:
             self._unsubscribe(request.name)
             self.respond(request.id, None, None)

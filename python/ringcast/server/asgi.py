@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .asgi_websocket import AsgiWebSocket
+from .guard import Guard
 from .http import create_app
 from .websocket import WebSocketEndpoint
 
@@ -89,15 +90,17 @@ class _Served:
 
     def __init__(self, router: Router) -> None:
         self.router = router
-        self.endpoint = WebSocketEndpoint(router, router.config)
-        self.app: ASGIApp = create_app(router, router.config, _WebSockets(self.endpoint))
+        guard = Guard(router.config, router.limits_hit)
+        self.endpoint = WebSocketEndpoint(router, router.config, guard)
+        self.app: ASGIApp = create_app(router, router.config, _WebSockets(self.endpoint, guard), guard)
 
 
 class _WebSockets:
     """Serves the WebSocket endpoint. An object, as Starlette takes functions for no application."""
 
-    def __init__(self, endpoint: WebSocketEndpoint) -> None:
+    def __init__(self, endpoint: WebSocketEndpoint, guard: Guard) -> None:
         self._endpoint = endpoint
+        self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await AsgiWebSocket(self._endpoint, scope, receive, send).serve()
+        await AsgiWebSocket(self._endpoint, self._guard, scope, receive, send).serve()

@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError
+from ..request import Request
 from ..router import Link
+from .guard import Guard, came_of
 from .handshake import Refusal, first_known
-from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint, is_valid_close_code
+from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint, is_valid_close_code, take_place
 
 if TYPE_CHECKING:
     from .._core import Sink
@@ -40,6 +42,7 @@ class AsgiWebSocket:
     __slots__ = (
         "_encoding",
         "_endpoint",
+        "_guard",
         "_is_closing",
         "_is_open",
         "_link",
@@ -54,7 +57,10 @@ class AsgiWebSocket:
         "_sink",
     )
 
-    def __init__(self, endpoint: WebSocketEndpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, endpoint: WebSocketEndpoint, guard: Guard, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._guard = guard
         self._endpoint = endpoint
         self._scope = scope
         self._receive = receive
@@ -81,13 +87,21 @@ class AsgiWebSocket:
         await self._receive()  # websocket.connect
         try:
             self._encoding = first_known(self._scope["subprotocols"])
+            came = came_of(self._scope, self._guard, "websocket")
+            place = take_place(self._guard, came.address)
         except Refusal as refusal:
             await self._refuse(refusal)
             return
+        try:
+            await self._serve(came)
+        finally:
+            self._guard.places.leave(place)
+
+    async def _serve(self, came: Request) -> None:
         batched = self._encoding.batched_subprotocol in self._scope["subprotocols"]
         subprotocol = self._encoding.batched_subprotocol if batched else self._encoding.subprotocol
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
-        if not await self._open(batched):
+        if not await self._open(batched, came):
             return
         self._endpoint.deadlines.add(self)
         reader = asyncio.get_running_loop().create_task(self._read(), name="websocket")
@@ -135,6 +149,7 @@ class AsgiWebSocket:
             if endpoint.beat is not None:
                 link.beat(endpoint.beat, ping=False)
         elif now - self._since > endpoint.connect_timeout_s:
+            endpoint.limits_hit["connect_timeout_s"] += 1
             self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
 
     # Inside.
@@ -144,15 +159,16 @@ class AsgiWebSocket:
             await self._send({"type": "websocket.close"})  # which the server makes a 403 of
             return
         headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        headers += [(k.lower().encode(), v.encode()) for k, v in (refusal.headers or {}).items()]
         start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": headers}
         await self._send(start)
         await self._send({"type": "websocket.http.response.body", "body": refusal.text.encode()})
 
-    async def _open(self, batched: bool) -> bool:
+    async def _open(self, batched: bool, came: Request) -> bool:
         router = self._endpoint.router
         try:
             self._sink = router.open_message_sink(self, self._encoding, batched)
-            self._link = router.accept(self._sink, self._encoding)
+            self._link = router.accept(self._sink, self._encoding, came)
         except RingcastError:  # the router has stopped meanwhile
             await self._send({"type": "websocket.close", "code": int(CloseCode.SERVER_RESTART)})
             return False
@@ -189,6 +205,7 @@ class AsgiWebSocket:
             self._close(CloseCode.INVALID_TEXT, "a text message is not UTF-8")
             return
         if len(payload) > self._endpoint.max_message_bytes:
+            self._endpoint.limits_hit["max_message_bytes"] += 1
             limit = self._endpoint.max_message_bytes
             self._close(CloseCode.MESSAGE_TOO_BIG, f"the message is longer than {limit} bytes")
             return

@@ -36,7 +36,7 @@ class OriginCheck:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope["headers"])
+        headers = Headers(scope.get("headers", ()))
         origin = headers.get("origin")
         if origin is None:
             await self._app(scope, receive, send)
@@ -62,7 +62,9 @@ class OriginCheck:
         if not (listed or self._guard.origins.any):
             allowed = []
         allowed.append((b"vary", b"Origin"))
-        asked = scope["method"] == "OPTIONS" and any(name == _ASKED_FOR for name, _ in scope["headers"])
+        asked = scope["method"] == "OPTIONS" and any(
+            name == _ASKED_FOR for name, _ in scope.get("headers", ())
+        )
         if asked:
             response = Response(status_code=HTTPStatus.NO_CONTENT)
             response.raw_headers = [

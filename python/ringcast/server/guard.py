@@ -11,13 +11,17 @@ from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.types import Scope
 
 from ..config import ServerConfig
 from ..origins import Origins
 from ..peers import Networks, Peer, Proxies
 from ..places import NoPlace, Places
+from ..request import Headers, Request, Transport
 
-__all__ = ["CODE_BY_LIMIT", "RETRY_AFTER_S", "Guard", "address_of", "refusal_of"]
+__all__ = ["CODE_BY_LIMIT", "RETRY_AFTER_S", "Guard", "address_of", "came_of", "refusal_of"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _WARN_EVERY_S: Final = 10.0
@@ -86,6 +90,15 @@ class Guard:
 def refusal_of(limit: str) -> tuple[HTTPStatus, str]:
     """Return status and text for a socket that has run into `limit`."""
     return STATUS_BY_LIMIT[limit], _TEXT_BY_LIMIT[limit]
+
+
+def came_of(scope: Scope, guard: Guard, transport: Transport = "http") -> Request:
+    """Return the request of an ASGI scope as actors see it."""
+    client, raw = scope.get("client"), tuple(scope.get("headers", ()))
+    peer = guard.peer(client[0] if client else None, Headers(raw))
+    query = scope.get("query_string", b"").decode("latin-1")
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    return Request(transport, peer.address, f"{path}?{query}" if query else path, raw)
 
 
 def address_of(transport: asyncio.BaseTransport) -> str | None:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
@@ -20,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from ..config import ServerConfig
 from ..encoding import Encoding, writable
@@ -28,12 +27,10 @@ from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserEr
 from ..faults import contained
 from ..parsing import parse_address
 from ..protocol import Connect
-from ..request import Headers, Transport
-from ..request import Request as HttpRequest
 from ..router import Router
 from .cors import OriginCheck
 from .docs import docs_routes
-from .guard import Guard
+from .guard import Guard, came_of
 from .handshake import PATH
 from .metrics import Exposition
 
@@ -41,7 +38,6 @@ __all__ = [
     "STATUS_BY_CODE",
     "RequestError",
     "answer",
-    "came_of",
     "create_app",
     "create_metrics_app",
     "error_response",
@@ -288,15 +284,6 @@ async def _read(request: Request, max_bytes: int, limits_hit: Counter[str]) -> b
             limits_hit["max_message_bytes"] += 1
             raise RequestError(f"the body is longer than {max_bytes} bytes", code="message_too_big")
     return bytes(data)
-
-
-def came_of(scope: Scope, guard: Guard, transport: Transport = "http") -> HttpRequest:
-    """Return the request of an ASGI scope as actors see it."""
-    client, raw = scope.get("client"), tuple(scope["headers"])
-    peer = guard.peer(client[0] if client else None, Headers(raw))
-    query = scope.get("query_string", b"").decode("latin-1")
-    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
-    return HttpRequest(transport, peer.address, f"{path}?{query}" if query else path, raw)
 
 
 def _address(request: Request, body: dict[str, Any]) -> Connect:

@@ -36,7 +36,7 @@ from .handshake import Refusal, accepted, choose_encoding, choose_extension
 if TYPE_CHECKING:
     from .._core import Sink
 
-__all__ = ["WebSocketEndpoint", "accept_socket", "is_valid_close_code"]
+__all__ = ["WebSocketEndpoint", "accept_socket", "is_valid_close_code", "take_place"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
@@ -511,8 +511,13 @@ def _let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
         raise Refusal(HTTPStatus.FORBIDDEN, "pages of this origin may not use this server")
     if gate.request is not None:
         gate.request = replace(gate.request, address=peer.address)
+    return take_place(guard, peer.address)
+
+
+def take_place(guard: Guard, address: str | None) -> str:
+    """Take a place for a socket that is to be upgraded. Raises `Refusal` where there is none."""
     try:
-        return guard.take_place(peer.address)
+        return guard.take_place(address)
     except NoPlace as full:
         status, text = refusal_of(full.limit)
         raise Refusal(status, text, {"Retry-After": str(RETRY_AFTER_S)}) from None

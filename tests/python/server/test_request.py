@@ -155,6 +155,31 @@ async def test_nothing_of_it_is_kept(url: str) -> None:
             assert left == []
 
 
+class Locked(Actor):
+    """Takes calls of connections, and of who has the right header."""
+
+    def can_call(self, c: Context, action: str) -> bool:
+        return c.has_conn or c.request.headers.get("authorization") == SECRET
+
+    @action
+    def enter(self, c: Context) -> str:
+        return "in"
+
+
+async def test_a_call_over_http_is_allowed_by_what_it_came_with() -> None:
+    async with (
+        serving(Registry(Locked, store=MemoryStore())) as url,
+        httpx.AsyncClient(base_url=url) as client,
+        opened(url) as socket,
+    ):
+        path, body = "/actors/locked/actions/enter", {"key": ["k"]}
+        assert (await client.post(path, json=body)).status_code == 403
+        response = await client.post(path, json=body, headers={"Authorization": SECRET})
+        assert response.json() == {"value": "in"}
+        await socket.connect("locked")
+        assert await socket.ask("call", "enter", []) == "in"
+
+
 def test_nothing_of_it_gets_into_a_log() -> None:
     head = f"GET /connect?ticket={SECRET} HTTP/1.1\r\nauthorization: {SECRET}\r\n\r\n".encode()
     request = Request("websocket", "192.0.2.7", f"/connect?ticket={SECRET}", head)
