@@ -66,8 +66,9 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """The flag: the name without its unit; the store is called by what it is."""
-        name = "store" if self.name == "store_path" else self.name.removesuffix("_s")
+        """The flag: the name without its unit, unless it is a rate; the store is called by what it is."""
+        name = self.name if self.name.endswith("_per_s") else self.name.removesuffix("_s")
+        name = "store" if name == "store_path" else name
         return "--" + name.replace("_", "-")
 
     @property

@@ -102,6 +102,39 @@ def test_every_setting_can_be_given_in_every_way(file: Path) -> None:
         assert set(found.origins) == set(SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trusted_proxies", ("10.0.0.0/8", "unix")),
+        ("allowed_origins", ("https://app.example.com", "http://localhost:3000")),
+        ("uncounted_networks", ()),
+        ("forwarded_header", "forwarded"),
+    ],
+)
+def test_lists_and_choices_can_be_given_in_every_way(file: Path, name: str, value: Any) -> None:
+    variable, text = SETTINGS[name].variable, written(value)
+    in_file = json.dumps(list(value) if isinstance(value, tuple) else value)
+    for effective in (
+        loaded(file, f"{name} = {in_file}\n"),
+        loaded(environment={variable: text}),
+        loaded(**{name: text}),
+    ):
+        assert effective.value(name) == value
+        assert loaded(file, f"{name} = {effective.shown(name)}\n").value(name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("trusted_proxies", "10.0.0.0/8,nowhere"), ("allowed_origins", "app"), ("forwarded_header", "via")],
+)
+def test_what_is_wrong_in_lists_and_choices_names_where_it_is(file: Path, name: str, value: str) -> None:
+    setting = SETTINGS[name]
+    listed = value.split(",") if typing.get_origin(setting.type) is tuple else value
+    assert str(file) in refused(file, f"{name} = {json.dumps(listed)}\n")
+    assert setting.variable in refused(environment={setting.variable: value})
+    assert setting.flag in refused(**{name: value})
+
+
 def test_settings_are_the_fields_of_the_configuration_and_each_is_described() -> None:
     assert list(SETTINGS) == [each.name for each in (*fields(ServerConfig), *fields(LogConfig))]
     assert [name for name, setting in SETTINGS.items() if not setting.text] == []

@@ -16,11 +16,14 @@ from ..encoding import Encoding
 from ..request import Headers
 from .guard import Guard
 
-__all__ = ["OriginCheck"]
+__all__ = ["OriginCheck", "allowed_lines"]
 
-_METHODS: Final = b"GET, POST"
+_METHODS: Final = b"GET, POST, DELETE"
 _ASKED_FOR: Final = b"access-control-request-method"
-_HEADERS: Final = b"authorization, cache-control, content-type, last-event-id"
+_HEADERS: Final = (
+    b"authorization, cache-control, content-type, last-event-id, ringcast-session, ringcast-stream"
+)
+_EXPOSED: Final = b"retry-after, ringcast-close, ringcast-stream"
 _MAX_AGE_S: Final = b"600"
 _POLICY_VIOLATION: Final = 1008
 
@@ -51,17 +54,7 @@ class OriginCheck:
             await self._answer(origin, scope, receive, send)
 
     async def _answer(self, origin: str, scope: Scope, receive: Receive, send: Send) -> None:
-        # A page of the same origin needs none of this, and is not harmed by it.
-        listed = self._guard.origins.lists(origin)
-        allowed = [
-            # Not with a wildcard: any page could use the cookies of whoever looks at it.
-            (b"access-control-allow-origin", origin.encode("latin-1") if listed else b"*"),
-            *([(b"access-control-allow-credentials", b"true")] if listed else []),
-            (b"access-control-expose-headers", b"retry-after"),
-        ]
-        if not (listed or self._guard.origins.any):
-            allowed = []
-        allowed.append((b"vary", b"Origin"))
+        allowed = _allowed(self._guard, origin)
         asked = scope["method"] == "OPTIONS" and any(
             name == _ASKED_FOR for name, _ in scope.get("headers", ())
         )
@@ -82,6 +75,25 @@ class OriginCheck:
             await send(message)
 
         await self._app(scope, receive, send_allowed)
+
+
+def _allowed(guard: Guard, origin: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers by which a page of `origin`, which may use the server, can read a response."""
+    # A page of the same origin needs none of this, and is not harmed by it.
+    listed = guard.origins.lists(origin)
+    allowed = [
+        # Not with a wildcard: any page could use the cookies of whoever looks at it.
+        (b"access-control-allow-origin", origin.encode("latin-1") if listed else b"*"),
+        *([(b"access-control-allow-credentials", b"true")] if listed else []),
+        (b"access-control-expose-headers", _EXPOSED),
+    ]
+    return [*(allowed if listed or guard.origins.any else ()), (b"vary", b"Origin")]
+
+
+def allowed_lines(guard: Guard, origin: str | None) -> bytes:
+    """Return what `OriginCheck` adds, as lines of a head, for responses that no ASGI application sends."""
+    lines = [] if not origin else _allowed(guard, origin)
+    return b"".join(b"%b: %b\r\n" % line for line in lines)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

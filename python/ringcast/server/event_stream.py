@@ -29,14 +29,17 @@ from ..errors import (
 )
 from ..heartbeat import Beat
 from ..link import Gateway, Link, encode_error
+from ..places import NoPlace
 from ..protocol import Connect, Connected, Resume
-from .http import error_response
+from ..request import EMPTY, Request
+from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
+from .http import RequestError, error_response
 
 if TYPE_CHECKING:
     from .._core import Sink
     from .websocket import WebSocketEndpoint
 
-__all__ = ["STREAM_HEADER", "EventStream", "EventStreamLink", "Opening", "bound_silence"]
+__all__ = ["STREAM_HEADER", "EventStream", "EventStreamLink", "Opening", "bound_silence", "no_place"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 
@@ -67,7 +70,9 @@ class Opening:
     keeps_subscriptions: bool
     """Whether a session that goes on keeps those that it has, whatever the request says."""
     headers: bytes
-    """Lines for the head of the response, each with its end."""
+    """Lines for the head of the response, each with its end, if the connection is accepted."""
+    allowed: bytes
+    """The same, of any response: they let a page of another origin read it."""
     on_accepted: Callable[[str], None]
     """Told the session's token."""
 
@@ -76,20 +81,30 @@ class EventStream(asyncio.Protocol):
     """The socket of a client that reads server-sent events; `start` it on the transport."""
 
     __slots__ = (
+        "_allowed",
+        "_came",
         "_closing_since",
         "_endpoint",
+        "_guard",
         "_heard_eof",
         "_link",
         "_opening",
+        "_place",
         "_quiet_rounds",
         "_sink",
         "_transport",
         "heard",
     )
 
-    def __init__(self, endpoint: WebSocketEndpoint, opening: Opening) -> None:
+    def __init__(self, endpoint: WebSocketEndpoint, guard: Guard, opening: Opening, came: Request) -> None:
         self._endpoint = endpoint
+        self._guard = guard
+        self._place: str | None = None
+        """What its socket has taken of the server's places."""
+        self._allowed = opening.allowed
         self._opening: Opening | None = opening
+        self._came = came
+        """The request, for the hooks before the connection; let go of as the link has it."""
         self._transport: asyncio.Transport | None = None
         self._sink: Sink | None = None
         self._link: EventStreamLink | None = None
@@ -106,18 +121,22 @@ class EventStream(asyncio.Protocol):
         """Answer the request, whose socket this is now. Never raises."""
         assert self._opening is not None  # it is let go of by this
         opening, self._opening = self._opening, None
+        came, self._came = self._came, EMPTY
         self._transport = transport
         self._endpoint.deadlines.add(self)
         if opening.speaks_protocol:
             self._quiet_rounds = 0
         try:
             gateway = self._endpoint.router.gateway
+            self._place = self._guard.take_place(came.address)
             self._sink = self._open_sink(transport)
-            self._link = link = EventStreamLink(gateway, self._sink, self, opening)
+            self._link = link = EventStreamLink(gateway, self._sink, self, opening, came)
             if gateway.stopping:
                 link.close(CloseCode.SERVER_RESTART)
             else:
                 link.connect(opening.connect)
+        except NoPlace as full:
+            self.turn_away(_no_place(full.limit), CloseCode.TRY_AGAIN_LATER)
         except OSError as error:
             self._endpoint.warn_of_turning_away(error)
             self.turn_away(TryAgainLater("the server can take no more sockets"), CloseCode.TRY_AGAIN_LATER)
@@ -137,9 +156,10 @@ class EventStream(asyncio.Protocol):
             return
         self._closing_since = asyncio.get_running_loop().time()
         if may_come_back(code):
-            response = _passing(error, code, reason, self._endpoint.router.reconnect_within_s)
+            within_s = self._endpoint.router.reconnect_within_s
+            response = _passing(error, code, reason, within_s, self._allowed)
         else:
-            response = _final(error, code, reason)
+            response = _final(error, code, reason, self._allowed)
         self._transport.write(response)
         self._transport.close()
         if self._sink is not None:
@@ -158,6 +178,9 @@ class EventStream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._endpoint.deadlines.remove(self)
+        place, self._place = self._place, None
+        if place is not None:
+            self._guard.places.leave(place)
         link, self._link = self._link, None
         try:
             if link is not None:
@@ -187,6 +210,7 @@ class EventStream(asyncio.Protocol):
             # The session closed it, or the core did: the client has to close as well.
             self._closing_since = now
         elif self._is_silent():
+            self._endpoint.limits_hit["dead_peer_timeout_s"] += 1
             _LOG.debug("nothing comes from a client any more")
             self.abort()
         elif self._endpoint.beat is not None and self._link is not None:
@@ -221,8 +245,10 @@ class EventStreamLink(Link):
 
     __slots__ = ("_accepted", "_opening", "_stream")
 
-    def __init__(self, gateway: Gateway, sink: Sink, stream: EventStream, opening: Opening) -> None:
-        super().__init__(gateway, sink, Encoding.JSON)
+    def __init__(
+        self, gateway: Gateway, sink: Sink, stream: EventStream, opening: Opening, came: Request
+    ) -> None:
+        super().__init__(gateway, sink, Encoding.JSON, came)
         self._stream = stream
         self._opening = opening
         self._accepted = False
@@ -238,7 +264,8 @@ class EventStreamLink(Link):
         self._opening.on_accepted(answer.session)
         retry = _retry(answer.reconnect_within_s or 0.0)
         number = b"%s: %d\r\n" % (STREAM_HEADER.lower().encode(), self.number)
-        self.sink.send_framed(_STREAM_HEAD + number + self._opening.headers + b"\r\n" + retry + b"\n", False)
+        head = _STREAM_HEAD + number + self._opening.allowed + self._opening.headers
+        self.sink.send_framed(head + b"\r\n" + retry + b"\n", False)
 
     def beat(self, beat: Beat, ping: bool) -> None:
         session = self.session
@@ -296,24 +323,36 @@ def _retry(within_s: float) -> bytes:
     return b"retry: %d\n" % (wait_s * 1000)
 
 
-def _passing(error: RingcastError | None, code: int, reason: str, within_s: float) -> bytes:
+def _passing(error: RingcastError | None, code: int, reason: str, within_s: float, allowed: bytes) -> bytes:
     """Return a response after which its client comes back, in its time."""
     metadata = None if error is None else error.metadata
     wait_ms = metadata.get("retry_after_ms") if isinstance(metadata, dict) else None
     retry = b"retry: %d\n" % wait_ms if isinstance(wait_ms, int) else _retry(within_s)
     said = b"" if error is None else b"data: " + encode_error(Encoding.JSON, None, error) + b"\n\n"
     closing = Encoding.JSON.encode([code, reason or ("" if error is None else error.code)])
-    return _STREAM_HEAD + b"\r\n" + retry + b"\n" + said + b"event: close\ndata: " + closing + b"\n\n"
+    return (
+        _STREAM_HEAD + allowed + b"\r\n" + retry + b"\n" + said + b"event: close\ndata: " + closing + b"\n\n"
+    )
 
 
-def _final(error: RingcastError | None, code: int, reason: str) -> bytes:
+def no_place(limit: str, allowed: bytes) -> bytes:
+    """Return a response for a client for whose socket there is no place: it comes back."""
+    return _passing(_no_place(limit), CloseCode.TRY_AGAIN_LATER, "", 0.0, allowed)
+
+
+def _no_place(limit: str) -> RequestError:
+    metadata = {"retry_after_ms": RETRY_AFTER_S * 1000}
+    return RequestError(refusal_of(limit)[1], code=CODE_BY_LIMIT[limit], metadata=metadata)
+
+
+def _final(error: RingcastError | None, code: int, reason: str, allowed: bytes) -> bytes:
     """Return a response after which no client comes back."""
     if error is None:
         error = ConnectionRefused(reason or f"the session has ended: {CloseCode(code).name}")
     refusal = error_response(error, {"Ringcast-Close": str(int(code)), "Connection": "close"})
     lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status_code, HTTPStatus(refusal.status_code).phrase.encode())]
     lines += [name + b": " + value + b"\r\n" for name, value in refusal.raw_headers]
-    return b"".join(lines) + b"\r\n" + bytes(refusal.body)
+    return b"".join(lines) + allowed + b"\r\n" + bytes(refusal.body)
 
 
 def bound_silence(descriptor: int, timeout_s: float) -> None:

@@ -27,7 +27,9 @@ from ..parsing import parse_client_message, parse_connect
 from ..protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
 from ..router import Router
 from ..session import Session
+from .cors import allowed_lines
 from .event_stream import STREAM_HEADER, EventStream, EventStreamLink, Opening
+from .guard import Guard, came_of
 from .head import TAKE_OVER, TakeOver
 from .http import RequestError, answer, read_body
 from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint
@@ -48,9 +50,9 @@ _FIRST_LOOK_S: Final = 0.01
 _LONGEST_LOOK_S: Final = 1.0
 
 
-def event_routes(endpoint: WebSocketEndpoint) -> list[Route]:
+def event_routes(endpoint: WebSocketEndpoint, guard: Guard) -> list[Route]:
     """Return the routes, for a server whose sockets can be taken over (`head.TAKE_OVER`)."""
-    events = _Events(endpoint)
+    events = _Events(endpoint, guard)
     return [
         Route("/actors/{actor}/events", events.open, methods=["GET", "POST"]),
         Route("/session/messages", events.post, methods=["POST"]),
@@ -85,8 +87,9 @@ class _Names:
 class _Events:
     """The requests, each answered by a method."""
 
-    def __init__(self, endpoint: WebSocketEndpoint) -> None:
+    def __init__(self, endpoint: WebSocketEndpoint, guard: Guard) -> None:
         self._endpoint = endpoint
+        self._guard = guard
         self._router: Router = endpoint.router
         self._config: ServerConfig = endpoint.router.config
         self._names = _Names()
@@ -110,7 +113,8 @@ class _Events:
         if take_over is None:
             raise RequestError("this server has no server-sent events", code="not_found")
         opening = await (self._opening_from_body if request.method == "POST" else self._opening)(request)
-        stream = EventStream(self._endpoint, opening)
+        came = came_of(request.scope, self._guard, "sse")
+        stream = EventStream(self._endpoint, self._guard, opening, came)
         transport = take_over(stream)
         if transport is None:
             raise ProtocolError("a stream of events must wait for the responses to earlier requests")
@@ -122,7 +126,7 @@ class _Events:
         if not isinstance(body, dict):
             raise ProtocolError("the body is an object, that of a connect message")
         connect = parse_connect(request.path_params["actor"], body)
-        return Opening(connect, True, False, b"", _nothing)
+        return Opening(connect, True, False, b"", self._allowed(request), _nothing)
 
     async def _opening(self, request: Request) -> Opening:
         query = _Query(request)
@@ -139,7 +143,10 @@ class _Events:
         elif token:
             self._replace(token)
         connect = parse_connect(request.path_params["actor"], {**query.body, "resume": resume})
-        return Opening(connect, False, True, headers, on_accepted)
+        return Opening(connect, False, True, headers, self._allowed(request), on_accepted)
+
+    def _allowed(self, request: Request) -> bytes:
+        return allowed_lines(self._guard, request.headers.get("origin"))
 
     def _session_of(self, request: Request, name: str | None) -> tuple[str, bytes, Callable[[str], None]]:
         """Return the token of the session that a request names, and what follows if it is accepted.

@@ -19,6 +19,8 @@ from uvicorn.server import ServerState
 from ..encoding import Encoding
 from ..places import NoPlace
 from .bridge import FrameProtocol
+from .cors import allowed_lines
+from .event_stream import no_place
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, address_of, refusal_of
 
 __all__ = ["MAX_HEAD_BYTES", "TAKE_OVER", "HeadProtocol", "TakeOver", "head_protocol_class"]
@@ -121,7 +123,7 @@ class HeadProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._turned_away is not None:
-            self._say_no_place(self._turned_away)
+            self._say_no_place(self._turned_away, data)
             return
         if self._parts is not None:
             if is_plain_upgrade(data):
@@ -219,12 +221,19 @@ class HeadProtocol(HttpToolsProtocol):
         if place is not None:
             self._guard.places.leave(place)
 
-    def _say_no_place(self, limit: str) -> None:
+    def _say_no_place(self, limit: str, data: bytes) -> None:
         if self.transport.is_closing():
+            return
+        head = data.lower()
+        allowed = allowed_lines(self._guard, _value(head, b"origin").strip().decode("latin-1"))
+        if b"text/event-stream" in _value(head, b"accept"):
+            # A browser's `EventSource` would never come back after another status.
+            self.transport.write(no_place(limit, allowed))
+            self.transport.close()
             return
         status, text = refusal_of(limit)
         body = Encoding.JSON.encode({"error": {"code": CODE_BY_LIMIT[limit], "message": text}})
-        self._write(status, b"application/json", body, b"retry-after: %d\r\n" % RETRY_AFTER_S)
+        self._write(status, b"application/json", body, allowed + b"retry-after: %d\r\n" % RETRY_AFTER_S)
 
     def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         self._write(status, b"text/plain; charset=utf-8", text.encode())

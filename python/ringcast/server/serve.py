@@ -135,7 +135,9 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 AccessLogged(
-                    create_app(router, config, guard=guard, routes=[*event_routes(self._endpoint), *routes])
+                    create_app(
+                        router, config, guard=guard, routes=[*event_routes(self._endpoint, guard), *routes]
+                    )
                 ),
                 http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol, guard),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),

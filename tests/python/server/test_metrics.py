@@ -16,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from conformance.raw_client import RawClient
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, UserError, action
 from ringcast.client import ClientConfig
+from ringcast.errors import ConnectionRefused
+from ringcast.limits import COUNTED
 from ringcast.server.metrics import METRICS
 from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy
@@ -223,6 +225,16 @@ async def test_refused_connects_are_counted_by_close_code() -> None:
         with pytest.raises(Exception, match="no actor"):
             await client.get_or_create("nobody", ["a"]).connect().ready()
         assert await server.read("ringcast_refusals_total", code="connect_refused") == 1
+
+
+async def test_what_runs_into_a_limit_is_counted_by_the_limit() -> None:
+    async with counting(max_params_bytes=100) as server, Client(server.url) as client:
+        for _ in range(2):
+            with pytest.raises(ConnectionRefused):
+                await client.desk.get_or_create(["a"]).connect("x" * 200).ready()
+        for limit in COUNTED:
+            hit = 2 if limit == "max_params_bytes" else 0
+            assert await server.read("ringcast_limits_hit_total", limit=limit) == hit, limit
 
 
 async def test_the_lag_of_the_loop_is_looked_at() -> None:
