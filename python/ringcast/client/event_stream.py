@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from ..encoding import Encoding
-from ..errors import CloseCode, ProtocolError
+from ..errors import AccessDenied, CloseCode, Forbidden, ProtocolError, Unauthorized
 from ..parsing import parse_server_message
 from ..protocol import Connected, Received
 from .config import ClientConfig
@@ -37,6 +37,8 @@ _FINAL: Final = {
     "message_too_big": CloseCode.MESSAGE_TOO_BIG,
 }
 """What a request is refused with that would be refused again, and the close code of a WebSocket for it."""
+
+_DENIED: Final[dict[int, type[AccessDenied]]] = {401: Unauthorized, 403: Forbidden}
 
 _SIGN_OF_LIFE: Final = Encoding.JSON.encode(Received([]).to_wire())
 
@@ -184,6 +186,14 @@ class EventStreamSocket:
 
     async def _on_refused(self, response: httpx.Response) -> _End:
         error, code = await _refusal(response)
+        denied = _DENIED.get(response.status_code)
+        if code is None and denied is not None:
+            # As for an upgrade: the server, or a proxy, does not want this client.
+            code = CloseCode.CONNECT_REFUSED
+            said = (
+                f"the server does not accept the connection: it answered with status {response.status_code}"
+            )
+            error = error or denied(said).to_wire()
         if error is None:
             return None, f"the server, or a proxy, answered with status {response.status_code}"
         self._receiver.on_message(Encoding.JSON.encode(["error", None, error]))

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import ssl
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Final, Literal, cast, get_args
 
 import httpx
 
 from ..encoding import Encoding
-from ..errors import ConnectionFailure
+from ..errors import AccessDenied, ConnectionFailure
 from .config import ClientConfig
 from .event_stream import EventStreamSocket
 from .socket import Receiver, Socket, open_socket
@@ -32,6 +33,7 @@ _SHARE: Final = 0.25
 most, and the stream of events has to be opened in what is left."""
 _TRIES: Final = 2
 """Upgrades that fail, each while the server answers otherwise, until they count as blocked."""
+_FULL: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _MOST_UNANSWERED: Final = 3
 """WebSockets in a row over which nothing came from the server, until they count as blocked."""
 
@@ -89,9 +91,10 @@ class Ways:
                 first = _FirstMessage(self, receiver, is_websocket=True)
                 try:
                     first.socket = await open_socket(self._websocket_url, first, encoding, quick)
-                except (OSError, ConnectionFailure) as error:
+                except (OSError, ConnectionFailure, AccessDenied) as error:
+                    # Also one that is final: some proxies say so of all WebSockets, and let the rest through.
                     first.opened = False
-                    if isinstance(error, ConnectionRefusedError) or not await self._answers(config):
+                    if _is_of_the_server(error) or not await self._answers(config):
                         raise
                     why = error
                 else:
@@ -125,6 +128,12 @@ class Ways:
             is_tls = self._base_url.startswith("https:")
             self._tls = config.ssl_context or (httpx.create_ssl_context() if is_tls else False)
         return httpx.AsyncClient(verify=self._tls)
+
+
+def _is_of_the_server(error: Exception) -> bool:
+    """Tell whether this says nothing about WebSockets: nobody listens, or there is no place at the moment."""
+    status = error.metadata.get("status") if isinstance(error, ConnectionFailure) and error.metadata else None
+    return isinstance(error, ConnectionRefusedError) or status in _FULL
 
 
 class _FirstMessage:

@@ -367,7 +367,7 @@ def _refused(error: picows.WSInvalidStatusError) -> RingcastError:
         return Unauthorized(said)
     if status == HTTPStatus.FORBIDDEN:
         return Forbidden(said)
-    return ConnectionFailure(said, code="upgrade_refused")
+    return ConnectionFailure(said, code="upgrade_refused", metadata={"status": status})
 
 
 def _headers(encoding: Encoding, config: ClientConfig) -> dict[str, str]:

@@ -126,7 +126,7 @@ async def test_nothing_that_is_secret_is_in_an_address(scripted: tuple[ScriptedH
         response("502 Bad Gateway", b"<html>", "Content-Type: text/html"),
         response("404 Not Found", b'{"error":{"code":"not_found","message":"Not Found"}}'),
         response("200 OK", b"a portal", "Content-Type: text/html"),
-        response("403 Forbidden", b'{"error":"no"}'),
+        response("400 Bad Request", b'{"error":"no"}'),
         response("500 Internal Server Error", b"x" * 100_000),
         stream(closed=b"nonsense"),
         stream(closed=b'[4500,"restart"]'),

@@ -13,6 +13,7 @@ import pytest
 from blocking_proxy import WAYS, BlockingProxy, Way
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import Client, ClientConfig
+from ringcast.errors import ConnectionRefused
 from ringcast.server.serve import serving
 from ringcast.testing import eventually
 
@@ -158,11 +159,41 @@ async def test_after_a_while_a_websocket_is_tried_again(proxy: BlockingProxy) ->
 
 
 async def test_msgpack_has_no_other_way(proxy: BlockingProxy) -> None:
-    proxy.way = "refuse"
+    proxy.way = "drop"
     async with Client(proxy.url, encoding="msgpack", config=CONFIG) as client:
         connection = client.room.get_or_create("a").connect()
         await eventually(lambda: proxy.upgrades > 2)
         assert (connection.status, proxy.others) == ("connecting", 0)
+    # It cannot be known whether a refusal is meant for WebSockets or for this client.
+    proxy.way, proxy.upgrades = "refuse", 0
+    async with asyncio.timeout(TIMEOUT_S), Client(proxy.url, encoding="msgpack", config=CONFIG) as client:
+        with pytest.raises(ConnectionRefused, match="403"):
+            await client.room.get_or_create("a").connect().ready()
+        assert (proxy.upgrades, proxy.others) == (1, 0)
+
+
+async def test_where_there_is_no_place_for_a_websocket_the_next_is_one_too() -> None:
+    config = ServerConfig(
+        max_connections_per_address=1,
+        uncounted_networks=(),
+        trusted_proxies=("127.0.0.1",),  # whose own sockets, as for a plain request, take no place by address
+        session_window_s=0,
+    )
+    registry = Registry(Room, store=MemoryStore(), config=config)
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        serving(registry) as url,
+        Client(url, config=CONFIG) as first,
+        Client(url, config=CONFIG) as second,
+    ):
+        held = first.room.get_or_create("a").connect()
+        await held.ready()
+        waiting = second.room.get_or_create("a").connect()
+        await eventually(lambda: waiting.last_error is not None)
+        await held.close()
+        await waiting.ready()
+        assert not is_event_stream(waiting)
+        assert registry.router.limits_hit["max_connections_per_address"] > 0
 
 
 async def test_only_what_was_asked_for(proxy: BlockingProxy) -> None:
@@ -170,7 +201,7 @@ async def test_only_what_was_asked_for(proxy: BlockingProxy) -> None:
         async with client.room.get_or_create("a").connect() as connection:
             assert await connection.say("hello") == "hello"
         assert proxy.upgrades == 0
-    proxy.way = "refuse"
+    proxy.way = "drop"
     async with Client(proxy.url, transport="websocket", config=CONFIG) as client:
         others = proxy.others
         client.room.get_or_create("a").connect()

@@ -110,19 +110,20 @@ async def test_a_call_over_http(code: str, kind: type[RingcastError]) -> None:
 @pytest.mark.parametrize(
     ("status", "code"), [("401 Unauthorized", "unauthorized"), ("403 Forbidden", "forbidden")]
 )
-async def test_before_the_upgrade(status: str, code: str) -> None:
+@pytest.mark.parametrize("transport", ["auto", "websocket", "sse"])
+async def test_before_the_connection(status: str, code: str, transport: Any) -> None:
     tries = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal tries
-        await reader.readuntil(b"\r\n\r\n")
-        tries += 1
+        head = await reader.readuntil(b"\r\n\r\n")
+        tries += not head.startswith(b"GET /health ")  # whether WebSockets alone are meant
         writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nno".encode())
         writer.close()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as proxy:
         port = proxy.sockets[0].getsockname()[1]
-        async with Client(f"http://127.0.0.1:{port}", config=IMPATIENT) as client:
+        async with Client(f"http://127.0.0.1:{port}", config=IMPATIENT, transport=transport) as client:
             connection = client.gate.get_or_create("k").connect()
             async with asyncio.timeout(TIMEOUT_S):
                 with pytest.raises(ConnectionRefused) as refused:
