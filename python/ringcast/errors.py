@@ -102,6 +102,7 @@ __all__ = [
     "UserError",
     "ValidationError",
     "from_wire",
+    "is_valid_close_code",
     "may_come_back",
 ]
 
@@ -159,6 +160,16 @@ _COME_BACK = frozenset(
 def may_come_back(code: int | None) -> bool:
     """Tell whether a client whose socket was closed with `code` should reconnect (None: no close frame)."""
     return code is None or code in _COME_BACK or code in _COME_BACK_RANGE
+
+
+# Codes with a meaning that may stand in a frame (RFC 6455, section 7.4.1, and IANA's registry): not 1004,
+# which is reserved, nor 1005, 1006 and 1015, which only name what happened.
+_REGISTERED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+
+
+def is_valid_close_code(code: int) -> bool:
+    """Tell whether a peer may send a close frame with `code` (RFC 6455, section 7.4)."""
+    return code in _REGISTERED_CODES or 3000 <= code < 5000
 
 
 class RingcastError(Exception):

@@ -289,10 +289,9 @@ class ActorInstance:
         return Connection(id, params, None, self.emitter)
 
     async def _welcome(self, params: Any, came: Request) -> Any:
-        definition = self.definition
-        hook = definition.hooks.on_before_connect
+        hook = self.definition.hooks.on_before_connect
         if hook is not None:
-            value = definition.checked("on_before_connect", f"{definition.name} params", params)
+            value = self.definition.checked("on_before_connect", f"{self.definition.name} params", params)
             await self.run_hook(hook, RequestContext(self, came), value)
         return await self.new_conn_state(params, came)
 

@@ -1,4 +1,4 @@
-"""How often each limit of a server was run into: plain counters, for whoever shows them.
+"""How often each limit of a server was run into: plain counters, for whoever shows them, and what is said.
 
 A counter has the name of its limit in `ServerConfig`, so that it says which number to change.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-__all__ = ["COUNTED", "new_counters"]
+from .errors import RateLimited, SubscriptionRefused, TooManyCalls
+
+__all__ = ["COUNTED", "new_counters", "too_fast", "too_many_calls", "too_many_names"]
 
 COUNTED: Final = (
     "allowed_origins",
@@ -33,3 +35,25 @@ COUNTED: Final = (
 def new_counters() -> Counter[str]:
     """Return the counters, all of them there and 0: who shows them shows also what has not happened."""
     return Counter(dict.fromkeys(COUNTED, 0))
+
+
+def too_fast(limits_hit: Counter[str], most: float, retry_after_ms: int) -> RateLimited:
+    """Count a request that comes before its time, and return what its client is told."""
+    limits_hit["max_actions_per_s"] += 1
+    metadata = {"retry_after_ms": retry_after_ms}
+    return RateLimited(f"a connection may ask {most:g} times a second; it did not run", metadata=metadata)
+
+
+def too_many_calls(limits_hit: Counter[str], most: int, *, runs_too_many: bool) -> TooManyCalls:
+    """The same for a call while `most` run already, or while too many answers are kept."""
+    if runs_too_many:
+        limits_hit["max_calls_in_flight"] += 1
+        return TooManyCalls(f"{most} calls run already")
+    limits_hit["max_calls_recorded"] += 1
+    return TooManyCalls("too many answers have not arrived yet, or too large ones")
+
+
+def too_many_names(limits_hit: Counter[str], most: int) -> SubscriptionRefused:
+    """The same for a subscription beside so many."""
+    limits_hit["max_subscriptions"] += 1
+    return SubscriptionRefused(f"a connection listens for at most {most} events and filters")

@@ -20,13 +20,15 @@ from .clock import Clock
 from .config import ServerConfig
 from .encoding import Encoding, writable
 from .errors import (
+    MASKED,
     CloseCode,
+    InternalError,
     ParamsTooLarge,
     ProtocolError,
     RingcastError,
     TryAgainLater,
 )
-from .faults import contained
+from .faults import contained, raise_interrupt
 from .heartbeat import Beat
 from .intake import Intake
 from .limits import new_counters
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from ._core import Sink
     from .session import Session
 
-__all__ = ["Gateway", "Link", "encode_error"]
+__all__ = ["Gateway", "Link", "encode_error", "encode_reply"]
 
 _log: Final = logging.getLogger("ringcast.session")
 
@@ -325,6 +327,16 @@ class Link:
 def encode_error(encoding: Encoding, id: int | None, error: RingcastError) -> bytes:
     """Return an error message; never raises."""
     return encoding.encode(Error(id, writable(encoding, error)).to_wire())
+
+
+def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
+    """Return a reply; an internal error when the value cannot be written."""
+    try:
+        return encoding.encode(("reply", id, value))  # `Reply.to_wire`, for every call
+    except BaseException as error:  # of the author's own types: they may raise anything
+        raise_interrupt(error)
+        _log.exception("the result of a request cannot be written as %s", encoding.name)
+        return encoding.encode(Error(id, InternalError(MASKED).to_wire()).to_wire())
 
 
 def _fitting(reason: str) -> str:

@@ -8,7 +8,6 @@ at the moment is a link (`link.py`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
@@ -18,25 +17,20 @@ from .bucket import Bucket
 from .clock import Timer
 from .encoding import Encoding, writable
 from .errors import (
-    MASKED,
     CloseCode,
-    InternalError,
     OutcomeUnknown,
-    RateLimited,
     ReplyTooLarge,
     RingcastError,
     SubscriptionRefused,
-    TooManyCalls,
     TooManyFilters,
 )
 from .event import check_event_name
-from .faults import raise_interrupt
-from .link import Gateway, Link, encode_error
+from .limits import too_fast, too_many_calls, too_many_names
+from .link import Gateway, Link, encode_error, encode_reply
 from .protocol import (
     Call,
     Connect,
     Connected,
-    Error,
     Heartbeat,
     Received,
     Subscribe,
@@ -49,7 +43,6 @@ from .topics import MAX_TOPICS_BYTES, bytes_of, is_filtered, name_of
 
 __all__ = ["Session"]
 
-_log: Final = logging.getLogger("ringcast.session")
 
 _FAREWELLS: Final = (CloseCode.DISCONNECTED, CloseCode.ACTOR_DESTROYED)
 """What a client that is away when its session ends is told when it comes back."""
@@ -239,7 +232,9 @@ class Session:
             self._repeat(id, standing)
             return None
         if record.running > self.gateway.config.max_calls_in_flight or record.is_full:
-            self.respond(id, None, self._too_many(record))
+            most = self.gateway.config.max_calls_in_flight
+            fault = too_many_calls(self.gateway.limits_hit, most, runs_too_many=record.running > most)
+            self.respond(id, None, fault)
             return None
         bucket = record.bucket
         if bucket is not None:
@@ -297,22 +292,9 @@ class Session:
         retry_after_ms = bucket.take(self.gateway.loop.time())
         if retry_after_ms is None:
             return False
-        self.gateway.limits_hit["max_actions_per_s"] += 1
         most = self.gateway.config.max_actions_per_s
-        metadata = {"retry_after_ms": retry_after_ms}
-        fault = RateLimited(
-            f"a connection may ask {most:g} times a second; it did not run", metadata=metadata
-        )
-        self.respond(id, None, fault)
+        self.respond(id, None, too_fast(self.gateway.limits_hit, most, retry_after_ms))
         return True
-
-    def _too_many(self, record: RequestRecord) -> TooManyCalls:
-        most = self.gateway.config.max_calls_in_flight
-        if record.running > most:  # the new one is among them
-            self.gateway.limits_hit["max_calls_in_flight"] += 1
-            return TooManyCalls(f"{most} calls run already")
-        self.gateway.limits_hit["max_calls_recorded"] += 1
-        return TooManyCalls("too many answers have not arrived yet, or too large ones")
 
     def is_behind(self, request: Connect) -> bool:
         """Tell whether its client knows of more than this session has: the store's is from an earlier moment.
@@ -396,9 +378,7 @@ class Session:
     def _require_room(self, topic: str, others: Collection[str]) -> None:
         config = self.gateway.config
         if len(others) >= config.max_subscriptions:
-            self.gateway.limits_hit["max_subscriptions"] += 1
-            most = config.max_subscriptions
-            raise SubscriptionRefused(f"a connection listens for at most {most} events and filters")
+            raise too_many_names(self.gateway.limits_hit, config.max_subscriptions)
         size = bytes_of(topic)
         # A filter that has more by itself is no filter, which is another error.
         if size <= MAX_TOPICS_BYTES < sum(map(bytes_of, others)) + size:
@@ -522,13 +502,3 @@ class Session:
 async def _done(task: asyncio.Task[Any]) -> None:
     """Wait for a task, whatever becomes of it."""
     await asyncio.wait({task})
-
-
-def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
-    """Return a reply; an internal error when the value cannot be written."""
-    try:
-        return encoding.encode(("reply", id, value))  # `Reply.to_wire`, for every call
-    except BaseException as error:  # of the author's own types: they may raise anything
-        raise_interrupt(error)
-        _log.exception("the result of a request cannot be written as %s", encoding.name)
-        return encoding.encode(Error(id, InternalError(MASKED).to_wire()).to_wire())

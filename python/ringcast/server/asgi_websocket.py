@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.types import Receive, Scope, Send
 
 from ..encoding import Encoding
-from ..errors import CloseCode, RingcastError
+from ..errors import CloseCode, RingcastError, is_valid_close_code
 from ..request import Request
 from ..router import Link
-from .guard import Guard, came_of
+from .guard import Guard, came_of, take_place
 from .handshake import Refusal, first_known
-from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint, is_valid_close_code, take_place
+from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint
 
 if TYPE_CHECKING:
     from .._core import Sink

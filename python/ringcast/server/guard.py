@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from starlette.types import Scope
@@ -20,8 +21,23 @@ from ..origins import Origins
 from ..peers import Networks, Peer, Proxies
 from ..places import NoPlace, Places
 from ..request import Headers, Request, Transport
+from .handshake import Refusal
 
-__all__ = ["CODE_BY_LIMIT", "RETRY_AFTER_S", "Guard", "address_of", "came_of", "refusal_of"]
+if TYPE_CHECKING:
+    from picows import WSUpgradeRequest
+
+    from .bridge import Gate
+
+__all__ = [
+    "CODE_BY_LIMIT",
+    "RETRY_AFTER_S",
+    "Guard",
+    "address_of",
+    "came_of",
+    "let_in",
+    "refusal_of",
+    "take_place",
+]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _WARN_EVERY_S: Final = 10.0
@@ -99,6 +115,29 @@ def came_of(scope: Scope, guard: Guard, transport: Transport = "http") -> Reques
     query = scope.get("query_string", b"").decode("latin-1")
     path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
     return Request(transport, peer.address, f"{path}?{query}" if query else path, raw)
+
+
+def let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
+    """Take a place for a client, and note with its request where it comes from. Raises `Refusal`."""
+    address = address_of(gate.transport)
+    headers: Mapping[str, str] = request.headers
+    if gate.request is not None and guard.proxies.trusts(address):
+        headers = gate.request.headers
+    peer = guard.peer(address, headers)
+    if not guard.allows(headers.get("origin"), headers.get("host"), peer):
+        raise Refusal(HTTPStatus.FORBIDDEN, "pages of this origin may not use this server")
+    if gate.request is not None:
+        gate.request = replace(gate.request, address=peer.address)
+    return take_place(guard, peer.address)
+
+
+def take_place(guard: Guard, address: str | None) -> str:
+    """Take a place for a socket that is to be upgraded. Raises `Refusal` where there is none."""
+    try:
+        return guard.take_place(address)
+    except NoPlace as full:
+        status, text = refusal_of(full.limit)
+        raise Refusal(status, text, {"Retry-After": str(RETRY_AFTER_S)}) from None
 
 
 def address_of(transport: asyncio.BaseTransport) -> str | None:

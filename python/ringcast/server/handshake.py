@@ -11,17 +11,26 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
-from picows import WSUpgradeRequest, WSUpgradeResponse
+from picows import WSTransport, WSUpgradeRequest, WSUpgradeResponse
 
 from ..deflate import MalformedExtensions, answer_offers
 from ..encoding import Encoding
 
-__all__ = ["PATH", "Refusal", "accepted", "choose_encoding", "choose_extension", "first_known"]
+__all__ = [
+    "PATH",
+    "Refusal",
+    "accepted",
+    "choose_encoding",
+    "choose_extension",
+    "first_known",
+    "forget_handshake",
+]
 
 PATH: Final = "/connect"
 """Where the WebSocket endpoint is."""
 
 _VERSION: Final = "13"
+_NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
 _BY_SUBPROTOCOL: Final = {encoding.subprotocol: encoding for encoding in Encoding}
 
 
@@ -113,3 +122,10 @@ def _check_version(headers: CIMultiDict[str]) -> None:
             f"only WebSocket version {_VERSION} is supported",
             {"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"},
         )
+
+
+def forget_handshake(transport: WSTransport) -> None:
+    """Let go of what came with the request: picows keeps it for the life of the connection."""
+    request = transport.request
+    request.headers = transport.response.headers = _NO_HEADERS
+    request.method = request.path = request.version = b""

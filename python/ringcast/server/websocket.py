@@ -11,35 +11,29 @@ import codecs
 import logging
 import math
 import socket
-from collections.abc import Mapping
-from dataclasses import replace
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from multidict import CIMultiDict
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from ..config import ServerConfig
 from ..deflate import BrokenMessage, inflate
 from ..encoding import Encoding
-from ..errors import CloseCode, RingcastError
+from ..errors import CloseCode, RingcastError, is_valid_close_code
 from ..heartbeat import Beat
-from ..places import NoPlace
 from ..request import EMPTY
 from ..router import Link, Router
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines
-from .guard import RETRY_AFTER_S, Guard, address_of, refusal_of
-from .handshake import Refusal, accepted, choose_encoding, choose_extension
+from .guard import Guard, let_in
+from .handshake import Refusal, accepted, choose_encoding, choose_extension, forget_handshake
 
 if TYPE_CHECKING:
     from .._core import Sink
 
-__all__ = ["WebSocketEndpoint", "accept_socket", "is_valid_close_code", "take_place"]
+__all__ = ["WebSocketEndpoint", "accept_socket"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
-_NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
 _NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
 
 MAX_QUEUED_BYTES: Final = 1_048_576
@@ -48,15 +42,7 @@ MAX_QUEUED_BYTES: Final = 1_048_576
 _FIRST_LOOK_S: Final = 0.01
 _LONGEST_LOOK_S: Final = 1.0
 
-# Codes with a meaning that may stand in a frame (RFC 6455, section 7.4.1, and IANA's registry): not 1004,
-# which is reserved, nor 1005, 1006 and 1015, which only name what happened.
-_REGISTERED_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _WARN_EVERY_S: Final = 10.0
-
-
-def is_valid_close_code(code: int) -> bool:
-    """Tell whether a peer may send a close frame with `code` (RFC 6455, section 7.4)."""
-    return code in _REGISTERED_CODES or 3000 <= code < 5000
 
 
 async def accept_socket(router: Router, sock: socket.socket) -> None:
@@ -107,7 +93,7 @@ class WebSocketEndpoint:
         try:
             encoding = choose_encoding(request)
             extension = choose_extension(request, self.compression)
-            place = None if self.guard is None else _let_in(self.guard, request, gate)
+            place = None if self.guard is None else let_in(self.guard, request, gate)
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
         listener = WebSocket(self, encoding, extension is not None, place)
@@ -212,7 +198,7 @@ class WebSocket(FrameListener):
         assert isinstance(gate, Gate)  # the bridge put it there
         self._gate = gate
         gate.shut(self)
-        _forget_handshake(transport)
+        forget_handshake(transport)
         self._since = asyncio.get_running_loop().time()
         self._endpoint.deadlines.add(self)
         if gate.is_plain and gate.transport.get_write_buffer_size():
@@ -498,36 +484,6 @@ class WebSocket(FrameListener):
             self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
         else:
             gate.transport.resume_reading()
-
-
-def _let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
-    """Take a place for a client, and note with its request where it comes from. Raises `Refusal`."""
-    address = address_of(gate.transport)
-    headers: Mapping[str, str] = request.headers
-    if gate.request is not None and guard.proxies.trusts(address):
-        headers = gate.request.headers
-    peer = guard.peer(address, headers)
-    if not guard.allows(headers.get("origin"), headers.get("host"), peer):
-        raise Refusal(HTTPStatus.FORBIDDEN, "pages of this origin may not use this server")
-    if gate.request is not None:
-        gate.request = replace(gate.request, address=peer.address)
-    return take_place(guard, peer.address)
-
-
-def take_place(guard: Guard, address: str | None) -> str:
-    """Take a place for a socket that is to be upgraded. Raises `Refusal` where there is none."""
-    try:
-        return guard.take_place(address)
-    except NoPlace as full:
-        status, text = refusal_of(full.limit)
-        raise Refusal(status, text, {"Retry-After": str(RETRY_AFTER_S)}) from None
-
-
-def _forget_handshake(transport: WSTransport) -> None:
-    """Let go of what came with the request: picows keeps it for the life of the connection."""
-    request = transport.request
-    request.headers = transport.response.headers = _NO_HEADERS
-    request.method = request.path = request.version = b""
 
 
 def _check_utf8(payload: bytes) -> None:

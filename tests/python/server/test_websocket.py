@@ -22,8 +22,9 @@ from websockets.exceptions import ConnectionClosed
 
 from conformance.raw_client import PING, PONG, RawClient, frame
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.errors import is_valid_close_code
 from ringcast.server.serve import serving
-from ringcast.server.websocket import accept_socket, is_valid_close_code
+from ringcast.server.websocket import accept_socket
 
 
 class Room(Actor[None, None]):
