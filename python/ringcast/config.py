@@ -168,11 +168,10 @@ class ServerConfig:
     """Different filters over the fields of its events that the clients of one actor may listen with at a
     time; one more is refused with `too_many_filters`. An event is held against each at most once."""
 
-<<<<<<< HEAD
     max_filters_per_connection: int = 64
     """Different filters that one connection may listen with at a time, so that none takes all that its actor
     has; one more is refused with `too_many_filters`."""
-=======
+
     max_actions_per_s: float = 1000
     """Calls and subscriptions of one session that are taken in a second, in the long run; one more is
     answered with `rate_limited`, which says when to try again, and does not run. 0 is no limit."""
@@ -183,7 +182,6 @@ class ServerConfig:
     max_subscriptions: int = MAX_SUBSCRIPTIONS
     """Event names that one connection may listen for; no more than the protocol has room for. One more is
     answered with `subscription_refused`."""
->>>>>>> 900839c (One connection may ask so often a second, with so large parameters; what runs into a limit is counted)
 
     max_pending_messages: int = 1024
     """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""

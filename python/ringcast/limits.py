@@ -6,11 +6,16 @@ A counter has the name of its limit in `ServerConfig`, so that it says which num
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
-from .errors import RateLimited, SubscriptionRefused, TooManyCalls
+from .errors import RateLimited, RingcastError, SubscriptionRefused, TooManyCalls, TooManyFilters
+from .topics import MAX_TOPICS_BYTES, bytes_of, is_filtered
 
-__all__ = ["COUNTED", "new_counters", "too_fast", "too_many_calls", "too_many_names"]
+if TYPE_CHECKING:
+    from .config import ServerConfig
+
+__all__ = ["COUNTED", "new_counters", "too_fast", "too_many_calls", "too_many_topics"]
 
 COUNTED: Final = (
     "allowed_origins",
@@ -23,6 +28,7 @@ COUNTED: Final = (
     "max_connections",
     "max_connections_per_address",
     "max_connects_per_s",
+    "max_filters_per_connection",
     "max_message_bytes",
     "max_params_bytes",
     "max_pending_messages",
@@ -53,7 +59,23 @@ def too_many_calls(limits_hit: Counter[str], most: int, *, runs_too_many: bool) 
     return TooManyCalls("too many answers have not arrived yet, or too large ones")
 
 
-def too_many_names(limits_hit: Counter[str], most: int) -> SubscriptionRefused:
-    """The same for a subscription beside so many."""
-    limits_hit["max_subscriptions"] += 1
-    return SubscriptionRefused(f"a connection listens for at most {most} events and filters")
+def too_many_topics(
+    limits_hit: Counter[str], config: ServerConfig, topic: str, others: Collection[str]
+) -> RingcastError | None:
+    """The same for a subscription to `topic` beside others; None where there is room for it."""
+    if len(others) >= config.max_subscriptions:
+        limits_hit["max_subscriptions"] += 1
+        most = config.max_subscriptions
+        return SubscriptionRefused(f"a connection listens for at most {most} events and filters")
+    size = bytes_of(topic)
+    # A filter that has more by itself is no filter, which is another error.
+    if size <= MAX_TOPICS_BYTES < sum(map(bytes_of, others)) + size:
+        limits_hit["max_subscriptions"] += 1
+        return SubscriptionRefused(
+            f"the events and filters of a connection take at most {MAX_TOPICS_BYTES} bytes"
+        )
+    most = config.max_filters_per_connection
+    if is_filtered(topic) and sum(map(is_filtered, others)) >= most:
+        limits_hit["max_filters_per_connection"] += 1
+        return TooManyFilters(f"a connection listens with at most {most} different filters")
+    return None

@@ -21,11 +21,9 @@ from .errors import (
     OutcomeUnknown,
     ReplyTooLarge,
     RingcastError,
-    SubscriptionRefused,
-    TooManyFilters,
 )
 from .event import check_event_name
-from .limits import too_fast, too_many_calls, too_many_names
+from .limits import too_fast, too_many_calls, too_many_topics
 from .link import Gateway, Link, encode_error, encode_reply
 from .protocol import (
     Call,
@@ -39,7 +37,7 @@ from .protocol import (
 from .questions import refusal
 from .record import RequestRecord, Standing
 from .seam import ActorPort, Member
-from .topics import MAX_TOPICS_BYTES, bytes_of, is_filtered, name_of
+from .topics import name_of
 
 __all__ = ["Session"]
 
@@ -372,22 +370,11 @@ class Session:
         """
         check_event_name(name_of(topic))
         if topic not in self.subscriptions:
-            self._require_room(topic, self.subscriptions if others is None else others)
+            others, gateway = self.subscriptions if others is None else others, self.gateway
+            full = too_many_topics(gateway.limits_hit, gateway.config, topic, others)
+            if full is not None:
+                raise full
         return self.actor.may_subscribe(self.member, topic)
-
-    def _require_room(self, topic: str, others: Collection[str]) -> None:
-        config = self.gateway.config
-        if len(others) >= config.max_subscriptions:
-            raise too_many_names(self.gateway.limits_hit, config.max_subscriptions)
-        size = bytes_of(topic)
-        # A filter that has more by itself is no filter, which is another error.
-        if size <= MAX_TOPICS_BYTES < sum(map(bytes_of, others)) + size:
-            raise SubscriptionRefused(
-                f"the events and filters of a connection take at most {MAX_TOPICS_BYTES} bytes"
-            )
-        most = config.max_filters_per_connection
-        if is_filtered(topic) and sum(map(is_filtered, others)) >= most:
-            raise TooManyFilters(f"a connection listens with at most {most} different filters")
 
     def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:
         try:
