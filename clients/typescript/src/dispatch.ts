@@ -6,10 +6,10 @@
  * listeners, or to the console if there are none, and stops nothing.
  */
 
-import { isActorEvent, type Listeners } from "./listeners.js";
+import { isActorEvent, type Listener, type Listeners } from "./listeners.js";
 import type { Subscriptions } from "./subscriptions.js";
 
-type Waiting = [name: string, args: unknown[], anew: readonly string[]];
+type Waiting = [name: string, args: unknown[], listeners: readonly Listener[]];
 
 /** The queue of one connection's events on their way to its listeners. */
 export class Dispatch {
@@ -30,10 +30,16 @@ export class Dispatch {
 
   /**
    * Run the listeners of `name`, now or as soon as everything before has been handled; not those whose filter the event
-   * does not match, nor those of topics that are still to begin anew.
+   * does not match, nor those of topics that are still to begin anew. What comes by a topic that is confirmed is not
+   * for those of topics that are not. What comes by none was sent to this connection by itself, and is for all.
    */
   deliver(name: string, ...args: unknown[]): void {
-    this.#waiting.push([name, args, this.#subscriptions.anew]);
+    const names = this.#subscriptions;
+    const wanting = this.#listeners
+      .get(name)
+      .filter(({ topic, filter }) => !names.anew.includes(topic) && filter?.matches(args) !== false);
+    const hearing = wanting.filter(({ topic }) => names.has(topic));
+    this.#waiting.push([name, args, hearing[0] ? hearing : wanting]);
     if (!this.#busy) void this.#run();
   }
 
@@ -46,11 +52,10 @@ export class Dispatch {
   async #run(): Promise<void> {
     this.#busy = true;
     for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-      const [name, args, anew] = next;
+      const [name, args, listeners] = next;
       const failures: unknown[] = [];
-      for (const listener of this.#listeners.get(name)) {
-        const { active, topic, filter } = listener;
-        if (!active || anew.includes(topic) || filter?.matches(args) === false) continue;
+      for (const listener of listeners) {
+        if (!listener.active) continue;
         // Before the handler runs: it must not fire again for what comes in the same read.
         if (listener.once) this.#listeners.remove(listener);
         try {
@@ -62,9 +67,11 @@ export class Dispatch {
       }
       // Before anything later: in front of what waits.
       if (name === "error" || !this.#listeners.has("error")) {
-        for (const error of failures) console.error(`ringcast: a handler of ${name} failed`, error);
+        for (const error of failures) console.error(`ringcast: ${name} handler:`, error);
       } else {
-        this.#waiting.unshift(...failures.map((error): Waiting => ["error", [error], []]));
+        this.#waiting.unshift(
+          ...failures.map((error): Waiting => ["error", [error], this.#listeners.get("error")]),
+        );
       }
     }
     this.#busy = false;

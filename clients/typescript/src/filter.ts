@@ -63,12 +63,19 @@ export interface Filter<K extends string = string> {
  * Return a filter: `connection.on("playerMoved", handler, where({ zone: 3, level__ge: 2 }))`.
  *
  * By field of the event's first argument, with an operator behind two underscores unless it shall be equal, the value.
- * All of them have to hold.
+ * All of them have to hold. Throws `RangeError` for a number that is not finite, which JSON would make null.
  */
 export function where<K extends string>(fields: Where<K>): Filter<K> {
   // A copy, which the caller does not change, and of which the server is told just this.
-  const copy = JSON.parse(JSON.stringify(fields));
+  const copy = JSON.parse(JSON.stringify(fields, finite));
   return { where: copy, matches: (args) => matches(copy, args) };
+}
+
+function finite(_: string, value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new RangeError(`a filter compares with numbers that are finite, not ${value}`);
+  }
+  return value;
 }
 
 function matches(wanted: Where, [first]: readonly unknown[]): boolean {

@@ -241,7 +241,6 @@ export class Lifecycle implements LinkOwner {
   }
 
   #onConnected(link: Link, answer: Connected): void {
-    const subscriptions = this.#subscriptions;
     const arrival = this.session.accept(answer);
     this.lastError = null;
     this.#connectedAt = performance.now();
@@ -252,12 +251,9 @@ export class Lifecycle implements LinkOwner {
     // was listened for before it was made.
     link.send(...arrival.resend);
     const wanted = this.listeners.topics();
-    const carried = this.#carried;
-    subscriptions.begin(carried, wanted);
-    for (const name of wanted) {
-      if (!carried.includes(name) || subscriptions.anew.includes(name)) this.#ask("subscribe", name);
-    }
-    for (const name of carried) if (!wanted.includes(name)) this.#ask("unsubscribe", name);
+    this.#subscriptions.begin(this.#carried, wanted);
+    for (const name of this.#subscriptions.unconfirmed(wanted)) this.#ask("subscribe", name);
+    for (const name of this.#carried) if (!wanted.includes(name)) this.#ask("unsubscribe", name);
     link.send(...this.session.requests.sendQueued());
     for (const waiter of this.#readyWaiters.splice(0)) waiter.resolve();
     this.#setStatus("connected");

@@ -130,8 +130,6 @@ const topicsOf = (listeners: readonly Listener[]) => [
 export function checkName(name: string, what: string, least = 1): void {
   // The server counts code points, of which a string has at most its length.
   if (!isText(name) || name.length < least || [...name].length > MAX_NAME_CHARS) {
-    throw new RangeError(
-      `${what} has ${least} to ${MAX_NAME_CHARS} characters, unlike ${JSON.stringify(name)}`,
-    );
+    throw new RangeError(`${what} has ${least} to ${MAX_NAME_CHARS} characters, not ${JSON.stringify(name)}`);
   }
 }

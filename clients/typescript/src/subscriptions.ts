@@ -27,8 +27,8 @@ export class Subscriptions {
 
   /** A request about a name was answered, behind all events from before it. */
   answer(request: Request, refused: boolean): void {
-    const { name } = request;
-    const isWanted = request.kind === "subscribe";
+    const { name, kind } = request;
+    const isWanted = kind === "subscribe";
     if (isWanted) this.anew = this.anew.filter((other) => other !== name);
     // Another one may be on its way.
     if (this.#asked.get(name) !== request) return;
@@ -49,9 +49,9 @@ export class Subscriptions {
   }
 
   /** A connect message was answered that carried these names: they are what the server has. */
-  begin(carried: Iterable<string>, wanted: string[]): void {
-    this.#confirmed = new Set(carried);
+  begin(carried: string[], wanted: string[]): void {
     this.anew = this.anew.filter((name) => wanted.includes(name));
+    this.#confirmed = new Set(carried.filter((name) => !this.anew.includes(name)));
   }
 
   /** The server does not send this one, whatever it had said before. */
@@ -61,6 +61,11 @@ export class Subscriptions {
 
   /** Return those names of a connect message of which nobody knows whether the session has them. */
   unconfirmed(carried: string[]): string[] {
-    return carried.filter((name) => !this.#confirmed.has(name));
+    return carried.filter((name) => !this.has(name));
+  }
+
+  /** Tell whether the server has confirmed a name, and not refused it since. */
+  has(name: string): boolean {
+    return this.#confirmed.has(name);
   }
 }

@@ -100,6 +100,7 @@ test("a filter that begins anew gets nothing from before, another of the same na
   listeners.add("moved", () => got.push("anew"), { filter: anew });
   listeners.add("moved", () => got.push("kept"));
   const topic = topicOf("moved", anew.where);
+  subscriptions.begin(["moved"], ["moved", topic]);
   subscriptions.leave(topic);
   dispatch.deliver("moved", { zone: 1 });
   const request = { kind: "subscribe", name: topic, settle: () => {} } as const;
@@ -107,4 +108,10 @@ test("a filter that begins anew gets nothing from before, another of the same na
   subscriptions.answer(request, false);
   dispatch.deliver("moved", { zone: 1 });
   expect(got).toEqual(["kept", "anew", "kept"]);
+});
+
+test("a number that is not finite is no value of a filter", () => {
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, [1, Number.NEGATIVE_INFINITY]]) {
+    expect(() => where({ zone: value })).toThrow(RangeError);
+  }
 });

@@ -1,8 +1,12 @@
 /** What a client knows of its subscriptions, and what it says of them when it comes back. */
 
 import { expect, test } from "vitest";
+import { Dispatch } from "../src/dispatch.js";
+import { type Filter, where } from "../src/filter.js";
+import { Listeners } from "../src/listeners.js";
 import type { Request } from "../src/requests.js";
 import { Subscriptions } from "../src/subscriptions.js";
+import { topicOf } from "../src/topics.js";
 
 const request = (kind: Request["kind"], name = "a"): Request => ({ kind, name, settle() {} });
 const on = (name?: string) => request("subscribe", name);
@@ -90,4 +94,31 @@ test("an unsubscribe that was answered leaves nothing behind", () => {
   names.answer(left, false);
   names.lost();
   expect([names.anew.includes("a"), isConfirmed(names)]).toEqual([false, false]);
+});
+
+test("an event is not for handlers whose subscription is refused or has not begun", () => {
+  const subscriptions = new Subscriptions();
+  const listeners = new Listeners(
+    () => {},
+    () => {},
+  );
+  const dispatch = new Dispatch(listeners, subscriptions);
+  const got: string[] = [];
+  const on = (label: string, filter: Filter) => {
+    listeners.add("moved", ({ at }) => got.push(`${label} ${at}`), { filter });
+    return topicOf("moved", filter.where);
+  };
+  const moved = (at: number, zone = 1) => dispatch.deliver("moved", { at, zone });
+  const zone = on("zone", where({ zone: 1 }));
+  const later = on("later", where({ at__ge: 0 }));
+  // Sent to this connection by itself: no subscription of its name is confirmed.
+  moved(1);
+  subscriptions.begin([zone], [zone, later]);
+  moved(2);
+  moved(3, 2);
+  subscriptions.begin([zone, later], [zone, later]);
+  moved(4);
+  subscriptions.refuse(zone);
+  moved(5);
+  expect(got).toEqual(["zone 1", "later 1", "zone 2", "later 3", "zone 4", "later 4", "later 5"]);
 });
