@@ -344,7 +344,7 @@ export class Lifecycle implements LinkOwner {
     this.dispatch.deliver(LOST, gap);
     if (this.listeners.has("gap")) this.dispatch.deliver("gap", gap);
     else if (!this.listeners.has(LOST)) {
-      console.warn(`ringcast: events are lost (${gap.reason})`);
+      console.warn("ringcast: gap", gap);
     }
   }
 

@@ -6,7 +6,7 @@
  */
 
 import type { Filter } from "./filter.js";
-import { isText, MAX_NAME_CHARS, MAX_SUBSCRIPTIONS } from "./protocol.js";
+import { isText, MAX_NAME_CHARS, MAX_SUBSCRIPTIONS, MAX_TOPICS_CHARS } from "./protocol.js";
 import { topicOf } from "./topics.js";
 
 /** It gets the arguments of the broadcast. A promise that it returns is waited for. */
@@ -66,8 +66,8 @@ export class Listeners {
   /**
    * Register `handler`, and return a function that takes this back; the same one registered twice runs twice.
    *
-   * Throws `TypeError` if it cannot be called, and `RangeError` for a name that no event can have and for more
-   * names than a connection may subscribe to.
+   * Throws `TypeError` if it cannot be called, and `RangeError` for a name that no event can have, and for more
+   * events and filters, or longer ones, than a connection may subscribe to.
    */
   add(name: string, handler: Handler, options: ListenerOptions = {}): () => void {
     if (typeof handler !== "function") throw new TypeError(`${name} needs a function`);
@@ -75,8 +75,8 @@ export class Listeners {
     const topic = topicOf(name, options.filter?.where);
     const topics = this.topics();
     const isFirst = isActorEvent(name) && !topics.includes(topic);
-    if (isFirst && topics.length >= MAX_SUBSCRIPTIONS) {
-      throw new RangeError(`at most ${MAX_SUBSCRIPTIONS} events and filters`);
+    if (isFirst && (topics.push(topic) > MAX_SUBSCRIPTIONS || `${topics}`.length > MAX_TOPICS_CHARS)) {
+      throw new RangeError("too many events");
     }
     const listener = { ...options, name, topic, handler, active: true };
     this.#byName.set(name, [...this.get(name), listener]);

@@ -14,6 +14,8 @@ export const MAX_NAME_CHARS = 128;
 export const MAX_KEY_PARTS = 16;
 /** Most topics, event names by themselves or with a filter, that one connection listens for. */
 export const MAX_SUBSCRIPTIONS = 256;
+/** Most characters of all of them in here: a connect message, which may have them twice, has to stay a message. */
+export const MAX_TOPICS_CHARS = 17_000;
 
 /** How an actor is looked up. */
 export type Lookup = "get_or_create" | "get" | "create" | "id";

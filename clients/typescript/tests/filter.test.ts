@@ -115,3 +115,16 @@ test("a number that is not finite is no value of a filter", () => {
     expect(() => where({ zone: value })).toThrow(RangeError);
   }
 });
+
+test("what a connection listens for is bounded, so that it can be said when it comes back", () => {
+  const { listeners } = listening();
+  const add = (n: number) =>
+    listeners.add("moved", () => {}, { filter: where({ x: `${n}${"x".repeat(4000)}` }) });
+  for (let n = 0; n < 4; n += 1) add(n);
+  expect(() => add(4)).toThrow(RangeError);
+  // Another handler of one that is there, and another one in its place.
+  add(0);
+  listeners.off("moved");
+  add(4);
+  expect(listeners.topics().length).toBe(1);
+});

@@ -103,7 +103,7 @@ test("a gap that nobody listens for goes to the console; a stream rejects in its
   await far.emit(20);
   world.network.restore();
   await until(() => warn.mock.calls.length === 1);
-  expect(warn.mock.calls[0]?.[0]).toContain("ring_overflow");
+  expect(warn.mock.calls[0]?.[1]).toMatchObject({ reason: "ring_overflow" });
   warn.mockRestore();
 
   const stream = connection.stream("item");
