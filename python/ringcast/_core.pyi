@@ -17,6 +17,7 @@ __all__ = [
     "Attributes",
     "Core",
     "Filter",
+    "Listened",
     "Sink",
     "Stream",
     "Tally",
@@ -376,7 +377,7 @@ class Listened:
         """Take one back; False if there was none."""
     def matching(self, name: str, json: bytes | None, msgpack: bytes | None) -> list[str]:
         """Return those with filters that an event of this name with these encoded arguments matches."""
-    def __contains__(self, topic: str) -> bool: ...
+    def __contains__(self, topic: str, /) -> bool: ...
     def __len__(self) -> int: ...
 
 @final
