@@ -29,7 +29,7 @@ async def test_a_client_is_told_how_far_it_has_come_though_nothing_was_for_it(en
         for n in range(5):
             await call(router, "room", "a", "say", n)
         client.link.beat(Beat(1.5), ping=False)
-        assert await client.receive(Heartbeat) == (connected.stream, 2 + 5, 1.5)
+        assert await client.receive(Heartbeat) == Heartbeat(connected.stream, 2 + 5, 1.5)
 
 
 async def test_the_connect_answer_says_how_often() -> None:
