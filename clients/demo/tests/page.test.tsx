@@ -112,7 +112,8 @@ test("a cut network shows what was missed, in order, with its count", async () =
 });
 
 test("a slow handler is told of a gap, and a slow stream ends with an error", async () => {
-  const ann = open("Ann");
+  // A name of its own: who was cut off in another test may still be in the field, until its session ends.
+  const ann = open("Slow Ann");
   await connected(ann);
   const slow = within(ann.page.getByRole("region", { name: "Slow reader" }));
   const said = () => slow.getByRole("status").textContent;
@@ -122,4 +123,6 @@ test("a slow handler is told of a gap, and a slow stream ends with an error", as
   await eventually(() => expect(Number(letGo?.textContent)).toBeGreaterThan(0));
   fireEvent.click(slow.getByRole("radio", { name: /^end/ }));
   await eventually(() => expect(said()).toContain("The stream has ended: events_lost (not_read)"));
+  // Nobody else waited.
+  expect(ann.page.getByRole("status", { name: "Connection to the ticker" }).textContent).toBe("live");
 });
