@@ -21,7 +21,7 @@ import zlib
 from dataclasses import asdict, dataclass
 
 from ringcast import _core
-from ringcast.deflate import inflate
+from ringcast.wire.deflate import inflate
 
 SIZES = (128, 300, 1024, 16_384)
 WORDS = [

@@ -16,7 +16,7 @@ import pytest
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.bench.rig import require_release
-from ringcast.encoding import Encoding
+from ringcast.wire.encoding import Encoding
 
 CALLS_PER_ROUND: Final = 50
 ROUNDS: Final = 200

@@ -22,9 +22,9 @@ import pytest
 
 from ringcast import Actor, _core
 from ringcast.bench.rig import require_release
-from ringcast.definition import define
-from ringcast.encoding import Encoding
-from ringcast.event import Emitter
+from ringcast.running.event import Emitter
+from ringcast.schema.definition import define
+from ringcast.wire.encoding import Encoding
 
 DATA: Final = ("AAPL", 187.25, "x" * 110)
 """128 bytes as JSON."""

@@ -1,6 +1,6 @@
 """The `@action` decorator, and what an action is once its class is defined: names, arguments, timeout.
 
-Running one is the work of `instance.py`.
+Running one is the work of `running/instance.py`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, overload
 
-from .arguments import Arguments
 from .errors import DefinitionError
-from .naming import action_wire_names
-from .protocol import MAX_NAME_CHARS
+from .schema.arguments import Arguments
+from .wire.naming import action_wire_names
+from .wire.protocol import MAX_NAME_CHARS
 
 __all__ = ["ActionSpec", "action", "describe_action", "marker_of"]
 

@@ -1,6 +1,6 @@
 """`Actor`, the class that users extend.
 
-Reading a subclass is the work of `definition.py`, running it that of `instance.py`.
+Reading a subclass is the work of `schema/definition.py`, running it that of `running/instance.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from .connections import numbers_of
 from .context import ActorScope
-from .declared import refuse_reserved
 from .errors import DefinitionError
+from .schema.declared import refuse_reserved
 from .typevars import ConnStateT, StateT
 
 if TYPE_CHECKING:

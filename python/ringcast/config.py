@@ -9,9 +9,9 @@ import sys
 from dataclasses import dataclass, fields, replace
 from typing import Final, get_args
 
-from .origins import Origins
-from .peers import ForwardedHeader, Networks
-from .protocol import MAX_SUBSCRIPTIONS
+from .gateway.origins import Origins
+from .gateway.peers import ForwardedHeader, Networks
+from .wire.protocol import MAX_SUBSCRIPTIONS
 
 __all__ = ["ServerConfig", "with_tls"]
 
@@ -206,7 +206,7 @@ class ServerConfig:
 
     max_attributes_bytes: int = 65_536
     """Bytes of what filters see of one connection's state, as the core is given it. A connection whose state
-    has grown beyond is ended when a filter is next used, and told why. Enforced in `matching.py`."""
+    has grown beyond is ended when a filter is next used, and told why. Enforced in `running/matching.py`."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

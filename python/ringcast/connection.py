@@ -1,6 +1,6 @@
 """A connection as its actor sees it: one client. All of them, and some, are in `connections.py`.
 
-It outlives a lost network: the gateway's half is the session (`session.py`).
+It outlives a lost network: the gateway's half is the session (`gateway/session.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from .errors import CloseCode, ConnectionGone, RingcastError
 from .typevars import ConnStateT
 
 if TYPE_CHECKING:
-    from .durable import DurableStream
-    from .event import Emitter
+    from .durable.stream import DurableStream
+    from .running.event import Emitter
     from .seam import Attachment
 
 __all__ = ["Connection", "KeptConnection", "Phase"]

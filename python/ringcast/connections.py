@@ -1,6 +1,6 @@
 """An actor's connections: the live collection of all, and selections of some.
 
-One of them by itself is in `connection.py`, and how a filter selects is in `matching.py`.
+One of them by itself is in `connection.py`, and how a filter selects is in `running/matching.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from .filters import where
 from .typevars import ConnStateT
 
 if TYPE_CHECKING:
-    from .event import Emitter
     from .filters import Filter
+    from .running.event import Emitter
 
 __all__ = ["Connections", "Selection", "numbers_of"]
 

@@ -1,6 +1,6 @@
 """What an actor's code may do: the context that actions and hooks get, and the same on the actor itself.
 
-Everything here hands on to the running instance (`instance.py`).
+Everything here hands on to the running instance (`running/instance.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .typevars import ConnStateT, StateT
 if TYPE_CHECKING:
     from .client import Client
     from .filters import Filter
-    from .instance import ActorInstance
+    from .running.instance import ActorInstance
 
 __all__ = ["ActorScope", "Context", "RequestContext"]
 

@@ -19,7 +19,7 @@ from .errors import (
     RingcastError,
     UnknownEvent,
 )
-from .logs import of_actor
+from .operations.logs import of_actor
 
 __all__ = [
     "ActorLog",

@@ -1,7 +1,7 @@
 """Filters over the fields of connection state: how they are written, explained and compiled. Pure.
 
-Which fields of an actor's connections can be filtered is the work of `filterable.py`, and what the core knows
-of a connection that of `attributes.py`. It is the core that evaluates filters.
+Which fields of an actor's connections can be filtered is the work of `schema/filterable.py`, and what the
+core knows of a connection that of `schema/attributes.py`. It is the core that evaluates filters.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any, Final
 
-from .attributes import LEFT_OUT, MAX_FIELD_CHARS, array, narrow, pack, plain
 from .errors import InvalidFilter
+from .schema.attributes import LEFT_OUT, MAX_FIELD_CHARS, array, narrow, pack, plain
 
 __all__ = ["Attribute", "Comparison", "Filter", "attribute", "where"]
 

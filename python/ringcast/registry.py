@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .actor import Actor
 from .clock import Clock, SystemClock
 from .config import ServerConfig, with_tls
-from .definition import ActorDefinition, define
 from .errors import DefinitionError, UnknownActor
+from .schema.definition import ActorDefinition, define
 from .store import SqliteStore, Store
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
-from .protocol import Call
+from .wire.protocol import Call
 
 __all__ = ["EMPTY", "CallFromOutside", "Headers", "Request", "Transport"]
 

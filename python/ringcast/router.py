@@ -11,29 +11,29 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _core
-from .admission import connect
 from .clock import Clock
 from .config import ServerConfig
 from .connection import Connection
-from .definition import ActorDefinition
-from .directory import Directory
-from .drain import SweepWaiter
-from .encoding import Encoding
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
-from .instance import ActorInstance
-from .limits import new_counters
-from .link import Gateway, Link
-from .metrics import ActorCounts, Metrics
-from .parting import Parting
-from .protocol import Connect
-from .relay import Relay, WebSocket
+from .gateway.admission import connect
+from .gateway.drain import SweepWaiter
+from .gateway.limits import new_counters
+from .gateway.link import Gateway, Link
+from .gateway.parting import Parting
+from .gateway.relay import Relay, WebSocket
+from .gateway.session import Session
+from .gateway.unclaimed import Unclaimed
+from .operations.metrics import ActorCounts, Metrics
+from .operations.store_health import WatchedStore
 from .request import EMPTY, CallFromOutside, Request
-from .session import Session
+from .running.directory import Directory
+from .running.instance import ActorInstance
+from .running.timetable import Timetable
+from .schema.definition import ActorDefinition
 from .store import StoredSession
-from .store_health import WatchedStore
-from .timetable import Timetable
-from .unclaimed import Unclaimed
+from .wire.encoding import Encoding
+from .wire.protocol import Connect
 
 if TYPE_CHECKING:
     from .client import Client

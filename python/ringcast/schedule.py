@@ -1,6 +1,6 @@
 """What an actor's code sees of its schedule: actions that it will run later, kept by the store.
 
-When they run is the work of `timetable.py`, how is that of `performing.py`.
+When they run is the work of `running/timetable.py`, how is that of `running/performing.py`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .encoding import Encoding
 from .errors import ActorDestroyed, ValidationError
+from .running.timetable import Item, Stage
 from .store import Scheduled, ScheduledCall, Unscheduled
-from .timetable import Item, Stage
+from .wire.encoding import Encoding
 
 if TYPE_CHECKING:
     from .action import ActionSpec
-    from .definition import ActorDefinition
-    from .instance import ActorInstance
+    from .running.instance import ActorInstance
+    from .schema.definition import ActorDefinition
 
 __all__ = ["Schedule", "ScheduledAction"]
 

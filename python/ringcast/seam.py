@@ -1,9 +1,9 @@
 """The narrow interface between a running actor and the gateway that its clients hang on.
 
-The gateway side (`session.py`, `admission.py`, the core) owns sockets, sessions, the ring and positions. The
-actor side (`instance.py` and what it uses) owns state and runs user code; it only emits into a stream. Here
-both run in one process and the interface is a function call; nothing beyond these protocols may be assumed by
-either side.
+The gateway side (`gateway/session.py`, `gateway/admission.py`, the core) owns sockets, sessions, the ring and
+positions. The actor side (`running/instance.py` and what it uses) owns state and runs user code; it only
+emits into a stream. Here both run in one process and the interface is a function call; nothing beyond these
+protocols may be assumed by either side.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .encoding import Encoding
 from .errors import CloseCode, RingcastError
-from .protocol import Call, Connect
+from .wire.encoding import Encoding
+from .wire.protocol import Call, Connect
 
 if TYPE_CHECKING:
     from .clock import Clock
     from .config import ServerConfig
+    from .durable.room import Room
     from .faults import ActorLog
-    from .metrics import ActorCounts
+    from .operations.metrics import ActorCounts
     from .record import Span
     from .request import Request as HttpRequest
-    from .room import Room
+    from .running.timetable import Timetable
     from .store import Store, StoredSession
-    from .timetable import Timetable
 
 __all__ = ["ActorPort", "Attachment", "CoreStream", "EventStream", "GatewayStream", "Node", "Respond"]
 

@@ -17,8 +17,8 @@ from websockets.typing import Subprotocol
 from ringcast import Client
 from ringcast.client import ClientConfig, EventStream
 from ringcast.errors import may_come_back
-from ringcast.protocol import Gap
 from ringcast.testing import NetworkProxy, eventually
+from ringcast.wire.protocol import Gap
 
 JSON = "ringcast.v1.json"
 SOON = ClientConfig(reconnect_first_s=0.01, reconnect_base_s=0.01, reconnect_max_s=0.05)

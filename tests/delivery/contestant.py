@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from ringcast import Client
-from ringcast.protocol import Gap
+from ringcast.wire.protocol import Gap
 
 from .arena import CLASSES, NAMES
 from .verdict import Chosen, Sequence, Verdict

@@ -22,7 +22,7 @@ import programs
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import RingcastError
-from ringcast.protocol import Gap
+from ringcast.wire.protocol import Gap
 
 from . import ending
 from .ledger import BADGES, SHIFTS, digest

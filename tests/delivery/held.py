@@ -8,10 +8,10 @@ from typing import Any, Final, Self
 from linked import Closed
 
 from ringcast import Connection
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Connected, Event, Gap, Resume, ServerMessage, Subscribe, Unsubscribe
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Connected, Event, Gap, Resume, ServerMessage, Subscribe, Unsubscribe
 
 from .hall import Guest, Hall
 from .reading import GuestSocket

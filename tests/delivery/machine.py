@@ -14,7 +14,7 @@ import uvloop
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from ringcast.encoding import Encoding
+from ringcast.wire.encoding import Encoding
 
 from . import ending
 from .hall import HOWS, How, Order

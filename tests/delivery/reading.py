@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from linked import TIMEOUT_S, Closed, LinkedSocket
 
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.heartbeat import Beat
-from ringcast.protocol import Call, Error, Event, Gap, Heartbeat, Reply, ServerMessage
+from ringcast.gateway.heartbeat import Beat
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Error, Event, Gap, Heartbeat, Reply, ServerMessage
 
 from .model import Answer, Conn
 from .world import World

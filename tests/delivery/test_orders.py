@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 from linked import eventually, running
 
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Gap
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Gap
 
 from .hall import Hall
 from .held import Held

@@ -18,8 +18,8 @@ import pytest
 
 from ringcast import Client
 from ringcast.client import Connection
-from ringcast.protocol import Gap
 from ringcast.testing import NetworkProxy
+from ringcast.wire.protocol import Gap
 
 from .crash import IMPATIENT, MortalServer
 from .listener import Listener

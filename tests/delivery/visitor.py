@@ -7,9 +7,9 @@ from typing import Any
 
 from linked import eventually
 
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Connect, Connected, Gap, Received, Resume, Subscribe, Unsubscribe
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Connected, Gap, Received, Resume, Subscribe, Unsubscribe
 
 from .hall import Order
 from .model import Answer

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from linked import eventually
 
 from ringcast import MemoryStore, Registry, ServerConfig
-from ringcast.instance import ActorInstance
-from ringcast.protocol import Connect
+from ringcast.running.instance import ActorInstance
 from ringcast.seam import GatewayStream
+from ringcast.wire.protocol import Connect
 
 from .hall import FILTERED, Hall, Order, emit
 from .model import Answer, Conn, Model, Moment

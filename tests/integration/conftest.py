@@ -20,8 +20,8 @@ import programs
 from certificates import Certificates
 from ringcast import Client
 from ringcast.client import ClientConfig
-from ringcast.protocol import MAX_NAME_CHARS
 from ringcast.testing import NetworkProxy
+from ringcast.wire.protocol import MAX_NAME_CHARS
 
 
 @pytest.fixture(scope="session")

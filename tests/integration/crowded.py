@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from served import CROWD_CONNECTS_PER_S
 
 from ringcast import Actor, Context, Registry, ServerConfig, action
-from ringcast.intake import Intake
+from ringcast.gateway.intake import Intake
 
 tries: list[tuple[float, bool]] = []
 """When each connect message came, and whether it was let in."""

@@ -22,7 +22,7 @@ from websockets.asyncio.client import connect
 import programs
 import ringcast.demo
 from ringcast.describe import interface_of, typescript
-from ringcast.naming import camel_case
+from ringcast.wire.naming import camel_case
 
 GENERATED = [
     (registry, "kinds:registry", HERE / "kinds.d.ts"),

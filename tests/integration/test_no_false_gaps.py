@@ -18,9 +18,9 @@ from served import IMPATIENT, Carrier, Encoding
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import ActorHandle
-from ringcast.protocol import Gap
 from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy
+from ringcast.wire.protocol import Gap
 
 RING: Final = 16
 NOT_FOR_ANN: Final = ("of another name", "to bob alone", "to all but ann")

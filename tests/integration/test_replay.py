@@ -13,8 +13,8 @@ from served import Encoding
 from ringcast import Client
 from ringcast.client import ClientConfig
 from ringcast.errors import EventsLost, OutcomeUnknown
-from ringcast.protocol import Gap
 from ringcast.testing import LocalServer, NetworkProxy, assert_event, assert_no_event, record
+from ringcast.wire.protocol import Gap
 
 TRANSPORTS = ("plain", "tls")
 

@@ -19,7 +19,7 @@ import programs
 from conformance.raw_client import RawClient
 from ringcast import Client
 from ringcast.errors import ConnectionFailure
-from ringcast.protocol import Gap
+from ringcast.wire.protocol import Gap
 
 
 @contextlib.contextmanager

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
 from ringcast.clock import Clock
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.parsing import parse_server_message
-from ringcast.protocol import (
+from ringcast.router import Router
+from ringcast.store import Store
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.parsing import parse_server_message
+from ringcast.wire.protocol import (
     Call,
     Connect,
     Connected,
@@ -31,8 +33,6 @@ from ringcast.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from ringcast.router import Router
-from ringcast.store import Store
 
 TIMEOUT_S = 10
 """For anything that is waited for: reached only by a failing test."""

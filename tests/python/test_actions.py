@@ -20,9 +20,9 @@ from ringcast.errors import (
     NotConnected,
     UnknownAction,
 )
-from ringcast.protocol import Connect, Error
 from ringcast.router import Router
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connect, Error
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from ringcast.arguments import Arguments
 from ringcast.errors import DefinitionError, ValidationError
+from ringcast.schema.arguments import Arguments
 
 
 @dataclass

@@ -9,10 +9,10 @@ import pytest
 from linked import LinkedSocket, call, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, DefinitionError, EventNotJson
-from ringcast.protocol import Connect, Error, Event
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Connect, Error, Event
 
 BINARY = [b"\xff\x00", bytearray(b"\xff"), memoryview(b"\xff"), {"picture": [b"\xfe"]}]
 

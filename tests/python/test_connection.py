@@ -14,11 +14,11 @@ from linked import TIMEOUT_S, LinkedSocket, running
 from typing_extensions import TypedDict
 
 from ringcast import Actor, Connection, Context
-from ringcast.encoding import Encoding
 from ringcast.errors import ConnectionGone, EventTooLarge, InvalidEventName, ReservedName, ValidationError
-from ringcast.naming import RESERVED_EVENTS
-from ringcast.protocol import Connect, Error, Event
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.naming import RESERVED_EVENTS
+from ringcast.wire.protocol import Connect, Error, Event
 
 
 @dataclass
@@ -181,7 +181,7 @@ async def test_an_event_is_encoded_once_for_each_encoding_in_use(monkeypatch: py
         def __str__(self) -> str:
             return "counted"
 
-    from ringcast import event  # noqa: PLC0415
+    from ringcast.running import event  # noqa: PLC0415
 
     counts = {"json": 0, "msgpack": 0}
 

@@ -11,10 +11,10 @@ import pytest
 from linked import LinkedSocket, call, eventually, running
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, action
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, InternalError
-from ringcast.protocol import Call, Connect, Error, Reply, Subscribe
 from ringcast.server.serve import serving
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Error, Reply, Subscribe
 
 
 class Quitter(Actor):

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ringcast._core import Core
-from ringcast.encoding import Encoding
+from ringcast.wire.encoding import Encoding
 
 JSON = Encoding.JSON.index
 EVENT = 'id: e:{offset}\ndata: ["event",{stream},{offset},"a",[{offset}]]\n\n'

@@ -7,10 +7,10 @@ from linked import LinkedSocket, running
 from room import Room, actor_of
 
 from ringcast import _core
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Event, Gap
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Event, Gap
 
 _LARGE = "x" * 60_000
 _FLOOD = 200

@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 
 from ringcast import Actor, Context, action
 from ringcast.actor import StreamOptions
-from ringcast.definition import define
 from ringcast.errors import DefinitionError, ReservedName
+from ringcast.schema.definition import define
 
 
 @dataclass

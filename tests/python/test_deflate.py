@@ -7,7 +7,8 @@ import zlib
 
 import pytest
 
-from ringcast.deflate import (
+from ringcast.errors import CloseCode
+from ringcast.wire.deflate import (
     OFFER,
     BrokenMessage,
     MalformedExtensions,
@@ -16,7 +17,6 @@ from ringcast.deflate import (
     deflate,
     inflate,
 )
-from ringcast.errors import CloseCode
 
 
 def test_the_server_agrees_to_what_the_client_offers() -> None:

@@ -17,9 +17,9 @@ from scheduling import Recording
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import ActorNotFound, CloseCode, RingcastError
-from ringcast.protocol import Call, Connect, Connected, Error, Event, Reply
 from ringcast.store import Change
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Connect, Connected, Error, Event, Reply
 
 
 @dataclass

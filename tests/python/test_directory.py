@@ -20,10 +20,10 @@ from ringcast.errors import (
     OutcomeUnknown,
     UnknownActor,
 )
-from ringcast.protocol import Connect
 from ringcast.router import Router
 from ringcast.store import Change, StoredActor
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connect
 
 
 @dataclass

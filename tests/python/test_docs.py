@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from ringcast import errors, protocol
+from ringcast import errors
 from ringcast.config import ServerConfig
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, RingcastError, from_wire, may_come_back
-from ringcast.naming import RESERVED_EVENTS
-from ringcast.parsing import parse_address, parse_client_message, parse_server_message
-from ringcast.protocol import Connect, Connected, Gap, Resume
 from ringcast.server.handshake import PATH
 from ringcast.server.http import STATUS_BY_CODE
+from ringcast.wire import protocol
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.naming import RESERVED_EVENTS
+from ringcast.wire.parsing import parse_address, parse_client_message, parse_server_message
+from ringcast.wire.protocol import Connect, Connected, Gap, Resume
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 ENCODINGS = pytest.mark.parametrize("encoding", list(Encoding), ids=lambda encoding: encoding.name.lower())

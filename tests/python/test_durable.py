@@ -16,12 +16,12 @@ import pytest
 from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, action
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, DefinitionError, EventTooLarge, OutcomeUnknown
-from ringcast.protocol import Call, Connect, Connected, Error, Event, Gap, Reply, Subscribe, Unsubscribe
 from ringcast.router import Router
 from ringcast.store import Change, Store
 from ringcast.testing import ManualClock
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Connected, Error, Event, Gap, Reply, Subscribe, Unsubscribe
 
 
 @dataclass

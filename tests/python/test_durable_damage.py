@@ -14,9 +14,9 @@ from stores import on_thread
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, action
 from ringcast.errors import CloseCode, OutcomeUnknown
-from ringcast.protocol import Call, Connect, Connected, Event, Gap, Reply
 from ringcast.router import Router
 from ringcast.store import Change, JournalCorrupt, Store
+from ringcast.wire.protocol import Call, Connect, Connected, Event, Gap, Reply
 
 PAGE_BYTES = 4096
 

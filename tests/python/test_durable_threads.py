@@ -12,10 +12,10 @@ from linked import TIMEOUT_S, LinkedSocket, call, resume_from, running
 from pydantic import BaseModel, model_serializer
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.encoding import Encoding
 from ringcast.errors import EventTooLarge
-from ringcast.protocol import Connected, Event
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Connected, Event
 
 
 class Ledger(Actor):

@@ -10,8 +10,8 @@ from linked import LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Connect, Reply
 from ringcast.store import Change
+from ringcast.wire.protocol import Call, Connect, Reply
 
 
 class Door(Actor):

@@ -17,14 +17,14 @@ from typing_extensions import TypedDict
 
 from ringcast import Actor, Context, MemoryStore, action, where
 from ringcast.config import ServerConfig
-from ringcast.definition import define
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, InvalidFilter, UserError
-from ringcast.event_filters import event_fields
-from ringcast.protocol import Call, Connected, Error, Event, Heartbeat, Reply, Subscribe, Unsubscribe
 from ringcast.router import Router
+from ringcast.running.event_filters import event_fields
+from ringcast.schema.definition import define
 from ringcast.store import Store
-from ringcast.topics import MAX_TOPICS_BYTES, bytes_of, filter_of, to_wire, topic_of
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connected, Error, Event, Heartbeat, Reply, Subscribe, Unsubscribe
+from ringcast.wire.topics import MAX_TOPICS_BYTES, bytes_of, filter_of, to_wire, topic_of
 
 
 class Kind(Enum):

@@ -15,10 +15,10 @@ from typing_extensions import TypedDict
 
 import programs
 from ringcast import errors
-from ringcast.declared import EventSpec, Parameter
-from ringcast.definition import define
 from ringcast.errors import InvalidEvent, RingcastError
-from ringcast.naming import RESERVED_EVENTS
+from ringcast.schema.declared import EventSpec, Parameter
+from ringcast.schema.definition import define
+from ringcast.wire.naming import RESERVED_EVENTS
 
 PAGE = (programs.PROJECT / "docs" / "events.md").read_text()
 

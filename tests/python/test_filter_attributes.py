@@ -19,10 +19,10 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypeAliasType, TypedDict
 
 from ringcast import attribute, where
-from ringcast.attributes import attributes_of
 from ringcast.errors import InvalidFilter
-from ringcast.filterable import fields_of
 from ringcast.filters import Filter
+from ringcast.schema.attributes import attributes_of
+from ringcast.schema.filterable import fields_of
 
 
 class Role(Enum):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ringcast import where
 from ringcast._core import Attributes, Filter
-from ringcast.attributes import attributes_of
+from ringcast.schema.attributes import attributes_of
 
 STATES = 8
 FILTERS = 6

@@ -18,16 +18,16 @@ import programs
 from ringcast import Client, MemoryStore, Registry, ServerConfig, attribute, where
 from ringcast._core import Attributes
 from ringcast._core import Filter as CoreFilter
-from ringcast.attributes import attributes_of
-from ringcast.definition import define
 from ringcast.errors import CloseCode, InvalidFilter
-from ringcast.event_filters import event_fields
-from ringcast.event_match import matches_received
-from ringcast.filterable import fields_of
 from ringcast.filters import MAX_DEPTH, MAX_NODES, Filter
-from ringcast.protocol import Call, Event, Reply
+from ringcast.running.event_filters import event_fields
+from ringcast.schema.attributes import attributes_of
+from ringcast.schema.definition import define
+from ringcast.schema.filterable import fields_of
 from ringcast.server.serve import serving
-from ringcast.topics import MAX_FILTER_BYTES, filter_of, from_wire, topic_of
+from ringcast.wire.event_match import matches_received
+from ringcast.wire.protocol import Call, Event, Reply
+from ringcast.wire.topics import MAX_FILTER_BYTES, filter_of, from_wire, topic_of
 
 PAGE = (programs.PROJECT / "docs" / "filters.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

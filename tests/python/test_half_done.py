@@ -18,7 +18,7 @@ from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, runni
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.client import Client
 from ringcast.errors import OutcomeUnknown
-from ringcast.protocol import Call, Connected, Error, Reply
+from ringcast.wire.protocol import Call, Connected, Error, Reply
 
 
 class Steps(Actor[list[str]]):

@@ -7,9 +7,9 @@ from linked import LinkedSocket, call, resume_from, running
 from room import Room, actor_of
 
 from ringcast.config import ServerConfig
-from ringcast.encoding import Encoding
-from ringcast.heartbeat import Beat
-from ringcast.protocol import Call, Event, Heartbeat, Reply
+from ringcast.gateway.heartbeat import Beat
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Event, Heartbeat, Reply
 
 _LARGE = "x" * 60_000
 _FLOOD = 50

@@ -12,8 +12,8 @@ import pytest
 from linked import LinkedSocket, call, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.protocol import Call, Reply
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Reply
 
 
 @dataclass

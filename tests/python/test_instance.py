@@ -20,9 +20,9 @@ from ringcast.errors import (
     OutcomeUnknown,
     ValidationError,
 )
-from ringcast.protocol import Call, Connect, Event, Reply
 from ringcast.router import Router
 from ringcast.store import StoredActor
+from ringcast.wire.protocol import Call, Connect, Event, Reply
 
 
 @dataclass

@@ -13,8 +13,8 @@ from linked import LinkedSocket, resume_from, running
 from room import Room
 
 from ringcast.errors import CloseCode
-from ringcast.intake import Intake
-from ringcast.protocol import Connect, Connected, Error
+from ringcast.gateway.intake import Intake
+from ringcast.wire.protocol import Connect, Connected, Error
 
 
 def test_a_burst_of_a_second_is_let_in_and_no_more() -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from linked import LinkedSocket, resume_from, running
 
 from ringcast import Actor, Context, SqliteStore, action
-from ringcast.encoding import Encoding
-from ringcast.protocol import Call, Connected, Error, Received, Reply
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connected, Error, Received, Reply
 
 _LIMITS = {"max_calls_recorded": 4, "max_recorded_bytes": 10_000}
 

@@ -12,10 +12,10 @@ import pytest
 from linked import LinkedSocket, call, running
 
 from ringcast import Actor, Context, MemoryStore, ServerConfig, action, where
-from ringcast.attributes import attributes_of, largest_field
 from ringcast.errors import CloseCode
-from ringcast.protocol import Event
 from ringcast.router import Router
+from ringcast.schema.attributes import attributes_of, largest_field
+from ringcast.wire.protocol import Event
 
 MUTED = where(muted=True)
 

@@ -9,7 +9,7 @@ import pytest
 from linked import LinkedSocket, eventually, running
 
 from ringcast import Actor, Context
-from ringcast.protocol import Connect, Connected, Event, Gap
+from ringcast.wire.protocol import Connect, Connected, Event, Gap
 
 
 @pytest.mark.parametrize("policy", ["disconnect", "skip"])

@@ -6,7 +6,7 @@ from linked import LinkedSocket, resume_from, running
 from room import Room, actor_of
 
 from ringcast.errors import CloseCode
-from ringcast.protocol import Connect, Event
+from ringcast.wire.protocol import Connect, Event
 
 
 async def test_it_does_not_take_the_session_from_the_newer_socket() -> None:

@@ -14,13 +14,13 @@ from linked import LinkedSocket, call, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.connection import KeptConnection
-from ringcast.durable import DurableStream
-from ringcast.encoding import Encoding
+from ringcast.durable.stream import DurableStream
 from ringcast.errors import CloseCode
-from ringcast.instance import ActorInstance
-from ringcast.protocol import Call, Connect, Event, Gap, Reply
 from ringcast.router import Router
+from ringcast.running.instance import ActorInstance
 from ringcast.store import Change, Trimmed
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Event, Gap, Reply
 
 NAMES = ("a", "b", "c")
 

@@ -12,11 +12,11 @@ import pytest
 from linked import LinkedSocket, call, eventually, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Connect, Connected, Event, Gap, Received, Reply, Resume
 from ringcast.router import Router
 from ringcast.store import EPOCHS_KEPT, Change
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Connected, Event, Gap, Received, Reply, Resume
 
 
 class Feed(Actor):

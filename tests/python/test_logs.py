@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ringcast.faults import ActorLog
-from ringcast.logs import ACCESS, FIELDS, JsonFormatter, LogConfig, configure, fields
+from ringcast.operations.logs import ACCESS, FIELDS, JsonFormatter, LogConfig, configure, fields
 
 
 def line_of(record: logging.LogRecord) -> dict[str, Any]:

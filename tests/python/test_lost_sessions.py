@@ -17,10 +17,10 @@ import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, UserError, action
-from ringcast.encoding import Encoding
-from ringcast.protocol import Connected, Gap
 from ringcast.router import Router
 from ringcast.store import Store
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Connected, Gap
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringcast.naming import RESERVED_EVENTS, action_wire_names, actor_wire_names, camel_case, snake_case
+from ringcast.wire.naming import RESERVED_EVENTS, action_wire_names, actor_wire_names, camel_case, snake_case
 
 
 @pytest.mark.parametrize(

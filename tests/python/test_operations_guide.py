@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ringcast.cli.settings import setting_table
-from ringcast.logs import FIELDS
+from ringcast.operations.logs import FIELDS
+from ringcast.operations.settings import SETTINGS
 from ringcast.server.metrics import METRICS
-from ringcast.settings import SETTINGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringcast import ServerConfig
-from ringcast.origins import Origins
+from ringcast.gateway.origins import Origins
 
 OWN = Origins(())
 LISTED = Origins(("https://app.example.com", "http://localhost:3000"))

@@ -11,8 +11,8 @@ from room import Room
 
 from ringcast.config import ServerConfig
 from ringcast.errors import CloseCode
-from ringcast.parting import Parting
-from ringcast.protocol import Event
+from ringcast.gateway.parting import Parting
+from ringcast.wire.protocol import Event
 
 
 class Stage:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringcast.peers import ForwardedHeader, Networks, Peer, Proxies, network_of
+from ringcast.gateway.peers import ForwardedHeader, Networks, Peer, Proxies, network_of
 
 TRUSTED = Networks(("10.0.0.0/8", "2001:db8:1::/48", "unix"))
 OF_XFF = Proxies(TRUSTED, "x-forwarded-for")

@@ -14,7 +14,9 @@ from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, runni
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, UserError, action, where
 from ringcast.connection import Connection
-from ringcast.protocol import (
+from ringcast.router import Router
+from ringcast.store import Store
+from ringcast.wire.protocol import (
     Call,
     Connect,
     Connected,
@@ -26,9 +28,7 @@ from ringcast.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from ringcast.router import Router
-from ringcast.store import Store
-from ringcast.topics import topic_of
+from ringcast.wire.topics import topic_of
 
 SECRET = ("secret",)
 REFUSED = {"code": "subscription_refused", "message": "this connection may not listen for 'secret'"}

@@ -14,7 +14,7 @@ from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, runni
 from ringcast import Actor, Context, UserError, action
 from ringcast.clock import SystemClock
 from ringcast.errors import ActorDestroyed, CallRefused, InternalError, RingcastError
-from ringcast.protocol import Call, Connect, Error, Event, Reply, Subscribe
+from ringcast.wire.protocol import Call, Connect, Error, Event, Reply, Subscribe
 
 
 @dataclass

@@ -16,8 +16,8 @@ import pytest
 from linked import LinkedSocket, call, eventually, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.protocol import Call, Connected, Reply
 from ringcast.store import Change
+from ringcast.wire.protocol import Call, Connected, Reply
 
 
 class Remembering(MemoryStore):

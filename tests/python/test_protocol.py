@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringcast.encoding import Encoding
 from ringcast.errors import ActorNotFound, NotConnected, OutcomeUnknown, ProtocolError, UserError, from_wire
-from ringcast.parsing import parse_address, parse_client_message, parse_server_message
-from ringcast.protocol import (
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.parsing import parse_address, parse_client_message, parse_server_message
+from ringcast.wire.protocol import (
     MAX_KEY_PARTS,
     MAX_NAME_CHARS,
     MAX_NESTING,

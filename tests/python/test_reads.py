@@ -15,10 +15,10 @@ import pytest
 from linked import running
 
 from ringcast import Actor, Context, action
-from ringcast.encoding import Encoding
-from ringcast.link import Link
-from ringcast.protocol import Call, Connect, Received, Subscribe
+from ringcast.gateway.link import Link
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Received, Subscribe
 
 JSON = Encoding.JSON
 

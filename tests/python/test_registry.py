@@ -11,9 +11,9 @@ from linked import LinkedSocket, call, eventually
 
 import ringcast
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ConnectionClosed, DefinitionError, UnknownActor
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
 
 
 class Room(Actor):

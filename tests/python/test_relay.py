@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from ringcast._core import Core, Sink, Stream
-from ringcast.encoding import Encoding
-from ringcast.relay import MAX_BUFFERED_BYTES, Relay
+from ringcast.gateway.relay import MAX_BUFFERED_BYTES, Relay
+from ringcast.wire.encoding import Encoding
 
 JSON = Encoding.JSON
 LONG = b'["%s"]' % (b"x" * 100_000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from linked import LinkedSocket, call, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.encoding import Encoding
-from ringcast.protocol import Event
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Event
 
 
 class Feed(Actor):

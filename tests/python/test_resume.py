@@ -12,11 +12,11 @@ import uvloop
 from linked import LinkedSocket, call, eventually, resume_from, running
 from room import Room, actor_of
 
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Connect, Connected, Error, Event, Gap, Reply, Resume
 from ringcast.router import Router
 from ringcast.testing import ManualClock
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Connected, Error, Event, Gap, Reply, Resume
 
 
 @pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])

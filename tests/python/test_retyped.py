@@ -19,9 +19,9 @@ from linked import LinkedSocket, call, running
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.protocol import Call, Reply
-from ringcast.retyped import doubt_about
-from ringcast.state_type import StateType
+from ringcast.schema.retyped import doubt_about
+from ringcast.schema.state_type import StateType
+from ringcast.wire.protocol import Call, Reply
 
 DAY = dt.date(2020, 1, 1)
 ID = uuid.UUID(int=1)

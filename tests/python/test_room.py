@@ -12,12 +12,12 @@ import pytest
 from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
+from ringcast.durable.room import LEAST_BYTES, LEAST_COUNT
 from ringcast.errors import CloseCode, StoreUnavailable
-from ringcast.protocol import Call, Connect, Error, Event, Reply, Subscribe
-from ringcast.room import LEAST_BYTES, LEAST_COUNT
 from ringcast.router import Router
 from ringcast.store import Change
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Connect, Error, Event, Reply, Subscribe
 
 
 @dataclass

@@ -11,9 +11,9 @@ import pytest
 from linked import TIMEOUT_S, LinkedSocket, eventually, running
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.protocol import Call, Event, Reply
 from ringcast.store import Change
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Event, Reply
 
 
 @dataclass

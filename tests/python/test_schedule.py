@@ -25,9 +25,9 @@ from scheduling import (
 
 from ringcast import Actor, Context, ScheduledAction, action
 from ringcast.errors import ActorDestroyed, InternalError, ValidationError
-from ringcast.protocol import Call, Connect, Event, Reply
 from ringcast.store import Store
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Connect, Event, Reply
 
 Open = Callable[[], Store]
 

@@ -14,10 +14,10 @@ from scheduling import Notes, Planner, fall_asleep, idle, reset_planner
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, action
 from ringcast.errors import ActionTimeout, InternalError, OutcomeUnknown, UserError
-from ringcast.protocol import Connect
 from ringcast.router import Router
 from ringcast.store import Change, JournalCorrupt, ScheduledCall, StoredActor
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connect
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from scheduling import Notes, Planner, Recording, Stubborn, idle, lines, reset_p
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import InternalError, OutcomeUnknown, UserError
-from ringcast.protocol import Call, Connect, Error, Event
 from ringcast.router import Router
 from ringcast.store import Change, Scheduled, StoredActor, Unscheduled
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Connect, Error, Event
 
 
 @pytest.fixture

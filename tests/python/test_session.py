@@ -11,10 +11,10 @@ from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, runni
 from room import Log, Room, actor_of
 
 from ringcast import Actor, Context, MemoryStore, action
-from ringcast.encoding import Encoding
 from ringcast.errors import MASKED, CloseCode, TooManyCalls, UserError, from_wire
-from ringcast.protocol import Call, Connect, Connected, Error, Event, Reply, Subscribe, Unsubscribe
 from ringcast.store import StoredActor
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connect, Connected, Error, Event, Reply, Subscribe, Unsubscribe
 
 
 @pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])

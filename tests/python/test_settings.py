@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ringcast import ServerConfig
-from ringcast.logs import LogConfig
-from ringcast.settings import SETTINGS, Effective, Setting, SettingsError, load
+from ringcast.operations.logs import LogConfig
+from ringcast.operations.settings import SETTINGS, Effective, Setting, SettingsError, load
 
 
 @pytest.fixture

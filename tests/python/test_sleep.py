@@ -15,10 +15,10 @@ from scheduling import WallClock
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.clock import SystemClock
 from ringcast.errors import CloseCode, DefinitionError
-from ringcast.protocol import Call, Connect, Event, Gap, Reply
 from ringcast.router import Router
 from ringcast.store import Change, StoredActor
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Call, Connect, Event, Gap, Reply
 
 
 @dataclass

@@ -6,7 +6,7 @@ from linked import Closed, LinkedSocket, running
 from room import Room, actor_of
 
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Reply
+from ringcast.wire.protocol import Call, Reply
 
 _LARGE = "x" * 60_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from linked import LinkedSocket, running
 from room import Room, actor_of
 
-from ringcast.protocol import Call, Event, Reply
+from ringcast.wire.protocol import Call, Event, Reply
 
 
 async def test_it_goes_out_and_the_events_after_it_too() -> None:

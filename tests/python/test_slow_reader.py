@@ -9,7 +9,7 @@ from room import Room, actor_of
 
 from ringcast import Actor
 from ringcast.errors import CloseCode
-from ringcast.protocol import Call, Event, Gap
+from ringcast.wire.protocol import Call, Event, Gap
 
 _LARGE = "x" * 60_000
 _FLOOD = 200

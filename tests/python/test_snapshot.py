@@ -10,10 +10,10 @@ import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, Registry, UserError, action
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, DefinitionError
-from ringcast.protocol import Connect, Connected, Error, Event, Gap
 from ringcast.router import Router
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Connect, Connected, Error, Event, Gap
 
 
 @dataclass

@@ -11,8 +11,8 @@ from linked import LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import CloseCode
-from ringcast.protocol import Connect, Connected, Error
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connect, Connected, Error
 
 
 class Slow(Actor):

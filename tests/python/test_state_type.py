@@ -20,8 +20,8 @@ from typing_extensions import TypedDict
 
 from ringcast import Actor, Context, MemoryStore, Registry, SqliteStore, action
 from ringcast.errors import DefinitionError, InternalError
-from ringcast.protocol import Connect
-from ringcast.state_type import StateType
+from ringcast.schema.state_type import StateType
+from ringcast.wire.protocol import Connect
 
 
 class Colour(Enum):

@@ -11,11 +11,11 @@ from linked import LinkedSocket, call, eventually, running
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import CloseCode
-from ringcast.instance import Status
-from ringcast.protocol import Connect
 from ringcast.router import Router
+from ringcast.running.instance import Status
 from ringcast.store import Store
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connect
 
 
 @dataclass

@@ -12,7 +12,6 @@ import pytest
 
 from ringcast import Actor, Context, action
 from ringcast.client import Connection
-from ringcast.protocol import Gap
 from ringcast.testing import (
     LocalServer,
     RecordedEvent,
@@ -21,6 +20,7 @@ from ringcast.testing import (
     eventually,
     record,
 )
+from ringcast.wire.protocol import Gap
 
 
 @dataclass

@@ -16,7 +16,6 @@ import uvloop
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
 from ringcast.client import Connection
 from ringcast.errors import ActorNotFound, ConnectionRefused, OutcomeUnknown, UserError
-from ringcast.protocol import Gap
 from ringcast.testing import (
     IMPATIENT,
     SLOW_CLIENT_BYTES,
@@ -27,6 +26,7 @@ from ringcast.testing import (
     eventually,
     record,
 )
+from ringcast.wire.protocol import Gap
 
 ENCODINGS: list[Literal["json", "msgpack"]] = ["json", "msgpack"]
 

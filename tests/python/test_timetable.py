@@ -25,9 +25,9 @@ from scheduling import (
 
 from ringcast import Actor, Context, MemoryStore, Registry, UserError, action
 from ringcast.errors import ActorNotFound
-from ringcast.protocol import Connect
 from ringcast.store import ScheduledCall, Store, StoredActor
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connect
 
 Open = Callable[[], Store]
 

@@ -14,11 +14,11 @@ from expressions import FIELDS, UNTIMED
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringcast.encoding import Encoding
 from ringcast.errors import InvalidFilter
-from ringcast.event_match import Listened, matches, matches_received
 from ringcast.filters import where
-from ringcast.topics import (
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.event_match import Listened, matches, matches_received
+from ringcast.wire.topics import (
     MAX_FILTER_BYTES,
     compiled_of,
     filter_of,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from ringcast.touched import Touched, is_held
+from ringcast.running.touched import Touched, is_held
 
 
 class Colour(Enum):

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from linked import eventually
 
-from ringcast.turns import Turns
+from ringcast.running.turns import Turns
 
 
 class Log:

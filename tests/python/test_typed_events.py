@@ -35,9 +35,6 @@ from typing_extensions import TypedDict
 
 from ringcast import Actor, Context, action, where
 from ringcast.connection import Connection
-from ringcast.declared import DeclaredEvents, EventSpec, Parameter
-from ringcast.definition import define
-from ringcast.encoding import Encoding
 from ringcast.errors import (
     DefinitionError,
     InvalidEvent,
@@ -46,10 +43,13 @@ from ringcast.errors import (
     RingcastError,
     UnknownEvent,
 )
-from ringcast.event import Emitter
-from ringcast.protocol import Call, Event, Reply, Subscribe
-from ringcast.protocol import Error as ErrorMessage
 from ringcast.router import Router
+from ringcast.running.event import Emitter
+from ringcast.schema.declared import DeclaredEvents, EventSpec, Parameter
+from ringcast.schema.definition import define
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Event, Reply, Subscribe
+from ringcast.wire.protocol import Error as ErrorMessage
 
 
 @dataclass

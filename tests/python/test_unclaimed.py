@@ -11,10 +11,10 @@ import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
 
 from ringcast import Actor, Context, SqliteStore, action
-from ringcast.protocol import Connected, Gap
 from ringcast.router import Router
 from ringcast.store import Store
 from ringcast.testing import ManualClock
+from ringcast.wire.protocol import Connected, Gap
 
 WINDOW_S = 30.0
 

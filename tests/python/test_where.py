@@ -14,11 +14,11 @@ import pytest
 from linked import TIMEOUT_S, LinkedSocket, call, resume_from, running
 
 from ringcast import Actor, Connection, Context, MemoryStore, action, attribute, where
-from ringcast.encoding import Encoding
 from ringcast.errors import ActorDestroyed, CloseCode, InvalidFilter, ReservedName
-from ringcast.home import Home
-from ringcast.protocol import Call, Connected, Event, Gap, Reply, Subscribe, Unsubscribe
 from ringcast.router import Router
+from ringcast.running.home import Home
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connected, Event, Gap, Reply, Subscribe, Unsubscribe
 
 VIP = where(tags__has="vip")
 

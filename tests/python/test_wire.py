@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ringcast.deflate import inflate
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ProtocolError, may_come_back
-from ringcast.parsing import parse_client_message, parse_server_message
-from ringcast.protocol import Connect, Connected, Gap
+from ringcast.wire.deflate import inflate
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.parsing import parse_client_message, parse_server_message
+from ringcast.wire.protocol import Connect, Connected, Gap
 
 WIRE = Path(__file__).parents[1] / "wire"
 

@@ -15,7 +15,7 @@ from ..demo import Ticker, registry
 from ..demo.prices import read_prices
 from ..demo.site import PAGE, site_routes
 from ..demo.ticker import DEFAULT_SPEED, MAX_SPEED
-from ..logs import LOG_LEVELS, LogConfig
+from ..operations.logs import LOG_LEVELS, LogConfig
 from ..registry import Registry
 from .options import Number, debug_option
 from .serving import serve_registry

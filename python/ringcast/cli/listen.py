@@ -14,9 +14,9 @@ import click
 
 from ..client import Connection
 from ..errors import RingcastError, SubscriptionRefused
-from ..naming import RESERVED_EVENTS
-from ..protocol import Gap
 from ..testing import NetworkProxy
+from ..wire.naming import RESERVED_EVENTS
+from ..wire.protocol import Gap
 from .lines import put_json, remark
 from .options import KEY_HELP, Number, Target, checked_name, debug_option, takes_target
 from .running import run_client

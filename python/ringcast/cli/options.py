@@ -17,7 +17,7 @@ import click
 import orjson
 
 from ..client import ActorHandle, Client
-from ..protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
+from ..wire.protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
 
 __all__ = [
     "DEBUG",

@@ -10,8 +10,8 @@ from typing import Final
 import click
 
 from ..config import ServerConfig
-from ..logs import fields
-from ..settings import Effective
+from ..operations.logs import fields
+from ..operations.settings import Effective
 from ..store import SqliteStore
 from .lines import remark
 from .loading import load_registry

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import click
 from starlette.routing import Route
 
-from ..logs import LogConfig, configure
+from ..operations.logs import LogConfig, configure
 from ..registry import Registry
 from ..server.serve import run
 from ..server.tls import CertificateFileError

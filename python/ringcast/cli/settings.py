@@ -1,6 +1,6 @@
 """`ringcast settings`: what a server would run with, and where that comes from; the flags for it.
 
-What settings there are, and how they are read, is the work of `ringcast.settings`.
+What settings there are, and how they are read, is the work of `ringcast.operations.settings`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from ..config import ServerConfig
-from ..settings import SETTINGS, Effective, Setting, SettingsError, load
+from ..operations.settings import SETTINGS, Effective, Setting, SettingsError, load
 from .loading import load_registry
 from .options import Number, debug_option
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..encoding import Encoding
 from ..errors import ConnectionClosed
-from ..protocol import MAX_KEY_PARTS, MAX_NAME_CHARS, Connect, Lookup
+from ..wire.encoding import Encoding
+from ..wire.protocol import MAX_KEY_PARTS, MAX_NAME_CHARS, Connect, Lookup
 from .config import ClientConfig
 from .connection import Connection
 from .endpoint import Endpoint, HttpEndpoint

@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any, Self
 
 from ..errors import ActionTimeout, RingcastError
-from ..naming import RESERVED_EVENTS
-from ..protocol import MAX_NAME_CHARS, Call
+from ..wire.naming import RESERVED_EVENTS
+from ..wire.protocol import MAX_NAME_CHARS, Call
 from .lifecycle import ConnectionOptions, Lifecycle, Status
 from .listeners import END, LOST, Handler
 from .requests import Request

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx
 import orjson
 
-from ..encoding import Encoding
 from ..errors import ConnectionClosed, ConnectionFailure, InternalError, OutcomeUnknown, from_wire
-from ..protocol import Connect
+from ..wire.encoding import Encoding
+from ..wire.protocol import Connect
 from .config import ClientConfig
 from .fallback import AnySocket, Transport, Ways
 from .socket import Receiver

@@ -15,10 +15,10 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from ..encoding import Encoding
 from ..errors import AccessDenied, CloseCode, Forbidden, ProtocolError, Unauthorized
-from ..parsing import parse_server_message
-from ..protocol import Connected, Received
+from ..wire.encoding import Encoding
+from ..wire.parsing import parse_server_message
+from ..wire.protocol import Connected, Received
 from .config import ClientConfig
 from .event_lines import EventLines
 from .liveness import Liveness, Step

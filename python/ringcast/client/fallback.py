@@ -15,8 +15,8 @@ from typing import Final, Literal, cast, get_args
 
 import httpx
 
-from ..encoding import Encoding
 from ..errors import AccessDenied, ConnectionFailure
+from ..wire.encoding import Encoding
 from .config import ClientConfig
 from .event_stream import EventStreamSocket
 from .socket import Receiver, Socket, open_socket

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from ..errors import ActionTimeout, NotConnected
-from ..protocol import Connect
+from ..wire.protocol import Connect
 from .connection import Connection
 from .endpoint import Endpoint
 from .lifecycle import Params

@@ -11,9 +11,9 @@ import socket as sockets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..encoding import Encoding
 from ..errors import ConnectionClosed, RingcastError, from_wire
-from ..protocol import Connect
+from ..wire.encoding import Encoding
+from ..wire.protocol import Connect
 from .config import ClientConfig
 from .socket import Receiver, Socket, open_socket
 

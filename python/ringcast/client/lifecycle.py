@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from ..encoding import Encoding
 from ..errors import (
     AccessDenied,
     ConnectionClosed,
@@ -28,7 +27,8 @@ from ..errors import (
     from_wire,
     may_come_back,
 )
-from ..protocol import (
+from ..wire.encoding import Encoding
+from ..wire.protocol import (
     Connect,
     Connected,
     Error,
@@ -40,7 +40,7 @@ from ..protocol import (
     Subscribe,
     Unsubscribe,
 )
-from ..topics import filter_of, is_filtered, name_of
+from ..wire.topics import filter_of, is_filtered, name_of
 from .backoff import Backoff
 from .config import ClientConfig
 from .dispatch import Backlog, Dispatch

@@ -10,10 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..encoding import Encoding
 from ..errors import ProtocolError, RingcastError, from_wire
-from ..parsing import parse_server_message
-from ..protocol import Connect, Error, ServerMessage
+from ..wire.encoding import Encoding
+from ..wire.parsing import parse_server_message
+from ..wire.protocol import Connect, Error, ServerMessage
 from .config import ClientConfig
 from .endpoint import Endpoint
 from .fallback import AnySocket

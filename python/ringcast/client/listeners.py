@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import InvalidFilter
-from ..event_match import matches_received
-from ..naming import RESERVED_EVENTS
-from ..protocol import MAX_NAME_CHARS, MAX_SUBSCRIPTIONS
-from ..topics import MAX_TOPICS_BYTES, bytes_of, name_of, topic_of
+from ..wire.event_match import matches_received
+from ..wire.naming import RESERVED_EVENTS
+from ..wire.protocol import MAX_NAME_CHARS, MAX_SUBSCRIPTIONS
+from ..wire.topics import MAX_TOPICS_BYTES, bytes_of, name_of, topic_of
 
 __all__ = ["END", "LOST", "Handler", "Listener", "Listeners"]
 

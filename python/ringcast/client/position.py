@@ -6,7 +6,7 @@ new epoch is never paired with an offset of an old one.
 
 from __future__ import annotations
 
-from ..protocol import Connected
+from ..wire.protocol import Connected
 
 __all__ = ["Position"]
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..encoding import Encoding
 from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
-from ..protocol import Call, Received, Subscribe, Unsubscribe
-from ..topics import to_wire
+from ..wire.encoding import Encoding
+from ..wire.protocol import Call, Received, Subscribe, Unsubscribe
+from ..wire.topics import to_wire
 
 __all__ = ["Request", "Requests", "Settle"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..encoding import Encoding
-from ..protocol import Connected, Gap, Resume
+from ..wire.encoding import Encoding
+from ..wire.protocol import Connected, Gap, Resume
 from .position import Position
 from .requests import Requests
 

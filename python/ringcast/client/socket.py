@@ -16,9 +16,9 @@ import picows
 from multidict import CIMultiDict
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from ..deflate import OFFER, BrokenMessage, MalformedExtensions, accept_answer, deflate, inflate
-from ..encoding import Encoding
 from ..errors import CloseCode, ConnectionFailure, Forbidden, RingcastError, Unauthorized
+from ..wire.deflate import OFFER, BrokenMessage, MalformedExtensions, accept_answer, deflate, inflate
+from ..wire.encoding import Encoding
 from .config import ClientConfig
 from .liveness import Liveness, Step
 from .tcp import forget_next_descriptor

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from ..errors import EventsLost, RingcastError
-from ..protocol import Gap
+from ..wire.protocol import Gap
 from .dispatch import Backlog
 
 __all__ = ["EventBuffer", "EventStream"]

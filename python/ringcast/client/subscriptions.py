@@ -2,7 +2,7 @@
 
 Who listens for a name is known to `listeners.py`. This is about the other side: what a connect message says,
 so that a name goes on without a seam or begins, and so that a session which has lost one is found out.
-A name with a filter (a *topic*, `topics.py`) is as good as a name of its own.
+A name with a filter (a *topic*, `wire/topics.py`) is as good as a name of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..event_match import matches_received
-from ..protocol import Subscribe
-from ..topics import name_of
+from ..wire.event_match import matches_received
+from ..wire.protocol import Subscribe
+from ..wire.topics import name_of
 from .requests import Request
 
 __all__ = ["Subscriptions"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
+from ..wire.protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
 from .interface import ActorInterface, Interface, Schema, arguments_schema, mapped, referring
 
 __all__ = ["asyncapi"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
+from ..wire.protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
 from .interface import ActionInterface, ActorInterface, Interface, Schema, arguments_schema, referring
 
 __all__ = ["openapi"]

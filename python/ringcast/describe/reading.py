@@ -13,12 +13,12 @@ from types import NoneType
 from typing import Any
 
 from ..action import ActionSpec
-from ..arguments import resolve_hints
-from ..declared import EventSpec
-from ..definition import ActorDefinition, names_in_scope
 from ..errors import DefinitionError, RingcastError
-from ..naming import camel_case, snake_case
 from ..registry import Registry
+from ..schema.arguments import resolve_hints
+from ..schema.declared import EventSpec
+from ..schema.definition import ActorDefinition, names_in_scope
+from ..wire.naming import camel_case, snake_case
 from .annotations import described, substituted, type_arguments
 from .interface import ActionInterface, ActorInterface, Argument, EventInterface, Interface, Schema
 from .schemas import Place, schemas_of

@@ -1,8 +1,8 @@
 """The types of values that travel, as JSON Schemas: what pydantic says of them, corrected to what is sent.
 
 What clients send is validated by pydantic, which also says what it takes. What they get is written by
-`encoding.py` from the value alone: a dataclass with all its public fields under their own names, whatever its
-annotations say of serializing; a pydantic model as it serializes itself.
+`wire/encoding.py` from the value alone: a dataclass with all its public fields under their own names,
+whatever its annotations say of serializing; a pydantic model as it serializes itself.
 """
 
 from __future__ import annotations

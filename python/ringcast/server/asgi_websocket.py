@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError, is_valid_close_code
 from ..request import Request
 from ..router import Link
+from ..wire.encoding import Encoding
 from .guard import Guard, came_of, take_place
 from .handshake import Refusal, first_known
 from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint

@@ -12,8 +12,8 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..encoding import Encoding
 from ..request import Headers
+from ..wire.encoding import Encoding
 from .guard import Guard
 
 __all__ = ["OriginCheck", "allowed_lines"]

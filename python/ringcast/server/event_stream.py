@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from ..admission import find_session
-from ..encoding import Encoding
 from ..errors import (
     CloseCode,
     ConnectionRefused,
@@ -27,11 +25,13 @@ from ..errors import (
     TryAgainLater,
     may_come_back,
 )
-from ..heartbeat import Beat
-from ..link import Gateway, Link, encode_error
-from ..places import NoPlace
-from ..protocol import Connect, Connected, Resume
+from ..gateway.admission import find_session
+from ..gateway.heartbeat import Beat
+from ..gateway.link import Gateway, Link, encode_error
+from ..gateway.places import NoPlace
 from ..request import EMPTY, Request
+from ..wire.encoding import Encoding
+from ..wire.protocol import Connect, Connected, Resume
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .http import RequestError, error_response
 

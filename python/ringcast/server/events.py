@@ -20,13 +20,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..config import ServerConfig
-from ..encoding import Encoding
 from ..errors import ProtocolError
-from ..link import Gateway
-from ..parsing import parse_client_message, parse_connect
-from ..protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
+from ..gateway.link import Gateway
+from ..gateway.session import Session
 from ..router import Router
-from ..session import Session
+from ..wire.encoding import Encoding
+from ..wire.parsing import parse_client_message, parse_connect
+from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
 from .cors import allowed_lines
 from .event_stream import STREAM_HEADER, EventStream, EventStreamLink, Opening
 from .guard import Guard, came_of

@@ -1,6 +1,7 @@
 """Who is let in at all: where it comes from, what page its user is on, whether there is a place for it.
 
-The rules are in `peers.py`, `origins.py` and `places.py`; here they are asked, for every way into a server.
+The rules are in `gateway/peers.py`, `gateway/origins.py` and `gateway/places.py`; here they are asked, for
+every way into a server.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from urllib.parse import quote
 from starlette.types import Scope
 
 from ..config import ServerConfig
-from ..origins import Origins
-from ..peers import Networks, Peer, Proxies
-from ..places import NoPlace, Places
+from ..gateway.origins import Origins
+from ..gateway.peers import Networks, Peer, Proxies
+from ..gateway.places import NoPlace, Places
 from ..request import Headers, Request, Transport
 from .handshake import Refusal
 

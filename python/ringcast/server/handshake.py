@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 from picows import WSTransport, WSUpgradeRequest, WSUpgradeResponse
 
-from ..deflate import MalformedExtensions, answer_offers
-from ..encoding import Encoding
+from ..wire.deflate import MalformedExtensions, answer_offers
+from ..wire.encoding import Encoding
 
 __all__ = [
     "PATH",

@@ -16,8 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ..encoding import Encoding
-from ..places import NoPlace
+from ..gateway.places import NoPlace
+from ..wire.encoding import Encoding
 from .bridge import FrameProtocol
 from .cors import allowed_lines
 from .event_stream import no_place

@@ -22,12 +22,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from ..config import ServerConfig
-from ..encoding import Encoding, writable
 from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
 from ..faults import contained
-from ..parsing import parse_address
-from ..protocol import Connect
 from ..router import Router
+from ..wire.encoding import Encoding, writable
+from ..wire.parsing import parse_address
+from ..wire.protocol import Connect
 from .cors import OriginCheck
 from .docs import docs_routes
 from .guard import Guard, came_of

@@ -16,9 +16,9 @@ from ..errors import RingcastError
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
 
-    from ..instance import ActorInstance
-    from ..metrics import ActorCounts, Metrics
+    from ..operations.metrics import ActorCounts, Metrics
     from ..router import Router
+    from ..running.instance import ActorInstance
 
 __all__ = ["METRICS", "Described", "Exposition", "MetricsUnavailable", "RouterCollector"]
 

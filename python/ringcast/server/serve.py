@@ -20,7 +20,7 @@ import uvloop
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..access import AccessLogged
+from ..operations.access import AccessLogged
 from .bridge import upgrade_protocol_class
 from .events import event_routes
 from .guard import Guard

@@ -1,6 +1,6 @@
 """Certificate files, read before a port is opened: what TLS in the server's own process needs.
 
-Encrypting is the event loop's, and what is written over it comes from the core by way of `relay.py`.
+Encrypting is the event loop's, and what is written over it comes from the core by way of `gateway/relay.py`.
 """
 
 from __future__ import annotations

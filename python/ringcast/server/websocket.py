@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from ..config import ServerConfig
-from ..deflate import BrokenMessage, inflate
-from ..encoding import Encoding
 from ..errors import CloseCode, RingcastError, is_valid_close_code
-from ..heartbeat import Beat
+from ..gateway.heartbeat import Beat
 from ..request import EMPTY
 from ..router import Link, Router
+from ..wire.deflate import BrokenMessage, inflate
+from ..wire.encoding import Encoding
 from .bridge import FrameListener, FrameProtocol, Gate
 from .deadlines import Deadlines
 from .guard import Guard, let_in

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..client import Connection
-from ..encoding import Encoding
 from ..errors import OfflineQueueFull, RingcastError
-from ..naming import RESERVED_EVENTS
+from ..wire.encoding import Encoding
+from ..wire.naming import RESERVED_EVENTS
 from .recorder import RecordedEvent, Recorder, recorder_of
 
 __all__ = ["assert_event", "assert_no_event", "eventually"]

@@ -14,8 +14,8 @@ from ..client.fallback import AnySocket, Transport, checked_transport
 from ..client.handle import Address
 from ..client.lifecycle import Params
 from ..client.socket import Receiver
-from ..encoding import Encoding
-from ..protocol import Connect
+from ..wire.encoding import Encoding
+from ..wire.protocol import Connect
 from .network import NetworkProxy
 
 __all__ = ["IMPATIENT", "LocalClient", "Wire"]

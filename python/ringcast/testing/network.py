@@ -1,7 +1,7 @@
 """A network between client and server that can be cut, silenced and restored, to test and to watch a replay.
 
 `NetworkProxy` forwards TCP on loopback; it knows nothing of HTTP or WebSocket. What a client does about a
-lost network is `ringcast.client`'s; what a server keeps meanwhile is `ringcast.session`'s.
+lost network is `ringcast.client`'s; what a server keeps meanwhile is `ringcast.gateway.session`'s.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Not before: pytest wants to be the first to import a plugin.
     """
     try:
-        from . import plugin_asyncio  # noqa: PLC0415
+        from ..testing import plugin_asyncio  # noqa: PLC0415
     except ImportError:
         return
     config.pluginmanager.register(plugin_asyncio, "ringcast-asyncio")

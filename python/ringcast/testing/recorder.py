@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from ..client import Connection
 from ..client.listeners import END
-from ..naming import RESERVED_EVENTS
+from ..wire.naming import RESERVED_EVENTS
 
 __all__ = ["RecordedEvent", "Recorder", "record", "recorder_of"]
 

@@ -19,8 +19,8 @@ from ..client.client import actor_name
 from ..client.fallback import Transport
 from ..config import ServerConfig
 from ..errors import ActorNotFound
-from ..instance import ActorInstance
 from ..registry import Registry
+from ..running.instance import ActorInstance
 from ..store import MemoryStore, Store
 from .assertions import eventually
 from .client import IMPATIENT, LocalClient, Wire

@@ -17,9 +17,9 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from ringcast.client import Connection
-from ringcast.encoding import Encoding
-from ringcast.parsing import parse_client_message
-from ringcast.protocol import Call, ClientMessage, Connect, Connected, Event, Gap, ServerMessage
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.parsing import parse_client_message
+from ringcast.wire.protocol import Call, ClientMessage, Connect, Connected, Event, Gap, ServerMessage
 
 TIMEOUT_S = 5.0
 """How long a test waits for something that must happen."""

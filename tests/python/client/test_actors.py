@@ -23,9 +23,9 @@ from ringcast.errors import (
     UnknownAction,
     UnknownActor,
 )
-from ringcast.protocol import Connect
 from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy
+from ringcast.wire.protocol import Connect
 
 from .conftest import Delays
 from .scripted import until

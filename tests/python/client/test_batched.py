@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 
 from ringcast.client import ClientConfig
 from ringcast.client.socket import open_socket
-from ringcast.encoding import Encoding
+from ringcast.wire.encoding import Encoding
 
 MESSAGES: list[Any] = [["reply", 1, "größe"], ["event", 1, 1, "a", [{"x": [1, 2]}]], [], "x" * 70_000]
 

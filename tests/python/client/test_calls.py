@@ -18,7 +18,7 @@ from ringcast.errors import (
     UnknownAction,
     UserError,
 )
-from ringcast.protocol import Call, Gap, Reply, Subscribe
+from ringcast.wire.protocol import Call, Gap, Reply, Subscribe
 
 from .conftest import MakeClient
 from .scripted import Peer, ScriptedServer, event, until

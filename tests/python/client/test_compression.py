@@ -18,9 +18,9 @@ from websockets.typing import Subprotocol
 
 from ringcast.client.config import ClientConfig
 from ringcast.client.socket import Socket, open_socket
-from ringcast.deflate import deflate
-from ringcast.encoding import Encoding
 from ringcast.errors import ConnectionFailure
+from ringcast.wire.deflate import deflate
+from ringcast.wire.encoding import Encoding
 
 TIMEOUT_S = 5.0
 LONG = ("a text that says itself again and again; " * 30).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ringcast.protocol import Connect
+from ringcast.wire.protocol import Connect
 
 from .conftest import MakeClient
 from .scripted import ScriptedServer, record

@@ -17,7 +17,7 @@ from ringcast.errors import (
     ProtocolError,
     UserError,
 )
-from ringcast.protocol import Connect
+from ringcast.wire.protocol import Connect
 
 from .conftest import MakeClient
 from .scripted import ScriptedServer, event, record, until

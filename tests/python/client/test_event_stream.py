@@ -13,9 +13,9 @@ import pytest
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import Client, ClientConfig
 from ringcast.errors import ConnectionClosed, ConnectionRefused, OutcomeUnknown
-from ringcast.protocol import Connected
 from ringcast.server.serve import serving
 from ringcast.testing import eventually
+from ringcast.wire.protocol import Connected
 
 CONFIG = ClientConfig(
     reconnect_first_s=0.01, reconnect_base_s=0.01, reconnect_max_s=0.05, close_timeout_s=2.0

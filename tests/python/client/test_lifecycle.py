@@ -14,7 +14,7 @@ from ringcast.errors import (
     CloseCode,
     ConnectionClosed,
 )
-from ringcast.protocol import Gap, Heartbeat, Resume
+from ringcast.wire.protocol import Gap, Heartbeat, Resume
 
 from .conftest import Delays, MakeClient
 from .scripted import ScriptedServer, event, record, until

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringcast.client.position import Position
-from ringcast.protocol import Connected
+from ringcast.wire.protocol import Connected
 
 
 def answer(epoch: str, offset: int) -> Connected:

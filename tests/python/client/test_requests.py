@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ringcast.client.requests import Request, Requests
-from ringcast.encoding import Encoding
 from ringcast.errors import ConnectionClosed, OfflineQueueFull, OutcomeUnknown, RingcastError
-from ringcast.parsing import parse_client_message
-from ringcast.protocol import MAX_NESTING, Call, Received, Subscribe, Unsubscribe
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.parsing import parse_client_message
+from ringcast.wire.protocol import MAX_NESTING, Call, Received, Subscribe, Unsubscribe
 
 Results = dict[str, Any]
 

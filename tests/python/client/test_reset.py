@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from ringcast.client import ClientConfig
 from ringcast.client.socket import Socket, open_socket
-from ringcast.encoding import Encoding
+from ringcast.wire.encoding import Encoding
 
 from .scripted import TIMEOUT_S
 

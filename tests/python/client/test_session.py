@@ -8,9 +8,9 @@ import pytest
 
 from ringcast.client.requests import Request
 from ringcast.client.session import Session
-from ringcast.encoding import Encoding
 from ringcast.errors import OutcomeUnknown
-from ringcast.protocol import Call, Connected, Gap, Resume
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Call, Connected, Gap, Resume
 
 
 def answer(**fields: Any) -> Connected:

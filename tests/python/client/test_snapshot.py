@@ -9,7 +9,7 @@ import pytest
 
 from ringcast.client import Client, Connection
 from ringcast.errors import EventsLost
-from ringcast.protocol import Gap
+from ringcast.wire.protocol import Gap
 
 from .scripted import ScriptedServer, event, until
 

@@ -21,9 +21,9 @@ from websockets.frames import Frame, Opcode
 
 from ringcast.client import Client, ClientConfig, Connection
 from ringcast.client.liveness import Liveness, Step
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode, ConnectionFailure, OutcomeUnknown, RingcastError
-from ringcast.protocol import Connected, Reply
+from ringcast.wire.encoding import Encoding
+from ringcast.wire.protocol import Connected, Reply
 
 from .conftest import MakeClient
 from .scripted import TIMEOUT_S, Peer, ScriptedServer, event, record, until

@@ -10,7 +10,7 @@ import pytest
 
 from ringcast.client import Client, Connection
 from ringcast.errors import CloseCode, ConnectionClosed, EventsLost
-from ringcast.protocol import Gap, Subscribe, Unsubscribe
+from ringcast.wire.protocol import Gap, Subscribe, Unsubscribe
 
 from .scripted import Peer, ScriptedServer, event, until
 

@@ -6,7 +6,7 @@ import pytest
 
 from ringcast.client.requests import Request
 from ringcast.client.subscriptions import Subscriptions
-from ringcast.protocol import Subscribe, Unsubscribe
+from ringcast.wire.protocol import Subscribe, Unsubscribe
 
 
 def on(name: str = "a") -> Request:

@@ -10,7 +10,7 @@ import pytest
 
 from ringcast.client import Client, Connection
 from ringcast.errors import SubscriptionRefused
-from ringcast.protocol import Call, Connect, Error, Event, Heartbeat, Reply, Subscribe, Unsubscribe
+from ringcast.wire.protocol import Call, Connect, Error, Event, Heartbeat, Reply, Subscribe, Unsubscribe
 
 from .scripted import Peer, ScriptedServer, event, until
 

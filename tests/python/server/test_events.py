@@ -17,12 +17,12 @@ import pytest
 from certificates import Certificates
 from event_source import EventSource, Parser, Response, request
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, UserError, action
-from ringcast.protocol import Connect
 from ringcast.server.event_stream import bound_silence
 from ringcast.server.events import COOKIE
 from ringcast.server.serve import serving
 from ringcast.server.tls import server_context
 from ringcast.testing import NetworkProxy, eventually
+from ringcast.wire.protocol import Connect
 
 CONFIG = ServerConfig(heartbeat_s=0.2, dead_peer_timeout_s=5.0, close_timeout_s=0.5, shutdown_timeout_s=2.0)
 

@@ -14,7 +14,7 @@ from raw_socket import TIMEOUT_S, opened
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.config import ServerConfig as Config
 from ringcast.errors import CloseCode, ConnectionRefused, ParamsTooLarge, RateLimited, SubscriptionRefused
-from ringcast.limits import COUNTED, new_counters
+from ringcast.gateway.limits import COUNTED, new_counters
 from ringcast.server.serve import serving
 
 

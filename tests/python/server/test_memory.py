@@ -11,9 +11,9 @@ from loops import Run
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from ringcast import Actor, MemoryStore, Registry
+from ringcast.gateway.session import Session
 from ringcast.server.head import HeadProtocol
 from ringcast.server.serve import serving
-from ringcast.session import Session
 
 PLAIN = (
     b"GET /connect?token=secret HTTP/1.1\r\nhost: here\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"

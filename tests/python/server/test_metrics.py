@@ -17,7 +17,7 @@ from conformance.raw_client import RawClient
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, UserError, action
 from ringcast.client import ClientConfig
 from ringcast.errors import ConnectionRefused
-from ringcast.limits import COUNTED
+from ringcast.gateway.limits import COUNTED
 from ringcast.server.metrics import METRICS
 from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy

@@ -24,10 +24,10 @@ from certificates import Certificates
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
 from ringcast.client import Client, ClientConfig
 from ringcast.client.socket import open_socket
-from ringcast.encoding import Encoding
 from ringcast.errors import CloseCode
 from ringcast.server.serve import serving
 from ringcast.server.tls import server_context
+from ringcast.wire.encoding import Encoding
 
 NARROW = 4096
 """A socket buffer that few events fit into."""

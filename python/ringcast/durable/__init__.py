@@ -1,0 +1,1 @@
+"""What makes an actor durable: its journal, its stream, and both restored."""

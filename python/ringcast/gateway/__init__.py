@@ -1,0 +1,1 @@
+"""The gateway side: sockets' links, the sessions that outlive them, and the limits of both."""

@@ -1,0 +1,67 @@
+"""How many sockets a server has open, in all and for each address: each takes a place and gives it back.
+
+Addresses of networks that are not counted, as those of a company's own, are counted in all only: behind one
+of them may stand a proxy with everybody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from ..config import ServerConfig
+from .peers import Networks, network_of
+
+__all__ = ["NoPlace", "Places"]
+
+UNCOUNTED: Final = ""
+"""The place of one whose address is not counted."""
+
+
+class NoPlace(Exception):  # noqa: N818 - an answer to the client, not a fault
+    """No further socket is taken; `limit` is the name of the limit in `ServerConfig`."""
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class Places:
+    """The sockets of one server; what runs into a limit is counted in `limits_hit`."""
+
+    def __init__(self, config: ServerConfig, limits_hit: Counter[str]) -> None:
+        self.taken = 0
+        """How many sockets there are."""
+        self._most = config.max_connections
+        self._most_per_address = config.max_connections_per_address
+        self._uncounted = Networks(config.uncounted_networks)
+        self._by_network: dict[str, int] = {}
+        self._limits_hit = limits_hit
+
+    def take(self, address: str | None) -> str:
+        """Take a place for a socket from `address` and return what to give to `leave`. Raises `NoPlace`."""
+        if self._most and self.taken >= self._most:
+            raise self._none("max_connections")
+        place = UNCOUNTED
+        if self._most_per_address and address is not None and not self._uncounted.has(address):
+            place = network_of(address)
+            there = self._by_network.get(place, 0)
+            if there >= self._most_per_address:
+                raise self._none("max_connections_per_address")
+            self._by_network[place] = there + 1
+        self.taken += 1
+        return place
+
+    def leave(self, place: str) -> None:
+        """Give a place back: its socket is gone."""
+        self.taken -= 1
+        if place:
+            left = self._by_network[place] - 1
+            if left:
+                self._by_network[place] = left
+            else:
+                del self._by_network[place]
+
+    def _none(self, limit: str) -> NoPlace:
+        self._limits_hit[limit] += 1
+        return NoPlace(limit)

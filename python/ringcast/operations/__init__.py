@@ -1,0 +1,1 @@
+"""What operators set, read and count: settings, logs and metrics."""

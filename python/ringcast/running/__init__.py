@@ -1,0 +1,1 @@
+"""The actor side: one running actor, what it does and when, and the directory of all that run."""

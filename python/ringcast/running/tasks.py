@@ -1,0 +1,83 @@
+"""The tasks of one running actor: actions and hooks, which may end when it stops, and background tasks.
+
+What runs in them is the work of `instance.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, TypeVar
+
+from ..faults import ActorLog, contained
+from .home import Home
+
+__all__ = ["ActorTasks"]
+
+ResultT = TypeVar("ResultT")
+
+
+class ActorTasks:
+    """Keeps the tasks of an actor; its length is how many actions and hooks run."""
+
+    __slots__ = ("_ended", "_log", "background", "foreground", "home")
+
+    def __init__(self, log: ActorLog, ended: Callable[[], object]) -> None:
+        self._log = log
+        # Told when one has ended.
+        self._ended = ended
+        self.home = Home()
+        """Where all of them run."""
+        self.foreground: set[asyncio.Task[Any]] = set()
+        self.background: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self.foreground)
+
+    def start(self, work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
+        """Run an action or a hook."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.foreground.add(task)
+        task.add_done_callback(self._foreground_done)
+        return task
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str | None) -> asyncio.Task[None]:
+        """Run a coroutine until the actor stops; what it raises is logged."""
+        task = asyncio.get_running_loop().create_task(contained(coroutine, "it"), name=name)
+        self.background.add(task)
+        task.add_done_callback(self._background_done)
+        return task
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait up to `timeout_s` for actions and hooks, and those that follow; cancel those that are left."""
+        await _finish(self.foreground, timeout_s)
+
+    async def end_background(self) -> None:
+        """Cancel the background tasks."""
+        await _finish(self.background, 0)
+
+    def _foreground_done(self, task: asyncio.Task[Any]) -> None:
+        self.foreground.discard(task)
+        self._ended()
+
+    def _background_done(self, task: asyncio.Task[None]) -> None:
+        self.background.discard(task)
+        self._ended()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("background task %s raised", task.get_name(), exc_info=error)
+
+
+async def _finish(tasks: Collection[asyncio.Task[Any]], timeout_s: float) -> None:
+    """Wait until there are no tasks, up to `timeout_s`, then cancel what is left and wait for that."""
+    now, current = asyncio.get_running_loop().time, asyncio.current_task()
+    until = now() + timeout_s
+    while waiting := {task for task in tasks if task is not current and not task.done()}:
+        left_s = until - now()
+        if left_s <= 0:
+            break
+        # Some of them may begin others meanwhile.
+        await asyncio.wait(waiting, timeout=left_s)
+    for task in waiting:
+        task.cancel()
+    if waiting:
+        await asyncio.wait(waiting, timeout=1)

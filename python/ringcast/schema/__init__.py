@@ -1,0 +1,1 @@
+"""What an actor class says of its actions, events, params and states, and values held against that."""

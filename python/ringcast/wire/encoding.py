@@ -1,0 +1,147 @@
+"""The two encodings of messages: pure functions between values and bytes.
+
+What a message is, `protocol.py` says, and `parsing.py` which bytes are one; frames are the core's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, cast
+
+import msgpack  # type: ignore[import-untyped]  # it ships no types
+import orjson
+from pydantic_core import to_jsonable_python
+
+from ..errors import MASKED, InternalError, RingcastError
+
+__all__ = ["Encoding", "NoText", "encode_for_all", "writable"]
+
+_log: Final = logging.getLogger("ringcast.encoding")
+
+
+class NoText(Exception):  # noqa: N818 - as the errors of this package
+    """Bytes that are no UTF-8: JSON cannot carry them, MessagePack can."""
+
+
+def _encode_json(value: Any) -> bytes:
+    # OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
+    # OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
+    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+
+
+def _jsonable(value: Any) -> Any:
+    return _text(value) if isinstance(value, _BINARY) else to_jsonable_python(value)
+
+
+def _text(value: bytes | bytearray | memoryview) -> str:
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError:
+        raise NoText from None
+
+
+def _encode_msgpack(value: Any) -> bytes:
+    # MessagePack writes what its readers refuse: deeper nesting than they follow, and keys that are no keys.
+    # One such event would end every connection that gets it. orjson refuses both, in a fraction of the time.
+    orjson.dumps(value, default=_anything, option=_ONLY_STRUCTURE)
+    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+
+
+def encode_for_all(value: Any) -> bytes:
+    """Return the MessagePack of what JSON can carry as well.
+
+    Raises as JSON's encoder: `TypeError`, whose cause is `NoText` for bytes that are no UTF-8.
+    """
+    orjson.dumps(value, default=_anything_json_carries, option=_ONLY_STRUCTURE)
+    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+
+
+_BINARY: Final = (bytes, bytearray, memoryview)
+_ONLY_STRUCTURE: Final = (
+    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
+
+
+def _anything(_value: Any) -> None:
+    """Let pass what is no array or map of Python's own."""
+
+
+def _anything_json_carries(value: Any) -> None:
+    if isinstance(value, _BINARY):
+        _text(value)
+
+
+def _decode_msgpack(data: bytes) -> Any:
+    # strict_map_key off: integer keys are valid MessagePack and lossless there.
+    return msgpack.unpackb(data, strict_map_key=False)
+
+
+def _split_msgpack(batch: bytes) -> list[bytes]:
+    unpacker = msgpack.Unpacker(max_buffer_size=len(batch), strict_map_key=False)
+    unpacker.feed(batch)
+    messages, end = [], 0
+    while end < len(batch):
+        begin = end
+        try:
+            unpacker.skip()
+            end = unpacker.tell()
+        except Exception:  # of several kinds, and of none that it documents
+            end = len(batch)
+        messages.append(batch[begin:end])
+    return messages
+
+
+class Encoding(Enum):
+    """How messages are written: chosen by the WebSocket subprotocol, fixed for a session."""
+
+    JSON = ("ringcast.v1.json", 0, _encode_json, orjson.loads)
+    MSGPACK = ("ringcast.v1.msgpack", 1, _encode_msgpack, _decode_msgpack)
+
+    def __init__(
+        self, subprotocol: str, index: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+    ) -> None:
+        self.subprotocol = subprotocol
+        self.batched_subprotocol = f"{subprotocol}.batched"
+        """What a client offers besides if it takes several messages of the server's in one: `split`."""
+        self.index = index
+        """The encoding's number in the core; `1 << index` is its bit in `Stream.encodings`."""
+        self.encode = encode
+        self.decode = decode
+
+    @property
+    def is_text(self) -> bool:
+        """Whether messages travel in text frames."""
+        return self is Encoding.JSON
+
+    def split(self, batch: bytes) -> list[bytes]:
+        """Return the messages that came as one: JSON a line each, MessagePack one behind the other.
+
+        What is no message is left for whoever decodes it to find.
+        """
+        return batch.split(b"\n") if self is Encoding.JSON else _split_msgpack(batch)
+
+
+def writable(encoding: Encoding, error: RingcastError) -> dict[str, Any]:
+    """Return the object for `error` that `encoding` can write, inside any message; never raises.
+
+    Authors give a `UserError` what they like. What cannot be written goes to the log: metadata is left out,
+    and characters that are not Unicode (lone surrogates) become question marks.
+    """
+    try:
+        wire = error.to_wire()
+        # Wrapped: nesting is bounded, and a message adds to it.
+        encoding.encode([[[[wire]]]])
+    except Exception:
+        _log.exception("an error cannot be written as %s", encoding.name)
+    else:
+        return wire
+    try:
+        return {"code": _unicode(error.code), "message": _unicode(error.message)}
+    except Exception:
+        return InternalError(MASKED).to_wire()
+
+
+def _unicode(text: Any) -> str:
+    return str(text).encode("utf-8", "replace").decode()
