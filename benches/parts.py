@@ -1,4 +1,4 @@
-"""What an idle connection is made of, on the side of Python: objects by type, counted and measured.
+"""What an idle connection is made of, on the side of Python: objects by type, and all memory by line.
 
 `ringcast bench memory` says how much it is in all. Here the server runs under `tracemalloc`, so its resident
 memory says nothing.
@@ -38,7 +38,7 @@ class Idle(Actor):
 
     @action
     def parts(self, c: Context) -> dict[str, Any]:
-        """Return how many objects of each type there are, and their size; and what Python has allocated."""
+        """Return the number and size of the objects of each type, and of what each line has allocated."""
         gc.collect()
         counts: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
@@ -47,7 +47,10 @@ class Idle(Actor):
             counts[name] += 1
             sizes[name] += sys.getsizeof(each)
         types = {name: [counts[name], sizes[name]] for name in counts}
-        return {"types": types, "python": tracemalloc.get_traced_memory()[0]}
+        allocated = tracemalloc.get_traced_memory()[0]
+        statistics = tracemalloc.take_snapshot().statistics("lineno")
+        lines = {_line(each): [each.count, each.size] for each in statistics}
+        return {"types": types, "lines": lines, "python": allocated}
 
 
 def _name(each: object) -> str:
@@ -55,6 +58,11 @@ def _name(each: object) -> str:
     if kind.__name__ == "method":
         return f"method {getattr(getattr(each, '__func__', None), '__qualname__', '')}"
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _line(statistic: tracemalloc.Statistic) -> str:
+    frame = statistic.traceback[0]
+    return f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno}"
 
 
 def serve() -> None:
@@ -66,8 +74,8 @@ def serve() -> None:
     run(registry, port=0, on_listening=lambda address: print(address, os.getpid(), flush=True))
 
 
-def parts(cores: Cores, connections: int) -> list[tuple[str, float, float]]:
-    """Return what there is for each connection: the type, how many, how many bytes."""
+def parts(cores: Cores, connections: int) -> list[list[tuple[str, float, float]]]:
+    """Return what there is for each connection, by type and by line: which, how many, how many bytes."""
 
     def opened(group: str, count: int, in_all: int) -> dict[str, Any]:
         load.open(group, count, server, _CONNECT)
@@ -78,9 +86,17 @@ def parts(cores: Cores, connections: int) -> list[tuple[str, float, float]]:
     with Server(cores.server, "--serve", module="parts") as server, Load(cores.load) as load:
         before = opened("warm", _WARM, _WARM)
         after = opened("idle", connections, _WARM + connections)
-    rows = [("all that Python has allocated", 1.0, (after["python"] - before["python"]) / connections)]
-    for name, (number, size) in after["types"].items():
-        had, took = before["types"].get(name, (0, 0))
+    in_all = ("all that Python has allocated", 1.0, (after["python"] - before["python"]) / connections)
+    types, lines = (_grown(before[by], after[by], connections) for by in ("types", "lines"))
+    return [types, [in_all, *lines]]
+
+
+def _grown(
+    before: dict[str, list[int]], after: dict[str, list[int]], connections: int
+) -> list[tuple[str, float, float]]:
+    rows = []
+    for name, (number, size) in after.items():
+        had, took = before.get(name, (0, 0))
         rows.append((name, (number - had) / connections, (size - took) / connections))
     return sorted((row for row in rows if row[2] >= _LEAST_BYTES), key=lambda row: -row[2])
 
@@ -97,9 +113,9 @@ def main() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         sys.path[:1] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
     )
-    rows = parts(Cores.choose(None, None), options.connections)
-    lines = [(name, f"{number:.2f}", f"{size:.0f}") for name, number, size in rows]
-    print(table(("for each connection", "number", "bytes"), lines))
+    for rows in parts(Cores.choose(None, None), options.connections):
+        lines = [(name, f"{number:.2f}", f"{size:.0f}") for name, number, size in rows]
+        print(table(("for each connection", "number", "bytes"), lines), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ class Standing(Enum):
     """It was answered, so long ago that the reply is no longer kept."""
 
 
+_NOTHING: Final = frozenset[int]()
+"""Shared: an empty frozenset of one's own takes 216 bytes."""
+
+
 class Span(NamedTuple):
     """What has to be kept of a record to restore it: the latest replies, from the oldest that is held on."""
 
@@ -85,7 +89,7 @@ class RequestRecord:
         self._bytes = 0
         self._acknowledges = False
         # What an earlier process had answered: those it had not may come in between.
-        self._answered_before: frozenset[int] = frozenset()
+        self._answered_before = _NOTHING
         # Id and size of each reply that was kept from the oldest held one on, arrived or not; everything
         # before it has an id of `_floor` at most. So nothing goes from here while an older request runs.
         self._span: deque[tuple[int, int]] = deque()

@@ -42,7 +42,7 @@ class Options:
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
-    with running_or_bare(cores, variant == _BARE) as (place, load):
+    with running_or_bare(cores, variant == _BARE, lean=True) as (place, load):
         return _measure(options, place, load)
 
 

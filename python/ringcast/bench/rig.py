@@ -186,8 +186,9 @@ class Limit(_Program):
 class Bare(_Program):
     """A bare picows server (`bare.py`)."""
 
-    def __init__(self, core: int | None, payload: int) -> None:
-        super().__init__(core, str(payload), module="ringcast.bench.bare")
+    def __init__(self, core: int | None, payload: int, *, lean: bool = False) -> None:
+        more = ("--lean",) if lean else ()
+        super().__init__(core, str(payload), *more, module="ringcast.bench.bare")
         self.port: int = self.about["port"]
         self.pid = self._process.pid
 
@@ -243,11 +244,14 @@ def running(cores: Cores, *arguments: str) -> Iterator[tuple[Server, Load]]:
 
 @contextlib.contextmanager
 def running_or_bare(
-    cores: Cores, bare: bool, payload: int | None = None
+    cores: Cores, bare: bool, payload: int | None = None, *, lean: bool = False
 ) -> Iterator[tuple[Server | Bare, Load]]:
-    """Start a server, ours or the bare one, and a load; an event's arguments take `payload` bytes."""
+    """Start a server, ours or the bare one, and a load; an event's arguments take `payload` bytes.
+
+    `lean` has the bare one take as little memory as it can, and not as little time.
+    """
     if bare:
-        with Bare(cores.server, payload or 0) as place, Load(cores.load) as load:
+        with Bare(cores.server, payload or 0, lean=lean) as place, Load(cores.load) as load:
             yield place, load
     else:
         with running(cores, *(() if payload is None else ("--payload", str(payload)))) as (server, load):

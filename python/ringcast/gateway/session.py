@@ -44,6 +44,9 @@ __all__ = ["Session"]
 _FAREWELLS: Final = (CloseCode.DISCONNECTED, CloseCode.ACTOR_DESTROYED)
 """What a client that is away when its session ends is told when it comes back."""
 
+_NONE: Final = frozenset[str]()
+"""Shared: an empty frozenset of one's own takes 216 bytes."""
+
 
 class Session:
     """The half of a connection that outlives a lost network: token, place in the stream, replies."""
@@ -84,7 +87,7 @@ class Session:
         # Done once that is decided; None until somebody waits for it.
         self._decided: asyncio.Future[None] | None = None
         # Names that the client believes to listen for, perhaps, and does not since it may not.
-        self._withdrawn: frozenset[str] = frozenset()
+        self._withdrawn = _NONE
         # Why, of those of which no client could be told: with the next answer to a connect message.
         self._untold: dict[str, dict[str, Any]] = {}
         self.link: Link | None = None
