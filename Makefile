@@ -108,6 +108,12 @@ $(PAGE): $(PAGE_SOURCES) $(DEMO_MODULES)
 
 .PHONY: page
 page: $(PAGE) ## build the demo's page, into the Python package
+	@:
+
+.PHONY: wheel
+wheel: setup page ## a wheel in dist/, the demo's page inside, for `pip install`
+	$(BIN)/maturin build --release --quiet --out dist
+	@ls dist/*.whl
 
 # --- checks -----------------------------------------------------------------------------------------------
 
