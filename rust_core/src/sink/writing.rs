@@ -1,0 +1,242 @@
+//! One turn at a sink: claim it, write what is due without a lock, settle what its outlet took, and rest; leaves what
+//! is due to [`crate::outbox`].
+
+use std::io;
+use std::sync::Arc;
+
+use super::ending::{EndReason, finish, shut_down};
+use super::{Cursor, Sink, State};
+use crate::fanout::Batch;
+use crate::outbox::{Viewer, Write};
+use crate::outlet::Outlet;
+use crate::stream::SlowReader;
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
+use crate::writer::guarded;
+
+/// Writes that one thread makes to one socket before it lets others have a turn.
+const MAX_ROUNDS: usize = if cfg!(feature = "shuttle") { 2 } else { 8 };
+
+impl Sink {
+    /// Write all that is due, as far as the socket takes it. A sweep offers its batch; without one, what is missing
+    /// is cut from the ring. A panic on the way ends this sink, and nothing else.
+    pub fn drive(self: &Arc<Self>, offered: Option<&Batch>) {
+        if !guarded(|| self.take_turn(offered)) {
+            self.fail();
+        }
+    }
+
+    fn take_turn(self: &Arc<Self>, offered: Option<&Batch>) {
+        loop {
+            for _ in 0..MAX_ROUNDS {
+                if self.write_once(offered) {
+                    return;
+                }
+            }
+            // Somebody else's turn: the writer thread goes on here after the others. If it has ended, nobody does.
+            if self.writer.resume(Arc::clone(self)) {
+                return;
+            }
+        }
+    }
+
+    /// Make one system call at most. Returns whether this thread is done with the sink.
+    fn write_once(self: &Arc<Self>, offered: Option<&Batch>) -> bool {
+        let mut state = self.state.lock();
+        if !self.claim(&mut state) {
+            return true;
+        }
+        let own = self.catch_up(&mut state, offered);
+        let batch = match &own {
+            Some(batch) => Some(batch),
+            None => offered.filter(|batch| state.is_within(batch)),
+        };
+        let write = state.gather(batch);
+        let Some(outlet) = state.outlet.clone() else {
+            return true;
+        };
+        self.write(state, &outlet, write, batch)
+    }
+
+    /// Try to become the one who writes. If somebody else is, what is due is not forgotten: see [`Self::rest`].
+    fn claim(self: &Arc<Self>, state: &mut State) -> bool {
+        if state.outlet.is_none() {
+            return false;
+        }
+        if let Some(cursor) = &mut state.cursor
+            && !cursor.behind
+        {
+            // Not where an offered batch begins: that is later if the ring let go what is still owed.
+            cursor.position = cursor.position.max(cursor.stream.swept());
+            cursor.behind = true;
+        }
+        if state.claimed {
+            return false;
+        }
+        if state.blocked {
+            self.check_slow_reader(state);
+            return false;
+        }
+        state.claimed = true;
+        true
+    }
+
+    /// A socket that blocks has no effect on the ring; once the ring has let go what it was owed, it is too slow.
+    fn check_slow_reader(self: &Arc<Self>, state: &mut State) {
+        let Some(cursor) = &state.cursor else {
+            return;
+        };
+        let slow = cursor.stream.slow_reader() == SlowReader::Disconnect
+            && cursor.stream.has_lost(cursor.position, &cursor.connection).is_some();
+        if slow {
+            self.close_slow_reader(state);
+        }
+    }
+
+    /// Cut a batch of its own for a connection that is behind the one that is offered, or that nothing is offered.
+    fn catch_up(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> Option<Batch> {
+        let cursor = state.cursor.as_mut()?;
+        let is_over = cursor.end().is_some_and(|end| cursor.position >= end);
+        if is_over || offered.is_some_and(|batch| cursor.position >= batch.from()) {
+            return None;
+        }
+        let (lost, batch) = cursor.stream.catch_up(cursor.position, &cursor.connection);
+        if let Some((first, last)) = lost {
+            match cursor.stream.slow_reader() {
+                SlowReader::Disconnect => {
+                    self.close_slow_reader(state);
+                    return None;
+                }
+                SlowReader::Skip => {
+                    cursor.stream.tally().note_skipped();
+                    let gap = self.form.gap(&cursor.stream.config().epoch, first, last);
+                    state.outbox.push_due(gap, cursor.position);
+                    cursor.position = last;
+                }
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Make the system call and settle it. Returns whether this thread is done with the sink.
+    fn write(
+        self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        outlet: &Arc<Outlet>,
+        write: Write,
+        batch: Option<&Batch>,
+    ) -> bool {
+        let mut state = state;
+        let result = if write.is_empty() {
+            Ok(0)
+        } else {
+            drop(state);
+            let result = outlet.send(&write.buffers(batch));
+            state = self.state.lock();
+            result
+        };
+        state.claimed = false;
+        if state.outlet.is_none() {
+            return true;
+        }
+        let (written, would_block) = match result {
+            Ok(written) => (written, false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, true),
+            Err(_) => {
+                // The peer is gone. The event loop learns it from the same socket and detaches the connection.
+                shut_down(&mut state, EndReason::WriteError);
+                return true;
+            }
+        };
+        if written > 0
+            && let Some(cursor) = &state.cursor
+        {
+            cursor.stream.tally().note_sent(write.events_begun(batch, written), written);
+        }
+        let whole = state.settle(write, batch, written);
+        if would_block {
+            state.blocked = true;
+            self.check_slow_reader(&mut state);
+            match outlet.watch(self) {
+                Ok(true) => return true,
+                Ok(false) => {
+                    // It was emptied meanwhile.
+                    state.blocked = false;
+                    return false;
+                }
+                Err(_) => {
+                    shut_down(&mut state, EndReason::WriteError);
+                    return true;
+                }
+            }
+        }
+        whole && self.rest(&mut state)
+    }
+
+    /// Decide whether there is more to do now; if not, leave the sink at rest. Whoever came in vain since it was claimed
+    /// had put something into the outbox, or came with a batch that counts as offered since before.
+    fn rest(&self, state: &mut State) -> bool {
+        if let (true, Some(reason)) = (state.outbox.is_empty(), state.closing) {
+            finish(state, reason);
+            return true;
+        }
+        if let Some(cursor) = &mut state.cursor {
+            // Exact as it is, and driven again once that is decided.
+            let is_held = cursor.held().is_some_and(|held| cursor.position >= held)
+                && !state.outbox.is_due(cursor.position);
+            if is_held {
+                return true;
+            }
+            if !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
+                return false;
+            }
+            cursor.behind = false;
+            return true;
+        }
+        state.outbox.is_empty()
+    }
+}
+
+impl Cursor {
+    fn held(&self) -> Option<u64> {
+        Some(self.connection.held.load(Ordering::Acquire)).filter(|&held| held != u64::MAX)
+    }
+
+    /// No event after this offset goes out for now.
+    fn end(&self) -> Option<u64> {
+        self.until.into_iter().chain(self.held()).min()
+    }
+}
+
+impl State {
+    fn is_within(&self, batch: &Batch) -> bool {
+        self.cursor.as_ref().is_some_and(|cursor| cursor.position >= batch.from())
+    }
+
+    fn gather(&mut self, batch: Option<&Batch>) -> Write {
+        let Some(cursor) = &self.cursor else {
+            return self.outbox.gather(None, None);
+        };
+        let subscriptions = cursor.connection.subscriptions.lock();
+        let viewer = Viewer {
+            form: cursor.form,
+            epoch: &cursor.stream.config().epoch,
+            id: cursor.connection.id,
+            subscriptions: &subscriptions,
+            position: cursor.position,
+            until: cursor.end().unwrap_or(u64::MAX),
+        };
+        self.outbox.gather(batch, Some(viewer))
+    }
+
+    fn settle(&mut self, write: Write, batch: Option<&Batch>, written: usize) -> bool {
+        // A connection that was detached during the write has its position from the client when it comes back.
+        let mut left_at = self.left_at.unwrap_or(u64::MAX);
+        let position = self.cursor.as_mut().map_or(&mut left_at, |cursor| &mut cursor.position);
+        let whole = self.outbox.settle(write, batch, written, position);
+        if self.left_at.is_some() {
+            self.outbox.forget_after(left_at);
+        }
+        whole
+    }
+}
