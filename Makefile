@@ -3,7 +3,7 @@
 #   PYTHON    the interpreter that .venv is made with (3.11 or newer)
 #   PROFILE   how the native module is built: release (default) or dev (quicker to build, slower to run)
 #   ARGS      further arguments for `make demo`, for pytest and for `make soak`
-#   DURATION  how many seconds `make soak` and `make fuzz` run
+#   DURATION  how many seconds `make soak` runs, and `make fuzz` for each of its targets
 #   SEED      what `make soak` draws from; CONTRIBUTING.md says what the same seed does again
 
 PYTHON ?= python3
@@ -259,11 +259,14 @@ COVERAGE := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-
 FUZZED := target/fuzz
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
+TARGETS := filter event
+
 .PHONY: fuzz
-fuzz: ## any bytes as a filter and as attributes, guided by coverage (see fuzz/README.md; DURATION=3600)
-	mkdir -p $(FUZZED)/corpus
+fuzz: ## any bytes as a filter, as attributes and as an event, guided by coverage (see fuzz/README.md; DURATION=3600, for each)
 	RUSTFLAGS="$(COVERAGE)" cargo build --manifest-path fuzz/Cargo.toml --release --quiet --target $(HOST) --target-dir $(FUZZED)
-	cd fuzz && ../$(FUZZED)/$(HOST)/release/filter ../$(FUZZED)/corpus -dict=filter.dict -max_len=4096 -max_total_time=$(DURATION)
+	for target in $(TARGETS); do mkdir -p $(FUZZED)/corpus/$$target && \
+		(cd fuzz && ../$(FUZZED)/$(HOST)/release/$$target ../$(FUZZED)/corpus/$$target -dict=$$target.dict -max_len=4096 \
+			-max_total_time=$(DURATION)) || exit; done
 
 .PHONY: docs
 docs: ## the core's reference, as HTML in target/doc

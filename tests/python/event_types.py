@@ -76,6 +76,11 @@ class Checked:
     size: int
 
 
+@pydantic.dataclasses.dataclass
+class Weighed:
+    kg: float
+
+
 class Said(TypedDict):
     text: str
     type: NotRequired[Literal["loud", "quiet"]]

@@ -194,7 +194,8 @@ async def test_an_event_is_encoded_once_for_each_encoding_in_use(monkeypatch: py
         return counted
 
     monkeypatch.setattr(event, "_encode_json", counting("json", Encoding.JSON.encode))
-    monkeypatch.setattr(event, "encode_for_all", counting("msgpack", event.encode_for_all))
+    packing = counting("msgpack", event.encode_msgpack_of_json)
+    monkeypatch.setattr(event, "encode_msgpack_of_json", packing)
     async with party("ann", "bob", "cat") as p:
         p.game.broadcast("move", 1)
         assert counts == {"json": 1, "msgpack": 0}

@@ -134,6 +134,45 @@ async def test_every_way_to_send_checks_and_then_sends_nothing(cls: type[Any]) -
         assert arrived[0].args == ["broadcast", {"x": 1, "y": 0.0}], "it is sent as it is"
 
 
+class Oven(Actor):
+    class Events:
+        heated: float
+
+        def timed(self, of: Place, at: Any) -> None: ...
+
+
+class Probe(Oven, msgpack_only=True):
+    pass
+
+
+@pytest.mark.parametrize("encodings", [[Encoding.JSON], [Encoding.MSGPACK], list(Encoding)], ids=str)
+async def test_a_number_that_json_has_not_is_refused_whoever_is_there(encodings: list[Encoding]) -> None:
+    async with running(Oven) as router:
+        clients = [LinkedSocket(router, encoding) for encoding in encodings]
+        for client in clients:
+            await client.connect("oven", "a", events=("heated", "timed"))
+        actor = actor_of(router)
+        for number in (float("nan"), float("inf"), float("-inf")):
+            for send in (actor.broadcast, actor.conns.send):
+                with pytest.raises(InvalidEvent, match="data: Input should be a finite number"):
+                    send("heated", number)
+                with pytest.raises(InvalidEvent, match=r"of\.y: Input should be a finite number"):
+                    send("timed", Place(1, number), 2)
+        actor.broadcast("heated", 1e308)
+        for client in clients:
+            assert (await client.receive(Event)).args == [1e308]
+            client.lose()
+
+
+async def test_where_all_clients_use_messagepack_any_number_is_sent() -> None:
+    async with running(Probe) as router, LinkedSocket(router, Encoding.MSGPACK) as client:
+        await client.connect("probe", "a", events=("heated", "timed"))
+        actor_of(router).broadcast("heated", float("inf"))
+        actor_of(router).broadcast("timed", Place(1, float("-inf")), None)
+        assert (await client.receive(Event)).args == [float("inf")]
+        assert (await client.receive(Event)).args == [{"x": 1, "y": float("-inf")}, None]
+
+
 async def test_an_event_to_a_connection_that_has_ended_is_checked_too() -> None:
     async with running(Game) as router:
         async with LinkedSocket(router) as client:

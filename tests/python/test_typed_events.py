@@ -35,6 +35,7 @@ from event_types import (
     Size,
     Tone,
     Tree,
+    Weighed,
 )
 
 from ringcast.errors import (
@@ -58,7 +59,6 @@ def spec_of(*annotations: Any) -> EventSpec:
         (int, Size.BIG),
         (float, 2.5),
         (float, 3),
-        (float, float("nan")),
         (str, "text"),
         (str, Tone.LOUD),
         (bool, True),
@@ -113,6 +113,16 @@ def test_a_value_of_the_type_fits(annotation: Any, value: Any) -> None:
         (int, True, "(bool was given)"),
         (float, "3", "(str was given)"),
         (float, True, "(bool was given)"),
+        # JSON has null for these.
+        (float, float("nan"), "arg0: Input should be a finite number (float was given)"),
+        (float | None, float("-inf"), "arg0: Input should be a finite number (float was given)"),
+        (Place, Place(1, float("inf")), "arg0.y: Input should be a finite number (float was given)"),
+        (
+            Page[float],
+            Page[float](items=[1, float("nan")]),
+            "arg0: Input should have a finite number as items.1 (Page[float] was given)",
+        ),
+        (Weighed, Weighed(float("nan")), "arg0: Input should have a finite number as kg (Weighed was given)"),
         # Sent as text.
         (float, Decimal(1), "(Decimal was given)"),
         (str, b"x", "(bytes was given)"),
@@ -161,6 +171,28 @@ def test_what_is_not_of_the_type_is_refused_and_nothing_is_converted(
     assert told in caught.value.message
     assert caught.value.message.startswith("'said' of Room takes (arg0: ")
     assert "is-instance" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (float, float("nan")),
+        (Place, Place(1, float("inf"))),
+        (Page[float], Page[float](items=[float("nan")])),
+    ],
+    ids=repr,
+)
+def test_where_messagepack_is_all_that_carries_them_any_floats_fit(annotation: Any, value: Any) -> None:
+    parameters = (Parameter("arg0", annotation),)
+    EventSpec("Room", "said", parameters, msgpack_only=True).check((value,))
+    with pytest.raises(InvalidEvent, match="finite number"):
+        EventSpec("Room", "said", parameters).check((value,))
+
+
+@pytest.mark.parametrize("annotation", [Any, dict, list[Any]])
+def test_of_what_is_not_declared_nothing_is_said(annotation: Any) -> None:
+    value = {"x": float("nan")} if annotation is dict else [float("nan")]
+    spec_of(annotation).check((value,))
 
 
 def test_no_instance_is_made_for_looking_at_the_fields_of_one() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ActorDestroyed, EventNotJson
 from ..seam import EventStream
-from ..wire.encoding import Encoding, NoText, encode_for_all
+from ..wire.encoding import Encoding, NoText, encode_for_all, encode_msgpack_of_json
 from ..wire.naming import MAX_NAME_CHARS, RESERVED_EVENTS, check_event_name
 
 if TYPE_CHECKING:
@@ -119,10 +119,15 @@ class Emitter:
         try:
             while not taken:
                 encodings = stream.encodings
+                json = msgpack = None
+                if encodings & _JSON:
+                    json = _encode_json(data)
+                if encodings & _MSGPACK:
+                    msgpack = self._encode_msgpack(data) if json is None else encode_msgpack_of_json(data)
                 taken = stream.publish(
                     name,
-                    _encode_json(data) if encodings & _JSON else None,
-                    self._encode_msgpack(data) if encodings & _MSGPACK else None,
+                    json,
+                    msgpack,
                     only=only,
                     exclude=exclude,
                     matching=matching,

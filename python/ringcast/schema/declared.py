@@ -55,7 +55,9 @@ class EventSpec:
 
     __slots__ = ("_count", "_exact", "_title", "name", "parameters")
 
-    def __init__(self, actor: str, name: str, parameters: tuple[Parameter, ...]) -> None:
+    def __init__(
+        self, actor: str, name: str, parameters: tuple[Parameter, ...], *, msgpack_only: bool = False
+    ) -> None:
         """Raises what pydantic raises for a type that it does not know."""
         self.name = name
         self.parameters = parameters
@@ -63,7 +65,7 @@ class EventSpec:
         self._count = len(parameters)
         annotations = [each.annotation for each in parameters]
         is_typed = any(annotation is not Any for annotation in annotations)
-        self._exact = exact_check(annotations) if is_typed else None
+        self._exact = exact_check(annotations, finite=not msgpack_only) if is_typed else None
 
     def check(self, data: Sequence[Any]) -> None:
         """Raise `InvalidEvent` unless these are its arguments. They are sent as they are, not converted."""
@@ -160,11 +162,14 @@ def refuse_reserved(cls: type) -> None:
                 _require_name(f"{cls.__name__}.Events.{name}", name)
 
 
-def declared_events(cls: type, names: Mapping[str, Any]) -> DeclaredEvents | None:
+def declared_events(
+    cls: type, names: Mapping[str, Any], *, msgpack_only: bool = False
+) -> DeclaredEvents | None:
     """Read what an actor class, and those that it derives from, declare as ``class Events``.
 
-    `names` are further names that annotations may use. None where nothing is declared, so that an event may
-    be anything. Raises `DefinitionError`, `InvalidEventName` and `ReservedName`.
+    `names` are further names that annotations may use; `msgpack_only` says that JSON has to carry none. None
+    where nothing is declared, so that an event may be anything. Raises `DefinitionError`, `InvalidEventName`
+    and `ReservedName`.
     """
     declarations = [vars(base)["Events"] for base in reversed(cls.__mro__) if "Events" in vars(base)]
     if not declarations:
@@ -178,7 +183,8 @@ def declared_events(cls: type, names: Mapping[str, Any]) -> DeclaredEvents | Non
         for base in reversed(declaration.__mro__):
             if base is not dict:  # as of a `TypedDict`
                 found.update(_read(base, f"{cls.__name__}.Events", names))
-    return DeclaredEvents(cls.__name__, [EventSpec(cls.__name__, *each) for each in found.items()])
+    specs = [EventSpec(cls.__name__, *each, msgpack_only=msgpack_only) for each in found.items()]
+    return DeclaredEvents(cls.__name__, specs)
 
 
 def _read(body: type, where: str, names: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Parameter, ...]]]:

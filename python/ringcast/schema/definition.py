@@ -153,7 +153,7 @@ def define(cls: type[Actor[Any, Any]]) -> ActorDefinition:
         actions=_actions(cls, names),
         hooks=hooks,
         hook_values=_hook_values(name, hooks, names),
-        events=declared_events(cls, names),
+        events=declared_events(cls, names, msgpack_only=cls.__ringcast_stream__.msgpack_only),
         validate_events=cls.__ringcast_validate_events__,
         stream=cls.__ringcast_stream__,
         durable=durable,

@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from ..errors import MASKED, InternalError, RingcastError
 
-__all__ = ["Encoding", "NoText", "encode_for_all", "writable"]
+__all__ = ["Encoding", "NoText", "encode_for_all", "encode_msgpack_of_json", "writable"]
 
 _log: Final = logging.getLogger("ringcast.encoding")
 
@@ -25,10 +25,14 @@ class NoText(Exception):  # noqa: N818 - as the errors of this package
     """Bytes that are no UTF-8: JSON cannot carry them, MessagePack can."""
 
 
+# OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
+# OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
+_BINARY: Final = (bytes, bytearray, memoryview)
+
+
 def _encode_json(value: Any) -> bytes:
-    # OPT_NON_STR_KEYS: a dict with integer keys is ordinary in Python; JSON gives them as strings.
-    # OPT_UTC_Z: as pydantic writes a time for MessagePack, so that both encodings read the same.
-    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
+    return orjson.dumps(value, default=_jsonable, option=_OPTIONS)
 
 
 def _jsonable(value: Any) -> Any:
@@ -44,9 +48,14 @@ def _text(value: bytes | bytearray | memoryview) -> str:
 
 def _encode_msgpack(value: Any) -> bytes:
     # MessagePack writes what its readers refuse: deeper nesting than they follow, and keys that are no keys.
-    # One such event would end every connection that gets it. orjson refuses both, in a fraction of the time.
-    orjson.dumps(value, default=_anything, option=_ONLY_STRUCTURE)
-    return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
+    # One such event would end every connection that gets it. orjson refuses both, in a fraction of the time;
+    # and also inside of a dataclass or a model, so that both encodings write the same.
+    orjson.dumps(value, default=_jsonable_or_binary, option=_OPTIONS)
+    return encode_msgpack_of_json(value)
+
+
+def _jsonable_or_binary(value: Any) -> Any:
+    return None if isinstance(value, _BINARY) else to_jsonable_python(value)
 
 
 def encode_for_all(value: Any) -> bytes:
@@ -54,23 +63,13 @@ def encode_for_all(value: Any) -> bytes:
 
     Raises as JSON's encoder: `TypeError`, whose cause is `NoText` for bytes that are no UTF-8.
     """
-    orjson.dumps(value, default=_anything_json_carries, option=_ONLY_STRUCTURE)
+    _encode_json(value)
+    return encode_msgpack_of_json(value)
+
+
+def encode_msgpack_of_json(value: Any) -> bytes:
+    """Return the MessagePack of what has been written as JSON already, which shows that it can be written."""
     return cast(bytes, msgpack.packb(value, default=to_jsonable_python))
-
-
-_BINARY: Final = (bytes, bytearray, memoryview)
-_ONLY_STRUCTURE: Final = (
-    orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-)
-
-
-def _anything(_value: Any) -> None:
-    """Let pass what is no array or map of Python's own."""
-
-
-def _anything_json_carries(value: Any) -> None:
-    if isinstance(value, _BINARY):
-        _text(value)
 
 
 def _decode_msgpack(data: bytes) -> Any:
