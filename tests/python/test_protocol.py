@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ringcast.errors import ActorNotFound, NotConnected, OutcomeUnknown, ProtocolError, UserError, from_wire
-from ringcast.wire.encoding import Encoding
+from ringcast.wire.encoding import Encoding, encode_for_all
 from ringcast.wire.parsing import parse_address, parse_client_message, parse_server_message
 from ringcast.wire.protocol import (
     MAX_KEY_PARTS,
@@ -229,6 +230,42 @@ def test_nothing_is_written_that_nests_deeper_than_readers_follow(encoding: Enco
         assert encoding.decode(encoding.encode(value)) == value
     with pytest.raises(TypeError, match="Recursion limit"):
         encoding.encode(nested(MAX_NESTING + 1))
+
+
+class Model(pydantic.BaseModel):
+    inside: Any
+
+
+@dataclass
+class Data:
+    inside: Any
+
+
+@pytest.mark.parametrize("around", [Model, Data], ids=["model", "dataclass"])
+def test_an_object_of_the_authors_nests_as_deep_in_both_encodings(around: Any) -> None:
+    fits = [[around(inside=nested(MAX_NESTING - 3))]]
+    assert Encoding.JSON.decode(Encoding.JSON.encode(fits)) == [[{"inside": nested(MAX_NESTING - 3)}]]
+    for levels in (MAX_NESTING - 2, MAX_NESTING, 300, 600):
+        # Also one that is not too deep by itself.
+        for value in (
+            [[around(inside=nested(levels))]],
+            [nested_around(around(inside=nested(200)), levels - 199)],
+        ):
+            for encode in (Encoding.JSON.encode, Encoding.MSGPACK.encode, encode_for_all):
+                with pytest.raises(TypeError):
+                    encode(value)
+    for encode in (Encoding.MSGPACK.encode, encode_for_all):
+        assert Encoding.MSGPACK.decode(encode(fits)) == [[{"inside": nested(MAX_NESTING - 3)}]]
+        # A key that JSON has not: refused inside of an object as outside of it.
+        if around is Data:
+            with pytest.raises(TypeError, match=r"[Kk]ey"):
+                encode([around(inside={(1, 2): 3})])
+
+
+def nested_around(value: Any, levels: int) -> Any:
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize("encoding", Encoding)

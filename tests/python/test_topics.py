@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from ringcast.errors import InvalidFilter
 from ringcast.filters import where
-from ringcast.wire.encoding import Encoding
+from ringcast.wire.encoding import Encoding, encode_for_all
 from ringcast.wire.event_match import Listened, matches, matches_received
+from ringcast.wire.protocol import MAX_NESTING
 from ringcast.wire.topics import (
     MAX_FILTER_BYTES,
     compiled_of,
@@ -56,6 +57,40 @@ def test_what_a_filter_matches(case: Any) -> None:
 @golden("args")
 def test_the_first_argument_counts(case: Any) -> None:
     assert answers(topic_of("e", case["where"]), case["args"]) == {case["matches"]}
+
+
+def nested(levels: int, kind: type[list[Any]] | type[dict[str, Any]]) -> Any:
+    value: Any = "a"
+    for _ in range(levels):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@golden("nested")
+def test_how_deep_an_event_nests_makes_no_difference(case: Any, kind: Any) -> None:
+    args = [{"deep": nested(case["levels"], kind), **case["then"]}]
+    assert answers(topic_of("e", case["where"]), args) == {case["matches"]}
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize("levels", [MAX_NESTING - 3, MAX_NESTING - 2, 400, 509, 600, 1000, 5000])
+def test_deeper_than_can_be_sent_a_client_looks_at_the_rest_as_well(levels: int, kind: Any) -> None:
+    args = [{"deep": nested(levels, kind), "x": ["a"], "many": ["a", nested(levels, kind)]}]
+    for wanted, matched in [
+        ({"x__has": "a"}, True),
+        ({"x__is": None}, False),
+        ({"deep__is": None}, True),
+        ({"many__has": "a"}, False),
+    ]:
+        assert matches_received(topic_of("e", wanted), args) is matched
+    # A server sends what both encodings carry, and refuses the rest.
+    if levels > MAX_NESTING - 3:
+        for encode in (Encoding.JSON.encode, Encoding.MSGPACK.encode, encode_for_all):
+            with pytest.raises(TypeError):
+                encode(args)
+    else:
+        assert answers(topic_of("e", {"x__has": "a", "deep__is": None}), args[:1]) == {True}
 
 
 @golden("invalid")

@@ -84,6 +84,27 @@ fn of_a_thousand_zones_an_event_is_heard_in_one() {
     assert_eq!((names.len(), names.filters()), (0, 0));
 }
 
+/// Nobody sends more than 254 levels; readers take 1024.
+#[test]
+fn however_deep_a_field_nests_the_others_are_read() {
+    let wanted = json!(["and", [["eq", "zone", 3], ["eq", "deep", null], ["not", ["has", "many", "a"]]]]);
+    let filter = Filter::parse(&rmp_serde::to_vec(&wanted).unwrap()).unwrap();
+    for levels in [1, 127, 128, 129, 254, 1000] {
+        let arrays = ("[".repeat(levels), "]".repeat(levels), vec![0x91; levels]);
+        let objects = ("{\"a\":".repeat(levels), "}".repeat(levels), b"\x81\xa1a".repeat(levels));
+        for (open, close, packed) in [arrays, objects] {
+            let deep = format!("{open}7{close}");
+            let json = format!("[{{\"deep\":{deep},\"many\":[\"a\",{deep}],\"zone\":3}},{deep}]");
+            let deep = [&packed[..], &[7]].concat();
+            let msgpack =
+                [&b"\x92\x83\xa4deep"[..], &deep, b"\xa4many\x92\xa1a", &deep, b"\xa4zone\x03", &deep]
+                    .concat();
+            assert!(filter.matches([Some(json.as_bytes()), None]), "{levels} of JSON");
+            assert!(filter.matches([None, Some(&msgpack)]), "{levels} of MessagePack");
+        }
+    }
+}
+
 proptest! {
     /// Arguments are written by encoders; whatever they are, nothing breaks.
     #[test]

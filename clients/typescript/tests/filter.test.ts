@@ -19,6 +19,16 @@ describe("what a filter matches", () => {
     expect(where(wanted).matches(args)).toBe(matches);
   });
 
+  test.each<any>(golden.nested)("$name", ({ where: wanted, levels, then, matches }) => {
+    for (const around of [(value: unknown) => [value], (value: unknown) => ({ a: value })]) {
+      for (const depth of [levels, 5000]) {
+        let deep: unknown = "a";
+        for (let level = 0; level < depth; level++) deep = around(deep);
+        expect(where(wanted).matches([{ deep, ...then }])).toBe(matches);
+      }
+    }
+  });
+
   test("numbers that JSON has no form for are as good as null, and large ones of MessagePack are numbers", () => {
     for (const x of [Number.NaN, Number.POSITIVE_INFINITY, undefined]) {
       expect(where({ x__is: null }).matches([{ x }])).toBe(true);
