@@ -61,6 +61,10 @@ _ALIASES: Final = tuple(
 )
 
 
+_Roots = frozenset[type]
+"""Root models that are looked through, as clients see what they hold and not them."""
+
+
 @dataclasses.dataclass(slots=True, frozen=True)
 class FieldType:
     """What the type of a state says of one field."""
@@ -141,9 +145,15 @@ def fields_of(annotation: Any, *, on_wire: bool = False) -> StateFields:
     `on_wire` returns those that clients see of a value of this type, by the names that they see. Of a type
     that says nothing of fields there are none then.
     """
-    annotation = _seen_through(annotation, {})
+    return _fields(annotation, frozenset() if on_wire else None)
+
+
+def _fields(annotation: Any, roots: _Roots | None) -> StateFields:
+    """`roots` is None for a state, which is seen here and not on the wire."""
+    on_wire = roots is not None
+    annotation, roots = _unrooted(_seen_through(annotation, {}), roots)
     if typing.get_origin(annotation) in _UNIONS:
-        members = [fields_of(member, on_wire=on_wire) for member in typing.get_args(annotation)]
+        members = [_fields(member, roots) for member in typing.get_args(annotation)]
         return _either(members, as_written(annotation))
     cls = typing.get_origin(annotation) or annotation
     arguments = typing.get_args(annotation)
@@ -161,13 +171,15 @@ def fields_of(annotation: Any, *, on_wire: bool = False) -> StateFields:
         hints = {names[field]: hint for field, hint in hints.items() if field in names}
     if hints is not None:
         types = {
-            name: FieldType(as_written(_filled(hint, given)), _values(hint, given))
+            name: FieldType(as_written(_filled(hint, given)), _values(hint, given, roots))
             for name, hint in hints.items()
         }
         return StateFields(name, types, None)
     if issubclass(cls, Mapping):
         value = arguments[1] if len(arguments) == 2 else Any
-        return StateFields(as_written(annotation), {}, FieldType(as_written(value), _values(value, given)))
+        return StateFields(
+            as_written(annotation), {}, FieldType(as_written(value), _values(value, given, roots))
+        )
     # A class of the language, as str and list are, has no fields; one of the author's may have any.
     others = None if cls.__module__ == "builtins" or on_wire else FieldType("Any", _ANYTHING)
     return StateFields(name, {}, others)
@@ -257,14 +269,24 @@ def _seen_through(annotation: Any, given: Mapping[Any, Any]) -> Any:
             return annotation
 
 
+def _unrooted(annotation: Any, roots: _Roots | None) -> tuple[Any, _Roots | None]:
+    """Return what clients see of a value, who find that of a root model in its place."""
+    while roots is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.RootModel):
+        if annotation in roots:  # it holds itself, if not for ever
+            return Any, roots
+        roots |= {annotation}
+        annotation = _seen_through(annotation.model_fields["root"].annotation, {})
+    return annotation, roots
+
+
 def _filled(annotation: Any, given: Mapping[Any, Any]) -> Any:
     """Return what a generic class was given for a type variable; other annotations need not be hashable."""
     return given.get(annotation, annotation) if isinstance(annotation, typing.TypeVar) else annotation
 
 
-def _values(annotation: Any, given: Mapping[Any, Any]) -> Values:
+def _values(annotation: Any, given: Mapping[Any, Any], roots: _Roots | None) -> Values:
     """Return what a field of this type may hold, nothing if it cannot be filtered."""
-    annotation = _seen_through(annotation, given)
+    annotation, roots = _unrooted(_seen_through(annotation, given), roots)
     origin = typing.get_origin(annotation)
     if annotation is Any or annotation is object:
         return _ANYTHING
@@ -273,20 +295,22 @@ def _values(annotation: Any, given: Mapping[Any, Any]) -> Values:
     if origin is typing.Literal:
         return _of_values(typing.get_args(annotation))
     if origin in _UNIONS:
-        return _union(_values(member, given) for member in typing.get_args(annotation))
+        return _union(_values(member, given, roots) for member in typing.get_args(annotation))
     cls = origin or annotation
     if not isinstance(cls, type):
         unknown = isinstance(annotation, str | typing.TypeVar | typing.ForwardRef)
         return _ANYTHING if unknown else _NOTHING
-    return _of_class(cls, typing.get_args(annotation), given)
+    return _of_class(cls, typing.get_args(annotation), given, roots)
 
 
-def _of_class(cls: type, arguments: tuple[Any, ...], given: Mapping[Any, Any]) -> Values:
+def _of_class(
+    cls: type, arguments: tuple[Any, ...], given: Mapping[Any, Any], roots: _Roots | None
+) -> Values:
     # A combination of a flag's members is a value of it, too.
     if issubclass(cls, Enum) and not issubclass(cls, Flag):
         return _of_values(cls)
     if issubclass(cls, Set):
-        inside = _values(arguments[0], given) if arguments else _ANYTHING
+        inside = _values(arguments[0], given, roots) if arguments else _ANYTHING
         return {Family.SET: None} if inside is _ANYTHING or set(inside) == {Family.TEXT} else _NOTHING
     return next((values for base, values in _OF_CLASSES.items() if issubclass(cls, base)), _NOTHING)
 
