@@ -21,7 +21,7 @@ from .gateway.drain import SweepWaiter
 from .gateway.limits import new_counters
 from .gateway.link import Gateway, Link
 from .gateway.parting import Parting
-from .gateway.relay import Relay, WebSocket
+from .gateway.relay import Relay, ResponseBody, WebSocket
 from .gateway.session import Session
 from .gateway.unclaimed import Unclaimed
 from .operations.metrics import ActorCounts, Metrics
@@ -209,6 +209,12 @@ class Router:
         if self._relay is None:
             raise ConnectionClosed("the server is not running")
         return self._relay.open_event_stream(transport)
+
+    def open_event_response(self, body: ResponseBody) -> _core.Sink:
+        """Have the loop send them as the body of a response. Raises `ConnectionClosed` when not started."""
+        if self._relay is None:
+            raise ConnectionClosed("the server is not running")
+        return self._relay.open_response(body)
 
     @property
     def gateway(self) -> Gateway:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._core import Core, Sink
     from ..wire.encoding import Encoding
 
-__all__ = ["Relay", "WebSocket"]
+__all__ = ["Relay", "ResponseBody", "WebSocket"]
 
 _log: Final = logging.getLogger("ringcast.server")
 
@@ -44,6 +44,22 @@ class WebSocket(Protocol):
         """Give up: nobody waits any more for what was given to `send`."""
 
 
+class ResponseBody(Protocol):
+    """The body of a response that somebody else sends, in parts."""
+
+    def write(self, data: bytes) -> None:
+        """Send it: call `Sink.pause_writing`, and `Sink.resume_writing` once it is sent."""
+
+    def close(self) -> None:
+        """End the body behind what was given to `write`."""
+
+    def abort(self) -> None:
+        """Give up: nobody waits any more for what was given to `write`."""
+
+    def is_closing(self) -> bool:
+        """Tell whether it is over: nothing can be written."""
+
+
 class Relay:
     """Writes what the core hands over. Lives on one event loop; all its methods are called there."""
 
@@ -51,16 +67,18 @@ class Relay:
         self._core = core
         self._loop = loop
         self._descriptor = core.relay_fd
-        self._transports: dict[int, asyncio.WriteTransport] = {}
+        self._transports: dict[int, asyncio.WriteTransport | ResponseBody] = {}
         """By key, for as long as something may come for them."""
         self._websockets: dict[int, WebSocket] = {}
         """The same for those that take messages."""
+        self._responses: set[int] = set()
+        """The keys of response bodies among the transports."""
         self._keys = count(1)
         self._parted = asyncio.Event()
-        """Set when the last of those has got its close."""
+        """Set when the last WebSocket and the last response have got their close."""
         self._writing = False
         self.writes = 0
-        """How often something was written to a transport, or sent to a WebSocket."""
+        """How often something was written to a transport or response, or sent to a WebSocket."""
         loop.add_reader(self._descriptor, self._wake)
         # Weakly: the core would keep what keeps the core.
         core.write_relayed_with(partial(_write_once, weakref.ref(self)))
@@ -83,6 +101,13 @@ class Relay:
         self._transports[key] = transport
         return self._core.open_relayed_event_stream(key)
 
+    def open_response(self, body: ResponseBody) -> Sink:
+        """Return a sink whose server-sent events are the body of a response."""
+        key = next(self._keys)
+        self._transports[key] = body
+        self._responses.add(key)
+        return self._core.open_relayed_event_stream(key)
+
     def open_messages(self, websocket: WebSocket, encoding: Encoding, joined: bool) -> Sink:
         """Return a sink whose messages go through `websocket`: with `joined`, all that wait are one."""
         key = next(self._keys)
@@ -102,6 +127,9 @@ class Relay:
                     self._send_to(key, data, parting, closing)
                     continue
                 transport = transports.get(key) if parting is None else transports.pop(key, None)
+                if parting is not None:
+                    self._responses.discard(key)
+                    self._note_parted()
                 if transport is None:
                     continue
                 try:
@@ -113,7 +141,9 @@ class Relay:
         finally:
             self._writing = False
 
-    def _write_to(self, transport: asyncio.WriteTransport, data: bytes, parting: Parting | None) -> None:
+    def _write_to(
+        self, transport: asyncio.WriteTransport | ResponseBody, data: bytes, parting: Parting | None
+    ) -> None:
         if parting == "abort":
             transport.abort()
         elif not transport.is_closing():  # else its `connection_lost` is on its way
@@ -132,8 +162,7 @@ class Relay:
     ) -> None:
         websockets = self._websockets
         websocket = websockets.get(key) if parting is None else websockets.pop(key, None)
-        if not websockets:
-            self._parted.set()
+        self._note_parted()
         if websocket is None:
             return
         try:
@@ -150,12 +179,17 @@ class Relay:
             websocket.abort()
 
     async def wait_parted(self, timeout_s: float) -> None:
-        """Wait until WebSockets whose sinks are closed have got that: it may wait for what is being sent."""
+        """Wait until WebSockets and responses whose sinks are closed have got that: it may wait for what is
+        being sent."""
         self._parted.clear()
-        if self._websockets:
+        if self._websockets or self._responses:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._parted.wait()
+
+    def _note_parted(self) -> None:
+        if not self._websockets and not self._responses:
+            self._parted.set()
 
     def write_all(self) -> None:
         """Write all that there is, as far as transports take it."""
@@ -169,6 +203,7 @@ class Relay:
         self._core.write_relayed_with(None)
         self._transports.clear()
         self._websockets.clear()
+        self._responses.clear()
 
     def _wake(self) -> None:
         empty(self._descriptor)

@@ -1,7 +1,7 @@
 """The ASGI application, by which servers of others serve a registry, alone or mounted in an application.
 
-HTTP is `http.py`'s, and a WebSocket `asgi_websocket.py`'s; here they are brought together with the start and
-the stop of the registry, which only the process that runs it can know.
+HTTP is `http.py`'s, a WebSocket `asgi_websocket.py`'s, and events over HTTP are `asgi_events.py`'s; here they
+are brought together with the start and the stop of the registry, which only its process can know.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .asgi_events import AsgiEndpoint, respond
 from .asgi_websocket import AsgiWebSocket
+from .events import event_routes
 from .guard import Guard
 from .http import create_app
-from .websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
     from ..registry import Registry
@@ -33,7 +35,7 @@ _NOT_RUNNING: Final = (
 
 
 class Asgi:
-    """An ASGI 3 application: calls, health, and the WebSocket endpoint of a registry.
+    """An ASGI 3 application: all that a registry's own server has at its root.
 
     Raises `RuntimeError` for a request while the registry is not running. It is not started by the first one,
     because then nobody would stop it, which is what saves the actors.
@@ -91,14 +93,20 @@ class _Served:
     def __init__(self, router: Router) -> None:
         self.router = router
         guard = Guard(router.config, router.limits_hit)
-        self.endpoint = WebSocketEndpoint(router, router.config, guard)
-        self.app: ASGIApp = create_app(router, router.config, _WebSockets(self.endpoint, guard), guard)
+        self.endpoint = AsgiEndpoint(router, router.config)
+        self.app: ASGIApp = create_app(
+            router,
+            router.config,
+            _WebSockets(self.endpoint, guard),
+            guard,
+            routes=event_routes(router, partial(respond, self.endpoint, guard)),
+        )
 
 
 class _WebSockets:
     """Serves the WebSocket endpoint. An object, as Starlette takes functions for no application."""
 
-    def __init__(self, endpoint: WebSocketEndpoint, guard: Guard) -> None:
+    def __init__(self, endpoint: AsgiEndpoint, guard: Guard) -> None:
         self._endpoint = endpoint
         self._guard = guard
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +18,10 @@ from ..errors import CloseCode, RingcastError, is_valid_close_code
 from ..request import Request
 from ..router import Link
 from ..wire.encoding import Encoding
+from .asgi_outgoing import Outgoing
+from .endpoint import Endpoint, has_caught_up, is_ahead, looks
 from .guard import Guard, came_of, take_place
 from .handshake import Refusal, first_known
-from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint
 
 if TYPE_CHECKING:
     from .._core import Sink
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["AsgiWebSocket"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
-# When to look whether a client that was told to wait may go on, doubling from the first to the longest.
-_FIRST_LOOK_S: Final = 0.01
-_LONGEST_LOOK_S: Final = 1.0
 
 _Message = MutableMapping[str, Any]
 
@@ -52,14 +49,11 @@ class AsgiWebSocket:
         "_receive",
         "_scope",
         "_send",
-        "_sender",
         "_since",
         "_sink",
     )
 
-    def __init__(
-        self, endpoint: WebSocketEndpoint, guard: Guard, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard = guard
         self._endpoint = endpoint
         self._scope = scope
@@ -77,9 +71,7 @@ class AsgiWebSocket:
         """Whether a close frame is queued or sent: whatever still comes is ignored."""
         self._since = loop.time()
         """When what is the case began: to wait for the connect message, or to close."""
-        self._outgoing: deque[_Message] = deque()
-        self._sender: asyncio.Task[None] | None = None
-        """Sends what is in `_outgoing`, while there is something."""
+        self._outgoing = Outgoing(send, self._on_sent)
         self._peer_code: int | None = None
 
     async def serve(self) -> None:
@@ -115,15 +107,13 @@ class AsgiWebSocket:
     def send(self, messages: list[str] | list[bytes]) -> None:
         """Send all of them; the relay hands over no more before that is done."""
         kind = "text" if self._encoding.is_text else "bytes"
-        self._outgoing.extend({"type": "websocket.send", kind: message} for message in messages)
-        self._start_sending()
+        self._outgoing.put(*({"type": "websocket.send", kind: message} for message in messages))
 
     def close(self, code: int | None, reason: str) -> None:
         """Close behind that."""
         self._note_closing()
         code = CloseCode.NORMAL if code is None else code
-        self._outgoing.append({"type": "websocket.close", "code": int(code), "reason": reason})
-        self._start_sending()
+        self._outgoing.put({"type": "websocket.close", "code": int(code), "reason": reason})
 
     def abort(self) -> None:
         """Let go of the socket at once, as far as the server does."""
@@ -213,15 +203,14 @@ class AsgiWebSocket:
         self._link.on_message(payload)
 
     async def _wait_if_behind(self) -> None:
-        """Read no more while replies pile up, or messages that wait for a hook."""
+        """Read no more while the client is ahead of us."""
         sink, link = self._sink, self._link
         assert sink is not None and link is not None
-        if sink.queued_bytes <= MAX_QUEUED_BYTES and not link.is_behind:
-            return
-        delay_s = _FIRST_LOOK_S
-        while sink.queued_bytes > MAX_QUEUED_BYTES // 2 or link.is_behind:
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _LONGEST_LOOK_S)
+        if is_ahead(sink, link):
+            for delay_s in looks():
+                await asyncio.sleep(delay_s)
+                if has_caught_up(sink, link):
+                    return
 
     def _close(self, code: int, reason: str) -> None:
         """Close behind what is queued, and ignore whatever still comes."""
@@ -234,34 +223,18 @@ class AsgiWebSocket:
         if not self._is_closing:
             self._is_closing, self._since = True, asyncio.get_running_loop().time()
 
-    def _start_sending(self) -> None:
-        if self._sender is None and not self._over.done():
-            self._sender = asyncio.get_running_loop().create_task(self._send_outgoing(), name="websocket")
-
-    async def _send_outgoing(self) -> None:
-        try:
-            while self._outgoing:
-                await self._send(self._outgoing.popleft())
-        except Exception as error:
-            # Each server has an error of its own for a client that has gone; reading tells that as well.
-            _LOG.debug("a WebSocket could not be sent to: %r", error)
-            self._outgoing.clear()
-            return
-        finally:
-            self._sender = None
+    def _on_sent(self) -> None:
         if self._sink is not None:
             self._sink.resume_writing()
 
     async def _end(self, reader: asyncio.Task[None]) -> None:
         self._endpoint.deadlines.remove(self)
         self._is_closing = True
-        tasks = [task for task in (reader, self._sender) if task is not None]
         try:
             if self._link is not None:
                 self._link.on_lost(self._peer_code)
         finally:
             if self._sink is not None:
                 self._sink.drop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        reader.cancel()
+        await asyncio.gather(reader, self._outgoing.stop(), return_exceptions=True)

@@ -90,10 +90,9 @@ def _allowed(guard: Guard, origin: str) -> list[tuple[bytes, bytes]]:
     return [*(allowed if listed or guard.origins.any else ()), (b"vary", b"Origin")]
 
 
-def allowed_lines(guard: Guard, origin: str | None) -> bytes:
-    """Return what `OriginCheck` adds, as lines of a head, for responses that no ASGI application sends."""
-    lines = [] if not origin else _allowed(guard, origin)
-    return b"".join(b"%b: %b\r\n" % line for line in lines)
+def allowed_lines(guard: Guard, origin: str | None) -> list[tuple[bytes, bytes]]:
+    """Return what `OriginCheck` adds to the head of a response, for those that no ASGI application sends."""
+    return [] if not origin else _allowed(guard, origin)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

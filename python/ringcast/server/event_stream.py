@@ -1,20 +1,20 @@
-"""One client's server-sent events: its socket from the request to the end, and its link to the session.
+"""One client's server-sent events, from the request to the end, and their link to the session.
 
-What the request says is read in `events.py`; the core writes everything from the response's head on. Until
-the connection is accepted nothing is written, so that a refusal can have a status of its own.
+What the request says is read in `events.py`. How the response goes out is for subclasses to say: over a
+socket of this server in `event_socket.py`, and by way of somebody else's in `asgi_events.py`. Until the
+connection is accepted nothing is written, so that a refusal can have a status of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import socket as sockets
-from collections.abc import Callable, Coroutine
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ..errors import (
     CloseCode,
@@ -32,14 +32,14 @@ from ..gateway.places import NoPlace
 from ..request import EMPTY, Request
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect, Connected, Resume
+from .endpoint import Endpoint
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .http import RequestError, error_response
 
 if TYPE_CHECKING:
     from .._core import Sink
-    from .websocket import WebSocketEndpoint
 
-__all__ = ["STREAM_HEADER", "EventStream", "EventStreamLink", "Opening", "bound_silence", "no_place"]
+__all__ = ["STREAM_HEADER", "Answer", "EventStream", "EventStreamLink", "Lines", "Opening", "no_place"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 
@@ -47,16 +47,24 @@ STREAM_HEADER: Final = "Ringcast-Stream"
 """Has the number of a stream: in its response, and in requests that are for this stream and no later one."""
 _FIRST_RETRY_S: Final = 0.5
 """The least that a client waits before it comes back, and as much again by chance."""
-_STREAM_HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\n"
-    b"content-type: text/event-stream\r\n"
-    b"cache-control: no-store\r\n"
+
+Lines: TypeAlias = Sequence[tuple[bytes, bytes]]
+"""Lines of the head of a response."""
+
+_STREAM_HEADERS: Final[Lines] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
     # For proxies in between: nginx and those that follow it would wait for more.
-    b"x-accel-buffering: no\r\n"
-    b"connection: close\r\n"
+    (b"x-accel-buffering", b"no"),
 )
-_USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
-"""Linux: how long what was sent may stay without an acknowledgement (RFC 5482)."""
+
+
+class Answer(NamedTuple):
+    """A response that is written whole."""
+
+    status: HTTPStatus
+    headers: Lines
+    body: bytes
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,67 +77,76 @@ class Opening:
     are messages then, and not comments."""
     keeps_subscriptions: bool
     """Whether a session that goes on keeps those that it has, whatever the request says."""
-    headers: bytes
-    """Lines for the head of the response, each with its end, if the connection is accepted."""
-    allowed: bytes
-    """The same, of any response: they let a page of another origin read it."""
+    headers: Lines
+    """For the head of the response, if the connection is accepted."""
     on_accepted: Callable[[str], None]
     """Told the session's token."""
 
 
-class EventStream(asyncio.Protocol):
-    """The socket of a client that reads server-sent events; `start` it on the transport."""
+class EventStream(ABC):
+    """A client that reads server-sent events. Whoever makes one calls `start`, and `leave` at the end."""
 
     __slots__ = (
-        "_allowed",
         "_came",
         "_closing_since",
         "_endpoint",
         "_guard",
-        "_heard_eof",
         "_link",
         "_opening",
         "_place",
         "_quiet_rounds",
         "_sink",
-        "_transport",
         "heard",
     )
 
-    def __init__(self, endpoint: WebSocketEndpoint, guard: Guard, opening: Opening, came: Request) -> None:
+    def __init__(self, endpoint: Endpoint, guard: Guard, opening: Opening, came: Request) -> None:
         self._endpoint = endpoint
         self._guard = guard
         self._place: str | None = None
         """What its socket has taken of the server's places."""
-        self._allowed = opening.allowed
         self._opening: Opening | None = opening
         self._came = came
         """The request, for the hooks before the connection; let go of as the link has it."""
-        self._transport: asyncio.Transport | None = None
         self._sink: Sink | None = None
         self._link: EventStreamLink | None = None
         self._closing_since: float | None = None
         """When the end was queued or sent; None until then."""
-        self._heard_eof = False
         self.heard = False
         """Whether something was posted since `check` last looked."""
-        self._quiet_rounds: int | None = None
+        self._quiet_rounds = 0 if opening.speaks_protocol else None
         """How many rounds of `Deadlines` ago that was, as for a WebSocket; None of a client that need not say
         anything."""
 
-    def start(self, transport: asyncio.Transport) -> None:
-        """Answer the request, whose socket this is now. Never raises."""
+    # What the kinds of streams differ in.
+
+    @abstractmethod
+    def begin(self, headers: Lines, body: bytes) -> None:
+        """Write the head of a response with status 200, and `body` behind it; what follows is the sink's."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Let go of the client at once."""
+
+    @abstractmethod
+    def _answer(self, answer: Answer) -> None:
+        """Write this, and close: there are no events."""
+
+    @abstractmethod
+    def _open_sink(self) -> Sink:
+        """Return where events are to go. Raises `OSError`; `RingcastError` if the router is not running."""
+
+    # What they have in common.
+
+    def start(self) -> None:
+        """Answer the request. Never raises."""
         assert self._opening is not None  # it is let go of by this
         opening, self._opening = self._opening, None
         came, self._came = self._came, EMPTY
-        self._transport = transport
         self._endpoint.deadlines.add(self)
-        if opening.speaks_protocol:
-            self._quiet_rounds = 0
         try:
             gateway = self._endpoint.router.gateway
             self._place = self._guard.take_place(came.address)
-            self._sink = self._open_sink(transport)
+            self._sink = self._open_sink()
             self._link = link = EventStreamLink(gateway, self._sink, self, opening, came)
             if gateway.stopping:
                 link.close(CloseCode.SERVER_RESTART)
@@ -152,31 +169,19 @@ class EventStream(asyncio.Protocol):
         A browser's `EventSource` comes back after the end of a response with status 200, and never after
         another one. So the status says what a close code says otherwise.
         """
-        if self._transport is None or self._closing_since is not None:
+        if self._closing_since is not None:
             return
         self._closing_since = asyncio.get_running_loop().time()
         if may_come_back(code):
-            within_s = self._endpoint.router.reconnect_within_s
-            response = _passing(error, code, reason, within_s, self._allowed)
+            answer = _passing(error, code, reason, self._endpoint.router.reconnect_within_s)
         else:
-            response = _final(error, code, reason, self._allowed)
-        self._transport.write(response)
-        self._transport.close()
+            answer = _final(error, code, reason)
+        self._answer(answer)
         if self._sink is not None:
             self._sink.drop()
 
-    # What the loop calls.
-
-    def data_received(self, data: bytes) -> None:
-        """Nothing that a client says here means anything: it has made its request."""
-
-    def eof_received(self) -> bool:
-        """The client is gone; return whether the socket is still needed, to write what ends it."""
-        self._heard_eof = True
-        return self._closing_since is not None and self._sink is not None and self._sink.end_reason is None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+    def leave(self) -> None:
+        """The client is gone, or was let go of."""
         self._endpoint.deadlines.remove(self)
         place, self._place = self._place, None
         if place is not None:
@@ -189,39 +194,24 @@ class EventStream(asyncio.Protocol):
             if self._sink is not None:
                 self._sink.drop()
 
-    def pause_writing(self) -> None:
-        """The transport is full: its own to say with TLS, and not the socket's, to which the core writes."""
-        if self._sink is not None:
-            self._sink.pause_writing()
-
-    def resume_writing(self) -> None:
-        if self._sink is not None:
-            self._sink.resume_writing()
-
-    # What `Deadlines` calls.
-
     def check(self, now: float) -> None:
-        """Let go of a socket that takes too long to end; otherwise tell its client where it is, when due."""
-        ended = self._sink is None or self._sink.end_reason is not None
+        """Let go of a client that takes too long to end; otherwise tell it where it is, when that is due."""
         if self._closing_since is not None:
-            if now - self._closing_since > self._endpoint.close_timeout_s or (self._heard_eof and ended):
+            if now - self._closing_since > self._endpoint.close_timeout_s:
                 self.abort()
-        elif ended:
+        elif self._is_ended:
             # The session closed it, or the core did: the client has to close as well.
             self._closing_since = now
         elif self._is_silent():
-            self._endpoint.limits_hit["dead_peer_timeout_s"] += 1
-            _LOG.debug("nothing comes from a client any more")
+            self._closing_since = now
             self.abort()
         elif self._endpoint.beat is not None and self._link is not None:
             self._link.beat(self._endpoint.beat, ping=False)
 
-    def abort(self) -> None:
-        """Let go of the socket at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    # Inside.
+    @property
+    def _is_ended(self) -> bool:
+        """Whether the core writes nothing more."""
+        return self._sink is None or self._sink.end_reason is not None
 
     def _is_silent(self) -> bool:
         """Tell whether a client that has to say something now and then has not, for too long."""
@@ -229,15 +219,7 @@ class EventStream(asyncio.Protocol):
             return False
         self._quiet_rounds = 0 if self.heard else self._quiet_rounds + 1
         self.heard = False
-        return self._quiet_rounds > self._endpoint.rounds_until_dead
-
-    def _open_sink(self, transport: asyncio.Transport) -> Sink:
-        descriptor = transport.get_extra_info("socket").fileno()
-        if self._quiet_rounds is None:
-            bound_silence(descriptor, self._endpoint.router.config.dead_peer_timeout_s)
-        if transport.get_extra_info("sslcontext") is None:
-            return self._endpoint.router.open_event_stream(descriptor)
-        return self._endpoint.router.open_relayed_event_stream(transport)
+        return self._endpoint.is_dead(self._quiet_rounds)
 
 
 class EventStreamLink(Link):
@@ -263,9 +245,8 @@ class EventStreamLink(Link):
         self.hear()
         self._opening.on_accepted(answer.session)
         retry = _retry(answer.reconnect_within_s or 0.0)
-        number = b"%s: %d\r\n" % (STREAM_HEADER.lower().encode(), self.number)
-        head = _STREAM_HEAD + number + self._opening.allowed + self._opening.headers
-        self.sink.send_framed(head + b"\r\n" + retry + b"\n", False)
+        number = (STREAM_HEADER.lower().encode(), b"%d" % self.number)
+        self._stream.begin((*_STREAM_HEADERS, number, *self._opening.headers), retry + b"\n")
 
     def beat(self, beat: Beat, ping: bool) -> None:
         session = self.session
@@ -323,21 +304,20 @@ def _retry(within_s: float) -> bytes:
     return b"retry: %d\n" % (wait_s * 1000)
 
 
-def _passing(error: RingcastError | None, code: int, reason: str, within_s: float, allowed: bytes) -> bytes:
+def _passing(error: RingcastError | None, code: int, reason: str, within_s: float) -> Answer:
     """Return a response after which its client comes back, in its time."""
     metadata = None if error is None else error.metadata
     wait_ms = metadata.get("retry_after_ms") if isinstance(metadata, dict) else None
     retry = b"retry: %d\n" % wait_ms if isinstance(wait_ms, int) else _retry(within_s)
     said = b"" if error is None else b"data: " + encode_error(Encoding.JSON, None, error) + b"\n\n"
     closing = Encoding.JSON.encode([code, reason or ("" if error is None else error.code)])
-    return (
-        _STREAM_HEAD + allowed + b"\r\n" + retry + b"\n" + said + b"event: close\ndata: " + closing + b"\n\n"
-    )
+    body = retry + b"\n" + said + b"event: close\ndata: " + closing + b"\n\n"
+    return Answer(HTTPStatus.OK, _STREAM_HEADERS, body)
 
 
-def no_place(limit: str, allowed: bytes) -> bytes:
+def no_place(limit: str) -> Answer:
     """Return a response for a client for whose socket there is no place: it comes back."""
-    return _passing(_no_place(limit), CloseCode.TRY_AGAIN_LATER, "", 0.0, allowed)
+    return _passing(_no_place(limit), CloseCode.TRY_AGAIN_LATER, "", 0.0)
 
 
 def _no_place(limit: str) -> RequestError:
@@ -345,25 +325,9 @@ def _no_place(limit: str) -> RequestError:
     return RequestError(refusal_of(limit)[1], code=CODE_BY_LIMIT[limit], metadata=metadata)
 
 
-def _final(error: RingcastError | None, code: int, reason: str, allowed: bytes) -> bytes:
+def _final(error: RingcastError | None, code: int, reason: str) -> Answer:
     """Return a response after which no client comes back."""
     if error is None:
         error = ConnectionRefused(reason or f"the session has ended: {CloseCode(code).name}")
-    refusal = error_response(error, {"Ringcast-Close": str(int(code)), "Connection": "close"})
-    lines = [b"HTTP/1.1 %d %s\r\n" % (refusal.status_code, HTTPStatus(refusal.status_code).phrase.encode())]
-    lines += [name + b": " + value + b"\r\n" for name, value in refusal.raw_headers]
-    return b"".join(lines) + allowed + b"\r\n" + bytes(refusal.body)
-
-
-def bound_silence(descriptor: int, timeout_s: float) -> None:
-    """Have the system find out that the client is gone, if it says nothing itself.
-
-    What is sent, heartbeats at least, has to be acknowledged in this time, or the socket fails.
-    """
-    if _USER_TIMEOUT is None:
-        return
-    duplicate = sockets.socket(fileno=os.dup(descriptor))
-    try:
-        duplicate.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
-    finally:
-        duplicate.close()
+    refusal = error_response(error, {"Ringcast-Close": str(int(code))})
+    return Answer(HTTPStatus(refusal.status_code), refusal.raw_headers, bytes(refusal.body))

@@ -1,6 +1,7 @@
 """The routes of clients without a WebSocket: events as they come, and messages into their session.
 
-What a request asks for is read here; the stream itself is `event_stream.py`'s. A session is named by its
+What a request asks for is read here; the stream itself is `event_stream.py`'s, and how the server that this
+runs in writes it is given as an `OpenStream`. A session is named by its
 token, in a header or by a cookie, and never in the address, which logs have.
 """
 
@@ -12,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -27,14 +28,14 @@ from ..router import Router
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_client_message, parse_connect
 from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
-from .cors import allowed_lines
-from .event_stream import STREAM_HEADER, EventStream, EventStreamLink, Opening
-from .guard import Guard, came_of
-from .head import TAKE_OVER, TakeOver
+from .endpoint import is_ahead, looks
+from .event_stream import STREAM_HEADER, EventStreamLink, Lines, Opening
 from .http import RequestError, answer, read_body
-from .websocket import MAX_QUEUED_BYTES, WebSocketEndpoint
 
-__all__ = ["COOKIE", "SESSION_HEADER", "event_routes"]
+__all__ = ["COOKIE", "SESSION_HEADER", "OpenStream", "event_routes"]
+
+OpenStream = Callable[[Request, Opening], Response]
+"""Answers a request for events: `event_socket.take_over` and `asgi_events.respond`."""
 
 SESSION_HEADER: Final = "Ringcast-Session"
 """Has the token of a session, in requests."""
@@ -46,13 +47,10 @@ _TEXT: Final = ("lookup", "actor_id", "attempt")
 _JSON: Final = ("input", "params", "subscriptions")
 _ONCE: Final = (*_TEXT, *_JSON, "session_name", "last_event_id")
 
-_FIRST_LOOK_S: Final = 0.01
-_LONGEST_LOOK_S: Final = 1.0
 
-
-def event_routes(endpoint: WebSocketEndpoint, guard: Guard) -> list[Route]:
-    """Return the routes, for a server whose sockets can be taken over (`head.TAKE_OVER`)."""
-    events = _Events(endpoint, guard)
+def event_routes(router: Router, open_stream: OpenStream) -> list[Route]:
+    """Return the routes."""
+    events = _Events(router, open_stream)
     return [
         Route("/actors/{actor}/events", events.open, methods=["GET", "POST"]),
         Route("/session/messages", events.post, methods=["POST"]),
@@ -87,15 +85,14 @@ class _Names:
 class _Events:
     """The requests, each answered by a method."""
 
-    def __init__(self, endpoint: WebSocketEndpoint, guard: Guard) -> None:
-        self._endpoint = endpoint
-        self._guard = guard
-        self._router: Router = endpoint.router
-        self._config: ServerConfig = endpoint.router.config
+    def __init__(self, router: Router, open_stream: OpenStream) -> None:
+        self._router = router
+        self._open_stream = open_stream
+        self._config: ServerConfig = router.config
         self._names = _Names()
 
     async def open(self, request: Request) -> Response:
-        """Open a stream of events. What the stream writes takes the place of the response."""
+        """Open a stream of events."""
         if request.method == "HEAD":
             return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         return await answer(self._open(request))
@@ -109,24 +106,15 @@ class _Events:
         return await answer(self._end(request))
 
     async def _open(self, request: Request) -> Response:
-        take_over = cast(TakeOver | None, request.scope.get("extensions", {}).get(TAKE_OVER))
-        if take_over is None:
-            raise RequestError("this server has no server-sent events", code="not_found")
         opening = await (self._opening_from_body if request.method == "POST" else self._opening)(request)
-        came = came_of(request.scope, self._guard, "sse")
-        stream = EventStream(self._endpoint, self._guard, opening, came)
-        transport = take_over(stream)
-        if transport is None:
-            raise ProtocolError("a stream of events must wait for the responses to earlier requests")
-        stream.start(transport)
-        return Response()  # never sent
+        return self._open_stream(request, opening)
 
     async def _opening_from_body(self, request: Request) -> Opening:
         body = await read_body(request, self._config, self._router.limits_hit)
         if not isinstance(body, dict):
             raise ProtocolError("the body is an object, that of a connect message")
         connect = parse_connect(request.path_params["actor"], body)
-        return Opening(connect, True, False, b"", self._allowed(request), _nothing)
+        return Opening(connect, True, False, (), _nothing)
 
     async def _opening(self, request: Request) -> Opening:
         query = _Query(request)
@@ -143,27 +131,26 @@ class _Events:
         elif token:
             self._replace(token)
         connect = parse_connect(request.path_params["actor"], {**query.body, "resume": resume})
-        return Opening(connect, False, True, headers, self._allowed(request), on_accepted)
+        return Opening(connect, False, True, headers, on_accepted)
 
-    def _allowed(self, request: Request) -> bytes:
-        return allowed_lines(self._guard, request.headers.get("origin"))
-
-    def _session_of(self, request: Request, name: str | None) -> tuple[str, bytes, Callable[[str], None]]:
+    def _session_of(self, request: Request, name: str | None) -> tuple[str, Lines, Callable[[str], None]]:
         """Return the token of the session that a request names, and what follows if it is accepted.
 
         That is, lines of the response's head, and what to do with the token of the session.
         """
         token = request.headers.get(SESSION_HEADER)
         if token is not None or name is None:
-            return token or "", b"", _nothing
+            return token or "", (), _nothing
         if not 0 < len(name) <= MAX_NAME_CHARS:
             raise ProtocolError(f"session_name has 1 to {MAX_NAME_CHARS} characters")
-        cookie, headers = request.cookies.get(COOKIE), b""
+        cookie = request.cookies.get(COOKIE)
+        headers: Lines = ()
         if not cookie:
             cookie = secrets.token_urlsafe(_COOKIE_BYTES)
             # Without a path it goes to the actors of this class alone, also behind a proxy with a prefix.
             secure = "; Secure" if request.url.scheme == "https" else ""
-            headers = f"set-cookie: {COOKIE}={cookie}; HttpOnly; SameSite=Strict{secure}\r\n".encode()
+            value = f"{COOKIE}={cookie}; HttpOnly; SameSite=Strict{secure}"
+            headers = ((b"set-cookie", value.encode()),)
         keep = partial(self._names.keep, cookie, name, self._router.gateway)
         return self._names.token(cookie, name), headers, keep
 
@@ -206,16 +193,15 @@ class _Events:
         A WebSocket would not be read meanwhile; this request is not answered. `number` is that of the stream
         which the client means: what was held up on its way until after the next one began is too late.
         """
-        delay_s = _FIRST_LOOK_S
-        while True:
+        for delay_s in looks():
             link = session.link
             if not isinstance(link, EventStreamLink) or number not in (None, str(link.number)):
-                raise RequestError("this stream of events is over: open it again", code="not_connected")
+                break
             link.hear()
-            if not (link.is_behind or link.sink.queued_bytes > MAX_QUEUED_BYTES):
+            if not is_ahead(link.sink, link):
                 return link
             await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_LOOK_S)
+        raise RequestError("this stream of events is over: open it again", code="not_connected")
 
 
 class _Query:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 PATH: Final = "/connect"
-"""Where the WebSocket endpoint is."""
+"""Where the WebSocket endpoint is, below the path at which a registry is served."""
 
 _VERSION: Final = "13"
 _NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
@@ -51,13 +51,13 @@ class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault
         return response
 
 
-def choose_encoding(request: WSUpgradeRequest) -> Encoding:
+def choose_encoding(request: WSUpgradeRequest, path: str = PATH) -> Encoding:
     """Tell in which encoding the client wants to talk.
 
     The client's first preference that is known wins (RFC 6455, section 4.2.2). Raises `Refusal` if the
-    request is not for this endpoint, breaks RFC 6455, section 4.2.1, or offers no known subprotocol.
+    request is not for the endpoint at `path`, breaks RFC 6455, section 4.2.1, or offers no known subprotocol.
     """
-    _check_path(request.path)
+    _check_path(request.path, path)
     headers = request.headers
     if "host" not in headers:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the Host header is missing")
@@ -105,13 +105,13 @@ def accepted(encoding: Encoding, extension: str | None) -> WSUpgradeResponse:
     return response
 
 
-def _check_path(target: bytes) -> None:
+def _check_path(target: bytes, wanted: str) -> None:
     try:
         path = urlsplit(target.decode("ascii")).path
     except ValueError:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the request target is not a valid URL") from None
-    if path != PATH:
-        raise Refusal(HTTPStatus.NOT_FOUND, f"no WebSocket endpoint here: connect to {PATH}")
+    if path != wanted:
+        raise Refusal(HTTPStatus.NOT_FOUND, f"no WebSocket endpoint here: connect to {wanted}")
 
 
 def _check_version(headers: CIMultiDict[str]) -> None:

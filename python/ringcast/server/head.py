@@ -20,22 +20,16 @@ from ..gateway.places import NoPlace
 from ..wire.encoding import Encoding
 from .bridge import FrameProtocol
 from .cors import allowed_lines
+from .event_socket import TAKE_OVER, written
 from .event_stream import no_place
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, address_of, refusal_of
 
-__all__ = ["MAX_HEAD_BYTES", "TAKE_OVER", "HeadProtocol", "TakeOver", "head_protocol_class"]
+__all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "head_protocol_class"]
 
 MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
-
-TAKE_OVER: Final = "ringcast.take_over"
-"""The extension by which the ASGI application takes the socket of a request: a `TakeOver`."""
-
-TakeOver = Callable[[asyncio.Protocol], asyncio.Transport | None]
-"""Gives the socket to a protocol, which writes the response, and returns its transport; None if it cannot be
-had. Whatever the application answers is not sent then."""
 
 _WHOLE_UPGRADE: Final = re.compile(
     rb"GET /connect(?:\?[!-~]*)? HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
@@ -228,12 +222,13 @@ class HeadProtocol(HttpToolsProtocol):
         allowed = allowed_lines(self._guard, _value(head, b"origin").strip().decode("latin-1"))
         if b"text/event-stream" in _value(head, b"accept"):
             # A browser's `EventSource` would never come back after another status.
-            self.transport.write(no_place(limit, allowed))
+            self.transport.write(written(no_place(limit), allowed))
             self.transport.close()
             return
         status, text = refusal_of(limit)
         body = Encoding.JSON.encode({"error": {"code": CODE_BY_LIMIT[limit], "message": text}})
-        self._write(status, b"application/json", body, allowed + b"retry-after: %d\r\n" % RETRY_AFTER_S)
+        more = b"".join(b"%b: %b\r\n" % line for line in allowed)
+        self._write(status, b"application/json", body, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
 
     def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         self._write(status, b"text/plain; charset=utf-8", text.encode())

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..operations.access import AccessLogged
 from .bridge import upgrade_protocol_class
+from .event_socket import take_over
 from .events import event_routes
 from .guard import Guard
 from .head import head_protocol_class
@@ -130,15 +131,12 @@ class _Server(uvicorn.Server):
         self._metrics_servers: list[asyncio.Server] = []
         guard = Guard(config, router.limits_hit, tls is not None)
         self._endpoint = WebSocketEndpoint(router, config, guard)
+        events = event_routes(router, partial(take_over, self._endpoint, guard))
         self._is_started = asyncio.Event()
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                AccessLogged(
-                    create_app(
-                        router, config, guard=guard, routes=[*event_routes(self._endpoint, guard), *routes]
-                    )
-                ),
+                AccessLogged(create_app(router, config, guard=guard, routes=[*events, *routes])),
                 http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol, guard),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",

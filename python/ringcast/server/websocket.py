@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
-import math
 import socket
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
@@ -18,15 +17,14 @@ from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeR
 
 from ..config import ServerConfig
 from ..errors import CloseCode, RingcastError, is_valid_close_code
-from ..gateway.heartbeat import Beat
 from ..request import EMPTY
 from ..router import Link, Router
 from ..wire.deflate import BrokenMessage, inflate
 from ..wire.encoding import Encoding
 from .bridge import FrameListener, FrameProtocol, Gate
-from .deadlines import Deadlines
+from .endpoint import FIRST_LOOK_S, Endpoint, has_caught_up, is_ahead, later
 from .guard import Guard, let_in
-from .handshake import Refusal, accepted, choose_encoding, choose_extension, forget_handshake
+from .handshake import PATH, Refusal, accepted, choose_encoding, choose_extension, forget_handshake
 
 if TYPE_CHECKING:
     from .._core import Sink
@@ -35,14 +33,6 @@ __all__ = ["WebSocketEndpoint", "accept_socket"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
-
-MAX_QUEUED_BYTES: Final = 1_048_576
-"""How many bytes of replies may wait for a socket before nothing more is read from it."""
-# When to look whether that is over, doubling from the first to the longest.
-_FIRST_LOOK_S: Final = 0.01
-_LONGEST_LOOK_S: Final = 1.0
-
-_WARN_EVERY_S: Final = 10.0
 
 
 async def accept_socket(router: Router, sock: socket.socket) -> None:
@@ -54,27 +44,17 @@ async def accept_socket(router: Router, sock: socket.socket) -> None:
     await WebSocketEndpoint(router, router.config).accept_socket(sock)
 
 
-class WebSocketEndpoint:
-    """What all WebSockets of one server share."""
+class WebSocketEndpoint(Endpoint):
+    """What all WebSockets of one server share; `path` is where they are opened."""
 
-    def __init__(self, router: Router, config: ServerConfig, guard: Guard | None = None) -> None:
-        self.router = router
+    def __init__(
+        self, router: Router, config: ServerConfig, guard: Guard | None = None, path: str = PATH
+    ) -> None:
+        super().__init__(router, config)
         self.guard = guard
         """None for clients of this process, who are let in whoever they are."""
-        self.limits_hit = router.limits_hit
-        self.max_message_bytes = config.max_message_bytes
         self.compression = config.compression
-        self.connect_timeout_s = config.connect_timeout_s
-        self.close_timeout_s = config.close_timeout_s
-        shortest_s = min(config.connect_timeout_s, config.close_timeout_s, config.heartbeat_s)
-        self.deadlines = Deadlines(shortest_s, self._begin_round)
-        # Rounded down, so that nobody waits longer than the server has said; not for an inexact division.
-        self.rounds_per_beat = int(config.heartbeat_s / self.deadlines.interval_s + 0.01)
-        self.rounds_until_dead = math.ceil(config.dead_peer_timeout_s / self.deadlines.interval_s)
-        self.beat: Beat | None = None
-        """The heartbeat of this round, if it is one in which everybody gets one."""
-        self._rounds = 0
-        self._next_warning = 0.0
+        self._path = path
 
     async def accept_socket(self, sock: socket.socket) -> None:
         """Serve the client at the other end of `sock`, a connected TCP socket, which this takes over."""
@@ -91,28 +71,13 @@ class WebSocketEndpoint:
     def accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
         """Answer an upgrade request."""
         try:
-            encoding = choose_encoding(request)
+            encoding = choose_encoding(request, self._path)
             extension = choose_extension(request, self.compression)
             place = None if self.guard is None else let_in(self.guard, request, gate)
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
         listener = WebSocket(self, encoding, extension is not None, place)
         return WSUpgradeResponseWithListener(accepted(encoding, extension), listener)
-
-    def _begin_round(self) -> None:
-        self._rounds += 1
-        due = self._rounds % self.rounds_per_beat == 0
-        self.beat = Beat(self.router.reconnect_within_s) if due else None
-
-    def warn_of_turning_away(self, error: OSError) -> None:
-        """Say in the log that a client was turned away; most likely descriptors have run out.
-
-        Not for each of them: those turned away come back, all at once.
-        """
-        now = asyncio.get_running_loop().time()
-        if now >= self._next_warning:
-            self._next_warning = now + _WARN_EVERY_S
-            _LOG.warning("connections are turned away: %s", error)
 
 
 class _Phase(Enum):
@@ -303,9 +268,7 @@ class WebSocket(FrameListener):
             self.heard, self._quiet_rounds = False, 0
         else:
             self._quiet_rounds += 1
-            if self._quiet_rounds > endpoint.rounds_until_dead:
-                endpoint.limits_hit["dead_peer_timeout_s"] += 1
-                _LOG.debug("nothing comes from a client any more")
+            if endpoint.is_dead(self._quiet_rounds):
                 self.abort()
                 return
         if endpoint.beat is not None and self._link is not None:
@@ -458,17 +421,12 @@ class WebSocket(FrameListener):
         self._link.on_message(payload, bool(frame.last_in_buffer))
 
     def _pause_if_behind(self) -> None:
-        """Read no more while replies pile up, or messages that wait for a hook.
-
-        Who reads slowly shall call slowly, and not be cut off.
-        """
-        if self._sink is None or self._gate is None:
-            return
-        if self._sink.queued_bytes <= MAX_QUEUED_BYTES and not (self._link and self._link.is_behind):
+        """Read no more while the client is ahead of us."""
+        if self._sink is None or self._gate is None or not is_ahead(self._sink, self._link):
             return
         # Nothing is heard from it then: a client that does not take its replies counts as lost after a while.
         self._gate.transport.pause_reading()
-        self._resume_later(_FIRST_LOOK_S)
+        self._resume_later(FIRST_LOOK_S)
 
     def _resume_later(self, delay_s: float) -> None:
         asyncio.get_running_loop().call_later(delay_s, self._resume_if_caught_up, delay_s)
@@ -477,13 +435,12 @@ class WebSocket(FrameListener):
         gate, sink = self._gate, self._sink
         if gate is None or sink is None or self._phase is _Phase.CLOSING:
             return  # closing has resumed reading
-        held_up = self._link is not None and self._link.is_behind
-        if held_up:
+        if self._link is not None and self._link.is_behind:
             self.heard = True  # perhaps: it waits for us
-        if sink.queued_bytes > MAX_QUEUED_BYTES // 2 or held_up:
-            self._resume_later(min(delay_s * 2, _LONGEST_LOOK_S))
-        else:
+        if has_caught_up(sink, self._link):
             gate.transport.resume_reading()
+        else:
+            self._resume_later(later(delay_s))
 
 
 def _check_utf8(payload: bytes) -> None:

@@ -17,7 +17,7 @@ import pytest
 from certificates import Certificates
 from event_source import EventSource, Parser, Response, request
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, UserError, action
-from ringcast.server.event_stream import bound_silence
+from ringcast.server.event_socket import bound_silence
 from ringcast.server.events import COOKIE
 from ringcast.server.serve import serving
 from ringcast.server.tls import server_context

@@ -1,0 +1,63 @@
+"""What an application sends to one client by way of somebody else's server: one message after the other.
+
+Such a server takes its time for each: while it does, nothing more is handed over to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+
+from starlette.types import Send
+
+__all__ = ["Outgoing"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
+
+
+class Outgoing:
+    """Sends what is put in, in order, with `send`; calls `on_sent` whenever there is nothing left."""
+
+    __slots__ = ("_messages", "_on_sent", "_send", "_sender", "_stopped")
+
+    def __init__(self, send: Send, on_sent: Callable[[], None]) -> None:
+        self._send = send
+        self._on_sent = on_sent
+        self._messages: deque[MutableMapping[str, Any]] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        """While there is something."""
+        self._stopped = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything is sent."""
+        return self._sender is None
+
+    def put(self, *messages: MutableMapping[str, Any]) -> None:
+        """Send these as well; does nothing once it is stopped."""
+        self._messages.extend(messages)
+        if self._sender is None and not self._stopped:
+            self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="outgoing")
+
+    async def stop(self) -> None:
+        """Send nothing more, whatever is left."""
+        self._stopped = True
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+
+    async def _send_all(self) -> None:
+        try:
+            while self._messages:
+                await self._send(self._messages.popleft())
+        except Exception as error:
+            # Each server has an error of its own for a client that has gone; reading tells that as well.
+            _LOG.debug("a client could not be sent to: %r", error)
+            self._messages.clear()
+            return
+        finally:
+            self._sender = None
+        self._on_sent()
