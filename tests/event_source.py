@@ -96,10 +96,25 @@ class Response:
     body: bytes = b""
     """That of a response which says how long it is."""
 
+    async def part(self) -> bytes:
+        """Return what comes next of the body of any other; nothing at its end.
+
+        Raises `OSError` where that is not the end which the server meant.
+        """
+        if self.headers.get("transfer-encoding") != "chunked":
+            return await self.reader.read(65_536)
+        try:
+            size = int(await self.reader.readuntil(b"\r\n"), 16)
+            return (await self.reader.readexactly(size + 2))[:-2]
+        except asyncio.IncompleteReadError:
+            raise ConnectionResetError("the body was broken off") from None
+
     async def rest(self) -> bytes:
         """Return the body of any other, once it has ended."""
+        body = b""
         async with asyncio.timeout(TIMEOUT_S):
-            body = await self.reader.read()
+            while part := await self.part():
+                body += part
         self.writer.close()
         return body
 
@@ -233,7 +248,7 @@ class EventSource:
         parser = Parser(self.last_event_id)
         parser.comments = self.comments
         try:
-            while data := await self.response.reader.read(65_536):
+            while data := await self.response.part():
                 for message in parser.feed(data):
                     self.last_event_id = parser.last_event_id
                     yield message

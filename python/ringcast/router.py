@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,7 +71,7 @@ class Router:
         """Whether it is going to stop, and still does everything."""
         # Many may ask for the start at once: the first one does it, the others wait for it.
         self._starting = asyncio.Lock()
-        self.limits_hit = new_counters()
+        self.limits_hit: Counter[str] = new_counters()
         """How often each limit was run into since this router was made, by its name in `ServerConfig`."""
         self._stop: asyncio.Task[None] | None = None
         self._parting: Parting | None = None

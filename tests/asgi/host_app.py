@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
 
-from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, Tickets, action
+
+
+@dataclass
+class Moved:
+    number: int
+    zone: int
 
 
 class Room(Actor):
@@ -28,8 +35,13 @@ class Room(Actor):
             await c.drain()
 
     @action
+    def listeners(self, c: Context) -> int:
+        """Return how many clients are there at the moment."""
+        return sum(conn.connected for conn in c.conns)
+
+    @action
     def sends(self, c: Context) -> int:
-        """Return how many messages were sent to WebSockets, in all."""
+        """Return how many messages, and parts of responses, were sent to clients, in all."""
         relay = registry.router._relay
         assert relay is not None
         return relay.writes
@@ -45,7 +57,38 @@ class Hall(Actor, max_ring_events=16):
             await c.drain()
 
 
-registry = Registry(Room, Hall, store=MemoryStore(), config=ServerConfig(connect_timeout_s=1))
+class Lobby(Actor):
+    """Lets those in who have a ticket."""
+
+    tickets: Tickets[str] = Tickets()
+
+    def on_before_connect(self, c: Context, params: Any) -> None:
+        self.tickets.take(c.request.query.get("ticket", ""))
+
+    @action
+    def ticket(self, c: Context, user: str) -> str:
+        return self.tickets.give(user)
+
+
+class Zone(Actor):
+    """Has events that can be listened for in part."""
+
+    class Events:
+        moved: Moved
+
+    @action
+    def move(self, c: Context, number: int, zone: int) -> None:
+        c.broadcast("moved", Moved(number, zone))
+
+
+registry = Registry(
+    Room,
+    Hall,
+    Lobby,
+    Zone,
+    store=MemoryStore(),
+    config=ServerConfig(connect_timeout_s=1, heartbeat_s=1, allowed_origins=("https://app.example.com",)),
+)
 
 
 @asynccontextmanager

@@ -40,12 +40,17 @@ class Hosted:
         return self.program.finish(signal.SIGTERM)
 
 
-def command(name: str, port: int, app: str) -> tuple[list[str], str]:
-    """Return how a server is started, and what it says when it is ready."""
+def command(name: str, port: int, app: str, *, patient: bool = False) -> tuple[list[str], str]:
+    """Return how a server is started, and what it says when it is ready.
+
+    One that is `patient` waits for requests at its end for as long as it does by default.
+    """
     if name == "uvicorn":
-        return ["uvicorn", app, "--port", str(port), "--timeout-graceful-shutdown", "3"], "Uvicorn running on"
+        options = [] if patient else ["--timeout-graceful-shutdown", "3"]
+        return ["uvicorn", app, "--port", str(port), *options], "Uvicorn running on"
     if name == "hypercorn":
-        return ["hypercorn", app, "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "1"], "Running on"
+        options = [] if patient else ["--graceful-timeout", "1"]
+        return ["hypercorn", app, "--bind", f"127.0.0.1:{port}", *options], "Running on"
     granian = ["granian", app, "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
     return granian, "Started worker-1"
 
@@ -55,10 +60,10 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def start(name: str, app: str = "host_app:app") -> Hosted:
+def start(name: str, app: str = "host_app:app", *, patient: bool = False) -> Hosted:
     """Start a server and wait until it is ready. Stop it."""
     port = free_port()
-    arguments, ready = command(name, port, app)
+    arguments, ready = command(name, port, app, patient=patient)
     program = programs.start(sys.executable, "-m", *arguments, cwd=HERE)
     # All of them write their log to one of the two.
     output = program.out if name == "granian" else program.err
@@ -74,9 +79,9 @@ def start(name: str, app: str = "host_app:app") -> Hosted:
 
 
 @contextlib.contextmanager
-def running(name: str) -> Iterator[Hosted]:
+def running(name: str, app: str = "host_app:app", *, patient: bool = False) -> Iterator[Hosted]:
     """Run a server; it may be stopped before the end."""
-    hosted = start(name)
+    hosted = start(name, app, patient=patient)
     try:
         yield hosted
     finally:

@@ -24,6 +24,11 @@ JSON = "ringcast.v1.json"
 SOON = ClientConfig(reconnect_first_s=0.01, reconnect_base_s=0.01, reconnect_max_s=0.05)
 
 
+Carrier = Literal["websocket", "sse"]
+Encoding = Literal["json", "msgpack"]
+CARRIED: list[tuple[Carrier, Encoding]] = [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json")]
+
+
 @contextlib.asynccontextmanager
 async def _within(seconds: float = 30) -> Any:
     async with asyncio.timeout(seconds):
@@ -60,11 +65,15 @@ async def closed_with(socket: ClientConnection) -> int | None:
     return socket.close_code
 
 
-@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize(("carrier", "encoding"), CARRIED)
 async def test_calls_events_and_routes_of_the_host(
-    hosted: Hosted, encoding: Literal["json", "msgpack"]
+    hosted: Hosted, carrier: Carrier, encoding: Encoding
 ) -> None:
-    async with _within(), Client(hosted.url, encoding=encoding) as client, httpx.AsyncClient() as http:
+    async with (
+        _within(),
+        Client(hosted.url, encoding=encoding, transport=carrier) as client,
+        httpx.AsyncClient() as http,
+    ):
         room = client.get_or_create("room", ["main"])
         assert await room.say("without a connection") == "without a connection"
         async with room.connect() as connection:
@@ -79,8 +88,9 @@ async def test_calls_events_and_routes_of_the_host(
             assert health["status"] == "ok" and health["connections"] >= 1
 
 
-async def test_many_events_are_few_messages(hosted: Hosted) -> None:
-    async with _within(), Client(hosted.url) as client:
+@pytest.mark.parametrize("carrier", ["websocket", "sse"])
+async def test_many_events_are_few_messages(hosted: Hosted, carrier: Carrier) -> None:
+    async with _within(), Client(hosted.url, transport=carrier) as client:
         room = client.get_or_create("room", ["main"])
         async with room.connect() as connection:
             heard = connection.stream("number")
@@ -112,11 +122,12 @@ async def test_a_client_that_takes_lines(hosted: Hosted) -> None:
         assert [line[4] for line in lines[:-1]] == [[number] for number in range(1, 201)]
 
 
-async def test_a_lost_network_and_the_replay(hosted: Hosted) -> None:
+@pytest.mark.parametrize("carrier", ["websocket", "sse"])
+async def test_a_lost_network_and_the_replay(hosted: Hosted, carrier: Carrier) -> None:
     async with (
         _within(),
         NetworkProxy("127.0.0.1", hosted.port) as network,
-        Client(f"{network.url}/realtime", config=SOON) as client,
+        Client(f"{network.url}/realtime", config=SOON, transport=carrier) as client,
         Client(hosted.url) as other,
     ):
         room = client.get_or_create("room", ["main"])
@@ -134,15 +145,17 @@ async def test_a_lost_network_and_the_replay(hosted: Hosted) -> None:
             assert connection.id == first
 
 
-async def test_a_reader_that_is_too_slow_is_told_what_it_lost(hosted: Hosted) -> None:
+@pytest.mark.parametrize("carrier", ["websocket", "sse"])
+async def test_a_reader_that_is_too_slow_is_told_what_it_lost(hosted: Hosted, carrier: Carrier) -> None:
     async with (
         _within(60),
         NetworkProxy("127.0.0.1", hosted.port, buffer_bytes=65_536) as network,
-        Client(f"{network.url}/realtime", config=SOON) as client,
+        Client(f"{network.url}/realtime", config=SOON, transport=carrier) as client,
         Client(hosted.url) as other,
     ):
-        hall = other.get_or_create("hall", ["main"])
-        async with client.get_or_create("hall", ["main"]).connect() as connection:
+        # Of its own, so that numbers are offsets.
+        hall = other.get_or_create("hall", [carrier])
+        async with client.get_or_create("hall", [carrier]).connect() as connection:
             gaps: asyncio.Queue[Gap] = asyncio.Queue()
             heard: list[int] = []
             last = asyncio.Event()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .asgi_events import AsgiEndpoint, respond
+from .asgi_stopping import StopSignals
 from .asgi_websocket import AsgiWebSocket
 from .events import event_routes
 from .guard import Guard
@@ -45,6 +46,7 @@ class Asgi:
         self._registry = registry
         self._served: _Served | None = None
         """What is made for the present router."""
+        self._signals = StopSignals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -56,9 +58,11 @@ class Asgi:
     async def running(self) -> AsyncIterator[None]:
         """Run the registry for as long as the context lasts."""
         await self._registry.start()
+        self._signals.watch()
         try:
             yield
         finally:
+            self._signals.forget()
             served, self._served = self._served, None
             await self._registry.stop()
             if served is not None:
@@ -83,17 +87,17 @@ class Asgi:
         if router is None:
             raise RuntimeError(_NOT_RUNNING)
         if self._served is None or self._served.router is not router:
-            self._served = _Served(router)
+            self._served = _Served(router, self._signals)
         return self._served
 
 
 class _Served:
     """One router, as it is served."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, signals: StopSignals) -> None:
         self.router = router
         guard = Guard(router.config, router.limits_hit)
-        self.endpoint = AsgiEndpoint(router, router.config)
+        self.endpoint = AsgiEndpoint(router, router.config, signals)
         self.app: ASGIApp = create_app(
             router,
             router.config,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,15 +15,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ..config import ServerConfig
 from ..errors import CloseCode
 from ..request import Request as CameRequest
 from .asgi_outgoing import Outgoing
+from .asgi_stopping import StopSignals
 from .endpoint import Endpoint
 from .event_stream import Answer, EventStream, Lines, Opening
 from .guard import Guard, came_of
 
 if TYPE_CHECKING:
     from .._core import Sink
+    from ..router import Router
 
 __all__ = ["AsgiEndpoint", "respond"]
 
@@ -39,14 +41,10 @@ def respond(endpoint: AsgiEndpoint, guard: Guard, request: Request, opening: Ope
 class AsgiEndpoint(Endpoint):
     """What all clients that come by way of somebody else's server share."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.server_stops = False
-        """Whether that server is about to stop, as far as it lets us know."""
-
-    def _begin_round(self) -> None:
-        super()._begin_round()
-        self.server_stops = _uvicorn_stops()
+    def __init__(self, router: Router, config: ServerConfig, signals: StopSignals) -> None:
+        super().__init__(router, config)
+        self.signals = signals
+        """Whether that server is about to stop."""
 
 
 class _EventResponse(Response):
@@ -103,7 +101,7 @@ class _AsgiEvents(EventStream):
             self.close()
 
     def check(self, now: float) -> None:
-        if self._server.server_stops and self._link is not None:
+        if self._server.signals.came and self._link is not None:
             self._link.close(CloseCode.SERVER_RESTART)
         super().check(now)
 
@@ -158,13 +156,3 @@ def _start(status: int, headers: Lines) -> MutableMapping[str, Any]:
 
 def _part(data: bytes, *, more: bool) -> MutableMapping[str, Any]:
     return {"type": "http.response.body", "body": data, "more_body": more}
-
-
-def _uvicorn_stops() -> bool:
-    """Tell whether uvicorn was asked to stop. False where another server runs this.
-
-    It waits for every response to end before it tells an application, for as long as that takes by default:
-    events have no end by themselves. Its handler of signals is the one place by which it can be found.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    return getattr(getattr(handler, "__self__", None), "should_exit", False) is True

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +35,7 @@ class Endpoint:
 
     def __init__(self, router: Router, config: ServerConfig) -> None:
         self.router = router
-        self.limits_hit: Counter[str] = router.limits_hit
+        self.limits_hit = router.limits_hit
         self.max_message_bytes = config.max_message_bytes
         self.connect_timeout_s = config.connect_timeout_s
         self.close_timeout_s = config.close_timeout_s
