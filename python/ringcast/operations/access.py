@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .logs import ACCESS, fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ..gateway.session import Session
@@ -47,10 +49,14 @@ def _of(session: Session, event: str) -> dict[str, Any]:
 
 
 class AccessLogged:
-    """An ASGI application whose HTTP requests are logged once they are answered."""
+    """An ASGI application whose HTTP requests are logged once they are answered.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `address_of` tells where one comes from, which trusted proxies may have a say in.
+    """
+
+    def __init__(self, app: ASGIApp, address_of: Callable[[Scope], str | None]) -> None:
         self._app = app
+        self._address_of = address_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not ACCESS.isEnabledFor(logging.INFO):
@@ -67,13 +73,12 @@ class AccessLogged:
         try:
             await self._app(scope, receive, watched)
         finally:
-            client = scope.get("client")
             extra = fields(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
                 code=status or None,
-                client=None if client is None else client[0],
+                client=self._address_of(scope),
                 duration_ms=round((time.perf_counter() - began) * 1000, 3),
             )
             ACCESS.info("%s %r: %d", scope["method"], scope["path"], status, extra=extra)

@@ -24,7 +24,7 @@ from ..operations.access import AccessLogged
 from .bridge import upgrade_protocol_class
 from .event_socket import take_over
 from .events import event_routes
-from .guard import Guard
+from .guard import Guard, came_of
 from .head import head_protocol_class
 from .http import create_app, create_metrics_app
 from .tls import server_context
@@ -136,7 +136,10 @@ class _Server(uvicorn.Server):
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                AccessLogged(create_app(router, config, guard=guard, routes=[*events, *routes])),
+                AccessLogged(
+                    create_app(router, config, guard=guard, routes=[*events, *routes]),
+                    lambda scope: came_of(scope, guard).address,
+                ),
                 http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol, guard),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 lifespan="off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import contextlib
 import socket
 from collections.abc import AsyncIterator
@@ -302,3 +303,18 @@ async def unix_served(registry: Registry, path: str) -> AsyncIterator[None]:
     listening.setblocking(False)
     async with serving(registry, sockets=[listening]):
         yield
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded"])
+async def test_the_access_log_has_the_address_that_the_server_goes_by(
+    caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    caplog.set_level(logging.INFO, "ringcast.access")
+    sent = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7", "Forwarded": "for=203.0.113.9"}
+    expected = {"x-forwarded-for": "203.0.113.7", "forwarded": "203.0.113.9"}[header]
+    for trusted in ((), ("127.0.0.0/8",)):
+        limits: dict[str, Any] = {"trusted_proxies": trusted, "forwarded_header": header}
+        async with served(**limits) as server, server.client() as client:
+            await client.get("/health", headers=sent)
+    logged = [vars(each)["client"] for each in caplog.records if each.name == "ringcast.access"]
+    assert logged == ["127.0.0.1", expected]
