@@ -1,6 +1,7 @@
 """Ringcast: actors hold state and answer actions; their events stream to every connected client, in order.
 
-Write a subclass of `Actor`, put it into a `Registry`, and serve that; connect with `Client`.
+Write a subclass of `Actor`, put it into a `Registry`, and serve that; connect with `Client`, or with
+`SyncClient` where nothing is async.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .store import MemoryStore, SqliteStore
 from .tickets import Tickets
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Client, SyncClient
 
 __all__ = [
     "Actor",
@@ -36,6 +37,7 @@ __all__ = [
     "ScheduledAction",
     "ServerConfig",
     "SqliteStore",
+    "SyncClient",
     "Tickets",
     "UserError",
     "action",
@@ -47,8 +49,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # A server has no need of the client's dependencies; who names the client gets it.
-    if name == "Client":
-        from .client import Client  # noqa: PLC0415
+    if name in ("Client", "SyncClient"):
+        from . import client  # noqa: PLC0415
 
-        return Client
+        return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -161,6 +161,16 @@ class ServerConfig:
     max_recorded_bytes: int = 8_388_608
     """Bytes of those replies; the newest is kept whatever its size."""
 
+    max_keyed_answers: int = 16_384
+    """Answers to calls over HTTP that came with an `Idempotency-Key`, kept for those who repeat one; past it
+    the oldest are forgotten."""
+
+    max_keyed_answers_bytes: int = 16_777_216
+    """Bytes of those answers; the newest is kept whatever its size."""
+
+    keyed_answer_window_s: float = 600.0
+    """How long such an answer is kept."""
+
     max_calls_in_flight: int = 1024
     """Calls of one session that may run at a time; one more is answered with `too_many_calls`."""
 

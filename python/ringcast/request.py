@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 from .wire.protocol import Call
@@ -118,3 +118,7 @@ class CallFromOutside(Call):
     """A call without a connection, with the request that it came in."""
 
     came: Request = EMPTY
+    params: Any = None
+    """What `on_before_connect` is given, as it would be of a connection."""
+    has_begun: bool = False
+    """Whether its action has been called: before that, nothing has been done."""

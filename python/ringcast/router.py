@@ -18,6 +18,7 @@ from .connection import Connection
 from .errors import CloseCode, ConnectionClosed, RingcastError
 from .faults import for_client
 from .gateway.admission import connect
+from .gateway.answers import Answers
 from .gateway.drain import SweepWaiter
 from .gateway.limits import new_counters
 from .gateway.link import Gateway, Link
@@ -30,6 +31,7 @@ from .operations.store_health import WatchedStore
 from .request import EMPTY, CallFromOutside, Request
 from .running.directory import Directory
 from .running.instance import ActorInstance
+from .running.questions import call_let_in
 from .running.timetable import Timetable
 from .schema.definition import ActorDefinition
 from .store import StoredSession
@@ -73,6 +75,8 @@ class Router:
         self._starting = asyncio.Lock()
         self.limits_hit: Counter[str] = new_counters()
         """How often each limit was run into since this router was made, by its name in `ServerConfig`."""
+        self.answers = Answers(self.config, self.clock, self.limits_hit)
+        """Those of calls with a key."""
         self._stop: asyncio.Task[None] | None = None
         self._parting: Parting | None = None
         """While it stops."""
@@ -156,6 +160,7 @@ class Router:
             self.metrics.lag.stop()
         assert self._sweep is not None and self._relay is not None and self._core is not None
         self._sweep.close()
+        self.answers.close()
         await self._relay.wait_parted(self.config.close_timeout_s)
         # The core gives up what it cannot hand over at once.
         self._relay.write_all()
@@ -236,10 +241,14 @@ class Router:
             link.close(CloseCode.SERVER_RESTART)
         return link
 
-    async def call(self, request: Connect, action: str, args: list[Any], came: Request = EMPTY) -> Any:
+    async def call(self, request: Connect, action: str, args: list[Any]) -> Any:
+        """Run an action for this process, without a connection; as `call_from_outside`."""
+        return await self.call_from_outside(request, CallFromOutside(0, action, args))
+
+    async def call_from_outside(self, request: Connect, call: CallFromOutside) -> Any:
         """Run an action without a connection and return its result. `request` is used as the actor's address.
 
-        `came` is the request that the call came in, for the action to look at.
+        Who does not come from this process has to pass `on_before_connect` first.
         Raises a `RingcastError`, fit for a client, for whatever goes wrong.
         """
         actor = await self._instance_for_call(request)
@@ -255,9 +264,7 @@ class Router:
 
         # Refused at once, as it has done nothing yet.
         actor.room.require()
-        call = CallFromOutside(0, action, args)
-        call.came = came
-        actor.call(None, call, respond)
+        call_let_in(actor, call, respond)
         try:
             result = await future
         except RingcastError:

@@ -1,4 +1,4 @@
-"""The Python client: handles to actors, calls, connections that come back by themselves."""
+"""The Python client: handles to actors, calls, connections that come back; async, and without."""
 
 from .client import ActorAccess, Client
 from .config import ClientConfig
@@ -7,6 +7,7 @@ from .endpoint import Endpoint, HttpEndpoint
 from .handle import ActorHandle
 from .lifecycle import Params, Status
 from .stream import EventStream
+from .sync import SyncClient, SyncConnection, SyncHandle, SyncStream
 
 __all__ = [
     "ActorAccess",
@@ -19,4 +20,8 @@ __all__ = [
     "HttpEndpoint",
     "Params",
     "Status",
+    "SyncClient",
+    "SyncConnection",
+    "SyncHandle",
+    "SyncStream",
 ]

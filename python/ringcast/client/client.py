@@ -20,7 +20,7 @@ from .fallback import Transport, checked_transport
 from .handle import ActorHandle, Address
 from .lifecycle import ConnectionOptions, Params
 
-__all__ = ["ActorAccess", "Client"]
+__all__ = ["ActorAccess", "Client", "Key"]
 
 A = TypeVar("A")
 Key = Sequence[str] | str
@@ -62,49 +62,63 @@ class Client:
         self._closed = False
 
     @overload
-    def get_or_create(self, actor: type[A], key: Key = (), *, input: Any = None) -> ActorHandle[A]: ...
+    def get_or_create(
+        self, actor: type[A], key: Key = (), *, input: Any = None, params: Params = None
+    ) -> ActorHandle[A]: ...
     @overload
-    def get_or_create(self, actor: str, key: Key = (), *, input: Any = None) -> ActorHandle[Any]: ...
-    def get_or_create(self, actor: type[Any] | str, key: Key = (), *, input: Any = None) -> ActorHandle[Any]:
+    def get_or_create(
+        self, actor: str, key: Key = (), *, input: Any = None, params: Params = None
+    ) -> ActorHandle[Any]: ...
+    def get_or_create(
+        self, actor: type[Any] | str, key: Key = (), *, input: Any = None, params: Params = None
+    ) -> ActorHandle[Any]:
         """Return a handle to the actor with this key, which is created at the first use if there is none.
 
-        `input` goes to the actor's `create_state` when it is created.
+        `input` goes to the actor's `create_state` when it is created. `params` go to its connect hooks, for
+        the calls of this handle and the connections that are given none of their own; a function is called
+        for each of them.
         """
-        return self._handle(actor, "get_or_create", key, input)
+        return self._handle(actor, "get_or_create", key, input, params)
 
     @overload
-    def get(self, actor: type[A], key: Key = ()) -> ActorHandle[A]: ...
+    def get(self, actor: type[A], key: Key = (), *, params: Params = None) -> ActorHandle[A]: ...
     @overload
-    def get(self, actor: str, key: Key = ()) -> ActorHandle[Any]: ...
-    def get(self, actor: type[Any] | str, key: Key = ()) -> ActorHandle[Any]:
+    def get(self, actor: str, key: Key = (), *, params: Params = None) -> ActorHandle[Any]: ...
+    def get(self, actor: type[Any] | str, key: Key = (), *, params: Params = None) -> ActorHandle[Any]:
         """Return a handle to an actor that exists.
 
         Its use, or awaiting it, raises `ActorNotFound` if it does not.
         """
-        return self._handle(actor, "get", key, None)
+        return self._handle(actor, "get", key, None, params)
 
     @overload
-    def create(self, actor: type[A], key: Key = (), *, input: Any = None) -> ActorHandle[A]: ...
+    def create(
+        self, actor: type[A], key: Key = (), *, input: Any = None, params: Params = None
+    ) -> ActorHandle[A]: ...
     @overload
-    def create(self, actor: str, key: Key = (), *, input: Any = None) -> ActorHandle[Any]: ...
-    def create(self, actor: type[Any] | str, key: Key = (), *, input: Any = None) -> ActorHandle[Any]:
+    def create(
+        self, actor: str, key: Key = (), *, input: Any = None, params: Params = None
+    ) -> ActorHandle[Any]: ...
+    def create(
+        self, actor: type[Any] | str, key: Key = (), *, input: Any = None, params: Params = None
+    ) -> ActorHandle[Any]:
         """Return a handle to a new actor; await it to create the actor now: `room = await client.create(…)`.
 
         Otherwise its first use does. Either raises `ActorAlreadyExists` if there is one with this key.
         """
-        return self._handle(actor, "create", key, input)
+        return self._handle(actor, "create", key, input, params)
 
     @overload
-    def get_for_id(self, actor: type[A], actor_id: str) -> ActorHandle[A]: ...
+    def get_for_id(self, actor: type[A], actor_id: str, *, params: Params = None) -> ActorHandle[A]: ...
     @overload
-    def get_for_id(self, actor: str, actor_id: str) -> ActorHandle[Any]: ...
-    def get_for_id(self, actor: type[Any] | str, actor_id: str) -> ActorHandle[Any]:
+    def get_for_id(self, actor: str, actor_id: str, *, params: Params = None) -> ActorHandle[Any]: ...
+    def get_for_id(self, actor: type[Any] | str, actor_id: str, *, params: Params = None) -> ActorHandle[Any]:
         """Return a handle to the actor with this id.
 
         Its use, or awaiting it, raises `ActorNotFound` if there is none.
         """
         connect = Connect(actor_name(actor), lookup="id", actor_id=actor_id)
-        return ActorHandle(self, self._endpoint, connect)
+        return ActorHandle(self, self._endpoint, connect, params)
 
     def __getattr__(self, name: str) -> ActorAccess:
         if name.startswith("_"):
@@ -124,9 +138,11 @@ class Client:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def _handle(self, actor: type[Any] | str, lookup: Lookup, key: Key, input: Any) -> ActorHandle[Any]:
+    def _handle(
+        self, actor: type[Any] | str, lookup: Lookup, key: Key, input: Any, params: Params
+    ) -> ActorHandle[Any]:
         connect = Connect(actor_name(actor), _checked_key(key), lookup, input=input)
-        return ActorHandle(self, self._endpoint, connect)
+        return ActorHandle(self, self._endpoint, connect, params)
 
     def _connect(self, address: Address, params: Params, endpoint: Endpoint | None = None) -> Connection:
         """Start a connection that `close` closes, over an endpoint of its own if one is given.

@@ -6,6 +6,7 @@ one that needs no network.
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -27,12 +28,18 @@ _WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 _KEEP_ALIVE_S: Final = 2.0
 """Well below the 5 s of uvicorn: a call on a socket that the server is closing has no certain outcome."""
 
+_KEY_BYTES: Final = 16
+_NOTHING_KNOWN: Final = "unknown"
+
 
 class Endpoint(Protocol):
     """A server, as a client sees it."""
 
-    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
-        """Run an action without a connection. Raises the error that it ends with."""
+    async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
+        """Run an action without a connection, once. Raises the error that it ends with.
+
+        `params` are for the actor's `on_before_connect`, which calls inside a process do without.
+        """
 
     async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
         """Find, or create, the actor and return its id and key. Raises `ActorError`."""
@@ -72,11 +79,16 @@ class HttpEndpoint:
         self._config = config
         self._ways = Ways(self._base_url, websocket_url, config, transport)
         self._http: httpx.AsyncClient | None = None
+        self._answers_known = _NOTHING_KNOWN
+        """What the server has said, with its latest answer, that it remembers of earlier calls."""
         self._closed = False
 
-    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
+    async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
         path = f"/actions/{quote(action, safe='')}"
-        answer = await self._post(address, path, {"args": args}, "the call ran once or not at all")
+        extra: dict[str, Any] = {"args": args}
+        if params is not None:
+            extra["params"] = params
+        answer = await self._post(address, path, extra, "the call ran once or not at all", keyed=True)
         return answer.get("value")
 
     async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
@@ -93,27 +105,46 @@ class HttpEndpoint:
         if http is not None:
             await http.aclose()
 
-    async def _post(self, address: Connect, path: str, extra: dict[str, Any], unknown: str) -> dict[str, Any]:
-        """Post `extra` for an actor; `unknown` says what is, if no answer comes."""
+    async def _post(
+        self, address: Connect, path: str, extra: dict[str, Any], unknown: str, *, keyed: bool = False
+    ) -> dict[str, Any]:
+        """Post `extra` for an actor; `unknown` says what is, if no answer comes.
+
+        What is `keyed` is sent again then, and is run once.
+        """
         # The connect message's own fields, so that an actor is named in one way everywhere.
         body = {**address.to_wire()[1], **extra}
-        actor = quote(body.pop("actor"), safe="")
+        url = f"{self._base_url}/actors/{quote(body.pop('actor'), safe='')}{path}"
         content = Encoding.JSON.encode(body)
-        try:
-            response = await self._client().post(
-                f"{self._base_url}/actors/{actor}{path}",
-                content=content,
-                headers={"Content-Type": "application/json"},
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise ConnectionFailure(
-                f"cannot reach {self._base_url}: {error or type(error).__name__}", code="unreachable"
-            ) from error
-        except httpx.TransportError as error:
-            raise OutcomeUnknown(
-                f"no answer came from {self._base_url} ({error or type(error).__name__}): {unknown}"
-            ) from error
-        return _answer(response)
+        headers = {"Content-Type": "application/json"}
+        attempts = self._config.max_call_attempts if keyed else 1
+        if attempts > 1:
+            headers["Idempotency-Key"] = secrets.token_urlsafe(_KEY_BYTES)
+        known = self._answers_known
+        for attempt in range(attempts):
+            if attempt:
+                # By which the server can tell a call that it has never seen from one that it has forgotten.
+                headers["Ringcast-Answers"] = known
+                delay_s = self._config.reconnect_first_s * 2**attempt * self._config.random_source()
+                await self._config.sleep(min(delay_s, self._config.reconnect_max_s))
+            try:
+                response = await self._client().post(url, content=content, headers=headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+                if not attempt:
+                    raise ConnectionFailure(
+                        f"cannot reach {self._base_url}: {error or type(error).__name__}", code="unreachable"
+                    ) from error
+                lost: httpx.TransportError = error
+            except httpx.TransportError as error:
+                lost = error
+                if isinstance(error, httpx.ReadTimeout):
+                    break  # the longest wait is over
+            else:
+                self._answers_known = response.headers.get("Ringcast-Answers", self._answers_known)
+                return _answer(response)
+        raise OutcomeUnknown(
+            f"no answer came from {self._base_url} ({lost or type(lost).__name__}): {unknown}"
+        ) from lost
 
     def _client(self) -> httpx.AsyncClient:
         if self._closed:

@@ -6,6 +6,7 @@ A handle holds an address, no resources; make as many as you like. Events need a
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
@@ -64,10 +65,11 @@ class ActorHandle(Generic[A]):
     client.get(NewsRoom, key)` raises `ActorNotFound` at once instead of at the first use.
     """
 
-    def __init__(self, client: Client, endpoint: Endpoint, connect: Connect) -> None:
+    def __init__(self, client: Client, endpoint: Endpoint, connect: Connect, params: Params = None) -> None:
         self._client = client
         self._endpoint = endpoint
         self._address = Address(endpoint, connect)
+        self._params = params
         self._name = connect.actor
         self._key = connect.key
 
@@ -100,6 +102,9 @@ class ActorHandle(Generic[A]):
     async def call(self, action: str, *args: Any, timeout_s: float | None = None) -> Any:
         """Run an action over HTTP, without a connection, and return its result.
 
+        The handle's `params` go with it, for the actor's `on_before_connect`. If no answer comes it is sent
+        again (`ClientConfig.max_call_attempts`), with a key by which the server runs it once.
+
         Raises the error that the action ended with; `ConnectionFailure` if the server cannot be reached;
         `OutcomeUnknown` if it was reached and did not answer; `ActionTimeout` after `timeout_s` seconds. The
         first call on a handle of `create` creates the actor before it: no answer to that is an
@@ -107,7 +112,8 @@ class ActorHandle(Generic[A]):
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._endpoint.call(await self._address.current(), action, list(args))
+                address, params = await self._address.current(), await _given(self._params)
+                return await self._endpoint.call(address, action, list(args), params)
         except TimeoutError as error:
             raise ActionTimeout(
                 f"{action} was not answered within {timeout_s} s; it may still run"
@@ -121,11 +127,11 @@ class ActorHandle(Generic[A]):
     def connect(self, params: Params = None) -> Connection:
         """Return a connection that starts to connect in the background; close it when done.
 
-        `params` goes to the actor's connect hooks. A function, also an async one, is called for every connect
-        and reconnect: use it for tokens that expire. Register listeners right away: they travel with the
-        connect message. Must be called while an event loop runs.
+        `params` goes to the actor's connect hooks, in place of the handle's own. A function, also an async
+        one, is called for every connect and reconnect: use it for tokens that expire. Register listeners
+        right away: they travel with the connect message. Must be called while an event loop runs.
         """
-        return self._client._connect(self._address, params)
+        return self._client._connect(self._address, self._params if params is None else params)
 
     def on(self, *_args: Any, **_options: Any) -> NoReturn:
         """Raise `NotConnected`: events come over connections only."""
@@ -137,3 +143,11 @@ class ActorHandle(Generic[A]):
 
     def __repr__(self) -> str:
         return f"<ActorHandle {self._name} {list(self._key) or self.actor_id}>"
+
+
+async def _given(params: Params) -> Any:
+    """Return parameters, or what a function gives for them now."""
+    if not callable(params):
+        return params
+    value = params()
+    return await value if inspect.isawaitable(value) else value

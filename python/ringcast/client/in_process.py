@@ -37,7 +37,7 @@ class InProcessEndpoint:
         """What the connections over the present router share."""
         self._closed = False
 
-    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
+    async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
         router = await self._router()
         try:
             return _copied(await router.call(_copied_address(address), action, _copied(args)))

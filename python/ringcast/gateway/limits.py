@@ -29,6 +29,7 @@ COUNTED: Final = (
     "max_connections_per_address",
     "max_connects_per_s",
     "max_filters_per_connection",
+    "max_keyed_answers",
     "max_message_bytes",
     "max_params_bytes",
     "max_pending_messages",

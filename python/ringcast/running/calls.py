@@ -173,6 +173,8 @@ class Calls:
             arguments = spec.arguments.bind(request.args)
             if connection is None:
                 context = _context(instance, connection, request, scheduled)
+                if isinstance(request, CallFromOutside):
+                    request.has_begun = True
             else:
                 context = Context(instance, connection, scheduled)
             later = spec.is_async or (before_response is not None and before_response.is_async)

@@ -21,9 +21,10 @@ __all__ = ["OriginCheck", "allowed_lines"]
 _METHODS: Final = b"GET, POST, DELETE"
 _ASKED_FOR: Final = b"access-control-request-method"
 _HEADERS: Final = (
-    b"authorization, cache-control, content-type, last-event-id, ringcast-session, ringcast-stream"
+    b"authorization, cache-control, content-type, idempotency-key, last-event-id, ringcast-answers, "
+    b"ringcast-session, ringcast-stream"
 )
-_EXPOSED: Final = b"retry-after, ringcast-close, ringcast-stream"
+_EXPOSED: Final = b"idempotent-replayed, retry-after, ringcast-answers, ringcast-close, ringcast-stream"
 _MAX_AGE_S: Final = b"600"
 _POLICY_VIOLATION: Final = 1008
 

@@ -41,8 +41,8 @@ class Wire:
         """The server, through the network."""
         self.network = network
 
-    async def call(self, address: Connect, action: str, args: list[Any]) -> Any:
-        return await self._server.call(address, action, args)
+    async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
+        return await self._server.call(address, action, args, params)
 
     async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
         return await self._server.resolve(address)

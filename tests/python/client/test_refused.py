@@ -97,14 +97,18 @@ async def test_a_token_that_is_renewed_for_each_attempt_until_there_is_none() ->
                 network.restore()
                 assert (await heard.get()).code == "unauthorized"
             assert connection.status == "closed"
-            assert await near.gate.get_or_create("k").tried() == 3
+            # And this call, which meets the hook as well.
+            assert await near.gate.get_or_create("k", params={"token": "fourth"}).tried() == 4
 
 
 @pytest.mark.parametrize(("code", "kind"), [("unauthorized", Unauthorized), ("forbidden", Forbidden)])
 async def test_a_call_over_http(code: str, kind: type[RingcastError]) -> None:
-    async with gate() as (_, handle):
+    async with gate() as (client, _):
         with pytest.raises(kind):
-            await handle.enter(code)
+            await client.gate.get_or_create("k", params={"token": "of ann"}).enter(code)
+        refused = client.gate.get_or_create("k", params={"token": code})
+        with pytest.raises(kind):
+            await refused.tried()
 
 
 @pytest.mark.parametrize(

@@ -134,20 +134,29 @@ async def test_actions(url: str) -> None:
 
 async def test_http(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, headers=HEADERS) as client:
+        params = {"token": SECRET}
         for name, body, status in (
-            ("keep", {"key": ["k"], "args": [SECRET]}, 422),
-            ("crash", {"key": ["k"], "args": [SECRET]}, 500),
-            ("ticket", {"key": ["k"], "lookup": SECRET}, 400),
-            ("none", {"key": ["k"]}, 404),
+            ("keep", {"params": params, "args": [SECRET]}, 422),
+            ("crash", {"params": params, "args": [SECRET]}, 500),
+            ("ticket", {"params": params, "lookup": SECRET}, 400),
+            ("none", {"params": params}, 404),
+            ("keep", {"params": {**params, "then": "refuse"}, "args": [1]}, 401),
+            ("keep", {"params": {**params, "then": "crash"}, "args": [1]}, 500),
+            ("keep", {"params": {"token": [SECRET]}, "args": [1]}, 422),
         ):
-            assert (await client.post(f"/actors/vault/actions/{name}", json=body)).status_code == status
+            response = await client.post(
+                f"/actors/vault/actions/{name}",
+                json={"key": ["k"], **body},
+                headers={"Idempotency-Key": f"{SECRET}-{status}-{name}"},
+            )
+            assert response.status_code == status
         foreign = {"Origin": f"https://{SECRET}.example"}
         assert (await client.get("/health", headers=foreign)).status_code == 403
 
 
 async def test_a_ticket_in_the_place_of_a_token(url: str, logs: list[str]) -> None:
     async with httpx.AsyncClient(base_url=url) as client:
-        path, body = "/actors/vault/actions/ticket", {"key": ["k"]}
+        path, body = "/actors/vault/actions/ticket", {"key": ["k"], "params": {"token": ""}}
         assert (await client.post(path, json=body)).status_code == 401
         ticket = (await client.post(path, json=body, headers=HEADERS)).json()["value"]
     for code in (None, "unauthorized"):

@@ -1,0 +1,151 @@
+"""The routes of calls without a connection: an action is run, an actor found, and the answer written.
+
+Actors are the router's, and what is remembered of calls with a key is `gateway/answers.py`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..config import ServerConfig
+from ..errors import ProtocolError
+from ..gateway.answers import Keyed, Outcome
+from ..request import CallFromOutside
+from ..router import Router
+from ..wire.parsing import parse_address
+from ..wire.protocol import Connect
+from .guard import Guard, came_of
+from .media import JSON, Media, sent_as, wanted
+from .replies import RequestError, answer, decoded, error_response, read_bytes
+
+__all__ = ["KEY_HEADER", "MARK_HEADER", "REPLAYED_HEADER", "call_routes"]
+
+KEY_HEADER: Final = "Idempotency-Key"
+"""Names a call, so that it does not run again when it is repeated."""
+MARK_HEADER: Final = "Ringcast-Answers"
+"""In answers to calls with a key: what the server remembers. In a repeat: what it said before the first try,
+or nothing where the client does not know."""
+REPLAYED_HEADER: Final = "Idempotent-Replayed"
+"""In an answer that was recorded."""
+
+_MAX_KEY_CHARS: Final = 255
+_CREDENTIALS: Final = ("authorization", "cookie")
+
+
+def call_routes(router: Router, config: ServerConfig, guard: Guard) -> list[Route]:
+    """Return the routes."""
+    calls = _Calls(router, config, guard)
+    return [
+        Route("/actors/{actor}/actions/{action}", calls.call, methods=["POST"]),
+        Route("/actors/{actor}/resolve", calls.resolve, methods=["POST"]),
+    ]
+
+
+class _Calls:
+    """The requests that reach the router."""
+
+    def __init__(self, router: Router, config: ServerConfig, guard: Guard) -> None:
+        self._router = router
+        self._config = config
+        self._guard = guard
+
+    async def call(self, request: Request) -> Response:
+        """Run an action without a connection."""
+        return await _answered(request, self._call)
+
+    async def resolve(self, request: Request) -> Response:
+        """Find an actor, creating it where the lookup says so."""
+        return await _answered(request, self._resolve)
+
+    async def _call(self, request: Request, media: Media) -> Any:
+        data, body = await self._body(request)
+        args = body.get("args", [])
+        if not isinstance(args, list):
+            raise ProtocolError("args is an array")
+        address = parse_address(request.path_params["actor"], body)
+        call = CallFromOutside(0, request.path_params["action"], args)
+        call.came, call.params = came_of(request.scope, self._guard), body.get("params")
+        if KEY_HEADER not in request.headers:
+            return await self._value(address, call)
+        keyed = self._keyed(request, address, data)
+
+        async def run() -> Outcome:
+            response = await answer(self._value(address, call), media)
+            return Outcome((response, media), len(response.body), call.has_begun)
+
+        outcome, was_known = await self._router.answers.once(keyed, run)
+        return self._again(outcome, media, was_known)
+
+    async def _value(self, address: Connect, call: CallFromOutside) -> dict[str, Any]:
+        return {"value": await self._router.call_from_outside(address, call)}
+
+    def _again(self, outcome: Outcome, media: Media, was_known: bool) -> Response:
+        """Return the response that was given to the first request, in what this one has asked for."""
+        first, written_in = outcome.answer
+        body = bytes(first.body)
+        if media.encoding is not written_in.encoding:
+            body = media.encoding.encode(written_in.encoding.decode(body))
+        response = Response(body, first.status_code, media_type=media.type)
+        response.headers[MARK_HEADER] = self._router.answers.mark
+        if was_known:
+            response.headers[REPLAYED_HEADER] = "true"
+        return response
+
+    def _keyed(self, request: Request, address: Connect, data: bytes) -> Keyed:
+        """Read what makes a request the same one as another. Raises `ProtocolError` for what is no key."""
+        key = request.headers[KEY_HEADER]
+        if not (0 < len(key) <= _MAX_KEY_CHARS and key.isascii() and key.isprintable()):
+            raise ProtocolError(f"{KEY_HEADER} has 1 to {_MAX_KEY_CHARS} characters of printable ASCII")
+        name = self._router.registry.definition(address.actor).name
+        at = address.actor_id if address.lookup == "id" else address.key
+        shown = [text for header in _CREDENTIALS for text in (header, *request.headers.getlist(header))]
+        return Keyed(
+            scope=(name, at, key),
+            content=_digest(request.path_params["action"], request.headers.get("content-type", ""), data),
+            caller=_digest(*shown),
+            repeats_since=request.headers.get(MARK_HEADER),
+        )
+
+    async def _resolve(self, request: Request, media: Media) -> dict[str, Any]:
+        _, body = await self._body(request)
+        actor_id, key = await self._router.resolve(parse_address(request.path_params["actor"], body))
+        return {"actor_id": actor_id, "key": key}
+
+    async def _body(self, request: Request) -> tuple[bytes, dict[Any, Any]]:
+        media = sent_as(request.headers.get("content-type", ""))
+        if media is None:
+            text = "send application/json or application/msgpack"
+            raise RequestError(text, code="unsupported_media_type")
+        data = await read_bytes(request, self._config, self._router.limits_hit)
+        body = decoded(data, media.encoding)
+        if not isinstance(body, dict):
+            raise ProtocolError("the body is an object")
+        return data, body
+
+
+async def _answered(request: Request, work: Callable[[Request, Media], Awaitable[Any]]) -> Response:
+    """Have `work` answer in the encoding that the client takes, which is that of its body if it does not say.
+
+    Nothing is done for one that could not read the answer.
+    """
+    sent = sent_as(request.headers.get("content-type", ""))
+    media = wanted(",".join(request.headers.getlist("accept")), sent or JSON)
+    if media is None:
+        text = "answers are application/json or application/msgpack"
+        return error_response(RequestError(text, code="not_acceptable"))
+    return await answer(work(request, media), media)
+
+
+def _digest(*parts: str | bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        # With its length, so that what stands before another part cannot pass for a part of it.
+        digest.update(len(data).to_bytes(8) + data)
+    return digest.digest()
