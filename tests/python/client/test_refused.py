@@ -54,7 +54,7 @@ async def gate() -> AsyncIterator[tuple[Client, Any]]:
 
 @pytest.mark.parametrize("code", list(ERRORS))
 async def test_by_a_hook(code: str) -> None:
-    async with gate() as (_, handle):
+    async with gate() as (client, handle):
         asked = 0
 
         def params() -> dict[str, str]:
@@ -68,8 +68,9 @@ async def test_by_a_hook(code: str) -> None:
         assert refused.value.code == code
         assert connection.status == "closed"
         # Of no delay between attempts, there would have been many by the time that this is answered.
-        for _ in range(10):
-            assert await handle.tried() == 1
+        looking = client.gate.get_or_create("k", params={"token": "looks on"})
+        for looked in range(1, 11):
+            assert await looking.tried() == 1 + looked
         assert asked == 1
 
 

@@ -39,7 +39,9 @@ class Network:
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:"))
+            length = next(
+                int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")
+            )
             request = head + await reader.readexactly(length)
             self.exchanges += 1
             lost = self.lose.pop(0) if self.lose else ""
@@ -71,9 +73,12 @@ async def network(registry: Registry) -> AsyncIterator[tuple[Network, str]]:
 @pytest.fixture
 async def lossy() -> AsyncIterator[tuple[Network, Client]]:
     registry = Registry(Till, store=MemoryStore())
-    async with asyncio.timeout(TIMEOUT_S), network(registry) as (losing, url):
-        async with Client(url, config=IMPATIENT) as client:
-            yield losing, client
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        network(registry) as (losing, url),
+        Client(url, config=IMPATIENT) as client,
+    ):
+        yield losing, client
 
 
 async def test_an_answer_that_is_lost_is_asked_for_again(lossy: tuple[Network, Client]) -> None:
@@ -118,12 +123,15 @@ async def test_it_gives_up_after_so_many_attempts(lossy: tuple[Network, Client])
 
 
 async def test_one_attempt_is_none_that_is_repeated() -> None:
-    async with network(Registry(Till, store=MemoryStore())) as (losing, url):
-        async with Client(url, config=replace(IMPATIENT, max_call_attempts=1)) as client:
-            losing.lose = ["answer"]
-            with pytest.raises(OutcomeUnknown):
-                await client.till.get_or_create("k").add(1)
-            assert losing.exchanges == 1
+    once = replace(IMPATIENT, max_call_attempts=1)
+    async with (
+        network(Registry(Till, store=MemoryStore())) as (losing, url),
+        Client(url, config=once) as client,
+    ):
+        losing.lose = ["answer"]
+        with pytest.raises(OutcomeUnknown):
+            await client.till.get_or_create("k").add(1)
+        assert losing.exchanges == 1
 
 
 async def test_a_server_that_has_begun_anew_does_not_run_what_it_may_have_run_before() -> None:
