@@ -68,6 +68,9 @@ class ActorInterface:
     params: Schema | None
     """None: connections take no parameters."""
     params_required: bool
+    call_params: Schema | None
+    """What calls without a connection are let in by; None: they are not asked for any."""
+    call_params_required: bool
     input: Schema | None
     """None: it is created from nothing."""
     actions: tuple[ActionInterface, ...]

@@ -37,6 +37,7 @@ def openapi(
                 _ADDRESS: _address(),
                 _ERROR: _error(),
             },
+            "parameters": {"key": _KEY},
             "responses": {
                 "refused": _failed("The call is not served, or the action refused it.", statuses, 400),
                 "failed": _failed("The server failed, or stops.", statuses, 500),
@@ -47,8 +48,19 @@ def openapi(
 
 _ABOUT: Final = (
     "Actions called without a connection, one HTTP request each. To such an action there is no calling "
-    "connection: those that ask for one answer with `not_connected`. Events need a WebSocket."
+    "connection: those that ask for one answer with `not_connected`. Bodies are JSON or MessagePack, as "
+    "Content-Type and Accept say."
 )
+
+_MEDIA_TYPES: Final = ("application/json", "application/msgpack")
+
+_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Made up anew for each call, and the same when it is sent again: the action runs once, "
+    "and a repeat has the recorded answer. With another body it is refused.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 
 
 def _tag(actor: ActorInterface) -> dict[str, Any]:
@@ -57,8 +69,15 @@ def _tag(actor: ActorInterface) -> dict[str, Any]:
 
 def _call(actor: ActorInterface, action: ActionInterface) -> dict[str, Any]:
     body: Schema = {"type": "object", "properties": {"args": arguments_schema(action.arguments)}}
-    if body["properties"]["args"].get("minItems"):
-        body["required"] = ["args"]
+    if actor.call_params is not None:
+        about = {"description": "What the actor lets callers in by, as for a connection."}
+        body["properties"]["params"] = {**about, "allOf": [actor.call_params]}
+    required = [
+        *(["args"] if body["properties"]["args"].get("minItems") else []),
+        *(["params"] if actor.call_params_required else []),
+    ]
+    if required:
+        body["required"] = required
     answer = {"type": "object", "properties": {"value": action.result}, "required": ["value"]}
     summary, _, rest = (action.description or "").partition("\n")
     return {
@@ -66,6 +85,7 @@ def _call(actor: ActorInterface, action: ActionInterface) -> dict[str, Any]:
         "tags": [actor.name],
         **({"summary": summary} if summary else {}),
         **({"description": rest.strip()} if rest.strip() else {}),
+        "parameters": [{"$ref": "#/components/parameters/key"}],
         "requestBody": _body(actor, body),
         "responses": _responses("What the action returned.", answer),
     }
@@ -108,7 +128,11 @@ def _body(actor: ActorInterface, body: Schema) -> dict[str, Any]:
         body = {**body, "properties": {**body.get("properties", {}), "input": input}}
     own = [] if body == {"type": "object"} else [referring(body, _TYPES)]
     schema = {"allOf": [{"$ref": _TYPES + _ADDRESS}, *own]}
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {"required": True, "content": _content(schema)}
+
+
+def _content(schema: Schema) -> dict[str, Any]:
+    return {media_type: {"schema": schema} for media_type in _MEDIA_TYPES}
 
 
 def _json(description: str, schema: Schema) -> dict[str, Any]:
@@ -118,7 +142,7 @@ def _json(description: str, schema: Schema) -> dict[str, Any]:
 
 def _responses(description: str, answer: Schema) -> dict[str, Any]:
     return {
-        "200": _json(description, answer),
+        "200": {"description": description, "content": _content(referring(answer, _TYPES))},
         "4XX": {"$ref": "#/components/responses/refused"},
         "5XX": {"$ref": "#/components/responses/failed"},
     }
@@ -134,7 +158,7 @@ def _failed(description: str, statuses: Mapping[str, int], first: int) -> dict[s
         lines.append("- 400 as well: any code that the action's author chose")
     return {
         "description": "\n".join([description, "", *lines]),
-        "content": {"application/json": {"schema": {"$ref": _TYPES + _ERROR}}},
+        "content": _content({"$ref": _TYPES + _ERROR}),
     }
 
 

@@ -78,7 +78,8 @@ class _Reader:
         specs = {spec.name: spec for spec in definition.actions.values()}
         actions = [self._action(spec) for spec in specs.values()]
         events = self._events()
-        params = self._params()
+        call_params = self._sent("on_before_connect", "params")
+        params = [*call_params, *self._params_of_state()]
         input = self._sent("create_state", "input")
         snapshot = (
             None if definition.hooks.snapshot is None else self._returned(definition.hooks.snapshot.function)
@@ -87,7 +88,10 @@ class _Reader:
             name=self.name,
             description=described(definition.cls),
             params=_all_of([make() for make in params]),
-            params_required=bool(params) and not self._takes_no_params(),
+            params_required=bool(params)
+            and not self._takes_no_params("on_before_connect", "create_conn_state"),
+            call_params=_all_of([make() for make in call_params]),
+            call_params_required=bool(call_params) and not self._takes_no_params("on_before_connect"),
             input=_all_of([make() for make in input]),
             actions=tuple(make() for make in actions),
             events=None if events is None else tuple(make() for make in events),
@@ -146,20 +150,20 @@ class _Reader:
         hint = self._hints(found.function, [parameter]).get(parameter, Any)
         return [self.places.add(Place(f"{self.name}.{hook}: {what}", hint, "client"))]
 
-    def _params(self) -> list[Callable[[], Schema]]:
-        found = [*self._sent("on_before_connect", "params"), *self._sent("create_conn_state", "params")]
+    def _params_of_state(self) -> list[Callable[[], Schema]]:
+        found = self._sent("create_conn_state", "params")
         state = self.definition.conn_state.annotation
         if self.definition.hooks.create_conn_state is None and state is not None:
             # A connection's state is then made of them.
             found.append(self.places.add(Place(f"{self.name}: params", state, "client")))
         return found
 
-    def _takes_no_params(self) -> bool:
-        """Tell whether a client may connect without any."""
+    def _takes_no_params(self, *hooks: str) -> bool:
+        """Tell whether a client may come without any, as far as these hooks are asked."""
         try:
-            for hook in ("on_before_connect", "create_conn_state"):
+            for hook in hooks:
                 self.definition.checked(hook, "params", None)
-            if self.definition.hooks.create_conn_state is None:
+            if "create_conn_state" in hooks and self.definition.hooks.create_conn_state is None:
                 self.definition.conn_state.validated_or_constructed(None, "params")
         except RingcastError:
             return False
