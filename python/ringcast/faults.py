@@ -79,7 +79,8 @@ def for_client(error: BaseException, log: logging.Logger | ActorLog, what: str) 
     if isinstance(error, RingcastError):
         if isinstance(error, InvalidEvent | UnknownEvent):
             log.error("%s raised %s", what, type(error).__name__, exc_info=error)
-        return error
+        # Its author may keep it and raise it again: it would hold all that was going on, each time more.
+        return error.with_traceback(None)
     log.error("%s raised %s", what, type(error).__name__, exc_info=error)
     return InternalError(MASKED)
 

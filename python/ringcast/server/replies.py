@@ -124,7 +124,8 @@ async def answer(work: Awaitable[Any], media: Media = JSON) -> Response:
     try:
         return await contained(_written(work, media), "an HTTP request")
     except RingcastError as error:
-        return error_response(error, media=media)
+        # Let go of this request by an error that its author keeps.
+        return error_response(error.with_traceback(None), media=media)
     except ClientDisconnect:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
     except Exception:

@@ -6,11 +6,13 @@ import asyncio
 import gc
 from typing import Any
 
+import httpx
 import pytest
 from loops import Run
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
-from ringcast import Actor, MemoryStore, Registry
+from ringcast import Actor, Client, Context, MemoryStore, Registry, action
+from ringcast.errors import ConnectionRefused, Unauthorized
 from ringcast.gateway.session import Session
 from ringcast.server.head import HeadProtocol
 from ringcast.server.serve import serving
@@ -68,3 +70,47 @@ def test_nothing_of_the_handshake_is_kept(run: Run, request_: bytes) -> None:
                 writer.close()
 
     run(scenario())
+
+
+SIGN_IN = Unauthorized("sign in first")
+
+
+class Strict(Actor):
+    """Raises an error that is there all the time."""
+
+    def on_before_connect(self, c: Context, params: Any) -> None:
+        if params == "refuse":
+            raise SIGN_IN
+
+    @action
+    def refuse(self, c: Context) -> None:
+        raise SIGN_IN
+
+    @action
+    async def refuse_later(self, c: Context) -> None:
+        await asyncio.sleep(0)
+        raise SIGN_IN
+
+
+async def test_an_error_that_its_author_keeps_holds_nothing() -> None:
+    """Each raise adds the frames that it went through, with the request in them, to those before."""
+    before = alive(HeadProtocol)
+    async with serving(Registry(Strict, store=MemoryStore())) as url, Client(url) as client:
+        for transport in ("websocket", "sse"):
+            async with Client(url, transport=transport) as other:
+                connection = other.strict.get_or_create().connect()
+                for name in ("refuse", "refuse_later"):
+                    with pytest.raises(Unauthorized):
+                        await connection.call(name)
+                    assert SIGN_IN.__traceback__ is None
+                with pytest.raises(ConnectionRefused):
+                    await other.strict.get_or_create().connect(params="refuse").ready()
+                assert SIGN_IN.__traceback__ is None
+        with pytest.raises(Unauthorized):
+            await client.strict.get_or_create().refuse()
+        async with httpx.AsyncClient(base_url=url) as asking:
+            for name in ("refuse", "refuseLater"):
+                assert (await asking.post(f"/actors/strict/actions/{name}", json={})).status_code == 401
+        assert SIGN_IN.__traceback__ is None
+    gc.collect()
+    assert alive(HeadProtocol, before) == []
