@@ -57,17 +57,22 @@ class Hall(Actor, max_ring_events=16):
             await c.drain()
 
 
-class Lobby(Actor):
-    """Lets those in who have a ticket."""
+TICKETS: Tickets[str] = Tickets()
 
-    tickets: Tickets[str] = Tickets()
 
-    def on_before_connect(self, c: Context, params: Any) -> None:
-        self.tickets.take(c.request.query.get("ticket", ""))
+class Till(Actor):
+    """Gives tickets to everybody."""
 
     @action
     def ticket(self, c: Context, user: str) -> str:
-        return self.tickets.give(user)
+        return TICKETS.give(user)
+
+
+class Lobby(Actor):
+    """Lets those in who have a ticket."""
+
+    def on_before_connect(self, c: Context, params: Any) -> None:
+        TICKETS.take(c.request.query.get("ticket", ""))
 
 
 class Zone(Actor):
@@ -84,6 +89,7 @@ class Zone(Actor):
 registry = Registry(
     Room,
     Hall,
+    Till,
     Lobby,
     Zone,
     store=MemoryStore(),

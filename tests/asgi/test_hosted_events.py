@@ -197,7 +197,7 @@ async def test_a_page_of_a_listed_origin_may_read_a_stream_and_a_refusal(hosted:
 
 async def test_a_ticket_is_good_once(hosted: Hosted, room: Any) -> None:
     async with Client(hosted.url) as client:
-        ticket = await client.get_or_create("lobby", [room.key[0]]).ticket("ann")
+        ticket = await client.get_or_create("till", "one").ticket("ann")
     at = target(room, f"ticket={ticket}", actor="lobby")
     statuses = []
     for _ in range(2):
