@@ -162,7 +162,12 @@ class ActorPort(Protocol):
         Raises what refuses the connection.
         """
 
-    def may_subscribe(self, member: Any, topic: str) -> bool | Awaitable[bool]: ...
+    def may_subscribe(self, member: Any, topic: str, asked: bool) -> bool | Awaitable[bool]:
+        """Tell whether it may listen for a topic. Raises what refuses it.
+
+        If the actor was `asked` about its name, and has said yes, the filter alone counts.
+        """
+
     async def join(self, member: Any, token: str, encoding: Encoding) -> None:
         """Run `on_connect`, then let the actor see the connection. Raises what refuses it.
 

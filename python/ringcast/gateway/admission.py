@@ -25,7 +25,7 @@ from ..request import Request as HttpRequest
 from ..seam import ActorPort
 from ..wire.encoding import writable
 from ..wire.protocol import Connect, Connected, Gap, Resume
-from ..wire.topics import refusal
+from ..wire.topics import by_name, refusal
 from .link import Gateway, Link
 from .session import Session
 
@@ -281,25 +281,50 @@ async def _settled(actor: ActorPort) -> None:
         raise StoreFault("the actor ended before its last commit") from error
 
 
-async def _subscribe(session: Session, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Subscribe to those of `names` that are allowed; return the errors of the others by name."""
-    refused: dict[str, dict[str, Any]] = {}
-    for position, name in enumerate(names):
-        if name in session.subscriptions:
-            continue
+async def _subscribe(session: Session, topics: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Subscribe to those of `topics` that are allowed; return the errors of the others by topic.
+
+    The actor is asked once about a name: all its topics begin with the answer, or are refused with it.
+    """
+    refused: dict[str, RingcastError] = {}
+    new = [topic for topic in topics if topic not in session.subscriptions]
+    for name, of_name in by_name(new).items():
+        refused |= await _subscribe_by(session, name, of_name, topics)
+        if session.ended:
+            break
+    return {topic: writable(session.encoding, refused[topic]) for topic in topics if topic in refused}
+
+
+async def _subscribe_by(
+    session: Session, name: str, of_name: list[str], topics: tuple[str, ...]
+) -> dict[str, RingcastError]:
+    """Subscribe to the topics of one name, for which there may be no room behind those that stand before."""
+    refused: dict[str, RingcastError] = {}
+    wanted = []
+    for topic in of_name:
         try:
             # Those that it has and does not want any more are still among its own.
-            allowed = session.allow(name, names[:position])
-            if not isinstance(allowed, bool):
-                allowed = await allowed
-            if session.ended:
-                break
-            if allowed:
-                session.subscribe(name)
-            else:
-                refused[name] = writable(session.encoding, refusal(name))
+            session.require_room(topic, topics[: topics.index(topic)])
+            wanted.append(topic)
         except RingcastError as error:
-            refused[name] = writable(session.encoding, error)
+            refused[topic] = error
+    if not wanted:
+        return refused
+    actor, member = session.actor, session.member
+    try:
+        allowed = actor.may_subscribe(member, name, asked=False)
+        if not isinstance(allowed, bool):
+            allowed = await allowed
+    except RingcastError as error:
+        return refused | dict.fromkeys(wanted, error)
+    for topic in wanted if not session.ended else ():
+        try:
+            if not allowed:
+                raise refusal(topic)
+            actor.may_subscribe(member, topic, asked=True)
+            session.subscribe(topic)
+        except RingcastError as error:
+            refused[topic] = error
     return refused
 
 

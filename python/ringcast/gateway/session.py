@@ -368,22 +368,18 @@ class Session:
         if self.link is not None:
             self.link.send(message)
 
-    def allow(self, topic: str, others: Collection[str] | None = None) -> bool | Awaitable[bool]:
-        """Tell whether it may subscribe to a topic beside `others`: unless said, what it has.
-
-        Raises `ReservedName`, `SubscriptionRefused` and `TooManyFilters` without room, or as the actor.
-        """
+    def require_room(self, topic: str, others: Collection[str]) -> None:
+        """Raise `ReservedName`, `SubscriptionRefused` or `TooManyFilters` without room beside `others`."""
         check_event_name(name_of(topic))
         if topic not in self.subscriptions:
-            others, gateway = self.subscriptions if others is None else others, self.gateway
-            full = too_many_topics(gateway.limits_hit, gateway.config, topic, others)
+            full = too_many_topics(self.gateway.limits_hit, self.gateway.config, topic, others)
             if full is not None:
                 raise full
-        return self.actor.may_subscribe(self.member, topic)
 
     def _subscribe(self, request: Subscribe) -> Coroutine[Any, Any, None] | None:
         try:
-            allowed = self.allow(request.name)
+            self.require_room(request.name, self.subscriptions)
+            allowed = self.actor.may_subscribe(self.member, request.name, asked=False)
         except RingcastError as error:
             self.respond(request.id, None, error)
             return None

@@ -26,13 +26,15 @@ _known: Final[WeakKeyDictionary[type, dict[str, StateFields]]] = WeakKeyDictiona
 """By actor class and event: what has been asked for."""
 
 
-def may_subscribe(instance: ActorInstance, connection: Connection[Any], topic: str) -> bool | Awaitable[bool]:
+def may_subscribe(
+    instance: ActorInstance, connection: Connection[Any], topic: str, asked: bool
+) -> bool | Awaitable[bool]:
     """Ask whether a connection may listen for a topic.
 
     The actor is asked about the event's name first: whoever may not hear of it learns nothing of its fields.
-    Raises `InvalidFilter` and `TooManyFilters`, and as the actor.
+    If it was `asked` already, it has said yes. Raises `InvalidFilter` and `TooManyFilters`, and as the actor.
     """
-    allowed = may_hear(instance, connection, name_of(topic))
+    allowed = asked or may_hear(instance, connection, name_of(topic))
     if not is_filtered(topic):
         return allowed
     if isinstance(allowed, bool):

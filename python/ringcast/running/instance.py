@@ -304,8 +304,8 @@ class ActorInstance:
         value = definition.checked("create_conn_state", f"{definition.name} params", params)
         return await self.run_hook(hook, RequestContext(self, came), value)
 
-    def may_subscribe(self, connection: Connection[Any], topic: str) -> bool | Awaitable[bool]:
-        return may_subscribe(self, connection, topic)
+    def may_subscribe(self, connection: Connection[Any], topic: str, asked: bool) -> bool | Awaitable[bool]:
+        return may_subscribe(self, connection, topic, asked)
 
     async def snapshot(self, connection: Connection[Any], encoding: Encoding) -> tuple[Any, int]:
         return await snapshot(self, connection, encoding)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RingcastError
-from ..wire.topics import name_of, refusal
+from ..wire.topics import by_name, refusal
 from .fingerprint import fingerprint
 from .questions import asked_about, may_subscribe
 from .touched import Touched, is_held
@@ -125,7 +125,7 @@ class Permission:
                 self._ask_later(connection)
             return
         refused: dict[str, RingcastError] = {}
-        for name, topics in _by_name(connection.subscriptions).items():
+        for name, topics in by_name(connection.subscriptions).items():
             try:
                 allowed = may_subscribe(self._instance, connection, name)
             except RingcastError as error:
@@ -165,7 +165,7 @@ class Permission:
                 self._note(connection, fingerprint(connection._state), is_all)
                 if connection not in self._known:
                     self._touched.again(connection)
-                goes_on = connection.decide(await self._refusals(connection, _by_name(topics)))
+                goes_on = connection.decide(await self._refusals(connection, by_name(topics)))
         finally:
             self._asking.discard(connection)
             if goes_on:
@@ -191,14 +191,6 @@ class Permission:
         except RingcastError as error:
             return error
         return None if allowed else refusal(name)
-
-
-def _by_name(topics: Iterable[str]) -> dict[str, list[str]]:
-    """Return topics by the name of their event, about which the hook is asked."""
-    found: dict[str, list[str]] = {}
-    for topic in topics:
-        found.setdefault(name_of(topic), []).append(topic)
-    return found
 
 
 async def _end(work: Awaitable[Any]) -> None:

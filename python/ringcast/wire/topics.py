@@ -10,7 +10,7 @@ which tells two apart; its compiled form in hexadecimal digits, for the core (`T
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from ..filters import Filter, where
 from .naming import MAX_NAME_CHARS
 
 __all__ = [
-    "MAX_FILTER_BYTES", "MAX_TOPICS_BYTES", "bytes_of", "compiled_of", "filter_of", "from_wire",
+    "MAX_FILTER_BYTES", "MAX_TOPICS_BYTES", "by_name", "bytes_of", "compiled_of", "filter_of", "from_wire",
     "is_filtered", "name_of", "refusal", "to_wire", "topic_of",
 ]  # fmt: skip
 
@@ -89,6 +89,14 @@ def is_filtered(topic: str) -> bool:
 def name_of(topic: str) -> str:
     """Return the event name of a topic."""
     return topic.split("\n", 2)[2] if is_filtered(topic) else topic
+
+
+def by_name(topics: Iterable[str]) -> dict[str, list[str]]:
+    """Return topics by the name of their event, about which an actor is asked once."""
+    found: dict[str, list[str]] = {}
+    for topic in topics:
+        found.setdefault(name_of(topic), []).append(topic)
+    return found
 
 
 def bytes_of(topic: str) -> int:
