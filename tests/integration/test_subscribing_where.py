@@ -92,6 +92,9 @@ class Scene:
             await back.wait()
 
 
+LATE: dict[str, dict[str, Any] | None] = {"one of two": {"zone__in": [1, 2]}, "all": None}
+
+
 @pytest.fixture(params=["world", "durableWorld"])
 async def scene(request: pytest.FixtureRequest, encoding: Encoding) -> AsyncIterator[Scene]:
     async with serving(Registry(World, DurableWorld, store=MemoryStore())) as url:
@@ -172,6 +175,49 @@ async def test_what_was_missed_is_replayed_and_what_changed_meanwhile_holds(scen
     assert await scene.settled() == {"one": [1, 7], "two": [2, 5, 8], "three": [9]}
     assert replayed[0] == 2
     assert gaps == []
+
+
+async def test_what_is_listened_for_while_the_network_is_lost_begins_with_the_return(scene: Scene) -> None:
+    """Also where it is replayed for another handler of the name, and whatever that listens for."""
+    scene.listen("one", {"zone": 1})
+    replayed: list[int] = []
+    scene.connection.on("replayed", replayed.append)
+    await scene.connection.ready()
+
+    async def change() -> None:
+        await scene.move((1, 1), (2, 2))
+        for kind, where in LATE.items():
+            scene.listen(kind, where)
+        scene.listen("once", {"zone__le": 1}, once=True)
+        stop = scene.listen("gone", {"zone__lt": 2})
+        stop()
+        await scene.move((3, 1), (4, 2))
+
+    await scene.lose(change)
+    await scene.settled()
+    await scene.move((5, 1), (6, 2))
+    assert await scene.settled() == {
+        "one": [1, 3, 5], "one of two": [5, 6], "all": [5, 6], "once": [5], "gone": [],
+    }  # fmt: skip
+    assert replayed == [2]
+    # From now on they are as good as any other.
+    await scene.lose(lambda: scene.move((7, 1), (8, 2)))
+    assert await scene.settled() == {
+        "one": [1, 3, 5, 7], "one of two": [5, 6, 7, 8], "all": [5, 6, 7, 8], "once": [5], "gone": [],
+    }  # fmt: skip
+
+
+async def test_one_that_is_alone_with_its_name_begins_with_the_return_as_well(scene: Scene) -> None:
+    await scene.connection.ready()
+
+    async def change() -> None:
+        await scene.move((1, 1))
+        scene.listen("one", {"zone": 1})
+        await scene.move((2, 1))
+
+    await scene.lose(change)
+    await scene.move((3, 1))
+    assert await scene.settled() == {"one": [3]}
 
 
 async def test_an_event_for_one_connection_reaches_handlers_by_the_same_rule(scene: Scene) -> None:

@@ -75,8 +75,8 @@ export class Lifecycle implements LinkOwner {
     this.config = options.config;
     this.session = new Session(this.config);
     this.listeners = new Listeners(
-      (name) => this.#ask("subscribe", name),
-      (name) => this.#ask("unsubscribe", name),
+      (name, beside) => this.#ask("subscribe", name, beside),
+      (name) => this.#ask("unsubscribe", name, name),
     );
     this.dispatch = new Dispatch(this.listeners, this.#subscriptions);
     this.#backoff = new Backoff(this.config);
@@ -113,10 +113,9 @@ export class Lifecycle implements LinkOwner {
 
   connectMessage(): Connect {
     const { anew } = this.#subscriptions;
-    const topics = this.listeners.topics().filter((topic) => !anew.includes(topic));
-    this.#carried = topics;
-    const resume = this.session.resume(this.#subscriptions.unconfirmed(topics).map(toWire));
-    return { ...(this.#connect as Connect), subscriptions: topics.map(toWire), resume };
+    this.#carried = this.listeners.topics().filter((topic) => !anew.includes(topic));
+    const resume = this.session.resume(this.#subscriptions.unconfirmed(this.#carried).map(toWire));
+    return { ...(this.#connect as Connect), subscriptions: this.#carried.map(toWire), resume };
   }
 
   onServerMessage(message: ServerMessage, chars: number): void {
@@ -291,10 +290,13 @@ export class Lifecycle implements LinkOwner {
     this.#backoff.spreadMs = (reconnect_within_s ?? 0) * 1000;
   }
 
-  /** Send a request that is no call; without a network the next connect message carries subscriptions. */
-  #ask(kind: "subscribe" | "unsubscribe", name: string): void {
+  /**
+   * Send a request that is no call; without a network the next connect message carries subscriptions, but for those
+   * that begin anew: what another of the same event has missed was sent before.
+   */
+  #ask(kind: "subscribe" | "unsubscribe", name: string, isAnew?: unknown): void {
     if (this.status !== "connected") {
-      if (kind === "unsubscribe" && this.session.answer) this.#subscriptions.leave(name);
+      if (isAnew && this.session.answer) this.#subscriptions.leave(name);
       return;
     }
     const request: Request = {

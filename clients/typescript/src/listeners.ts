@@ -50,15 +50,16 @@ export interface ListenerOptions {
 
 /** The listeners of a connection by name, in the order in which they were added. */
 export class Listeners {
-  readonly #onFirst: (topic: string) => void;
+  readonly #onFirst: (topic: string, beside?: Listener) => void;
   readonly #onLast: (topic: string) => void;
   readonly #byName = new Map<string, Listener[]>();
 
   /**
-   * `onFirst` is called with a topic (an event name, by itself or with a filter) that gets its first listener, `onLast`
-   * with one that loses its last; neither with a lifecycle name, which is never subscribed to.
+   * `onFirst` is called with a topic (an event name, by itself or with a filter) that gets its first listener, and with
+   * another listener of its name, if there is one; `onLast` with a topic that loses its last. Neither is called with a
+   * lifecycle name, which is never subscribed to.
    */
-  constructor(onFirst: (topic: string) => void, onLast: (topic: string) => void) {
+  constructor(onFirst: (topic: string, beside?: Listener) => void, onLast: (topic: string) => void) {
     this.#onFirst = onFirst;
     this.#onLast = onLast;
   }
@@ -79,8 +80,8 @@ export class Listeners {
       throw new RangeError("too many events");
     }
     const listener = { ...options, name, topic, handler, active: true };
+    if (isFirst) this.#onFirst(topic, this.get(name)[0]);
     this.#byName.set(name, [...this.get(name), listener]);
-    if (isFirst) this.#onFirst(topic);
     return () => this.remove(listener);
   }
 

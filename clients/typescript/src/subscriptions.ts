@@ -14,8 +14,8 @@ export class Subscriptions {
   /** By name, the newest request about it that has no answer yet. */
   readonly #asked = new Map<string, Request>();
   /**
-   * Names that lost their last listener, of which the server may not know: whoever listens now wants nothing
-   * older. Never changed in place.
+   * Names that lost their last listener, of which the server may not know, and such as are new beside another way to
+   * the same events: whoever listens now wants nothing older. Never changed in place.
    */
   anew: readonly string[] = [];
 
@@ -36,7 +36,7 @@ export class Subscriptions {
     if (isWanted && !refused) this.#confirmed.add(name);
   }
 
-  /** A name has lost its last listener while there is no network. */
+  /** A name has lost its last listener while there is no network, or has got its first beside others of its event. */
   leave(name: string): void {
     this.#confirmed.delete(name);
     this.anew = [...this.anew, name];

@@ -91,4 +91,37 @@ describe.each(Object.entries(CODECS))("over %s", (_, codec) => {
     await until(() => got.length === 2);
     expect(got).toEqual([1, 1]);
   });
+
+  test("what is listened for while the network is lost begins with the return", async () => {
+    const [near, far] = [
+      connect(),
+      world.far({ codec }).actor("world").getOrCreate([world.key, _]).connect(),
+    ];
+    const early: number[] = [];
+    const late: number[] = [];
+    const all: number[] = [];
+    let returned = false;
+    far.on("moved", (event) => early.push(event.zone), where({ zone: 1 }));
+    far.on("reconnected", () => {
+      returned = true;
+    });
+    await far.ready();
+    world.network.cut();
+    await until(() => far.status === "reconnecting");
+    await near.move(move(1), move(2));
+    far.on("moved", (event) => late.push(event.zone), where({ zone__in: [1, 2] }));
+    far.on("moved", (event) => all.push(event.zone));
+    await near.move(move(1));
+    world.network.restore();
+    await until(() => returned);
+    await far.move();
+    expect([early, late, all]).toEqual([[1, 1], [], []]);
+    await near.move(move(3), move(2), move(1));
+    await far.move();
+    expect([early, late, all]).toEqual([
+      [1, 1, 1],
+      [2, 1],
+      [3, 2, 1],
+    ]);
+  });
 });

@@ -40,7 +40,7 @@ from ..wire.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from ..wire.topics import filter_of, is_filtered, name_of
+from ..wire.topics import by_name, filter_of, is_filtered, name_of
 from .backoff import Backoff
 from .config import ClientConfig
 from .dispatch import Backlog, Dispatch
@@ -358,6 +358,11 @@ class Lifecycle:
         self._update_reading()
 
     def _subscribe(self, name: str) -> None:
+        if self.status != "connected" and self.session.answer is not None:
+            topics = by_name(self.listeners.topics())
+            if len(topics[name_of(name)]) > 1:
+                # What its event's other topics have missed was sent before this one begins.
+                self._subscriptions.leave(name)
         self._ask(Subscribe, name)
 
     def _unsubscribe(self, name: str) -> None:

@@ -26,8 +26,8 @@ class Subscriptions:
         # The newest request about a name that has no answer yet.
         self._asked: dict[str, Request] = {}
         self.anew: frozenset[str] = frozenset()
-        """Names that lost their last listener, of which the server may not know: whoever listens now wants
-        nothing older."""
+        """Names that lost their last listener, of which the server may not know, and such as are new beside
+        another way to the same events: whoever listens now wants nothing older."""
 
     def ask(self, request: Request) -> None:
         """A request about a name is sent."""
@@ -47,7 +47,7 @@ class Subscriptions:
                 self._confirmed.add(name)
 
     def leave(self, name: str) -> None:
-        """A name has lost its last listener while there is no network."""
+        """A name has lost its last listener while there is no network, or has got its first."""
         self._confirmed.discard(name)
         self.anew |= {name}
 
