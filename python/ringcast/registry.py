@@ -18,6 +18,8 @@ from .schema.definition import ActorDefinition, define
 from .store import SqliteStore, Store
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from .client import Client
     from .router import Router
     from .server.asgi import Asgi
@@ -109,16 +111,26 @@ class Registry:
         port: int | None = None,
         tls_certificate: str | None = None,
         tls_key: str | None = None,
+        app: ASGIApp | None = None,
+        mount: str | None = None,
     ) -> None:
         """Run a server until it is interrupted; blocks. What is given goes before the config's.
 
-        Raises `OSError` if the address cannot be had, `ValueError` if the certificate cannot be used.
+        With an ASGI application as `app`, that has all paths but those below `mount`, where Ringcast's are:
+        where it has mounted `asgi()`, or `/realtime`. It is started before the registry and stopped after it.
+
+        Raises `OSError` if the address cannot be had, `ValueError` if the certificate cannot be used or the
+        application has routes below `mount`, `RuntimeError` if it could not be started.
         """
+        from .server.application import Beside, mounted  # noqa: PLC0415
         from .server.serve import run  # noqa: PLC0415
 
         if tls_certificate is not None or tls_key is not None:
             self.config = with_tls(self.config, tls_certificate, tls_key)
-        run(self, host=host, port=port)
+        if app is None and mount is not None:
+            raise ValueError("mount is where Ringcast is beside an application: give its app")
+        application = None if app is None else mounted(self, app, mount)
+        run(self, host=host, port=port, beside=Beside(application=application))
 
     def asgi(self) -> Asgi:
         """Return an ASGI application with these actors, for other servers, to be mounted in others.

@@ -1,4 +1,4 @@
-"""Servers of others, each a process of its own, that run the application of `host_app.py`."""
+"""Servers, those of others and ours, each a process of its own, that run the application of `host_app.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import programs
 
-SERVERS = ["uvicorn", "hypercorn", "granian"]
+SERVERS = ["uvicorn", "hypercorn", "granian", "ringcast"]
 HERE = Path(__file__).parent
 
 
@@ -51,6 +51,9 @@ def command(name: str, port: int, app: str, *, patient: bool = False) -> tuple[l
     if name == "hypercorn":
         options = [] if patient else ["--graceful-timeout", "1"]
         return ["hypercorn", app, "--bind", f"127.0.0.1:{port}", *options], "Running on"
+    if name == "ringcast":
+        registry = f"{app.partition(':')[0]}:registry"
+        return ["ringcast", "serve", registry, "--app", app, "--port", str(port)], "serving "
     granian = ["granian", app, "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port)]
     return granian, "Started worker-1"
 

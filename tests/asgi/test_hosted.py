@@ -1,4 +1,5 @@
-"""Actors in an application of FastAPI's, run by servers of others: a client gets what it always gets."""
+"""Actors in an application of FastAPI's, run by servers of others and by ours: a client gets what it always
+gets."""
 
 from __future__ import annotations
 
@@ -97,8 +98,8 @@ async def test_many_events_are_few_messages(hosted: Hosted, carrier: Carrier) ->
             before = await room.sends()
             await connection.count_to(5000, 100)
             assert await numbers(heard, 5000) == list(range(1, 5001))
-            # One for each sweep, which has more than one event.
-            assert await room.sends() - before < 2500
+            # One for each sweep, which has more than one event. Our own server sends none: the core writes.
+            assert await room.sends() - before <= (0 if hosted.name == "ringcast" else 2500)
 
 
 async def test_a_client_that_takes_one_message_at_a_time(hosted: Hosted) -> None:
@@ -112,7 +113,8 @@ async def test_a_client_that_takes_one_message_at_a_time(hosted: Hosted) -> None
 
 async def test_a_client_that_takes_lines(hosted: Hosted) -> None:
     async with _within(), raw(hosted, JSON, f"{JSON}.batched") as socket:
-        assert socket.subprotocol == f"{JSON}.batched"
+        # Frames of our own server's are written together, and need no lines.
+        assert socket.subprotocol == (JSON if hosted.name == "ringcast" else f"{JSON}.batched")
         await socket.send('["call",1,"countTo",[200,200]]')
         lines: list[Any] = []
         while len(lines) < 201:

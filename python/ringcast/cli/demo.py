@@ -17,6 +17,7 @@ from ..demo.site import PAGE, site_routes
 from ..demo.ticker import DEFAULT_SPEED, MAX_SPEED
 from ..operations.logs import LOG_LEVELS, LogConfig
 from ..registry import Registry
+from ..server.application import Beside
 from .options import Number, debug_option
 from .serving import serve_registry
 
@@ -60,7 +61,7 @@ def demo(host: str, port: int, speed: float, log_level: Literal["debug", "info",
     def on_listening(address: str) -> None:
         beginning.append(asyncio.get_running_loop().create_task(_begin(registry, address, speed)))
 
-    serve_registry(registry, host, port, LogConfig(log_level=log_level), on_listening, site_routes())
+    serve_registry(registry, host, port, LogConfig(log_level=log_level), on_listening, Beside(site_routes()))
 
 
 async def _begin(registry: Registry, address: str, speed: float) -> None:

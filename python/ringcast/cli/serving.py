@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import socket
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import click
-from starlette.routing import Route
 
 from ..operations.logs import LogConfig, configure
 from ..registry import Registry
+from ..server.application import NOTHING_BESIDE, ApplicationFailed, Beside
 from ..server.serve import run
 from ..server.tls import CertificateFileError
 
@@ -27,14 +27,14 @@ def serve_registry(
     port: int,
     log: LogConfig,
     on_listening: Callable[[str], None],
-    routes: Sequence[Route] = (),
+    beside: Beside = NOTHING_BESIDE,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had, or its
-    certificate not be used."""
+    """Serve until SIGINT or SIGTERM. Raises `click.ClickException` if the address cannot be had, its
+    certificate not be used, or the application not be started."""
     configure(log)
     try:
-        run(registry, host, port, on_listening=on_listening, routes=routes)
-    except CertificateFileError as error:
+        run(registry, host, port, on_listening=on_listening, beside=beside)
+    except (CertificateFileError, ApplicationFailed) as error:
         raise click.ClickException(str(error)) from error
     except sqlite3.Error as error:
         path = getattr(registry.store, "path", "of this registry")

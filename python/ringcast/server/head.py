@@ -7,41 +7,52 @@ response is still to be written: two writers, where only the core may write.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, cast
+from urllib.parse import unquote_to_bytes
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ..gateway.places import NoPlace
 from ..wire.encoding import Encoding
+from .application import NewSocket
 from .bridge import FrameProtocol
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, written
 from .event_stream import no_place
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, address_of, refusal_of
+from .handshake import PATH
 
-__all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "head_protocol_class"]
+__all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "Upgrades", "head_protocol_class"]
+
+_LOG: Final = logging.getLogger("ringcast.server")
 
 MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
 
-_WHOLE_UPGRADE: Final = re.compile(
-    rb"GET /connect(?:\?[!-~]*)? HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
-)
+_TO_CONNECT: Final = b"GET %b(?:\\?[!-~]*)? HTTP/1\\.1\r\n"
+_HEADERS: Final = rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
 
 
-def is_plain_upgrade(data: bytes) -> bool:
-    """Tell whether `data` is one whole request to upgrade `/connect`, without anything unusual about it.
+def whole_upgrade(path: str = PATH) -> re.Pattern[bytes]:
+    """Return what `is_plain_upgrade` takes: requests for `path`."""
+    return re.compile(_TO_CONNECT % re.escape(path.encode()) + _HEADERS)
+
+
+def is_plain_upgrade(data: bytes, whole: re.Pattern[bytes]) -> bool:
+    """Tell whether `data` is one whole request to upgrade, without anything unusual about it.
 
     True only for what uvicorn's parser would take for the same; it decides about all others.
     """
-    if len(data) > MAX_HEAD_BYTES or _WHOLE_UPGRADE.fullmatch(data) is None:
+    if len(data) > MAX_HEAD_BYTES or whole.fullmatch(data) is None:
         return False
     head = data.lower()
     return (
@@ -67,6 +78,40 @@ class _Parts(NamedTuple):
     app_state: dict[str, Any]
 
 
+class Upgrades:
+    """Whom a socket is handed to that becomes a WebSocket; `new_protocol` is for those of actors.
+
+    With an application, `mount` is the path below which they are, and `application_sockets` makes what serves
+    the application's.
+    """
+
+    def __init__(
+        self,
+        new_protocol: Callable[[], FrameProtocol],
+        mount: str = "",
+        application_sockets: Callable[[str | None], NewSocket] | None = None,
+    ) -> None:
+        self.new_protocol = new_protocol
+        self.whole = whole_upgrade(mount + PATH)
+        self.application_sockets = application_sockets
+        self._below = f"{mount}/".encode()
+        self._warned = False
+
+    def is_for_actors(self, target: bytes) -> bool:
+        """Tell whether a request to upgrade, with this target, is for Ringcast."""
+        try:
+            path: bytes = httptools.parse_url(target).path or b""
+        except httptools.HttpParserInvalidURLError:
+            return True  # they refuse it
+        return unquote_to_bytes(path).startswith(self._below)
+
+    def warn_of_missing_package(self) -> None:
+        """Say once why the application has no WebSockets."""
+        if not self._warned:
+            self._warned = True
+            _LOG.warning("the application's WebSockets are refused: they need the package websockets")
+
+
 class HeadProtocol(HttpToolsProtocol):
     """One connection that speaks HTTP. `timeout_s` bounds how long each request's head may take.
 
@@ -75,9 +120,7 @@ class HeadProtocol(HttpToolsProtocol):
     accepting a client needs.
     """
 
-    def __init__(
-        self, parts: _Parts, timeout_s: float, new_protocol: Callable[[], FrameProtocol], guard: Guard
-    ) -> None:
+    def __init__(self, parts: _Parts, timeout_s: float, upgrades: Upgrades, guard: Guard) -> None:
         self._guard = guard
         self._place: str | None = None
         """What this socket has taken of the server's places, until it is handed over."""
@@ -86,7 +129,7 @@ class HeadProtocol(HttpToolsProtocol):
         self._parts: _Parts | None = parts
         """What uvicorn's part is to be made of; None once it is."""
         self._timeout_s = timeout_s
-        self._new_protocol = new_protocol
+        self._upgrades = upgrades
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self.loop = asyncio.get_running_loop()
@@ -120,7 +163,7 @@ class HeadProtocol(HttpToolsProtocol):
             self._say_no_place(self._turned_away, data)
             return
         if self._parts is not None:
-            if is_plain_upgrade(data):
+            if is_plain_upgrade(data, self._upgrades.whole):
                 self._hand_over(data, self._parts)
                 return
             self._become_http(self._parts)
@@ -138,7 +181,7 @@ class HeadProtocol(HttpToolsProtocol):
         self._head_is_complete()
         parts.server_state.connections.discard(self)
         self._leave_place()
-        protocol = self._new_protocol()
+        protocol = self._upgrades.new_protocol()
         protocol.connection_made(self.transport)
         protocol.feed(request)
         self.transport.set_protocol(protocol)
@@ -167,12 +210,25 @@ class HeadProtocol(HttpToolsProtocol):
             self._refuse("an upgrade must wait for the responses to earlier requests")
         elif self.scope["http_version"] != "1.1":
             self._refuse("a WebSocket upgrade needs HTTP/1.1")
-        else:
+        elif self._upgrades.is_for_actors(self.url):
             self._leave_place()
-            super().handle_websocket_upgrade()
-            # As `connection_lost` does: the parser and this protocol refer to each other, and would stay
-            # until the next collection of garbage.
-            self.parser = None  # type: ignore[assignment]
+            self._upgrade()
+        elif self._upgrades.application_sockets is None:
+            self._upgrades.warn_of_missing_package()
+            self._refuse("this server has no WebSocket here", HTTPStatus.NOT_IMPLEMENTED)
+        else:
+            # It keeps its place.
+            place, self._place = self._place, None
+            self.ws_protocol_class = cast(
+                type[asyncio.Protocol], self._upgrades.application_sockets(place)
+            )  # uvicorn only calls it
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        # As `connection_lost` does: the parser and this protocol refer to each other, and would stay until
+        # the next collection of garbage.
+        self.parser = None  # type: ignore[assignment]
 
     def _take_over(self, protocol: asyncio.Protocol) -> asyncio.Transport | None:
         """Let `protocol` have the socket, once the request has been read whole."""
@@ -259,18 +315,13 @@ class HeadProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def head_protocol_class(
-    timeout_s: float, new_protocol: Callable[[], FrameProtocol], guard: Guard
-) -> type[asyncio.Protocol]:
-    """Return what goes into uvicorn's configuration as `http`.
-
-    `new_protocol` makes what takes the socket over where the request to upgrade is plain.
-    """
+def head_protocol_class(timeout_s: float, upgrades: Upgrades, guard: Guard) -> type[asyncio.Protocol]:
+    """Return what goes into uvicorn's configuration as `http`."""
 
     def make(
         config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: object = None
     ) -> HeadProtocol:
-        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, new_protocol, guard)
+        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, upgrades, guard)
 
     # uvicorn only calls it.
     return cast(type[asyncio.Protocol], make)

@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 import uvloop
-from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..operations.access import AccessLogged
+from .application import NOTHING_BESIDE, ApplicationFailed, Beside, Divided, application_sockets
 from .bridge import upgrade_protocol_class
 from .event_socket import take_over
 from .events import event_routes
 from .guard import Guard, came_of
-from .head import head_protocol_class
+from .handshake import PATH
+from .head import Upgrades, head_protocol_class
 from .http import create_app, create_metrics_app
 from .tls import server_context
 from .websocket import WebSocketEndpoint
@@ -50,14 +52,15 @@ def run(
     port: int | None = None,
     *,
     on_listening: Callable[[str], None] | None = None,
-    routes: Sequence[Route] = (),
+    beside: Beside = NOTHING_BESIDE,
 ) -> None:
     """Serve `registry` until SIGINT or SIGTERM, on uvloop; return when everything is saved and closed.
 
     `host` and `port` default to those of the registry's configuration; port 0 takes a free one.
     `on_listening` is called with the server's address once it accepts connections; without it the address
-    is printed. `routes` are served beside the server's own. Raises `OSError` if the address cannot be had,
-    `CertificateFileError` if the certificate cannot be used, and whatever keeps the store from opening.
+    is printed. Raises `OSError` if the address cannot be had, `CertificateFileError` if the certificate
+    cannot be used, `ApplicationFailed` if the application does not start, and whatever keeps the store from
+    opening.
     """
     config = registry.config
     # Before the port is opened: nobody shall find a server that cannot answer.
@@ -68,7 +71,7 @@ def run(
     # Before anything runs: an address that cannot be had is the caller's to know.
     measuring = _listen_for_metrics(config, listening)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        server = _Server(registry, tls, measuring, routes)
+        server = _Server(registry, tls, measuring, beside)
         runner.run(_run(server, listening, on_listening or _print_address))
 
 
@@ -80,17 +83,17 @@ async def serving(
     *,
     sockets: Sequence[socket.socket] | None = None,
     tls: ssl.SSLContext | None = None,
-    routes: Sequence[Route] = (),
+    beside: Beside = NOTHING_BESIDE,
 ) -> AsyncIterator[str]:
     """Serve `registry` in the running loop for as long as the context lasts; gives the server's address.
 
     `sockets` that are bound already stand in for `host` and `port`, and are closed at the end. With `tls` the
-    port speaks TLS; the configuration's files are not read. `routes` are served beside the server's own.
-    For tests and notebooks. Signals are left alone.
+    port speaks TLS; the configuration's files are not read. For tests and notebooks. Signals are left alone.
     """
     listening = _listen(host, port) if sockets is None else list(sockets)
     measuring = _listen_for_metrics(registry.config, listening)
-    async with _running(_Server(registry, tls, measuring, routes), listening):
+    server = _Server(registry, tls, measuring, beside)
+    async with _running(server, listening):
         yield _address(listening, tls)
 
 
@@ -121,7 +124,7 @@ class _Server(uvicorn.Server):
         registry: Registry,
         tls: ssl.SSLContext | None,
         measuring: list[socket.socket],
-        routes: Sequence[Route],
+        beside: Beside,
     ) -> None:
         router, config = registry.router, registry.config
         self._registry = registry
@@ -130,19 +133,23 @@ class _Server(uvicorn.Server):
         self._measuring = measuring
         self._metrics_servers: list[asyncio.Server] = []
         guard = Guard(config, router.limits_hit, tls is not None)
-        self._endpoint = WebSocketEndpoint(router, config, guard)
+        application, mount, sockets = beside.application, "", None
+        if application is not None:
+            mount, sockets = application.mount, application_sockets(guard)
+        self._endpoint = WebSocketEndpoint(router, config, guard, mount + PATH)
+        upgrades = Upgrades(self._endpoint.upgraded_protocol, mount, sockets)
         events = event_routes(router, partial(take_over, self._endpoint, guard))
+        app: ASGIApp = create_app(router, config, guard=guard, routes=[*events, *beside.routes])
+        self._divided = None if application is None else Divided(app, application, guard)
         self._is_started = asyncio.Event()
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                AccessLogged(
-                    create_app(router, config, guard=guard, routes=[*events, *routes]),
-                    lambda scope: came_of(scope, guard).address,
-                ),
-                http=head_protocol_class(config.connect_timeout_s, self._endpoint.upgraded_protocol, guard),
+                AccessLogged(self._divided or app, lambda scope: came_of(scope, guard).address),
+                http=head_protocol_class(config.connect_timeout_s, upgrades, guard),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
-                lifespan="off",
+                # An application without one is as good.
+                lifespan="off" if application is None else "auto",
                 interface="asgi3",
                 log_config=None,
                 # What clients do wrong is a warning to uvicorn, and nothing to wake anybody for.
@@ -171,14 +178,20 @@ class _Server(uvicorn.Server):
             await serving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # The application before the registry, and after it at the end: actors may use all that it sets up.
         try:
+            await self.lifespan.startup()
+            if self.lifespan.should_exit:
+                raise ApplicationFailed("the application could not be started; its log says why")
             await self._registry.start()
             await self._accept(sockets or [])
             await self._accept_metrics()
-        except BaseException:
+        except BaseException as error:
             for sock in (*(sockets or []), *self._measuring):
                 sock.close()
             await self._stop_registry()
+            if not isinstance(error, ApplicationFailed):
+                await self.lifespan.shutdown()
             raise
         self._is_started.set()
 
@@ -189,7 +202,7 @@ class _Server(uvicorn.Server):
             cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class),
             config=self.config,
             server_state=self.server_state,
-            app_state={},
+            app_state=self.lifespan.state,
         )
         self.servers = [
             await loop.create_server(
@@ -242,6 +255,9 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        if self._divided is not None:
+            # They may call actors.
+            await self._divided.wait_idle(self._limits.close_timeout_s)
         await self._stop_registry()
         await self._endpoint.deadlines.wait_all_closed(self._limits.close_timeout_s)
         for metrics_server in self._metrics_servers:
@@ -251,6 +267,9 @@ class _Server(uvicorn.Server):
         else:
             for sock in sockets or []:
                 sock.close()
+            await self.lifespan.shutdown()
+        # Whoever has used `registry.client` since then has started it again.
+        await self._stop_registry()
 
     async def _stop_registry(self) -> None:
         limits = self._limits

@@ -14,6 +14,7 @@ import pytest
 from ringcast import MemoryStore, Registry
 from ringcast.demo import ChatRoom
 from ringcast.demo.site import PAGE, site_routes
+from ringcast.server.application import Beside
 from ringcast.server.serve import serving
 
 FILES = {
@@ -40,7 +41,7 @@ def page(tmp_path: Path) -> Path:
 async def http(page: Path) -> AsyncIterator[httpx.AsyncClient]:
     registry = Registry(ChatRoom, store=MemoryStore())
     async with (
-        serving(registry, routes=site_routes(page)) as url,
+        serving(registry, beside=Beside(site_routes(page))) as url,
         httpx.AsyncClient(base_url=url) as client,
     ):
         yield client
@@ -117,7 +118,7 @@ async def test_the_servers_own_routes_come_first_and_other_methods_are_refused(
 async def test_a_page_that_is_not_built_says_so(tmp_path: Path) -> None:
     registry = Registry(ChatRoom, store=MemoryStore())
     routes = site_routes(tmp_path / "page")
-    async with serving(registry, routes=routes) as url, httpx.AsyncClient() as client:
+    async with serving(registry, beside=Beside(routes)) as url, httpx.AsyncClient() as client:
         found = await client.get(url)
     assert found.status_code == 503
     assert "`make demo` builds it" in found.text

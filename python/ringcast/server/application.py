@@ -1,0 +1,168 @@
+"""An application of the user's under this server: which paths are whose, and what it is told of requests.
+
+Ringcast has everything below one path, its mount, and the application has the rest. The sockets are this
+server's, so WebSocket clients of actors get the same sink as without an application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+
+from ..request import Headers
+from .event_socket import TAKE_OVER
+from .guard import Guard
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+
+__all__ = [
+    "DEFAULT_MOUNT",
+    "NOTHING_BESIDE",
+    "Application",
+    "ApplicationFailed",
+    "Beside",
+    "Divided",
+    "NewSocket",
+    "application_sockets",
+    "mounted",
+]
+
+DEFAULT_MOUNT: Final = "/realtime"
+_MOUNT: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
+
+NewSocket = Callable[..., asyncio.Protocol]
+"""Makes the protocol of a WebSocket, of what uvicorn gives it."""
+
+
+class ApplicationFailed(RuntimeError):  # noqa: N818 - named for what has happened
+    """The application has said that it could not start; its log says why."""
+
+
+@dataclass(slots=True, frozen=True)
+class Application:
+    """An ASGI application, and the path below which everything is Ringcast's."""
+
+    app: ASGIApp
+    mount: str
+
+
+class Beside(NamedTuple):
+    """What a server serves besides a registry."""
+
+    routes: Sequence[Route] = ()
+    """Beside Ringcast's own."""
+    application: Application | None = None
+
+
+NOTHING_BESIDE: Final = Beside()
+
+
+def mounted(registry: Registry, app: ASGIApp, mount: str | None = None) -> Application:
+    """Return `app` as it is served beside `registry`.
+
+    Without a `mount` that is where the application has mounted `registry.asgi()`, or `DEFAULT_MOUNT`. Raises
+    `ValueError` for a mount that is no path of one part or more, and for one below which the application has
+    routes of its own, as far as it says which it has: nobody would reach them.
+    """
+    routes = [route for route in getattr(app, "routes", ()) if isinstance(getattr(route, "path", None), str)]
+    own = [route for route in routes if getattr(route, "app", None) is registry.asgi()]
+    if mount is None:
+        mount = own[0].path if own and own[0].path else DEFAULT_MOUNT
+    if not _MOUNT.fullmatch(mount):
+        raise ValueError(f"{mount!r} is no mount: give a path such as {DEFAULT_MOUNT}")
+    for route in routes:
+        if route not in own and f"{route.path}/".startswith(f"{mount}/") and route.path != mount:
+            raise ValueError(
+                f"the application has {route.path}, and all below {mount} is Ringcast's: choose another mount"
+            )
+    return Application(app, mount)
+
+
+class Divided:
+    """The ASGI application that is both; `own` is Ringcast's."""
+
+    def __init__(self, own: ASGIApp, application: Application, guard: Guard) -> None:
+        self._own = own
+        self._app = application.app
+        self._mount = application.mount
+        self._guard = guard
+        self._requests = 0
+        """Of the application's, that are not answered yet."""
+        self._idle = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(f"{self._mount}/"):
+            await self._own({**scope, "root_path": self._mount}, receive, send)
+        elif scope["type"] == "websocket":
+            await self._app(self._for_application(scope), receive, send)
+        else:
+            self._requests += 1
+            try:
+                await self._app(self._for_application(scope), receive, send)
+            finally:
+                self._requests -= 1
+                if not self._requests:
+                    self._idle.set()
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait for the application's requests, but no longer than that: some may have no end."""
+        self._idle.clear()
+        if self._requests:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._idle.wait()
+
+    def _for_application(self, scope: Scope) -> Scope:
+        """Return what the application is told: where a trusted proxy says so, who is behind that."""
+        extensions = {k: v for k, v in scope.get("extensions", {}).items() if k != TAKE_OVER}
+        given: dict[str, Any] = {**scope, "extensions": extensions}
+        client = scope.get("client")
+        address = client[0] if client else None
+        if self._guard.proxies.trusts(address):
+            peer = self._guard.peer(address, Headers(scope["headers"]))
+            given["client"] = None if peer.address is None else (peer.address, 0)
+            if peer.scheme is not None:
+                is_websocket = scope["type"] == "websocket"
+                given["scheme"] = _WEBSOCKET_SCHEME[peer.scheme] if is_websocket else peer.scheme
+        return given
+
+
+def application_sockets(guard: Guard) -> Callable[[str | None], NewSocket] | None:
+    """Return what makes the protocols of the application's WebSockets, which are uvicorn's own; None where no
+    package for them is installed.
+
+    It is given the place that a socket has taken, which is left once that is closed.
+    """
+    if AutoWebSocketsProtocol is None:
+        return None
+    # What it is called, and that it is a class, is uvicorn's to decide.
+    uvicorns: Any = AutoWebSocketsProtocol
+
+    class ApplicationSocket(uvicorns):  # type: ignore[misc]
+        def __init__(self, place: str | None, **parts: Any) -> None:
+            super().__init__(**parts)
+            self._place = place
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            place, self._place = self._place, None
+            if place is not None:
+                guard.places.leave(place)
+
+    def with_place(place: str | None) -> NewSocket:
+        return partial(ApplicationSocket, place)
+
+    return with_place
