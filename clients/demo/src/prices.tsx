@@ -9,13 +9,21 @@ import { add, EMPTY, type Series, type ShareSymbol, SYMBOLS } from "./series.js"
 import { StatusMark } from "./status.js";
 import { type Quote, TICKER, useWorld } from "./world.js";
 
-type Addition = { quotes: Quote[]; replayed: boolean };
+interface Addition {
+  quotes: Quote[];
+  replayed?: boolean;
+  /** Whether these are all that there is to show: what was shown before may be another server's. */
+  afresh?: boolean;
+}
+
+/** What was played could not be had: the chart begins with the next price then; why is what the status says. */
+const CHART_IS_LATE = () => {};
 
 export function Prices() {
   const { network, useActor } = useWorld();
   const ticker = useActor({ name: "ticker", key: TICKER });
   const [series, addTo] = useReducer(
-    (state: Series, { quotes, replayed }: Addition) => add(state, quotes, replayed),
+    (state: Series, { quotes, replayed, afresh }: Addition) => add(afresh ? EMPTY : state, quotes, replayed),
     EMPTY,
   );
   const [cut, note] = useReducer(report, null);
@@ -23,7 +31,11 @@ export function Prices() {
   const newest = useRef<number | null>(null);
 
   const isReplayed = useReplay(ticker, (count) => note({ kind: "replayed", count }));
-  ticker.useEvent("gap", (gap) => note({ kind: "gap", gap }));
+  ticker.useEvent("gap", (gap) => {
+    note({ kind: "gap", gap });
+    // The server may be another one now, which counts rounds and prices from one again.
+    ticker.connection?.played().then((quotes) => addTo({ quotes, afresh: true }), CHART_IS_LATE);
+  });
   ticker.useEvent("price", (quote) => {
     const replayed = isReplayed();
     newest.current = quote.number;
@@ -34,11 +46,7 @@ export function Prices() {
   const { connection } = ticker;
   useEffect(() => {
     let wanted = true;
-    connection?.played().then(
-      (quotes) => wanted && addTo({ quotes, replayed: false }),
-      // The chart begins with the next price then; why is what the status says.
-      () => {},
-    );
+    connection?.played().then((quotes) => wanted && addTo({ quotes }), CHART_IS_LATE);
     return () => {
       wanted = false;
     };
