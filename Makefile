@@ -118,7 +118,7 @@ wheel: setup page ## a wheel in dist/, the demo's page inside, for `pip install`
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-python test-typescript test-react test-demo ## all tests
+test: test-rust test-python test-typescript test-react test-demo test-browser ## all tests
 
 .PHONY: test-rust
 test-rust: ## the core's tests, without Python
@@ -156,12 +156,39 @@ test-react: setup $(REACT_MODULES) ## the React hooks' tests, against servers th
 test-demo: setup $(PAGE) ## the demo page's tests, against a server that they start
 	cd $(DEMO) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
 
+BROWSER := clients/browser
+BROWSER_MODULES := $(BROWSER)/node_modules/.installed
+
+# The page of the hooks' tests is built from the sources of the client and of the hooks.
+$(BROWSER_MODULES): $(BROWSER)/package-lock.json $(BROWSER)/package.json $(REACT_MODULES)
+	cd $(BROWSER) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+FIND_CHROMIUM := node $(BROWSER)/support/chromium.mjs
+INSTALL_CHROMIUM := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+
+.PHONY: chromium
+chromium: | $(BROWSER_MODULES) ## the browser for the tests in one: this machine's Chromium or Chrome, or Debian's, installed now
+	@$(FIND_CHROMIUM) 2>/dev/null || { \
+		if command -v apt-get >/dev/null; then \
+			echo "no Chromium and no Chrome on the PATH: installing Debian's" >&2; \
+			$(INSTALL_CHROMIUM) || { apt-get update -qq && $(INSTALL_CHROMIUM); }; \
+		fi; $(FIND_CHROMIUM); }
+
+.PHONY: test-browser
+test-browser: setup $(PAGE) $(BROWSER_MODULES) chromium ## the demo's page and the React hooks in a real browser, against servers that they start
+	cd $(BROWSER) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
+.PHONY: screenshots
+screenshots: setup $(PAGE) $(BROWSER_MODULES) chromium ## the pictures of the demo in README.md, taken anew
+	cd $(BROWSER) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm run --silent screenshots
+
 .PHONY: soak
 soak: setup ## the long forms of the proofs of delivery (DURATION=600 SEED=7); the last line is the verdict
 	@PYTHONPATH=tests:tests/python $(BIN)/python -m delivery.soak --duration $(DURATION) --seed $(SEED) $(ARGS)
 
 .PHONY: lint
-lint: lint-rust lint-python lint-typescript lint-react lint-demo ## formatting, linters and types of all languages
+lint: lint-rust lint-python lint-typescript lint-react lint-demo lint-browser ## formatting, linters and types of all languages
 
 .PHONY: lint-rust
 # The bindings are checked against the interpreter of .venv.
@@ -192,14 +219,19 @@ lint-react: $(REACT_MODULES) ## the React hooks' formatting, linter and types
 lint-demo: $(DEMO_MODULES) ## the demo page's formatting, linter and types
 	cd $(DEMO) && npm run --silent lint
 
+.PHONY: lint-browser
+lint-browser: $(BROWSER_MODULES) ## formatting, linter and types of the tests in a browser
+	cd $(BROWSER) && npm run --silent lint
+
 .PHONY: fmt
-fmt: $(DEPENDENCIES) $(CLIENT_MODULES) $(REACT_MODULES) $(DEMO_MODULES) ## format all languages and apply the linters' safe fixes
+fmt: $(DEPENDENCIES) $(CLIENT_MODULES) $(REACT_MODULES) $(DEMO_MODULES) $(BROWSER_MODULES) ## format all languages and apply the linters' safe fixes
 	cargo fmt --all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cd $(CLIENT) && npm run --silent format
 	cd $(REACT) && npm run --silent format
 	cd $(DEMO) && npm run --silent format
+	cd $(BROWSER) && npm run --silent format
 
 .PHONY: bench
 bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
@@ -278,5 +310,6 @@ clean: ## remove everything that was built, .venv included
 	rm -rf $(CLIENT)/node_modules $(CLIENT)/dist
 	rm -rf $(REACT)/node_modules $(REACT)/tests/*/node_modules $(REACT)/dist
 	rm -rf $(DEMO)/node_modules $(dir $(PAGE))
+	rm -rf $(BROWSER)/node_modules $(BROWSER)/dist
 	find python tests examples benches clients -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/ringcast/_core*.so
