@@ -16,6 +16,8 @@ use ringcast_core::writer::Writer;
 
 /// Three descriptors each, of which a process may have 1,024 on many systems.
 const CONNECTIONS: [usize; 3] = [1, 30, 300];
+/// Of those many at most, so many listen, the others to something else.
+const LISTENING: [usize; 3] = [3, 30, 300];
 const BURSTS: [usize; 2] = [1, 30];
 
 #[derive(Debug)]
@@ -29,11 +31,13 @@ impl Notify for Nobody {
 struct Room {
     stream: Arc<Stream>,
     clients: Vec<UnixStream>,
+    /// Who listens to something else.
+    _others: Vec<UnixStream>,
     buffer: Vec<u8>,
 }
 
 impl Room {
-    fn new(connections: usize) -> Self {
+    fn new(connections: usize, others: usize) -> Self {
         let writer = Writer::new(Duration::from_secs(5)).expect("a poller");
         let config = StreamConfig {
             id: 1,
@@ -45,8 +49,9 @@ impl Room {
             min_deflated_bytes: 256,
         };
         let stream = Stream::new(config, Arc::clone(&writer), Arc::new(Nobody));
-        let clients = (0..connections).map(|_| join(&stream, &writer)).collect();
-        Self { stream, clients, buffer: vec![0; 1 << 20] }
+        let clients = (0..connections).map(|_| join(&stream, &writer, "price")).collect();
+        let others = (0..others).map(|_| join(&stream, &writer, "news")).collect();
+        Self { stream, clients, _others: others, buffer: vec![0; 1 << 20] }
     }
 
     /// Publish so many events, and offer them; returns how long the offering took.
@@ -68,10 +73,10 @@ impl Room {
     }
 }
 
-fn join(stream: &Arc<Stream>, writer: &Arc<Writer>) -> UnixStream {
+fn join(stream: &Arc<Stream>, writer: &Arc<Writer>, name: &str) -> UnixStream {
     let (client, server) = UnixStream::pair().expect("a socket pair");
     client.set_nonblocking(true).expect("a socket");
-    let id = stream.open(Encoding::Json, &["price".to_owned()], 0).expect("not shut");
+    let id = stream.open(Encoding::Json, [name], 0).expect("not shut");
     let connection = stream.get(id).expect("open");
     let sink = Sink::new(std::os::fd::OwnedFd::from(server), Encoding::Json, Arc::clone(writer));
     assert!(stream.attach(&connection, &sink, 0, b"[\"connected\"]"));
@@ -83,7 +88,7 @@ fn sweep(criterion: &mut Criterion) {
     for burst in BURSTS {
         let mut group = criterion.benchmark_group(format!("sweep/{burst} events"));
         for connections in CONNECTIONS {
-            let mut room = Room::new(connections);
+            let mut room = Room::new(connections, 0);
             room.sweep(burst, &args);
             group.throughput(Throughput::Elements((connections * burst) as u64));
             group.bench_function(format!("{connections} connections"), |bencher| {
@@ -94,6 +99,21 @@ fn sweep(criterion: &mut Criterion) {
     }
 }
 
+/// What it costs by how many of 300 listen: the others are not visited.
+fn listeners(criterion: &mut Criterion) {
+    let args = vec![b'x'; 128];
+    let mut group = criterion.benchmark_group("sweep/1 event to some of 300");
+    for listening in LISTENING {
+        let mut room = Room::new(listening, 300 - listening);
+        room.sweep(1, &args);
+        group.throughput(Throughput::Elements(listening as u64));
+        group.bench_function(format!("{listening} listen"), |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| room.sweep(1, &args)).sum());
+        });
+    }
+    group.finish();
+}
+
 fn quick() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(200))
@@ -102,5 +122,5 @@ fn quick() -> Criterion {
         .without_plots()
 }
 
-criterion_group! { name = benches; config = quick(); targets = sweep }
+criterion_group! { name = benches; config = quick(); targets = sweep, listeners }
 criterion_main!(benches);

@@ -36,6 +36,7 @@ use crate::filter::{Filter, Malformed, Text};
 
 use self::field::Field;
 pub use self::matched::{Matched, bitmap_bytes};
+pub(crate) use self::posting::Posting;
 
 /// Results that are kept: a few filters take turns in what an actor does at a time.
 const MAX_KEPT: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roaring::RoaringTreemap;
+use roaring::{RoaringBitmap, RoaringTreemap};
 
 use crate::attributes::bitmap_bytes;
 use crate::connection::ConnectionId;
@@ -57,6 +57,15 @@ impl Members {
             Form::Set(set) => (None, Some(set.iter().map(ConnectionId::from_bits))),
         };
         list.into_iter().flatten().chain(set.into_iter().flatten())
+    }
+
+    /// Add the slots of all of them to `slots`.
+    pub fn add_slots(&self, slots: &mut RoaringBitmap) {
+        match &self.form {
+            Form::List(ids) => slots.extend(ids.iter().map(|id| id.slot() as u32)),
+            // One of each generation.
+            Form::Set(set) => set.bitmaps().for_each(|(_, ids)| *slots |= ids),
+        }
     }
 
     /// Whether there are so many that what is to be remembered of each is better remembered once for all.

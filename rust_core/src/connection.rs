@@ -84,8 +84,8 @@ impl<S> Default for ConnectionTable<S> {
 }
 
 impl<S> ConnectionTable<S> {
-    /// Add a connection.
-    pub fn open(&mut self, encoding: Encoding, subscriptions: Subscriptions) -> Arc<Connection<S>> {
+    /// Add a connection, which listens to nothing yet.
+    pub fn open(&mut self, encoding: Encoding) -> Arc<Connection<S>> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, connection: None });
             self.slots.len() - 1
@@ -94,7 +94,7 @@ impl<S> ConnectionTable<S> {
         let connection = Arc::new(Connection {
             id: ConnectionId::new(slot, place.generation),
             encoding,
-            subscriptions: Mutex::new(subscriptions),
+            subscriptions: Mutex::new(Subscriptions::of(slot)),
             held: AtomicU64::new(u64::MAX),
             sink: Mutex::new(None),
         });

@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use crate::audience::{Audience, Members};
@@ -89,6 +90,12 @@ impl Share {
 /// Most runs in one share: what one system call takes as separate buffers, with room for other frames.
 const MAX_RUNS: usize = 512;
 
+/// Above this many topics it is not worth looking for those who listen to one of them.
+const MAX_TOPICS: usize = 64;
+
+/// And above this many that are looked at to find them, of those with filters: an event may match thousands.
+const MAX_FILTERED: usize = 512;
+
 /// Above this many distinct names a batch is not worth checking as a whole.
 const MAX_PLAIN_NAMES: usize = 16;
 
@@ -162,19 +169,52 @@ impl Batch {
         self.events.is_empty()
     }
 
-    /// The connections to visit, if its events are for listed ones only; otherwise everybody is to be visited.
+    /// The topics that its events to subscribers are heard as, each once: who listens to none of them has only to be
+    /// visited for other events. `None` if there are so many that the events pay for a visit to everybody.
     #[must_use]
-    pub fn targets(&self) -> Option<Vec<ConnectionId>> {
-        let mut targets = Vec::new();
-        for event in &self.events {
-            match &event.audience {
-                Audience::Only(members) => targets.extend(members.iter()),
-                Audience::Subscribers | Audience::Except(_) => return None,
+    pub fn topics(&self) -> Option<SmallVec<[NameId; 4]>> {
+        let mut topics: SmallVec<[NameId; 4]> = SmallVec::new();
+        let (mut filtered, mut looked_at): (&[NameId], usize) = (&[], 0);
+        for event in self.events.iter().filter(|event| event.audience.is_of_subscribers()) {
+            let name = event.topics.name();
+            if topics.last() != Some(&name) && !topics.contains(&name) {
+                topics.push(name);
+            }
+            // Events that match the same filters share the list of them.
+            if !std::ptr::eq(filtered, event.topics.filtered()) {
+                filtered = event.topics.filtered();
+                looked_at += filtered.len();
+                if looked_at > MAX_FILTERED {
+                    return None;
+                }
+                for topic in filtered {
+                    if !topics.contains(topic) {
+                        topics.push(*topic);
+                    }
+                }
+            }
+            if topics.len() > MAX_TOPICS {
+                return None;
             }
         }
-        targets.sort_unstable();
-        targets.dedup();
-        Some(targets)
+        Some(topics)
+    }
+
+    /// The slots of the connections to visit, sorted: of those who listen to one of its [topics](Self::topics), and of
+    /// those who are named.
+    #[must_use]
+    pub fn targets(&self, listeners: RoaringBitmap) -> Vec<u32> {
+        let mut slots = listeners;
+        let mut known: Option<&Arc<Members>> = None;
+        for event in &self.events {
+            if let Audience::Only(members) = &event.audience
+                && known.is_none_or(|known| !Arc::ptr_eq(known, members))
+            {
+                known = Some(members);
+                members.add_slots(&mut slots);
+            }
+        }
+        slots.into_iter().collect()
     }
 
     /// What a connection that is at `position` may see of the events up to `limit`, and the position after it.

@@ -258,6 +258,14 @@ impl Stream {
         self.inner.lock().names.has_filter(topic)
     }
 
+    /// Who listens to the topic with this text now; for tests of what sweeps go by.
+    #[must_use]
+    pub fn listeners(&self, topic: &str) -> Vec<ConnectionId> {
+        let Inner { names, table, .. } = &*self.inner.lock();
+        let slots = names.listeners_of(topic).into_iter();
+        slots.filter_map(|slot| table.at(slot as usize)).map(|connection| connection.id).collect()
+    }
+
     /// Bit set of the encodings of open connections.
     #[must_use]
     pub fn encodings(&self) -> u8 {

@@ -7,6 +7,7 @@
 
 mod filters;
 mod listened;
+mod listeners;
 mod names;
 mod question;
 mod topic;
@@ -42,6 +43,8 @@ const OPEN: u64 = u64::MAX;
 /// The subscriptions of one connection, past ones included as far as a replay may ask for them.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
+    /// The slot of the connection, by which sweeps know who listens to what.
+    slot: u32,
     /// Sorted by name, then by time; of one name only the last may be open.
     intervals: SmallVec<[Interval; 1]>,
     /// The newest event in the intervals that were dropped; 0 if none was. The ring had let it go by then.
@@ -51,6 +54,12 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// None yet, of the connection in this slot.
+    #[must_use]
+    pub fn of(slot: usize) -> Self {
+        Self { slot: slot as u32, ..Self::default() }
+    }
+
     /// Subscribe to `topic` for what comes after `head`. False if it was subscribed already.
     pub fn add<'a>(&mut self, names: &mut Names, topic: impl Into<Topic<'a>>, head: u64) -> bool {
         let id = names.intern_topic(&topic.into());
@@ -60,6 +69,7 @@ impl Subscriptions {
         }
         names.add_use(id);
         names.begin_listening(id);
+        names.add_listener(id, self.slot);
         self.intervals.insert(end, Interval { name: id, since: head + 1, until: OPEN, newest: 0 });
         true
     }
@@ -95,11 +105,13 @@ impl Subscriptions {
             return false;
         }
         names.end_listening(id);
+        names.remove_listener(id, self.slot);
         let interval = &mut self.intervals[end - 1];
         let newest = newest(id, names.newest(id));
         if newest >= interval.since {
             interval.until = head;
             interval.newest = newest;
+            names.note_left(self.slot, newest);
         } else {
             // Nothing in it was for this connection: no replay can ask for it.
             self.intervals.remove(end - 1);
@@ -129,6 +141,7 @@ impl Subscriptions {
         for interval in self.intervals.drain(..) {
             if interval.until == OPEN {
                 names.end_listening(interval.name);
+                names.remove_listener(interval.name, self.slot);
             }
             names.remove_use(interval.name);
         }

@@ -2,10 +2,9 @@
 
 use ringcast_core::connection::{ConnectionId, ConnectionTable};
 use ringcast_core::frame::Encoding;
-use ringcast_core::subscription::Subscriptions;
 
 fn open(table: &mut ConnectionTable<()>, encoding: Encoding) -> ConnectionId {
-    table.open(encoding, Subscriptions::default()).id
+    table.open(encoding).id
 }
 
 #[test]

@@ -150,7 +150,7 @@ pub fn step(max_length: usize) -> impl Strategy<Value = Step> {
 }
 
 /// The same, and permissions that are in doubt for a while, in which nothing is delivered.
-fn step_or_doubt(max_length: usize) -> impl Strategy<Value = Step> {
+pub fn step_or_doubt(max_length: usize) -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => step(max_length),
         2 => (0..64_usize).prop_map(|who| Step::Doubt { who }),
@@ -461,6 +461,11 @@ impl Model {
         let filters = TOPICS.iter().filter(|topic| topic.filter.is_some());
         let filters = filters.filter(|topic| listened.contains(&topic.text.as_str())).count();
         assert_eq!(actor.stream.filters(), filters);
+        for topic in TOPICS.iter().map(|topic| topic.text.as_str()) {
+            let listening = self.open.iter().filter(|(_, topics)| topics.contains_key(topic));
+            let listening: BTreeSet<_> = listening.map(|(id, _)| *id).collect();
+            assert_eq!(actor.stream.listeners(topic).into_iter().collect::<BTreeSet<_>>(), listening);
+        }
         for id in self.ever.iter().filter(|id| !self.open.contains_key(id)) {
             assert!(actor.stream.resume(*id, self.base).is_err(), "a stale id finds nobody");
         }

@@ -8,7 +8,7 @@ use ringcast_core::fanout::Batch;
 use ringcast_core::frame::{self, Encoding, Form, Opcode};
 use ringcast_core::outbox::{Outbox, Viewer};
 use ringcast_core::ring::{Limits, Ring};
-use ringcast_core::subscription::{Names, Subscriptions};
+use ringcast_core::subscription::Names;
 
 use crate::client::{Frame, arguments, reply, split_frame};
 
@@ -111,12 +111,13 @@ impl Socket {
 
 fn socket(form: impl Into<Form>, max_batch_bytes: usize) -> Socket {
     let form = form.into();
-    let (mut names, mut subscriptions) = (Names::default(), Subscriptions::default());
-    subscriptions.add(&mut names, "own", 0);
+    let mut names = Names::default();
+    let viewer = ConnectionTable::default().open(form.encoding);
+    viewer.subscriptions.lock().add(&mut names, "own", 0);
     Socket {
         ring: Ring::new(1, Limits { max_events: 1 << 20, max_bytes: 1 << 30 }, 0),
         names,
-        viewer: ConnectionTable::default().open(form.encoding, subscriptions),
+        viewer,
         outbox: Outbox::default(),
         position: 0,
         form,

@@ -64,3 +64,29 @@ fn what_ended_long_ago_is_forgotten_but_a_loss_is_not() {
     }
     assert_eq!(own.newest_lost(|_| first - 1), first - 2);
 }
+
+#[test]
+fn events_are_offered_to_who_listens_and_to_who_has_just_ceased_to() {
+    let mut names = Names::default();
+    let mut own = [3, 5, 9].map(Subscriptions::of);
+    own.iter_mut().for_each(|own| assert!(own.add(&mut names, "a", 0)));
+    own[2].add(&mut names, "b", 0);
+    let (a, b) = (names.find("a").unwrap(), names.find("b").unwrap());
+    names.note_published(a, Some(1));
+    names.note_published(a, Some(2));
+    let offered = |names: &mut Names, topics: &[_], swept| {
+        names.listeners(topics, swept, 4).map(|slots| slots.into_iter().collect::<Vec<_>>())
+    };
+    assert_eq!(offered(&mut names, &[a], 0), Some(vec![3, 5, 9]));
+    assert_eq!(offered(&mut names, &[b], 0), Some(vec![9]));
+    assert_eq!(offered(&mut names, &[], 0), Some(vec![]));
+    assert_eq!(offered(&mut names, &[a, b], 0), None, "as many as all, as far as that is known");
+    // The second of them was for the one that ceases to listen, and is still to be offered.
+    own[1].remove(&mut names, "a", 2, 1, |_, newest| newest);
+    assert_eq!(offered(&mut names, &[b], 1), Some(vec![5, 9]));
+    assert_eq!(offered(&mut names, &[a], 2), Some(vec![3, 9]), "it has been");
+    own[0].remove(&mut names, "a", 2, 1, |_, _| 0);
+    assert_eq!(offered(&mut names, &[a], 0), Some(vec![9]), "nothing was for it");
+    own[2].clear(&mut names);
+    assert_eq!(offered(&mut names, &[a], 2), Some(vec![]));
+}

@@ -14,7 +14,7 @@ use ringcast_core::stream::{PublishError, SlowReader};
 
 use crate::actor::{Actor, Setup};
 use crate::client::{Client, Message, reply, wait_until};
-use crate::model::{Model, Step, base, step};
+use crate::model::{Model, Step, base, step, step_or_doubt};
 
 fn offsets(messages: &[Message]) -> Vec<u64> {
     messages.iter().filter_map(Message::offset).collect()
@@ -159,6 +159,46 @@ fn a_large_event_waits_for_what_it_would_push_out() {
     // The reader may be slower than the publisher, and is told so; it never misses an event without a word.
     let whole = received == (1..=40).collect::<Vec<_>>();
     assert!(whole || sink.end_reason() == Some(EndReason::SlowReader));
+}
+
+#[test]
+fn a_sweep_visits_those_who_may_listen_and_no_others() {
+    let actor = Actor::by_hand(Setup::default());
+    let ids: Vec<_> = (0..6).map(|_| actor.open(Encoding::Json, &["common"])).collect();
+    let listen = |id: ConnectionId, listen| actor.stream.change_subscription(id, "rare", listen).unwrap();
+    let attached: Vec<_> = ids.iter().map(|id| actor.attach(*id, 0)).collect();
+    let visited = || {
+        let mut visited = Vec::new();
+        while actor.stream.swept() < actor.stream.head() {
+            let seen = std::cell::RefCell::new(&mut visited);
+            let offer = |sink: &Arc<Sink>, batch: &_| {
+                seen.borrow_mut().extend(attached.iter().position(|(_, own)| Arc::ptr_eq(own, sink)));
+                sink.drive(Some(batch));
+            };
+            assert!(actor.stream.sweep().go_on_with(offer), "so few are one turn");
+        }
+        visited
+    };
+    actor.publish("rare", "1");
+    assert!(visited().is_empty(), "nobody listens");
+    listen(ids[1], true);
+    listen(ids[4], true);
+    actor.publish("rare", "2");
+    assert_eq!(visited(), [1, 4]);
+    actor.publish("rare", "3");
+    listen(ids[4], false);
+    listen(ids[5], true);
+    assert_eq!(visited(), [1, 4, 5], "it ceased to listen behind the event, and the other one may listen");
+    actor.publish("rare", "4");
+    actor.publish_to("news", "5", Audience::only(vec![ids[0]])).unwrap();
+    assert_eq!(visited(), [0, 1, 5], "those who are named, too");
+    actor.publish("rare", "6");
+    actor.publish("common", "7");
+    assert_eq!(visited(), [0, 1, 2, 3, 4, 5]);
+    let received: Vec<_> =
+        attached.into_iter().map(|(client, sink)| offsets(&closed(&sink, client))).collect();
+    let expected: [&[u64]; 6] = [&[5, 7], &[2, 3, 4, 6, 7], &[7], &[7], &[2, 3, 7], &[4, 6, 7]];
+    assert_eq!(received, expected);
 }
 
 /// A connection of the random history, with its socket.
@@ -352,6 +392,52 @@ proptest! {
         turns in turns(),
     ) {
         run(base, Limits { max_events, max_bytes: 1 << 20 }, &chunks, &turns)?;
+    }
+}
+
+/// One thread does everything, so that each sweep begins where the steps say: it visits few, and nobody misses anything.
+fn run_by_hand(turns: &[(Step, bool)]) -> Result<(), TestCaseError> {
+    let actor = Actor::by_hand(Setup::default());
+    let mut model = Model::default();
+    let mut attached: BTreeMap<ConnectionId, (u64, Client, Arc<Sink>)> = BTreeMap::new();
+    let end = |model: &Model, id: ConnectionId, (position, mut client, sink): (u64, Client, Arc<Sink>)| {
+        // What is still being decided is not for it.
+        assert!(actor.stream.unsubscribe_all(id));
+        sink.close(Some(1000), "");
+        let expected: Vec<u64> = model.entitled(id, position).collect();
+        prop_assert_eq!(offsets(&client.rest()), expected, "{:?} from {}", id, position);
+        Ok(())
+    };
+    let opening = (0..4).map(|index| Step::Open { msgpack: false, topics: vec![index % 3], lost: 0 });
+    for (step, sweep) in opening.map(|step| (step, false)).chain(turns.iter().cloned()) {
+        if let Step::Close { who } = step
+            && let Some(id) = model.ever.get(who % model.ever.len())
+            && let Some(attached) = attached.remove(id)
+        {
+            end(&model, *id, attached)?;
+        }
+        let head = model.head();
+        model.step(&actor, &step);
+        if let (Step::Open { .. }, Some(&id)) = (&step, model.ever.last()) {
+            let (client, sink) = actor.attach_roomy(id, head);
+            attached.insert(id, (head, client, sink));
+        }
+        if sweep {
+            actor.sweep_all();
+        }
+    }
+    actor.sweep_all();
+    attached.into_iter().try_for_each(|(id, attached)| end(&model, id, attached))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_sweep_passes_by_nobody_whom_an_event_is_for(
+        turns in prop::collection::vec((step_or_doubt(50), prop::bool::weighted(0.3)), 1..150),
+    ) {
+        run_by_hand(&turns)?;
     }
 }
 

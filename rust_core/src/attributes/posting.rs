@@ -4,7 +4,7 @@ use roaring::RoaringBitmap;
 
 /// The slots of one value; never empty but while it changes.
 #[derive(Debug)]
-pub(super) enum Posting {
+pub enum Posting {
     /// A single one, as of most values of a field whose values are all different.
     One(u32),
     /// Any number.

@@ -8,7 +8,7 @@ use crate::connection::{Connection, ConnectionId};
 use crate::frame::Encoding;
 use crate::replay::{self, Missed};
 use crate::sink::Sink;
-use crate::subscription::{Names, Subscriptions, Topic};
+use crate::subscription::{Names, Topic};
 use crate::sync::atomic::Ordering;
 
 impl Stream {
@@ -26,13 +26,13 @@ impl Stream {
             return None;
         }
         let Inner { ring, table, names, .. } = &mut *inner;
-        let mut subscriptions = Subscriptions::default();
+        let connection = table.open(encoding);
+        let mut subscriptions = connection.subscriptions.lock();
         for topic in subscribed {
             subscriptions.add(names, topic, ring.head());
         }
-        let id = table.open(encoding, subscriptions).id;
-        ring.remember_lost(id, lost);
-        Some(id)
+        ring.remember_lost(connection.id, lost);
+        Some(connection.id)
     }
 
     /// What has been let go: of each name of which an event above `after` was, and of each connection that is `asked`

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::{Inner, Stream};
-use crate::connection::{Connection, ConnectionId};
+use crate::connection::Connection;
 use crate::fanout::Batch;
 use crate::sink::Sink;
 use crate::sync::MutexGuard;
@@ -27,8 +29,8 @@ pub struct Sweep {
     stream: Arc<Stream>,
     /// What is offered, once it has begun.
     batch: Option<Batch>,
-    /// Whom it is offered to, if not to everybody.
-    targets: Option<Vec<ConnectionId>>,
+    /// The slots of those to whom it is offered, sorted, if that is not everybody.
+    targets: Option<Vec<u32>>,
     /// The target, or the slot of the table, to go on from.
     next: usize,
 }
@@ -68,8 +70,11 @@ impl Sweep {
 
     fn visit(&mut self, offer: impl Fn(&Arc<Sink>, &Batch)) -> bool {
         if self.batch.is_none() {
-            self.batch = self.stream.cut();
-            self.targets = self.batch.as_ref().and_then(Batch::targets);
+            let Some((batch, listeners)) = self.stream.cut() else {
+                return true;
+            };
+            self.targets = listeners.map(|slots| batch.targets(slots));
+            self.batch = Some(batch);
         }
         let Some(batch) = &self.batch else {
             return true;
@@ -98,8 +103,9 @@ impl Stream {
         Sweep::of(self)
     }
 
-    /// What a sweep that begins now is to offer, if there is anything.
-    fn cut(&self) -> Option<Batch> {
+    /// What a sweep that begins now is to offer, if there is anything, and the slots of those who may listen to it, if
+    /// they are not everybody. Whoever begins to listen later, does so for later events.
+    fn cut(&self) -> Option<(Batch, Option<RoaringBitmap>)> {
         let mut inner = self.inner.lock();
         let swept = self.swept();
         if inner.shut || inner.ring.head() == swept {
@@ -107,7 +113,9 @@ impl Stream {
         }
         let batch = inner.ring.batch(swept, MAX_BATCH_BYTES);
         self.offered.fetch_max(batch.to(), Ordering::AcqRel);
-        Some(batch)
+        let Inner { names, table, .. } = &mut *inner;
+        let listeners = batch.topics().and_then(|topics| names.listeners(&topics, swept, table.len()));
+        Some((batch, listeners))
     }
 
     /// How many events the client that is furthest behind is behind, of those that are attached.
@@ -124,11 +132,12 @@ impl Stream {
         lag
     }
 
-    /// A few of the listed connections, from place `from`, and where to go on.
-    fn listed(&self, targets: &[ConnectionId], from: usize) -> (Connections, Option<usize>) {
+    /// A few of the connections in these slots, from place `from`, and where to go on.
+    fn listed(&self, targets: &[u32], from: usize) -> (Connections, Option<usize>) {
         let end = targets.len().min(from + SWEEP_PIECE);
         let inner = self.inner.lock();
-        let connections = targets[from..end].iter().filter_map(|&id| inner.table.get(id).cloned()).collect();
+        let connections =
+            targets[from..end].iter().filter_map(|&slot| inner.table.at(slot as usize).cloned()).collect();
         (connections, (end < targets.len()).then_some(end))
     }
 

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::filters::Filters;
+use super::listeners::{Left, Listeners};
 use super::topic::Topic;
 use crate::filter::Filter;
 use crate::frame::{ENCODINGS, NameBytes};
@@ -74,6 +77,8 @@ pub struct Names {
     free: Vec<NameId>,
     /// Topics with filters that somebody listens to now.
     filters: usize,
+    /// Who listens to something no more, and may still be owed an event of it.
+    left: Left,
 }
 
 /// What a stream knows of one topic.
@@ -85,8 +90,10 @@ struct Name {
     kind: Kind,
     /// What refers to it: retained events, intervals of connections, and topics with this name. Forgotten at 0.
     uses: usize,
-    /// Connections that listen to it now.
-    listeners: usize,
+    /// How many connections listen to it now, or may turn out to.
+    listening: usize,
+    /// Which ones listen to it now.
+    listeners: Listeners,
     /// Offset of the newest event of this topic that went to subscribers; 0 before the first.
     newest: u64,
 }
@@ -129,7 +136,14 @@ impl Names {
             }
         };
         let text: Arc<str> = topic.text.into();
-        let entry = Name { text: Arc::clone(&text), kind, uses: 0, listeners: 0, newest: 0 };
+        let entry = Name {
+            text: Arc::clone(&text),
+            kind,
+            uses: 0,
+            listening: 0,
+            listeners: Listeners::default(),
+            newest: 0,
+        };
         let id = match self.free.pop() {
             Some(id) => {
                 self.known[id.0 as usize] = Some(entry);
@@ -173,7 +187,7 @@ impl Names {
     pub fn has_filter(&self, topic: &str) -> bool {
         self.find(topic)
             .map(|id| self.get(id))
-            .is_some_and(|topic| topic.listeners > 0 && matches!(topic.kind, Kind::Filtered { .. }))
+            .is_some_and(|topic| topic.listening > 0 && matches!(topic.kind, Kind::Filtered { .. }))
     }
 
     fn get(&self, id: NameId) -> &Name {
@@ -248,8 +262,8 @@ impl Names {
     /// A connection listens to this topic from now on, or may turn out to. It has to be in use.
     pub(super) fn begin_listening(&mut self, id: NameId) {
         let topic = self.get_mut(id);
-        topic.listeners += 1;
-        if let (1, Kind::Filtered { name, filter }) = (topic.listeners, &topic.kind) {
+        topic.listening += 1;
+        if let (1, Kind::Filtered { name, filter }) = (topic.listening, &topic.kind) {
             let (name, filter) = (*name, Arc::clone(filter));
             self.filters += 1;
             self.filters_of(name).add(id, &filter);
@@ -259,8 +273,8 @@ impl Names {
     /// It does no more, and nothing that is published from now on is asked for it. The use stays.
     pub(super) fn end_listening(&mut self, id: NameId) {
         let topic = self.get_mut(id);
-        topic.listeners -= 1;
-        if let (0, Kind::Filtered { name, .. }) = (topic.listeners, &topic.kind) {
+        topic.listening -= 1;
+        if let (0, Kind::Filtered { name, .. }) = (topic.listening, &topic.kind) {
             let name = *name;
             self.filters -= 1;
             self.filters_of(name).remove(id);
@@ -269,7 +283,45 @@ impl Names {
 
     /// Whether somebody listens to this topic now.
     pub(super) fn is_listened_to(&self, id: NameId) -> bool {
-        self.get(id).listeners > 0
+        self.get(id).listening > 0
+    }
+
+    /// The connection in this slot listens to it from now on.
+    pub(super) fn add_listener(&mut self, id: NameId, slot: u32) {
+        self.get_mut(id).listeners.add(slot);
+    }
+
+    /// It does no more.
+    pub(super) fn remove_listener(&mut self, id: NameId, slot: u32) {
+        self.get_mut(id).listeners.remove(slot);
+    }
+
+    /// It has ceased to, and `newest` was the newest event of it for this connection.
+    pub(super) fn note_left(&mut self, slot: u32, newest: u64) {
+        self.left.note(slot, newest);
+    }
+
+    /// The slots of those to whom events of these topics after `swept` may be owed: who listens to one of them now, or
+    /// has ceased to listen to something since. `None` if there may be as many as `all`.
+    pub fn listeners(&mut self, topics: &[NameId], swept: u64, all: usize) -> Option<RoaringBitmap> {
+        let listening = topics.iter().map(|&id| self.get(id).listeners.len());
+        if listening.sum::<usize>() + self.left.count_after(swept) >= all {
+            return None;
+        }
+        let mut slots = RoaringBitmap::new();
+        topics.iter().for_each(|&id| self.get(id).listeners.add_to(&mut slots));
+        self.left.add_to(&mut slots);
+        Some(slots)
+    }
+
+    /// The slots of those who listen to the topic with this text now.
+    #[must_use]
+    pub fn listeners_of(&self, topic: &str) -> RoaringBitmap {
+        let mut slots = RoaringBitmap::new();
+        if let Some(id) = self.find(topic) {
+            self.get(id).listeners.add_to(&mut slots);
+        }
+        slots
     }
 
     fn filters_of(&mut self, name: NameId) -> &mut Filters {

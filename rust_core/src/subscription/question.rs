@@ -157,6 +157,7 @@ impl Subscriptions {
         }
         if interval.until == OPEN {
             names.begin_listening(interval.name);
+            names.add_listener(interval.name, self.slot);
         }
     }
 

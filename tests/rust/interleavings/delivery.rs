@@ -190,6 +190,29 @@ fn whom_an_event_is_for_is_decided_when_it_is_published() {
     });
 }
 
+#[test]
+fn what_it_may_hear_after_all_is_delivered_though_sweeps_have_passed_it_by() {
+    check(3000, || {
+        let actor = Actor::running(&Setup::default());
+        let id = actor.open(&["b"]);
+        let other = actor.open(&["a"]);
+        let [client, passed_by] =
+            [id, other].map(|id| actor.attach(id, 0, if choose(2) == 0 { NARROW } else { ROOMY }));
+        let publisher = actor.publisher("b", 4);
+        let names = ["b".to_owned()];
+        actor.stream.hold(id, &names).unwrap();
+        if choose(2) == 0 {
+            // Asked again: the first answer is up to there.
+            actor.stream.hold(id, &names).unwrap();
+        }
+        while actor.stream.answer(id, &names, &[]).unwrap() {}
+        assert_eq!(publisher.join().unwrap(), [1, 2, 3, 4]);
+        assert_eq!(offsets(&client.close()), [1, 2, 3, 4]);
+        assert!(offsets(&passed_by.close()).is_empty());
+        actor.end();
+    });
+}
+
 /// Whether each offset up to `head` was received, or announced as lost, in order and once.
 fn is_whole(messages: &[Message], head: u64) {
     let mut reached = 0;
