@@ -75,6 +75,12 @@ class Member:
 class Lounge(Actor[None, Member]):
     """A room for those with a token."""
 
+    def on_before_connect(self, c: Context[None, Member], params: Any) -> None:
+        # It is asked before each call without a connection, too. Of connections the hook below sees to it: a
+        # ticket is good once.
+        if c.request.transport == "http" and caller(c) in BANNED:
+            raise Forbidden(f"{caller(c)} may not come in")
+
     def create_conn_state(self, c: Context[None, Member], params: dict[str, str] | None) -> Member:
         # The parameters are sent in a message, the ticket stands in a URL. Neither gets into a log of ours.
         if ticket := c.request.query.get("ticket"):
@@ -87,7 +93,7 @@ class Lounge(Actor[None, Member]):
 
     @action
     def who_am_i(self, c: Context[None, Member]) -> str:
-        # A call without a connection has met no hook: it says itself who it comes from.
+        # A call without a connection has no state: its request says who it comes from.
         return c.conn.state.name if c.has_conn else caller(c)
 
     @action

@@ -65,7 +65,7 @@ class Actor(ActorScope[StateT, ConnStateT]):
     - ``on_create(self, c)`` once in the actor's life; ``on_start(self, c)`` and ``on_stop(self, c)`` each
       time it runs.
     - ``on_destroy(self, c)`` after `destroy`, when the state is gone.
-    - ``on_before_connect(self, c, params)`` raises to refuse a connection.
+    - ``on_before_connect(self, c, params)`` raises to refuse a connection, or a call over HTTP without one.
     - ``create_conn_state(self, c, params)`` returns a connection's state; without it, it is validated from
       params.
     - ``on_connect(self, c)`` once per session, with `c.conn`; ``on_disconnect(self, c)`` when the session

@@ -156,6 +156,11 @@ class Context(ActorScope[StateT, ConnStateT]):
         return self._connection is not None
 
     @property
+    def params(self) -> Any:
+        """What the client has given as its parameters, unchecked: of its connection, or of this one call."""
+        return None if self._connection is None else self._connection.params
+
+    @property
     def has_request(self) -> bool:
         """Whether there is a `request` to look at."""
         return False
@@ -186,11 +191,16 @@ class Context(ActorScope[StateT, ConnStateT]):
 class RequestContext(Context[StateT, ConnStateT]):
     """The context of what runs for a request: before a connection, or without one."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_params", "_request")
 
-    def __init__(self, instance: ActorInstance, request: Request) -> None:
+    def __init__(self, instance: ActorInstance, request: Request, params: Any = None) -> None:
         super().__init__(instance, None)
         self._request = request
+        self._params = params
+
+    @property
+    def params(self) -> Any:
+        return self._params
 
     @property
     def has_request(self) -> bool:

@@ -63,6 +63,12 @@ SHOWS = {
         "ann reads premium article 2: What it means",
         "bob reads public article 3: Sun",
     ],
+    "script.py": [
+        "without a connection: {",
+        "a handler hears a price",
+        "price number 3",
+        "an error comes as it is: unknown_action",
+    ],
     "ticker.py": ["connected", "MSFT"],
 }
 HIDES = {

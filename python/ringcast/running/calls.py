@@ -293,5 +293,5 @@ def _context(
     scheduled: ScheduledAction | None = None,
 ) -> Context[Any, Any]:
     if connection is None and isinstance(request, CallFromOutside):
-        return RequestContext(instance, request.came)
+        return RequestContext(instance, request.came, request.params)
     return Context(instance, connection, scheduled)

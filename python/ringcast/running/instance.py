@@ -292,7 +292,7 @@ class ActorInstance:
         hook = self.definition.hooks.on_before_connect
         if hook is not None:
             value = self.definition.checked("on_before_connect", f"{self.definition.name} params", params)
-            await self.run_hook(hook, RequestContext(self, came), value)
+            await self.run_hook(hook, RequestContext(self, came, params), value)
         return await self.new_conn_state(params, came)
 
     async def new_conn_state(self, params: Any, came: Request = EMPTY) -> Any:
@@ -302,7 +302,7 @@ class ActorInstance:
         if hook is None:
             return definition.conn_state.validated_or_constructed(params, "params")
         value = definition.checked("create_conn_state", f"{definition.name} params", params)
-        return await self.run_hook(hook, RequestContext(self, came), value)
+        return await self.run_hook(hook, RequestContext(self, came, params), value)
 
     def may_subscribe(self, connection: Connection[Any], topic: str, asked: bool) -> bool | Awaitable[bool]:
         return may_subscribe(self, connection, topic, asked)

@@ -167,7 +167,7 @@ async def _call_once_let_in(
             instance.require_running()
             value = instance.definition.checked(hook.name, f"{instance.definition.name} params", call.params)
             try:
-                await instance.run_hook(hook, RequestContext(instance, call.came), value)
+                await instance.run_hook(hook, RequestContext(instance, call.came, call.params), value)
             finally:
                 instance.settle()
     except asyncio.CancelledError:

@@ -89,6 +89,8 @@ METRICS: Final[dict[str, Described]] = {
         "histogram", "How late the event loop does what is due, looked at four times a second"
     ),
     "ringcast_store_failures": Described("counter", "Writes that the store has not taken"),
+    "ringcast_keyed_answers": Described("gauge", "Answers kept for calls over HTTP that are repeated"),
+    "ringcast_repeated_calls": Described("counter", "Calls over HTTP that were answered from what is kept"),
     "ringcast_limits_hit": Described("counter", "Requests past a limit, by the setting", ("limit",)),
 }
 """By name; names of counters go out with `_total` behind them."""
@@ -146,6 +148,8 @@ class RouterCollector:
         put("ringcast_ready", router.unready is None)
         put("ringcast_sockets", router.sockets)
         put("ringcast_store_failures", router.store.failures, suffix="_total")
+        put("ringcast_keyed_answers", len(router.answers))
+        put("ringcast_repeated_calls", router.answers.repeats, suffix="_total")
         for code, count in router.refusals.items():
             put("ringcast_refusals", count, code, suffix="_total")
         for limit, count in router.limits_hit.items():

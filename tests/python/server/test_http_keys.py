@@ -208,3 +208,22 @@ async def test_a_page_may_send_a_key(call: Caller) -> None:
     asked = {"Origin": url, "Access-Control-Request-Method": "POST"}
     response = await call.http.options("/actors/till/actions/add", headers=asked)
     assert KEY_HEADER.lower() in response.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize("limits", [{"metrics": True, "max_keyed_answers": 1}], ids=[""])
+async def test_what_is_kept_and_repeated_is_counted(call: Caller) -> None:
+    for key in ("a", "b", "b", "b"):
+        await call("add", 1, key=key)
+    lines = (await call.http.get("/metrics")).text.splitlines()
+    assert "ringcast_keyed_answers 1.0" in lines
+    assert "ringcast_repeated_calls_total 2.0" in lines
+    assert 'ringcast_limits_hit_total{limit="max_keyed_answers"} 1.0' in lines
+    assert 'ringcast_actions_total{action="add",actor="Till",outcome="ok"} 2.0' in lines
+
+
+@pytest.mark.parametrize("limits", [{"metrics": True}], ids=[""])
+async def test_a_call_that_is_not_let_in_is_counted(call: Caller) -> None:
+    body = {"key": ["k"], "args": [1], "params": "refuse"}
+    await call.http.post("/actors/till/actions/add", json=body)
+    lines = (await call.http.get("/metrics")).text.splitlines()
+    assert 'ringcast_actions_total{action="add",actor="Till",outcome="refused"} 1.0' in lines
