@@ -162,8 +162,8 @@ async def clumsy(tried: programs.Server, carrier: Carrier, encoding: Encoding) -
     ids=" ".join,
 )
 async def test_an_action_that_breaks(clumsy: Client, key: list[str], call: list[str]) -> None:
-    handle = clumsy.clumsy.get_or_create(key)
-    async with handle.connect({}) as connection, handle.connect({}) as other:
+    handle = clumsy.clumsy.get_or_create(key, params={})
+    async with handle.connect() as connection, handle.connect() as other:
         for caller in (connection, handle):
             with pytest.raises(InternalError) as caught:
                 await caller.call(*call)
@@ -254,13 +254,13 @@ async def test_a_hook_that_breaks_refuses_its_subscription_only(clumsy: Client, 
 
 async def test_an_actor_that_cannot_be_made(clumsy: Client, key: list[str]) -> None:
     for _ in range(2):
-        broken = clumsy.clumsy.get_or_create(key, input="create_state")
+        broken = clumsy.clumsy.get_or_create(key, input="create_state", params={})
         with pytest.raises(InternalError):
             await broken.echo(1)
         with pytest.raises(ConnectionRefused) as refused:
-            await broken.connect({}).ready()
+            await broken.connect().ready()
         assert refused.value.code == "internal_error"
-    assert await clumsy.clumsy.get_or_create(key).echo(1) == 1
+    assert await clumsy.clumsy.get_or_create(key, params={}).echo(1) == 1
 
 
 # --- clients that send nonsense ---------------------------------------------------------------------------
