@@ -6,14 +6,15 @@ into the connection's state. Where the address of a client comes from is decided
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
+from .errors import RingcastError
 from .wire.protocol import Call
 
-__all__ = ["EMPTY", "CallFromOutside", "Headers", "Request", "Transport"]
+__all__ = ["EMPTY", "CallFromOutside", "Headers", "Keep", "Request", "Transport"]
 
 Transport = Literal["in_process", "websocket", "http", "sse"]
 
@@ -114,11 +115,22 @@ EMPTY: Final = Request()
 """That of a client in this process."""
 
 
+class Keep(NamedTuple):
+    """How a durable actor keeps the answer to a call that came with a key."""
+
+    key: str
+    """What it is found by, among those of the actor."""
+    write: Callable[[Any, RingcastError | None], bytes]
+    """Writes a result, or the error that stands instead of one. May raise for a result."""
+
+
 class CallFromOutside(Call):
     """A call without a connection, with the request that it came in."""
 
     came: Request = EMPTY
     params: Any = None
     """What `on_before_connect` is given, as it would be of a connection."""
+    keep: Keep | None = None
+    """None: its answer is not kept."""
     has_begun: bool = False
     """Whether its action has been called: before that, nothing has been done."""

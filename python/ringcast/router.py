@@ -15,8 +15,8 @@ from . import _core
 from .clock import Clock
 from .config import ServerConfig
 from .connection import Connection
-from .errors import CloseCode, ConnectionClosed, RingcastError
-from .faults import for_client
+from .errors import ActorNotFound, CloseCode, ConnectionClosed, RingcastError
+from .faults import for_client, from_store
 from .gateway.admission import connect
 from .gateway.answers import Answers
 from .gateway.drain import SweepWaiter
@@ -77,6 +77,7 @@ class Router:
         """How often each limit was run into since this router was made, by its name in `ServerConfig`."""
         self.answers = Answers(self.config, self.clock, self.limits_hit)
         """Those of calls with a key."""
+        self._started_at = 0.0
         self._stop: asyncio.Task[None] | None = None
         self._parting: Parting | None = None
         """While it stops."""
@@ -122,6 +123,7 @@ class Router:
             self._gateway = Gateway(
                 self.config, loop, self.clock, self._find, connect, limits_hit=self.limits_hit
             )
+            self._started_at = self.clock.now()
             self.timetable.start(calls)
             self._unclaimed.start(with_sessions)
 
@@ -273,6 +275,22 @@ class Router:
         # Not where the caller gave up: it may be the actor's own action, whose end a commit waits for.
         await actor.settled()
         return result
+
+    async def kept_answer(self, request: Connect, key: str) -> bytes | None:
+        """Return what a durable actor has kept, in an earlier process, of a call that came with this key.
+
+        None where there is nothing, or nobody would want it any more. Raises as `call_from_outside`.
+        """
+        up_s = self.clock.now() - self._started_at
+        if up_s > self.config.keyed_answer_window_s or not self.registry.definition(request.actor).durable:
+            return None
+        if request.lookup != "id":
+            request = Connect(request.actor, request.key, "get")
+        try:
+            actor = await self._instance_for_call(request)
+        except ActorNotFound:
+            return None
+        return await from_store(self.store.answer(actor.actor_id, key))
 
     async def resolve(self, request: Connect) -> tuple[str, tuple[str, ...]]:
         """Return the id and key of the actor that `request` asks for. Raises as `call`."""

@@ -42,6 +42,13 @@ class Keyed(NamedTuple):
     repeats_since: str | None = None
     """Of a repeat: what `Answers.mark` was before the first try, as far as the client knows."""
 
+    def require_same(self, content: bytes, caller: bytes) -> None:
+        """Raise `KeyReused` if the key came with another request, or from somebody else."""
+        if content != self.content:
+            raise KeyReused("this key came with another request; a new request needs a new key")
+        if caller != self.caller:
+            raise KeyReused("this key came with other credentials; it did not run again")
+
 
 class Outcome(NamedTuple):
     """What became of a call: the answer as it was written."""
@@ -55,11 +62,12 @@ class Outcome(NamedTuple):
 class _Record:
     """One call: running while `outcome` is None."""
 
-    __slots__ = ("added_at", "caller", "content", "done", "outcome")
+    __slots__ = ("added_at", "caller", "content", "done", "outcome", "was_recalled")
 
     def __init__(self, keyed: Keyed, done: asyncio.Future[None]) -> None:
         self.content, self.caller, self.done = keyed.content, keyed.caller, done
         self.outcome: Outcome | None = None
+        self.was_recalled = False
         self.added_at = 0.0
 
 
@@ -95,46 +103,57 @@ class Answers:
         """Names what is remembered: as long as this is the same, nothing that is young has been forgotten."""
         return f"{self._process}.{self._forgotten}"
 
-    async def once(self, keyed: Keyed, run: Callable[[], Awaitable[Outcome]]) -> tuple[Outcome, bool]:
+    async def once(
+        self,
+        keyed: Keyed,
+        run: Callable[[], Awaitable[Outcome]],
+        recall: Callable[[], Awaitable[Outcome | None]],
+    ) -> tuple[Outcome, bool]:
         """Return what became of a call, and whether that was known before: `run` is called at most once.
 
-        A repeat of one that runs waits for its end. Raises `KeyReused`, and `OutcomeUnknown` for a repeat
-        whose first try may have been forgotten. `run` raises nothing, and goes on if the caller gives up.
+        A repeat of one that runs waits for its end. `recall` is asked for what is kept elsewhere. Both go on
+        if the caller gives up. Raises `KeyReused`, `OutcomeUnknown` for a repeat whose first try may have
+        been forgotten, and what they raise: such a call has not run, or nobody knows.
         """
         while (record := self._records.get(keyed.scope)) is not None:
-            if record.content != keyed.content:
-                raise KeyReused("this key came with another request; a new request needs a new key")
-            if record.caller != keyed.caller:
-                raise KeyReused("this key came with other credentials, or parameters; it did not run again")
+            keyed.require_same(record.content, record.caller)
             if record.outcome is not None:
                 self.repeats += 1
                 return record.outcome, True
             await asyncio.shield(record.done)
-        if keyed.repeats_since is not None and keyed.repeats_since != self.mark:
-            raise OutcomeUnknown(
-                "the first try may have run: this server does not remember; it did not run now"
-            )
         loop = asyncio.get_running_loop()
         record = self._records[keyed.scope] = _Record(keyed, loop.create_future())
         # A task of its own: whoever gives up waiting takes nothing back.
-        task = loop.create_task(self._run(keyed.scope, record, run), name="keyed call")
+        task = loop.create_task(self._run(keyed, record, run, recall), name="keyed call")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         await asyncio.shield(task)
-        assert record.outcome is not None  # set by the task, whatever happened
-        return record.outcome, False
+        assert record.outcome is not None  # set by the task, or it has raised
+        return record.outcome, record.was_recalled
 
     async def _run(
-        self, scope: tuple[Any, ...], record: _Record, run: Callable[[], Awaitable[Outcome]]
+        self,
+        keyed: Keyed,
+        record: _Record,
+        run: Callable[[], Awaitable[Outcome]],
+        recall: Callable[[], Awaitable[Outcome | None]],
     ) -> None:
+        since, mark = keyed.repeats_since, self.mark
         try:
-            record.outcome = await run()
+            record.outcome = await recall()
+            record.was_recalled = record.outcome is not None
+            if record.outcome is None and since is not None and since != mark:
+                raise OutcomeUnknown(
+                    "the first try may have run: this server does not remember; it did not run now"
+                )
+            if record.outcome is None:
+                record.outcome = await run()
         finally:
             record.done.set_result(None)
             if record.outcome is None or not record.outcome.has_begun:
-                del self._records[scope]
+                del self._records[keyed.scope]
             else:
-                self._keep(scope, record, record.outcome)
+                self._keep(keyed.scope, record, record.outcome)
 
     def _keep(self, scope: tuple[Any, ...], record: _Record, outcome: Outcome) -> None:
         record.added_at = self._clock.now()

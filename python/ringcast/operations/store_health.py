@@ -83,6 +83,9 @@ class WatchedStore(Store):
     async def schedule_of(self, actor_id: str) -> list[ScheduledCall]:
         return await self._store.schedule_of(actor_id)
 
+    async def answer(self, actor_id: str, key: str) -> bytes | None:
+        return await self._store.answer(actor_id, key)
+
     async def delete(self, actor_id: str) -> None:
         await self._store.delete(actor_id)
 

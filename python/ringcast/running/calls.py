@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..action import ActionSpec
 from ..connection import Connection, KeptConnection
 from ..context import Context, RequestContext
+from ..durable.kept_call import KeptCall
 from ..errors import (
     ActionTimeout,
     ActorDestroyed,
@@ -32,8 +33,8 @@ from ..wire.protocol import Call
 from .questions import may_call
 
 if TYPE_CHECKING:
+    from ..durable.journal import Journal
     from .instance import ActorInstance
-    from .turns import Turns
 
 __all__ = ["Calls"]
 
@@ -46,21 +47,24 @@ class Calls:
     def __init__(self, instance: ActorInstance) -> None:
         self._instance = instance
         # Who calls the action that has the turn, and the call's id; None once that is known to be half kept.
-        self._in_turn: tuple[KeptConnection[Any], int] | None = None
+        self._in_turn: tuple[KeptConnection[Any] | KeptCall, int] | None = None
 
     def take_turn(
-        self, turns: Turns, connection: Connection[Any] | None, request: Call, respond: Respond
+        self, journal: Journal, connection: Connection[Any] | None, request: Call, respond: Respond
     ) -> None:
         """Run an action of a durable actor when it has its turn."""
-        turns.run(partial(self._call_if_running, connection, request, respond))
+        journal.turns.run(partial(self._call_if_running, journal, connection, request, respond))
 
     def _call_if_running(
-        self, connection: Connection[Any] | None, request: Call, respond: Respond
+        self, journal: Journal, connection: Connection[Any] | None, request: Call, respond: Respond
     ) -> asyncio.Task[Any] | None:
         if self._is_over(connection):
             return None
         if isinstance(connection, KeptConnection):
             self._in_turn = connection, request.id
+        elif isinstance(request, CallFromOutside) and request.keep is not None:
+            kept = KeptCall(journal, self._instance.node, request, request.keep, respond)
+            self._in_turn, respond = (kept, request.id), kept.respond
         respond = partial(self._answered, respond)
         verdict = self._verdict(connection, request)
         if verdict is None or isinstance(verdict, RingcastError):
@@ -141,8 +145,8 @@ class Calls:
     def committing(self) -> None:
         """What has been done so far is committed: the action that has the turn may not run a second time."""
         if self._in_turn is not None:
-            (connection, id), self._in_turn = self._in_turn, None
-            connection.committing_half(id)
+            (caller, id), self._in_turn = self._in_turn, None
+            caller.committing_half(id)
 
     def call_in_turn(
         self,

@@ -389,7 +389,7 @@ class ActorInstance:
                 return self.calls.call(connection, request, respond)
             self.calls.call_in_turn(connection, request, respond)
         else:
-            self.calls.take_turn(self._keeping.journal.turns, connection, request, respond)
+            self.calls.take_turn(self._keeping.journal, connection, request, respond)
         return None
 
     async def perform(self, item: Item) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,15 +15,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..config import ServerConfig
-from ..errors import ProtocolError
+from ..errors import ProtocolError, RingcastError
 from ..gateway.answers import Keyed, Outcome
-from ..request import CallFromOutside
+from ..request import CallFromOutside, Keep
 from ..router import Router
 from ..wire.parsing import parse_address
 from ..wire.protocol import Connect
 from .guard import Guard, came_of
-from .media import JSON, Media, sent_as, wanted
-from .replies import RequestError, answer, decoded, error_response, read_bytes
+from .media import JSON, MEDIA_TYPES, Media, sent_as, wanted
+from .replies import RequestError, answer, decoded, error_response, read_bytes, written
 
 __all__ = ["KEY_HEADER", "MARK_HEADER", "REPLAYED_HEADER", "call_routes"]
 
@@ -74,12 +75,18 @@ class _Calls:
         if KEY_HEADER not in request.headers:
             return await self._value(address, call)
         keyed = self._keyed(request, address, data)
+        call.keep = Keep(_digest(*map(str, keyed.scope)).hex(), partial(_recorded, keyed))
 
         async def run() -> Outcome:
             response = await answer(self._value(address, call), media)
             return Outcome((response, media), len(response.body), call.has_begun)
 
-        outcome, was_known = await self._router.answers.once(keyed, run)
+        async def recall() -> Outcome | None:
+            assert call.keep is not None  # set above
+            kept = await self._router.kept_answer(address, call.keep.key)
+            return None if kept is None else _recalled(keyed, kept)
+
+        outcome, was_known = await self._router.answers.once(keyed, run, recall)
         return self._again(outcome, media, was_known)
 
     async def _value(self, address: Connect, call: CallFromOutside) -> dict[str, Any]:
@@ -127,6 +134,22 @@ class _Calls:
         if not isinstance(body, dict):
             raise ProtocolError("the body is an object")
         return data, body
+
+
+def _recorded(keyed: Keyed, value: Any, error: RingcastError | None) -> bytes:
+    """Return an answer as it is kept over a restart, with what tells for what and for whom it is."""
+    media = MEDIA_TYPES["application/msgpack"]
+    response = written({"value": value}, media=media) if error is None else error_response(error, media=media)
+    parts = (keyed.content, keyed.caller, response.status_code, bytes(response.body))
+    return media.encoding.encode(parts)
+
+
+def _recalled(keyed: Keyed, kept: bytes) -> Outcome:
+    """Return what was kept of a call. Raises `KeyReused` if that is another one, or somebody else's."""
+    media = MEDIA_TYPES["application/msgpack"]
+    content, caller, status, body = media.encoding.decode(kept)
+    keyed.require_same(content, caller)
+    return Outcome((Response(body, status), media), len(body), has_begun=True)
 
 
 async def _answered(request: Request, work: Callable[[Request, Media], Awaitable[Any]]) -> Response:

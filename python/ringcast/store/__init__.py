@@ -8,8 +8,10 @@ from __future__ import annotations
 from .interface import JournalCorrupt, StateCorrupt, Store
 from .memory import MemoryStore
 from .records import (
+    ANSWERS_KEPT,
     EPOCHS_KEPT,
     REPLIES_KEPT,
+    CallAnswered,
     Change,
     ConnStateChanged,
     DestroyBegun,
@@ -36,8 +38,10 @@ from .records import (
 from .sqlite import SqliteStore
 
 __all__ = [
+    "ANSWERS_KEPT",
     "EPOCHS_KEPT",
     "REPLIES_KEPT",
+    "CallAnswered",
     "Change",
     "ConnStateChanged",
     "DestroyBegun",

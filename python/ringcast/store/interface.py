@@ -87,6 +87,14 @@ class Store(ABC):
         """
         return [call for call in await self.schedule() if call.actor_id == actor_id]
 
+    async def answer(self, actor_id: str, key: str) -> bytes | None:
+        """Return the answer to the call of an actor that came with `key`; None if there is none.
+
+        Raises `StateCorrupt` for one that is not what was committed. A store that keeps none has none to
+        give: calls to its durable actors are not known any more after a restart.
+        """
+        return None
+
     @abstractmethod
     async def delete(self, actor_id: str) -> None:
         """Forget an actor with its stream and its schedule. Nothing happens when there is none."""

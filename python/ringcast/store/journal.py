@@ -15,7 +15,9 @@ from typing import Final
 from ..errors import ActorAlreadyExists, ActorNotFound
 from .interface import JournalCorrupt
 from .records import (
+    ANSWERS_KEPT,
     ActorChange,
+    CallAnswered,
     Change,
     DestroyBegun,
     EventAppended,
@@ -42,6 +44,9 @@ __all__ = ["Journal"]
 
 _ACTORS_KNOWN: Final = 10_000
 """How many actors are remembered, so that a commit need not look them up."""
+
+_ANSWERS_AT_ONCE: Final = 64
+"""Once in so many answers, those that are wanted no more are deleted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -173,7 +178,7 @@ class Journal:
             stream = self._readable_stream(actor_id)
             if stream is not None:
                 stream.forget_rows(self.database)
-        for table in ("stream", "scheduled_call", "ending", "actor"):
+        for table in ("stream", "scheduled_call", "keyed_answer", "ending", "actor"):
             self.database.execute(f"delete from {table} where actor_id = ?", (actor_id,))
         self.is_torn = False
 
@@ -209,8 +214,24 @@ class Journal:
                 self.database.execute(
                     "delete from scheduled_call where actor_id = ? and id = ?", (actor.actor_id, id)
                 )
+            case CallAnswered():
+                self._keep_answer(actor.actor_id, change)
             case DestroyBegun():
                 insert_all(self.database, "ending", [(actor.actor_id,)], replace=True)
+
+    def _keep_answer(self, actor_id: str, answered: CallAnswered) -> None:
+        row = (actor_id, answered.key, float(answered.at), answered.answer)
+        insert_all(self.database, "keyed_answer", [(None, *row, checksum(*row))], replace=True)
+        [number] = self.database.execute("select last_insert_rowid()").fetchone()
+        if number % _ANSWERS_AT_ONCE == 0:
+            self.database.execute(
+                "delete from keyed_answer where actor_id = ? and number <= (select number from keyed_answer"
+                " where actor_id = ? order by number desc limit 1 offset ?)",
+                (actor_id, actor_id, ANSWERS_KEPT),
+            )
+            self.database.execute(
+                "delete from keyed_answer where actor_id = ? and at < ?", (actor_id, answered.wanted_since)
+            )
 
     def _change_stream(self, actor: _Actor, change: StreamChange) -> None:
         stream, sessions = actor.stream, actor.sessions

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from ..errors import ActorAlreadyExists, ActorNotFound
 from .interface import Store
 from .records import (
+    ANSWERS_KEPT,
     ActorChange,
+    CallAnswered,
     Change,
     ConnStateChanged,
     DestroyBegun,
@@ -49,6 +51,8 @@ class MemoryStore(Store):
         self._streams: dict[str, _Stream] = {}
         # By actor and id, in the order in which they were made.
         self._calls: dict[tuple[str, str], ScheduledCall] = {}
+        # By actor and key, the oldest first.
+        self._answers: dict[str, dict[str, CallAnswered]] = {}
 
     async def open(self) -> None:
         pass
@@ -93,11 +97,16 @@ class MemoryStore(Store):
     async def schedule(self) -> list[ScheduledCall]:
         return sorted(self._calls.values(), key=lambda call: call.due)
 
+    async def answer(self, actor_id: str, key: str) -> bytes | None:
+        found = self._answers.get(actor_id, {}).get(key)
+        return None if found is None else found.answer
+
     async def delete(self, actor_id: str) -> None:
         actor = self._by_id.pop(actor_id, None)
         if actor is not None:
             del self._ids[actor.name, actor.key]
             self._streams.pop(actor_id, None)
+            self._answers.pop(actor_id, None)
             self._calls = {place: call for place, call in self._calls.items() if place[0] != actor_id}
 
     async def close(self) -> None:
@@ -122,6 +131,12 @@ class MemoryStore(Store):
                 self._calls[actor_id, call.id] = call
             case Unscheduled(id=id):
                 self._calls.pop((actor_id, id), None)
+            case CallAnswered():
+                answers = self._answers.setdefault(actor_id, {})
+                answers.pop(change.key, None)
+                answers[change.key] = change
+                while len(answers) > ANSWERS_KEPT or next(iter(answers.values())).at < change.wanted_since:
+                    del answers[next(iter(answers))]
             case DestroyBegun():
                 self._by_id[actor_id] = replace(self._by_id[actor_id], ends_for_good=True)
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 __all__ = [
+    "ANSWERS_KEPT",
     "EPOCHS_KEPT",
     "REPLIES_KEPT",
+    "CallAnswered",
     "Change",
     "ConnStateChanged",
     "DestroyBegun",
@@ -34,6 +36,9 @@ __all__ = [
     "Unscheduled",
     "Unsubscribed",
 ]
+
+ANSWERS_KEPT: Final = 1024
+"""How many of the latest answers to calls with a key are kept of an actor, at least; some more may be."""
 
 EPOCHS_KEPT: Final = 64
 """How many earlier epochs of a stream are kept, besides those of which there are events."""
@@ -251,11 +256,22 @@ class Unscheduled:
 
 
 @dataclass(slots=True, frozen=True)
+class CallAnswered:
+    """A call that came with a key has this answer. Those from before `wanted_since` are wanted no more."""
+
+    key: str
+    at: float
+    """Seconds since 1970, UTC."""
+    answer: bytes
+    wanted_since: float
+
+
+@dataclass(slots=True, frozen=True)
 class DestroyBegun:
     """The actor is to be destroyed: it does nothing any more but end, also when it is found after a crash."""
 
 
-ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled | DestroyBegun
+ActorChange: TypeAlias = StateChanged | Scheduled | Unscheduled | CallAnswered | DestroyBegun
 """What any actor can commit."""
 SessionChange: TypeAlias = Subscribed | Unsubscribed | ConnStateChanged | Replied
 StreamChange: TypeAlias = (

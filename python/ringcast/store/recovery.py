@@ -17,7 +17,15 @@ from .records import ScheduledCall, StoredActor, StoredEvent, StoredSession, Sto
 from .rows import checksum, strings_in, text_of, verified
 from .stream import Stream
 
-__all__ = ["find_actor", "is_damage", "load_actor", "load_schedule", "load_stream", "load_with_sessions"]
+__all__ = [
+    "find_actor",
+    "is_damage",
+    "load_actor",
+    "load_answer",
+    "load_schedule",
+    "load_stream",
+    "load_with_sessions",
+]
 
 _log = logging.getLogger("ringcast.store")
 
@@ -41,6 +49,21 @@ def load_with_sessions(database: sqlite3.Connection) -> list[str]:
         " union select actor_id from ending"
     )
     return [actor_id for (actor_id,) in found]
+
+
+def load_answer(database: sqlite3.Connection, actor_id: str, key: str) -> bytes | None:
+    """Return the answer to a call that came with this key. Raises `StateCorrupt`."""
+    columns = "actor_id, key, at, answer, crc"
+    found = database.execute(
+        f"select {columns} from keyed_answer where actor_id = ? and key = ?", (actor_id, key)
+    ).fetchone()
+    if found is None:
+        return None
+    *row, crc = found
+    if checksum(*row) != crc:
+        raise StateCorrupt(f"an answer of {actor_id} has a bad checksum")
+    answer: bytes = row[-1]
+    return answer
 
 
 def load_schedule(database: sqlite3.Connection, actor_id: str | None = None) -> list[ScheduledCall]:

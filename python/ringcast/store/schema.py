@@ -126,6 +126,22 @@ create table scheduled_call (
 )
 """
 
+# Answers to calls with a key. The number is that of the row itself, which grows.
+_KEYED_ANSWER: Final = """
+create table if not exists keyed_answer (
+    number integer primary key autoincrement, -- in the order in which they were given
+    actor_id text not null,
+    key text not null,
+    at real not null,
+    answer blob not null,
+    crc integer not null,
+    unique (actor_id, key)
+)
+"""
+_KEYED_ANSWER_BY_AGE: Final = (
+    "create index if not exists keyed_answer_by_age on keyed_answer (actor_id, number)"
+)
+
 # Actors that have begun to be destroyed.
 _ENDING: Final = "create table if not exists ending (actor_id text primary key) without rowid"
 
@@ -165,6 +181,8 @@ def _bring_up_to_date(database: sqlite3.Connection, path: Path) -> None:
             make_table(database, table)
         database.execute(_SCHEDULED_CALL)
     database.execute(_ENDING)
+    database.execute(_KEYED_ANSWER)
+    database.execute(_KEYED_ANSWER_BY_AGE)
     if version < SCHEMA_VERSION:
         database.execute("delete from ringcast_schema")
         database.execute("insert into ringcast_schema (version) values (?)", (SCHEMA_VERSION,))

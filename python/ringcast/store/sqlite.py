@@ -15,7 +15,7 @@ from .interface import Store
 from .journal import Journal
 from .lock import FileLock
 from .records import Change, ScheduledCall, StoredActor, StoredStream
-from .recovery import find_actor, load_actor, load_schedule, load_stream, load_with_sessions
+from .recovery import find_actor, load_actor, load_answer, load_schedule, load_stream, load_with_sessions
 from .schema import prepare
 from .transactions import JournalThread
 
@@ -87,6 +87,9 @@ class SqliteStore(Store):
 
     async def schedule_of(self, actor_id: str) -> list[ScheduledCall]:
         return await self._opened.read(lambda journal: load_schedule(journal.database, actor_id))
+
+    async def answer(self, actor_id: str, key: str) -> bytes | None:
+        return await self._opened.read(lambda journal: load_answer(journal.database, actor_id, key))
 
     async def delete(self, actor_id: str) -> None:
         await self._opened.write(lambda journal: journal.delete(actor_id))
