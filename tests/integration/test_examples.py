@@ -13,6 +13,13 @@ FOLDER = programs.PROJECT / "examples"
 EXAMPLES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py"))
 
 SHOWS = {
+    "beside_app.py": [
+        "the application has started, and the actors may use it",
+        "the route answers: {'published': 1}",
+        "the browser hears: Ships that pass, as one of 1",
+        "the application's own WebSocket: pong",
+        "the application has ended, behind the actors",
+    ],
     "chat.py": [
         "bob hears ann: Hello everyone!",
         "bob sees a message go",

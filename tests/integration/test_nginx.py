@@ -14,15 +14,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
 from heard import TIMEOUT_S, Heard
-from served import IMPATIENT, Encoding
+from served import IMPATIENT, Carrier, Encoding
 
 import programs
 from certificates import Certificates
+from event_source import EventSource
 from ringcast import Client
 from ringcast.client import ClientConfig
 
@@ -107,23 +108,51 @@ def nginx(tmp_path: Path, certificates: Certificates, server: programs.Server) -
     nginx.kill()
 
 
-async def test_a_websocket_goes_through(
-    nginx: Nginx, config: ClientConfig, encoding: Encoding, key: list[str]
+async def test_connections_and_calls_go_through(
+    nginx: Nginx, config: ClientConfig, carrier: Carrier, encoding: Encoding, key: list[str]
 ) -> None:
-    async with Client(nginx.url, encoding=encoding, config=config) as client:
+    async with Client(nginx.url, encoding=encoding, transport=carrier, config=config) as client:
         connection = client.chat_room.get_or_create(key).connect()
         heard = Heard(connection, "said")
         await connection.ready()
-        await connection.say("over WebSocket")
-        await client.chat_room.get(key).say("over HTTP")
-        assert await heard.until("said", 2) == ["over WebSocket", "over HTTP"]
+        await connection.say("over the connection")
+        await client.chat_room.get(key).say("without one")
+        assert await heard.until("said", 2) == ["over the connection", "without one"]
+
+
+async def test_a_browser_gets_each_event_at_once_and_resumes_when_nginx_has_been_dead(
+    nginx: Nginx, certificates: Certificates, server: programs.Server, key: list[str]
+) -> None:
+    query = "&".join((*(f"key={quote(part)}" for part in key), "subscribe=said", "session_name=first"))
+    source = EventSource(nginx.url, f"/actors/chatRoom/events?{query}", tls=certificates.client_context())
+    async with asyncio.timeout(TIMEOUT_S), Client(server.url) as direct:
+        [_, answer] = (await source.next("connected")).json
+        room = direct.chat_room.get(key)
+        for number in range(5):
+            # Nothing more is said before this has arrived: whoever collects would wait for ever here.
+            await room.say(number)
+            message = await source.next("event")
+            assert (message.json[4], message.last_event_id) == ([number], f"{answer['epoch']}:{number + 1}")
+        nginx.kill()
+        await room.say(5)
+        nginx.start()
+        [_, again] = (await source.next("connected")).json
+        assert (again["connection"], again["replayed"]) == (answer["connection"], 1) and "gap" not in again
+        assert (await source.next("event")).json[4] == [5]
+        source.lose()  # to close TLS in order would take longer than this test
+        await source.close()
 
 
 async def test_what_was_missed_while_nginx_was_dead_is_replayed(
-    nginx: Nginx, server: programs.Server, config: ClientConfig, encoding: Encoding, key: list[str]
+    nginx: Nginx,
+    server: programs.Server,
+    config: ClientConfig,
+    carrier: Carrier,
+    encoding: Encoding,
+    key: list[str],
 ) -> None:
     async with (
-        Client(nginx.url, encoding=encoding, config=config) as client,
+        Client(nginx.url, encoding=encoding, transport=carrier, config=config) as client,
         Client(server.url) as direct,
     ):
         connection = client.chat_room.get_or_create(key).connect()
