@@ -23,6 +23,7 @@ import programs
 import ringcast.demo
 from ringcast.describe import interface_of, typescript
 from ringcast.wire.naming import camel_case
+from shown import shown
 
 GENERATED = [
     (registry, "kinds:registry", HERE / "kinds.d.ts"),
@@ -75,7 +76,7 @@ def answer_of(document: dict[str, Any], path: str) -> dict[str, Any]:
     return content["application/json"]["schema"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("described", "place", "path"), GENERATED, ids=lambda each: str(each)[-14:])
+@pytest.mark.parametrize(("described", "place", "path"), GENERATED, ids=lambda each: shown(each)[-15:-1])
 def test_the_committed_types_are_those_of_the_annotations(described: Any, place: str, path: Path) -> None:
     interface = interface_of(described)
     assert typescript(interface, f"ringcast types {place}") == path.read_text()

@@ -22,6 +22,7 @@ from ringcast import Actor, Context, MemoryStore, action
 from ringcast.schema.retyped import doubt_about
 from ringcast.schema.state_type import StateType
 from ringcast.wire.protocol import Call, Reply
+from shown import shown
 
 DAY = dt.date(2020, 1, 1)
 ID = uuid.UUID(int=1)
@@ -134,7 +135,7 @@ TAKEN: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "value", "named"), REFUSED, ids=repr)
+@pytest.mark.parametrize(("kind", "value", "named"), REFUSED, ids=shown)
 def test_a_value_that_would_come_back_as_another_is_refused_by_its_name(
     kind: Any, value: Any, named: str
 ) -> None:
@@ -143,7 +144,7 @@ def test_a_value_that_would_come_back_as_another_is_refused_by_its_name(
         states.dump_to_keep(state)
 
 
-@pytest.mark.parametrize(("kind", "value"), TAKEN, ids=repr)
+@pytest.mark.parametrize(("kind", "value"), TAKEN, ids=shown)
 def test_a_value_that_comes_back_is_taken(kind: Any, value: Any) -> None:
     states, state = state_of(kind, value)
     again = states.load(states.dump_to_keep(state)).value
@@ -200,7 +201,7 @@ def test_what_json_does_not_know_becomes_what_it_knows_in_a_field_without_a_type
         (int, Level.HIGH, 3),
         (dict[str, int], Counter("a"), {"a": 1}),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_value_that_is_not_of_its_type_becomes_what_its_type_makes_of_it(
     kind: Any, value: Any, again: Any
@@ -274,7 +275,7 @@ def test_bytes_in_a_model_that_are_no_text_are_refused() -> None:
         (Any | int, True, True),
         (Tree, True, False),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_other_types_are_not_looked_at(kind: Any, is_present: bool, is_open: bool) -> None:
     states, _ = state_of(kind, None)

@@ -42,6 +42,7 @@ from ringcast.errors import (
     InvalidEvent,
 )
 from ringcast.schema.declared import EventSpec, Parameter
+from shown import shown
 
 
 def spec_of(*annotations: Any) -> EventSpec:
@@ -99,7 +100,7 @@ def spec_of(*annotations: Any) -> EventSpec:
         (Annotated[int, pydantic.Field(gt=0)], 1),
         (Any, object()),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_value_of_the_type_fits(annotation: Any, value: Any) -> None:
     spec_of(annotation).check((value,))
@@ -160,7 +161,7 @@ def test_a_value_of_the_type_fits(annotation: Any, value: Any) -> None:
         (Pet, Dog("cow", "rex"), "Input tag 'cow' found using 'kind'"),  # type: ignore[arg-type]
         (Annotated[int, pydantic.Field(gt=0)], 0, "arg0: Input should be greater than 0 (int was given)"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_not_of_the_type_is_refused_and_nothing_is_converted(
     annotation: Any, value: Any, told: str
@@ -249,3 +250,4 @@ def test_what_was_given_is_told_with_the_traceback_and_not_to_clients() -> None:
     assert "the secret" not in str(caught.value.to_wire())
     [note] = caught.value.__notes__
     assert note == "arg0 was 'the secret'\narg1 was a Odd whose repr raises LookupError"
+from shown import shown
