@@ -3,12 +3,14 @@
 #   PYTHON    the interpreter that .venv is made with (3.11 or newer)
 #   PROFILE   how the native module is built: release (default) or dev (quicker to build, slower to run)
 #   ARGS      further arguments for `make demo`, for pytest and for `make soak`
+#   WORKERS   how many processes run the Python tests at a time
 #   DURATION  how many seconds `make soak` runs, and `make fuzz` for each of its targets
 #   SEED      what `make soak` draws from; CONTRIBUTING.md says what the same seed does again
 
 PYTHON ?= python3
 PROFILE ?= release
 ARGS ?=
+WORKERS ?= 2
 DURATION ?= 300
 SEED ?= $(shell date +%s)
 
@@ -141,8 +143,11 @@ $(NGINX): | $(BIN)/python
 	@$@ -v
 
 .PHONY: test-python
+# Files go to whichever process is free, in their order, which has those first that take long. Then those tests that
+# must be alone. ARGS may leave nothing to run of either, which is what 5 says.
 test-python: setup $(NGINX) ## the Python and integration tests (ARGS='-k replay')
-	$(BIN)/python -m pytest --benchmark-skip $(ARGS)
+	$(BIN)/python -m pytest --benchmark-skip -m 'not alone' -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest --benchmark-skip -m alone $(ARGS) || test $$? -eq 5
 
 .PHONY: test-typescript
 test-typescript: setup $(CLIENT_MODULES) ## the TypeScript client's tests, against servers that they start

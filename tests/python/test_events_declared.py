@@ -27,6 +27,7 @@ from ringcast.errors import (
 )
 from ringcast.schema.declared import DeclaredEvents
 from ringcast.schema.definition import define
+from shown import shown
 
 
 def declared(events: Any, **attributes: Any) -> DeclaredEvents:
@@ -188,7 +189,7 @@ FUNCTIONS = _given()
         ({"__annotations__": {"said": "Missing"}}, r"of Room\.Events\.said cannot be resolved: .*Missing"),
         ({"__annotations__": {"_said": int}}, "does not start with an underscore"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_anything_else_is_an_error_that_says_what_is_wrong(body: dict[str, Any], told: str) -> None:
     with pytest.raises(DefinitionError, match=told) as caught:

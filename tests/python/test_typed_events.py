@@ -181,7 +181,7 @@ def test_what_is_not_of_the_type_is_refused_and_nothing_is_converted(
         (Place, Place(1, float("inf"))),
         (Page[float], Page[float](items=[float("nan")])),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_where_messagepack_is_all_that_carries_them_any_floats_fit(annotation: Any, value: Any) -> None:
     parameters = (Parameter("arg0", annotation),)
@@ -250,4 +250,3 @@ def test_what_was_given_is_told_with_the_traceback_and_not_to_clients() -> None:
     assert "the secret" not in str(caught.value.to_wire())
     [note] = caught.value.__notes__
     assert note == "arg0 was 'the secret'\narg1 was a Odd whose repr raises LookupError"
-from shown import shown
