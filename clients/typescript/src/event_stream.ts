@@ -1,0 +1,218 @@
+/**
+ * One stream of server-sent events with the messages that are posted beside it: a socket without a WebSocket.
+ *
+ * To its owner it is what `transport.ts` asks for. Which of the two a connection uses is said in `fallback.ts`. It is
+ * `fetch` that reads, and no `EventSource`: that can send no header, and tokens are in no address.
+ */
+
+import { EventLines } from "./event_lines.js";
+import type { Receiver, Socket } from "./transport.js";
+
+/** Of messages that are posted together; a longer one goes alone. A server takes 64 KiB by default. */
+const MAX_BATCH_CHARS = 16_384;
+/** What a request is refused with that would be refused again, and the close code of a WebSocket for it. */
+const FINAL: Record<string, number> = { invalid_message: 4001, unknown_message: 4001, message_too_big: 1009 };
+const MESSAGE_TOO_BIG = 1009;
+const CONNECT_REFUSED = 4000;
+const DENIED: Record<number, string> = { 401: "unauthorized", 403: "forbidden" };
+const SIGN_OF_LIFE = '["received",[]]';
+
+/** Where the events come from. */
+export interface Source {
+  baseUrl: string;
+  fetch: typeof fetch;
+  /** Longest wait for the answer to what is posted. */
+  httpTimeoutMs: number;
+}
+
+/** A stream from its request to its end. The first message that is sent is the connect message. */
+export class EventStreamSocket implements Socket {
+  readonly #source: Source;
+  readonly #receiver: Receiver;
+  readonly #requests = new AbortController();
+  /** Nothing more is sent. */
+  #closing = false;
+  #lost = false;
+  /** Whether the connect message was sent. */
+  #begun = false;
+  /** Name the session and the stream in what is posted; null before the server has. */
+  #names: Record<string, string> | null = null;
+  #unposted: string[] = [];
+  #posting: Promise<void> | null = null;
+  /** How often the server wants to hear something. */
+  #signMs = Infinity;
+  #sentAt = 0;
+
+  constructor(source: Source, receiver: Receiver) {
+    this.#source = source;
+    this.#receiver = receiver;
+    // Once the owner has this socket.
+    queueMicrotask(() => this.#lost || receiver.onOpen());
+  }
+
+  // As `transport.ts` says.
+
+  send(payload: string): void {
+    if (this.#closing) return;
+    this.#sentAt = performance.now();
+    if (this.#begun) {
+      this.#unposted.push(payload);
+      // One request at a time: two could overtake each other.
+      this.#posting ??= this.#postAll();
+    } else {
+      this.#begun = true;
+      void this.#read(payload);
+    }
+  }
+
+  close(code?: number): void {
+    if (code === 1000 && this.#names && !this.#closing) void this.#endSession(this.#names);
+    else this.abort();
+  }
+
+  abort(): void {
+    this.#lose(null, "");
+  }
+
+  // The stream.
+
+  async #read(connect: string): Promise<void> {
+    const { actor, ...body } = JSON.parse(connect)[1];
+    try {
+      const path = `actors/${encodeURIComponent(actor)}/events`;
+      const response = await this.#request("POST", path, JSON.stringify(body), {
+        Accept: "text/event-stream",
+      });
+      if (
+        response.status === 200 &&
+        /^text\/event-stream\b/i.test(response.headers.get("Content-Type") ?? "")
+      ) {
+        await this.#readEvents(response);
+      } else {
+        await this.#onRefused(response, true);
+      }
+    } catch (error) {
+      this.#lose(null, `${error}`);
+    }
+  }
+
+  async #readEvents({ body, headers }: Response): Promise<void> {
+    const lines = new EventLines();
+    const decoder = new TextDecoder();
+    const reader = (body as ReadableStream<Uint8Array>).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || this.#lost) break;
+      for (const [kind, data] of lines.feed(decoder.decode(value, { stream: true }))) {
+        if (kind === "close") {
+          const [code, reason] = JSON.parse(data);
+          this.#lose(code, reason);
+          return;
+        } else if (kind === "message") {
+          this.#names ??= this.#namesOf(data, headers.get("Ringcast-Stream"));
+          this.#receiver.onMessage(data);
+        }
+      }
+      // Whatever comes is the time to look: a server that says nothing is asked, which tells it as much.
+      if (!this.#posting && performance.now() - this.#sentAt > this.#signMs / 2) this.send(SIGN_OF_LIFE);
+    }
+    this.#lose(null, "the stream has ended");
+  }
+
+  /** Return the headers that name the session of a `connected` message; null for another message. */
+  #namesOf(message: string, stream: string | null): Record<string, string> | null {
+    let kind: unknown;
+    let answer: { session?: unknown; heartbeat_s?: number | null } | undefined;
+    try {
+      [kind, answer] = JSON.parse(message);
+    } catch {
+      // As the receiver will find, too.
+    }
+    if (kind !== "connected") return null;
+    if (answer?.heartbeat_s) this.#signMs = answer.heartbeat_s * 1000;
+    return { "Ringcast-Session": `${answer?.session}`, ...(stream ? { "Ringcast-Stream": stream } : {}) };
+  }
+
+  /** Tell what the server, or a proxy, has against a request, and end. */
+  async #onRefused(response: Response, isStream: boolean): Promise<void> {
+    const { status, headers } = response;
+    let error: { code?: unknown; message?: unknown } | undefined;
+    try {
+      error = (await response.json()).error;
+    } catch {
+      // It is not Ringcast's.
+    }
+    if (typeof error?.code !== "string") error = undefined;
+    const final = status === 413 ? MESSAGE_TOO_BIG : FINAL[`${error?.code}`];
+    let code = Number(headers.get("Ringcast-Close")) || final || null;
+    if (isStream && !code && DENIED[status]) {
+      // As for an upgrade: the server, or a proxy, does not want this client.
+      code = CONNECT_REFUSED;
+      const message = `the server does not accept the connection: it answered with status ${status}`;
+      error ??= { code: DENIED[status], message };
+    }
+    if (error) this.#receiver.onMessage(JSON.stringify(["error", null, error]));
+    this.#lose(code, `${error?.message ?? `it was answered with status ${status}`}`);
+  }
+
+  /** Report the end, once, and stop everything. */
+  #lose(code: number | null, reason: string): void {
+    if (this.#lost) return;
+    this.#closing = this.#lost = true;
+    this.#requests.abort();
+    this.#receiver.onLost(code, reason);
+  }
+
+  // What is posted.
+
+  async #postAll(): Promise<void> {
+    // What is sent in one turn goes together.
+    await null;
+    while (this.#unposted.length && !this.#lost) {
+      const timeoutMs = this.#source.httpTimeoutMs;
+      const timer = setTimeout(() => this.#lose(null, `no answer in ${timeoutMs} ms`), timeoutMs);
+      try {
+        const response = await this.#request("POST", "session/messages", this.#nextBatch());
+        if (response.status !== 204) await this.#onRefused(response, false);
+      } catch (error) {
+        // Nobody knows whether it has arrived. The session is taken up again, and what has no answer sent again: it
+        // runs once.
+        this.#lose(null, `${error}`);
+      }
+      clearTimeout(timer);
+    }
+    this.#posting = null;
+  }
+
+  #nextBatch(): string {
+    let chars = 0;
+    const end = this.#unposted.findIndex((message) => (chars += message.length) > MAX_BATCH_CHARS);
+    const batch = this.#unposted.splice(0, end < 0 ? this.#unposted.length : Math.max(end, 1));
+    return batch.length > 1 ? `[${batch.join(",")}]` : `${batch[0]}`;
+  }
+
+  async #endSession(names: Record<string, string>): Promise<void> {
+    this.#closing = true;
+    try {
+      // Not a turn later where nothing is under way: a page that goes has no other.
+      if (this.#posting) await this.#posting;
+      const response = await this.#request("DELETE", "session", undefined, names);
+      if (!response.ok) this.abort();
+    } catch {
+      // The session ends when its window has passed.
+      this.abort();
+    }
+  }
+
+  #request(method: string, path: string, body?: string, headers?: Record<string, string>): Promise<Response> {
+    const { baseUrl, fetch } = this.#source;
+    return fetch(`${baseUrl}/${path}`, {
+      method,
+      body,
+      headers: { ...(body && { "Content-Type": "application/json" }), ...this.#names, ...headers },
+      // It may be the last thing that a page does.
+      keepalive: !body,
+      signal: this.#requests.signal,
+    });
+  }
+}
