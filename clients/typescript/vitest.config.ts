@@ -1,12 +1,40 @@
 import { defineConfig } from "vitest/config";
 
+const shared = { testTimeout: 20_000, hookTimeout: 30_000 };
+/** Everything that says what connections do, whatever carries them. */
+const OVER_EVERYTHING = [
+  "calls",
+  "lifecycle",
+  "put_back",
+  "recovery",
+  "shapes",
+  "silence",
+  "subscribing",
+  "subscribing_where",
+].map((name) => `tests/${name}.test.ts`);
+
 export default defineConfig({
   test: {
-    include: ["tests/**/*.test.ts"],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
     // Each file has a server of its own, and machines have few cores.
     maxWorkers: 2,
-    typecheck: { enabled: true, include: ["tests/**/*.test-d.ts"], tsconfig: "tsconfig.json" },
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: "WebSocket",
+          include: ["tests/**/*.test.ts"],
+          provide: { transport: "auto" },
+          typecheck: { enabled: true, include: ["tests/**/*.test-d.ts"], tsconfig: "tsconfig.json" },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: "server-sent events",
+          include: OVER_EVERYTHING,
+          provide: { transport: "sse" },
+        },
+      },
+    ],
   },
 });

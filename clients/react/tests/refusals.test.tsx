@@ -122,7 +122,7 @@ test("an event name that nobody can listen for is an error of rendering, and lea
     app.useActor({ name: "door", key: world.key }).useEvent("", () => {});
     return null;
   }
-  expect(() => render(<Wrong />)).toThrow("an event's name has 1 to 128 characters");
+  expect(() => render(<Wrong />)).toThrow("a name has 1 to 128 characters");
   complaints.splice(0);
   render(<Player app={app} params={{ player_id: "ann" }} />);
   await until(() => app.opened() === 1 && document.body.textContent.startsWith("connected"));

@@ -8,6 +8,9 @@
 
 import type { Settings } from "./config.js";
 
+/** No server asks for more than an hour: that would be no busy one but a broken one. */
+const LONGEST_MS = 3_600_000;
+
 /** The delays of one series of attempts; `reset` starts a new series. */
 export class Backoff {
   readonly #settings: Settings;
@@ -19,29 +22,20 @@ export class Backoff {
     this.#settings = settings;
   }
 
-  /** Upper bound of the next delay. */
-  get boundMs(): number {
-    const { reconnectFirstMs, reconnectBaseMs, reconnectMaxMs } = this.#settings;
-    const grownMs = this.#attempt ? reconnectBaseMs * 2 ** (this.#attempt - 1) : reconnectFirstMs;
-    // No more than an hour: that would be no busy server but a broken one.
-    return Math.max(Math.min(grownMs, reconnectMaxMs), Math.min(this.spreadMs, 3_600_000));
-  }
-
-  /** Draw the next delay and move on in the series. */
-  nextDelayMs(): number {
-    const delayMs = this.#settings.random() * this.boundMs;
-    this.#attempt += 1;
-    return delayMs;
-  }
-
   /**
-   * Return the delay of a client that the server has told to wait so long; chance adds a little.
+   * Draw the next delay and move on in the series.
    *
-   * Not a failure: the series stays where it is.
+   * A client that the server has told to wait for `toldMs` waits so long; chance adds a little. That is no failure: the
+   * series stays where it is.
    */
-  toldDelayMs(retryAfterMs: number): number {
-    const { random, reconnectFirstMs, reconnectMaxMs } = this.#settings;
-    return retryAfterMs + random() * Math.min(reconnectFirstMs, reconnectMaxMs);
+  nextDelayMs(toldMs?: number): number {
+    const { random, reconnectFirstMs, reconnectBaseMs, reconnectMaxMs } = this.#settings;
+    if (toldMs !== undefined && toldMs >= 0 && toldMs <= LONGEST_MS) {
+      return toldMs + random() * Math.min(reconnectFirstMs, reconnectMaxMs);
+    }
+    const grownMs = this.#attempt ? reconnectBaseMs * 2 ** (this.#attempt - 1) : reconnectFirstMs;
+    this.#attempt += 1;
+    return random() * Math.max(Math.min(grownMs, reconnectMaxMs), Math.min(this.spreadMs, LONGEST_MS));
   }
 
   /** Start again with the short first delay: the connection was good. */

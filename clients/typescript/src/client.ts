@@ -46,8 +46,8 @@ export class ClientBase<R = any> {
   constructor(options: ClientOptions) {
     this.#config = configFrom(options);
     this.#owner = {
-      endpoint: new Endpoint(options, this.#config.httpTimeoutMs),
-      checkOpen: () => this.#checkOpen(),
+      endpoint: new Endpoint(options, this.#config),
+      check: () => this.#check(),
       connect: (address, params) => this.#connect(address, params),
     };
     // A page that goes for good can never come back to its sessions; one that is kept for later can.
@@ -58,7 +58,7 @@ export class ClientBase<R = any> {
 
   /** The actors of a name; `client.chatRoom` is the same, unless it is a method of the client. */
   actor<N extends keyof R & string>(name: N): ActorAccess<R[N]> {
-    checkName(name, "an actor's name");
+    checkName(name);
     const handle = (lookup: Lookup, key: Key = [], input?: unknown) =>
       makeHandle<R[N]>(this.#owner, {
         actor: name,
@@ -71,7 +71,7 @@ export class ClientBase<R = any> {
       get: (key) => handle("get", key),
       create: (key, options) => handle("create", key, options?.input),
       getForId: (id) => {
-        checkName(id, "an actor's id");
+        checkName(id);
         return makeHandle<R[N]>(this.#owner, { actor: name, lookup: "id", actor_id: id });
       },
     };
@@ -84,18 +84,18 @@ export class ClientBase<R = any> {
     await Promise.all([...this.#connections].map((connection) => connection.close()));
   }
 
-  #checkOpen(): void {
+  #check(): void {
     if (this.#closed) throw new RingcastError("connection_closed", "the client is closed");
   }
 
   #connect(address: () => Promise<Address>, params: unknown): Connection {
-    this.#checkOpen();
+    this.#check();
     const config = this.#config;
     // What cannot be encoded is the caller's error now, not one of every attempt to come.
     if (typeof params !== "function") config.codec.encode(["connect", { params }]);
-    const { transport } = this.#owner.endpoint;
+    const { endpoint } = this.#owner;
     const onClosed = () => void this.#connections.delete(connection);
-    const connection: Connection = connect({ transport, config, address, params, onClosed });
+    const connection: Connection = connect({ endpoint, config, address, params, onClosed });
     this.#connections.add(connection);
     return connection;
   }
@@ -121,8 +121,8 @@ export function createClient<R extends RegistryType<R> = any>(
 }
 
 function checkedKey(key: Key): string[] {
-  const parts = isText(key) ? [key] : [...key];
-  for (const part of parts) checkName(part, "a part of a key", 0);
+  const parts = [key].flat();
+  for (const part of parts) checkName(part, 0);
   if (parts.length > MAX_KEY_PARTS) throw new RangeError(`a key has at most ${MAX_KEY_PARTS} parts`);
   return parts;
 }

@@ -24,6 +24,8 @@ export interface Settings {
   askReplyMs: number;
   /** Longest wait for the answer to a call without a connection; above the server's limit for one action. */
   httpTimeoutMs: number;
+  /** How long after WebSockets were found to be blocked none is tried, and server-sent events are used. */
+  websocketRetryMs: number;
   /** Calls that may wait for the network; one more rejects with `offline_queue_full`. */
   maxOfflineCalls: number;
   /** Calls that are sent and not answered; further ones wait here. */
@@ -47,8 +49,11 @@ export interface ClientOptions extends Partial<Settings> {
   WebSocket?: WebSocketConstructor;
   /** Instead of the global `fetch`. */
   fetch?: typeof fetch;
-  /** Instead of WebSockets. */
-  transport?: Transport;
+  /**
+   * How connections reach the server: `auto`, if not given, opens WebSockets, and where none gets through goes over to
+   * server-sent events by itself; `websocket` and `sse` use the one or the other alone. Or what is to be used instead.
+   */
+  transport?: "auto" | "websocket" | "sse" | Transport;
 }
 
 const DEFAULTS: Settings = {
@@ -61,6 +66,7 @@ const DEFAULTS: Settings = {
   askIdleMs: 20_000,
   askReplyMs: 10_000,
   httpTimeoutMs: 90_000,
+  websocketRetryMs: 300_000,
   maxOfflineCalls: 256,
   maxUnansweredCalls: 512,
   maxUnhandledEvents: 16_384,

@@ -90,7 +90,7 @@ export class ConnectionBase<A = any> {
 
   /** Return the events `name` from now on, for `for await`. Throws `RangeError` for a lifecycle name. */
   stream<N extends ActorEventName<A>>(name: N, filter?: EventFilter<A, N>): EventStream<StreamItem<A, N>> {
-    checkName(name, "an event's name");
+    checkName(name);
     if (!isActorEvent(name)) throw new RangeError(`${name} is a lifecycle event`);
     const { config, listeners, status, endError } = this.#lifecycle;
     return new EventStream(config.maxUnhandledEvents, (stream) => {
@@ -122,7 +122,7 @@ export class ConnectionBase<A = any> {
     args: ActionArgs<A, N> | [] = [],
     { signal }: CallOptions = {},
   ): Promise<ActionResult<A, N>> {
-    checkName(action, "an action's name");
+    checkName(action);
     signal?.throwIfAborted();
     const lifecycle = this.#lifecycle;
     let abort = () => {};
@@ -175,8 +175,7 @@ export class ConnectionBase<A = any> {
 
   /** Epoch and offset of the last event that arrived. */
   get position(): { epoch: string | null; offset: number } {
-    const { position } = this.#lifecycle.session;
-    return { ...position };
+    return { ...this.#lifecycle.session.position };
   }
 
   /** Why there is no connection at the moment, or why it has ended; null while connected. */

@@ -5,9 +5,9 @@
  */
 
 import { json } from "./codec.js";
-import type { ClientOptions } from "./config.js";
+import type { ClientOptions, Config } from "./config.js";
 import { fromWire, RingcastError } from "./errors.js";
-import type { Address } from "./protocol.js";
+import { type Address, isText } from "./protocol.js";
 import { type Transport, webSockets } from "./transport.js";
 
 /** What Node says when nothing was sent. Browsers do not say. */
@@ -19,26 +19,55 @@ const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/;
  * Throws `TypeError` for what is no address of a server.
  */
 export function baseUrl(url: string | URL): string {
-  const { protocol, origin, pathname, search, hash, username } = new URL(url, globalThis.location?.href);
-  if (!/^https?:$/.test(protocol) || search || hash || username) {
-    throw new TypeError(`${url} is no server address`);
-  }
-  return origin + pathname.replace(/\/+$/, "");
+  const { href } = new URL(url, globalThis.location?.href);
+  // Without a user, a query and a fragment.
+  const [, base] = /^(https?:\/\/[^/?#@]+(\/[^?#]*?)??)\/*$/.exec(href) ?? [];
+  if (!base) throw new TypeError(`${url} is no server address`);
+  return base;
 }
 
 /** A server behind a URL. */
 export class Endpoint {
   readonly #baseUrl: string;
   readonly #fetch: typeof fetch;
-  readonly #timeoutMs: number;
-  declare readonly transport: Transport;
+  readonly #config: Config;
+  #transport: Transport;
+  /** How the transport was chosen; `websocket` also once nothing is left to choose. */
+  #way: ClientOptions["transport"];
 
-  constructor(options: ClientOptions, timeoutMs: number) {
+  constructor(options: ClientOptions, config: Config) {
+    const { transport = "auto", WebSocket } = options;
     this.#baseUrl = baseUrl(options.url);
-    this.#timeoutMs = timeoutMs;
     this.#fetch = options.fetch ?? ((...args) => fetch(...args));
-    this.transport =
-      options.transport ?? webSockets(`${this.#baseUrl.replace(/^http/, "ws")}/connect`, options.WebSocket);
+    this.#config = config;
+    this.#way = transport;
+    if (isText(transport)) {
+      // Server-sent events are text.
+      const ways = ["auto", "websocket", /json/.test(`${config.codec.protocols}`) && "sse"];
+      if (!ways.includes(transport)) throw new RangeError(`no transport ${transport}`);
+      this.#transport = webSockets(`${this.#baseUrl.replace(/^http/, "ws")}/connect`, WebSocket);
+    } else this.#transport = transport;
+  }
+
+  /**
+   * Return what opens the next socket of a connection; `failed` says that nothing came over the latest one.
+   *
+   * What reads server-sent events is loaded when it is needed. Rejects where nothing else is wanted and it cannot be.
+   */
+  async transport(failed: boolean): Promise<Transport> {
+    if (this.#way === "sse" || (failed && this.#way === "auto")) {
+      try {
+        // Not before there is a network: what could not be loaded once, some browsers do not try to load again.
+        const signal = AbortSignal.timeout(this.#config.connectTimeoutMs);
+        await this.#fetch(`${this.#baseUrl}/health`, { signal });
+        const { eitherWay } = await import("./fallback.js");
+        this.#transport = eitherWay(this.#way, this.#transport, this.#baseUrl, this.#fetch, this.#config);
+        this.#way = "websocket";
+      } catch (cause) {
+        if (this.#way === "sse") throw new RingcastError("unreachable", `${cause}`, { cause });
+      }
+    }
+    return this.#transport;
   }
 
   /** Run an action without a connection. Rejects with the error that it ends with. */
@@ -53,50 +82,46 @@ export class Endpoint {
   }
 
   /** Find, or create, the actor and return its id. */
-  async resolve(address: Address, signal?: AbortSignal): Promise<string> {
-    return (await this.#post(address, "resolve", {}, signal)).actor_id as string;
+  async resolve(address: Address): Promise<string> {
+    return (await this.#post(address, "resolve", {})).actor_id as string;
   }
 
   async #post(
-    address: Address,
+    { actor, ...fields }: Address,
     path: string,
     extra: object,
     signal?: AbortSignal,
   ): Promise<Record<string, unknown>> {
-    const { actor, ...fields } = address;
     const url = `${this.#baseUrl}/actors/${encodeURIComponent(actor)}/${path}`;
     const body = json.encode({ ...fields, ...extra }) as string;
-    const timeout = AbortSignal.timeout(this.#timeoutMs);
+    const timeout = AbortSignal.timeout(this.#config.httpTimeoutMs);
+    let response: Response;
+    let text: string;
     try {
-      const response = await this.#fetch(url, {
+      response = await this.#fetch(url, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body,
         signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
       });
-      // A body that is cut off rejects as a lost network does; one that is no JSON is somebody else's.
-      return answer(url, response.status, await response.text());
+      // A body that is cut off rejects as a lost network does.
+      text = await response.text();
     } catch (cause) {
-      if (cause instanceof RingcastError) throw cause;
       signal?.throwIfAborted();
       const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code ?? "";
-      if (NEVER_SENT.test(code)) {
-        throw new RingcastError("unreachable", `cannot reach ${this.#baseUrl}: ${code}`, { cause });
-      }
-      const message = `no answer from ${this.#baseUrl}: the call ran once or not at all`;
-      throw new RingcastError("outcome_unknown", message, { cause });
+      if (NEVER_SENT.test(code))
+        throw new RingcastError("unreachable", `no answer from ${url}: ${code}`, { cause });
+      throw new RingcastError("outcome_unknown", `no answer from ${url}: the call ran once or not at all`, {
+        cause,
+      });
     }
+    let answer: Record<string, unknown> | undefined;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      // It is somebody else's.
+    }
+    if (response.ok && answer) return answer;
+    throw fromWire(answer?.error ?? { message: `${url}: status ${response.status}` });
   }
-}
-
-function answer(url: string, status: number, text: string): Record<string, unknown> {
-  let body: Record<string, unknown> | null = null;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    // Below.
-  }
-  if (body?.error) throw fromWire(body.error);
-  if (status === 200 && body) return body;
-  throw new RingcastError("internal_error", `${url}: status ${status}`);
 }

@@ -79,8 +79,11 @@ export class RingcastError extends Error {
 /** Build the error for an error object that came over the wire, whatever it is. */
 export function fromWire(error: unknown): RingcastError {
   const { code, message, metadata } = (error ?? {}) as Record<string, unknown>;
-  const known = typeof code === "string" && code ? code : "internal_error";
-  return new RingcastError(known, String(message ?? ""), { metadata, fromServer: true });
+  return new RingcastError(
+    typeof code === "string" && code ? code : "internal_error",
+    String(message ?? ""),
+    { metadata, fromServer: true },
+  );
 }
 
 /**

@@ -16,7 +16,7 @@ import type { ActionArgs, ActionName, ActionResult, Actions, ConnectArgs } from 
 export interface HandleOwner {
   readonly endpoint: Endpoint;
   /** Throw `connection_closed` once the client is closed. */
-  checkOpen(): void;
+  check(): void;
   /** Start a connection that closes with the client. */
   connect(address: () => Promise<Address>, params: unknown): Connection;
 }
@@ -58,12 +58,11 @@ export class HandleBase<A = any> {
    * existing one.
    */
   async resolve(): Promise<string> {
-    this.#owner.checkOpen();
+    this.#owner.check();
     // Once at a time, also for uses that come together.
-    this.#resolving ??= this.#resolve().finally(() => {
+    return (this.#resolving ??= this.#resolve().finally(() => {
       this.#resolving = null;
-    });
-    return this.#resolving;
+    }));
   }
 
   /**
@@ -77,8 +76,8 @@ export class HandleBase<A = any> {
     args: ActionArgs<A, N> | [] = [],
     { signal }: CallOptions = {},
   ): Promise<ActionResult<A, N>> {
-    this.#owner.checkOpen();
-    checkName(action, "an action's name");
+    this.#owner.check();
+    checkName(action);
     return (await this.#owner.endpoint.call(await this.#current(), action, args, signal)) as ActionResult<
       A,
       N

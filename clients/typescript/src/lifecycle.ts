@@ -8,6 +8,7 @@
 import { Backoff } from "./backoff.js";
 import type { Config } from "./config.js";
 import { Dispatch } from "./dispatch.js";
+import type { Endpoint } from "./endpoint.js";
 import { fromWire, mayComeBack, RingcastError } from "./errors.js";
 import { Link, type LinkOwner, type Loss } from "./link.js";
 import { END, isActorEvent, Listeners, LOST } from "./listeners.js";
@@ -24,7 +25,7 @@ export type Status = "idle" | "connecting" | "connected" | "reconnecting" | "clo
 
 /** What a connection is made from. */
 export interface ConnectionOptions {
-  transport: Transport;
+  endpoint: Endpoint;
   config: Config;
   /** Names the actor to connect to, after creating it if that is still to be done. */
   address(): Promise<Address>;
@@ -34,8 +35,6 @@ export interface ConnectionOptions {
   onClosed(): void;
 }
 
-/** No more than an hour: that would be no busy server but a broken one. */
-const LONGEST_RETRY_MS = 3_600_000;
 /** Of what is said when an actor cannot be created: it may go well the next time. */
 const WORTH_ANOTHER_TRY = ["unreachable", "outcome_unknown", "internal_error", "try_again_later"];
 /** Unsubscribing from a name that no actor can have changes nothing, and is answered: the ping of a browser. */
@@ -63,9 +62,11 @@ export class Lifecycle implements LinkOwner {
   /** The topics in the latest connect message. */
   #carried: string[] = [];
   #connectedAt = 0;
+  /** Whether nothing came over the latest socket. */
+  #failed = false;
   /** When the server that has just turned this client away wants to see it again. */
-  #retryAfterMs: number | null = null;
-  #readyWaiters: { resolve(): void; reject(error: unknown): void }[] = [];
+  #retryAfterMs: unknown;
+  #readyWaiters: [resolve: () => void, reject: (error: unknown) => void][] = [];
   /** Ends the present wait: for the loss of a socket, or for the next attempt. */
   #goOn: () => void = () => {};
   #closing: Promise<void> | null = null;
@@ -99,14 +100,13 @@ export class Lifecycle implements LinkOwner {
     return new Promise((resolve, reject) => {
       if (this.status === "connected") resolve();
       else if (this.#isClosed()) reject(this.endError ?? this.#closedError());
-      else this.#readyWaiters.push({ resolve, reject });
+      else this.#readyWaiters.push([resolve, reject]);
     });
   }
 
   /** End the connection and its session; wait for the server. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return (this.#closing ??= this.#close());
   }
 
   // What the link calls.
@@ -118,7 +118,7 @@ export class Lifecycle implements LinkOwner {
     return { ...(this.#connect as Connect), subscriptions: this.#carried.map(toWire), resume };
   }
 
-  onServerMessage(message: ServerMessage, chars: number): void {
+  onMessage(message: ServerMessage, chars: number): void {
     const { position, answer } = this.session;
     switch (message[0]) {
       case "event":
@@ -141,30 +141,38 @@ export class Lifecycle implements LinkOwner {
         if (message[1].stream !== answer?.stream) break;
         // Whatever is for this connection up to there has come before.
         position.skip(message[1].offset);
-        this.#spread(message[1]);
-        this.#onRefused(message[1]);
+        this.#heed(message[1]);
     }
   }
 
-  onSilence(): void {
+  ask(): void {
     this.#ask("unsubscribe", ASKED_ABOUT);
   }
 
-  onLinkLost(loss: Loss): void {
+  onLost(loss: Loss): void {
     this.#link = null;
     const wasConnected = this.status === "connected";
+    this.#failed = loss.code === null && !wasConnected;
     if (!mayComeBack(loss.code)) {
-      this.#end(finalError(loss, wasConnected));
+      this.#end(
+        loss.error instanceof RingcastError
+          ? loss.error
+          : new RingcastError(wasConnected ? "connection_closed" : "connection_refused", describe(loss)),
+      );
       return;
     }
-    this.#retryAfterMs = retryAfterMs(loss.error);
+    const { code, metadata } = (loss.error ?? {}) as {
+      code?: string;
+      metadata?: { retry_after_ms?: unknown };
+    };
+    if (code === "try_again_later") this.#retryAfterMs = metadata?.retry_after_ms;
     this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, {
       cause: loss.error,
     });
     if (wasConnected) {
       this.session.requests.lost();
       this.#subscriptions.lost();
-      if (performance.now() - this.#connectedAt >= this.config.stableAfterMs) this.#backoff.reset();
+      if (Date.now() - this.#connectedAt >= this.config.stableAfterMs) this.#backoff.reset();
       this.#setStatus("reconnecting");
       this.dispatch.deliver("disconnected");
     }
@@ -187,8 +195,10 @@ export class Lifecycle implements LinkOwner {
 
   /** Connect once and stay until the socket is lost, or until the attempt has failed. */
   async #attempt(): Promise<void> {
-    const { address, params, transport } = this.#options;
+    const { address, params, endpoint } = this.#options;
+    let transport: Transport;
     try {
+      transport = await endpoint.transport(this.#failed);
       const connect = await address();
       this.#connect = { ...connect, params: typeof params === "function" ? await params() : params };
     } catch (error) {
@@ -219,18 +229,17 @@ export class Lifecycle implements LinkOwner {
 
   /** Wait before the next attempt; not as long as was drawn if the browser says that the network is back. */
   #pause(): Promise<void> {
-    const toldMs = this.#retryAfterMs;
-    this.#retryAfterMs = null;
-    const delayMs = toldMs === null ? this.#backoff.nextDelayMs() : this.#backoff.toldDelayMs(toldMs);
+    const toldMs = Number(this.#retryAfterMs);
+    this.#retryAfterMs = undefined;
     return new Promise((resolve) => {
       const goOn = () => {
         clearTimeout(timer);
         forget();
         resolve();
       };
-      let timer = setTimeout(goOn, delayMs);
+      let timer = setTimeout(goOn, this.#backoff.nextDelayMs(toldMs));
       const forget = onPage("online", () => {
-        if (toldMs !== null) return;
+        if (toldMs >= 0) return;
         clearTimeout(timer);
         this.#backoff.reset();
         timer = setTimeout(goOn, this.#backoff.nextDelayMs());
@@ -242,8 +251,7 @@ export class Lifecycle implements LinkOwner {
   #onConnected(link: Link, answer: Connected): void {
     const arrival = this.session.accept(answer);
     this.lastError = null;
-    this.#connectedAt = performance.now();
-    this.#spread(answer);
+    this.#connectedAt = Date.now();
     link.answered(answer.heartbeat_s);
     this.status = "connected";
     // In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name that
@@ -254,7 +262,7 @@ export class Lifecycle implements LinkOwner {
     for (const name of this.#subscriptions.unconfirmed(wanted)) this.#ask("subscribe", name);
     for (const name of this.#carried) if (!wanted.includes(name)) this.#ask("unsubscribe", name);
     link.send(...this.session.requests.sendQueued());
-    for (const waiter of this.#readyWaiters.splice(0)) waiter.resolve();
+    for (const [resolve] of this.#readyWaiters.splice(0)) resolve();
     this.#setStatus("connected");
     this.dispatch.deliver(arrival.first ? "connected" : "reconnected");
     if (answer.snapshot != null && this.listeners.has("resynced")) {
@@ -264,7 +272,7 @@ export class Lifecycle implements LinkOwner {
       this.#emitGap(arrival.gap);
     }
     if (answer.replayed != null) this.dispatch.deliver("replayed", answer.replayed);
-    this.#onRefused(answer);
+    this.#heed(answer);
   }
 
   // Being connected.
@@ -283,11 +291,7 @@ export class Lifecycle implements LinkOwner {
   #onAnswer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
     const { requests } = this.session;
     requests.answer(id, error, value, chars);
-    this.#link?.send(...requests.acknowledgement(), ...requests.sendQueued());
-  }
-
-  #spread({ reconnect_within_s }: Connected | Heartbeat): void {
-    this.#backoff.spreadMs = (reconnect_within_s ?? 0) * 1000;
+    this.#link?.send(...requests.received(), ...requests.sendQueued());
   }
 
   /**
@@ -312,8 +316,9 @@ export class Lifecycle implements LinkOwner {
     this.#subscriptions.ask(request);
   }
 
-  /** The server does not let this client listen for these names, or no longer. */
-  #onRefused({ refused_subscriptions, refused_filters }: Connected | Heartbeat): void {
+  /** The server says how far apart clients are to come back, and which names this one may not, or no longer, listen for. */
+  #heed({ reconnect_within_s, refused_subscriptions, refused_filters }: Connected | Heartbeat): void {
+    this.#backoff.spreadMs = (reconnect_within_s ?? 0) * 1000;
     const refused = { ...refused_subscriptions };
     for (const [name, where, error] of refused_filters ?? []) refused[topicOf(name, where)] = error;
     for (const [name, error] of Object.entries(refused)) {
@@ -365,16 +370,15 @@ export class Lifecycle implements LinkOwner {
     const why = this.endError ? `: ${this.endError.message}` : "";
     return new RingcastError("connection_closed", `the connection is closed${why}`, { cause: this.endError });
   }
-
   /** End for good: with `error` by the other side, with null by this one. */
   #end(error: RingcastError | null): void {
-    const wasConnected = this.status === "connected";
     const waiters = this.#readyWaiters.splice(0);
+    const wasConnected = this.status === "connected";
     this.endError = error;
     if (error) this.lastError = error;
     this.#setStatus("closed");
     this.session.requests.end(this.#closedError());
-    for (const waiter of waiters) waiter.reject(error ?? this.#closedError());
+    for (const [, reject] of waiters) reject(error ?? this.#closedError());
     if (wasConnected) this.dispatch.deliver("disconnected");
     if (error && (this.listeners.has("error") || !waiters.length)) this.#report(error);
     this.dispatch.deliver(END, error);
@@ -395,16 +399,4 @@ export class Lifecycle implements LinkOwner {
 
 function describe({ code, reason, error }: Loss): string {
   return (error as Error | undefined)?.message || reason || `close code ${code ?? "none"}`;
-}
-
-/** Return how long a server that is busy has asked to wait, if it has. */
-function retryAfterMs(error: unknown): number | null {
-  const { code, metadata } = (error ?? {}) as { code?: string; metadata?: { retry_after_ms?: unknown } };
-  const waitMs = Number(code === "try_again_later" ? metadata?.retry_after_ms : undefined);
-  return waitMs >= 0 && waitMs <= LONGEST_RETRY_MS ? waitMs : null;
-}
-
-function finalError(loss: Loss, wasConnected: boolean): RingcastError {
-  if (loss.error instanceof RingcastError) return loss.error;
-  return new RingcastError(wasConnected ? "connection_closed" : "connection_refused", describe(loss));
 }

@@ -30,11 +30,11 @@ export interface LinkOwner {
   /** Return the connect message, as of now. */
   connectMessage(): Connect;
   /** Take a message of this size, in the order of arrival. */
-  onServerMessage(message: ServerMessage, chars: number): void;
+  onMessage(message: ServerMessage, chars: number): void;
   /** Ask the server for a sign of life: nothing has come from it for a while. */
-  onSilence(): void;
+  ask(): void;
   /** Learn, once, that the socket is gone. */
-  onLinkLost(loss: Loss): void;
+  onLost(loss: Loss): void;
 }
 
 /** A socket and what is known about its end. */
@@ -114,7 +114,7 @@ export class Link implements Receiver {
       // A close frame follows, and says whether this was final.
       this.#error = fromWire(message[2]);
     } else if (message) {
-      this.#owner.onServerMessage(message, payload.length);
+      this.#owner.onMessage(message, payload.length);
     }
   }
 
@@ -137,7 +137,7 @@ export class Link implements Receiver {
         this.#giveUp(liveness.lostAfterMs);
       } else {
         this.#watch(liveness);
-        if (step === "ask") this.#owner.onSilence();
+        if (step === "ask") this.#owner.ask();
       }
     }, liveness.tickMs);
   }
@@ -156,7 +156,7 @@ export class Link implements Receiver {
   #lose(loss: Loss): void {
     if (this.#ended) return;
     this.#end();
-    this.#owner.onLinkLost(loss);
+    this.#owner.onLost(loss);
   }
 
   #end(): void {

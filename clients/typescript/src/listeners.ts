@@ -72,7 +72,7 @@ export class Listeners {
    */
   add(name: string, handler: Handler, options: ListenerOptions = {}): () => void {
     if (typeof handler !== "function") throw new TypeError(`${name} needs a function`);
-    if (!options.internal) checkName(name, "an event's name");
+    if (!options.internal) checkName(name);
     const topic = topicOf(name, options.filter?.where);
     const topics = this.topics();
     const isFirst = isActorEvent(name) && !topics.includes(topic);
@@ -128,9 +128,9 @@ const topicsOf = (listeners: readonly Listener[]) => [
 ];
 
 /** Throw `RangeError` for a name that the server would not take. */
-export function checkName(name: string, what: string, least = 1): void {
+export function checkName(name: string, least = 1): void {
   // The server counts code points, of which a string has at most its length.
   if (!isText(name) || name.length < least || [...name].length > MAX_NAME_CHARS) {
-    throw new RangeError(`${what} has ${least} to ${MAX_NAME_CHARS} characters, not ${JSON.stringify(name)}`);
+    throw new RangeError(`a name has ${least} to ${MAX_NAME_CHARS} characters, not ${JSON.stringify(name)}`);
   }
 }

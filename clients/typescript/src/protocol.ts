@@ -116,7 +116,14 @@ const has =
 
 const isGap = has({ reason: isText, first: orAbsent(isCount), last: orAbsent(isCount) });
 
-const isRefused = orAbsent((value) => Array.isArray(value) && value.every(Array.isArray));
+/** In heartbeats and in answers to connect messages. */
+const POSITION = {
+  stream: isCount,
+  offset: isCount,
+  reconnect_within_s: orAbsent(isSeconds),
+  refused_subscriptions: orAbsent(isObject),
+  refused_filters: orAbsent((value) => Array.isArray(value) && value.every(Array.isArray)),
+};
 
 /** What follows the kind, of every kind that this version knows. */
 const KINDS: Record<string, Check[]> = {
@@ -124,30 +131,18 @@ const KINDS: Record<string, Check[]> = {
   reply: [isCount, () => true],
   error: [orAbsent(isCount), isObject],
   gap: [isGap],
-  heartbeat: [
-    has({
-      stream: isCount,
-      offset: isCount,
-      reconnect_within_s: orAbsent(isSeconds),
-      refused_subscriptions: orAbsent(isObject),
-      refused_filters: isRefused,
-    }),
-  ],
+  heartbeat: [has(POSITION)],
   connected: [
     has({
-      stream: isCount,
+      ...POSITION,
       epoch: isText,
-      offset: isCount,
       connection: isText,
       session: isText,
       actor_id: isText,
       window_s: isSeconds,
       heartbeat_s: orAbsent((value) => isSeconds(value) && value !== 0),
-      reconnect_within_s: orAbsent(isSeconds),
       replayed: orAbsent(isCount),
       gap: orAbsent(isGap),
-      refused_subscriptions: orAbsent(isObject),
-      refused_filters: isRefused,
     }),
   ],
 };

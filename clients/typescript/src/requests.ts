@@ -112,7 +112,7 @@ export class Requests {
   }
 
   /** Return the message that says which answers have arrived, if it is time for it: send what is returned at once. */
-  acknowledgement(): Payload[] {
+  received(): Payload[] {
     if (this.#received.length < ACKNOWLEDGE_AT && this.#receivedChars < ACKNOWLEDGE_AT_CHARS) return [];
     const ids = this.#received;
     this.#received = [];
@@ -126,7 +126,7 @@ export class Requests {
   }
 
   /** Return what the connect message says about the past: all other answers have arrived. */
-  unansweredIds(): number[] {
+  unanswered(): number[] {
     this.#told = [...this.#sent.keys()];
     return this.#told;
   }
@@ -141,7 +141,7 @@ export class Requests {
   }
 
   /** Start the ids of a new session; calls sent in the old one reject with `outcome_unknown`. */
-  replaceSession(): void {
+  replace(): void {
     const sent = this.#sent;
     this.#sent = new Map();
     this.#lastId = this.answered = 0;
@@ -162,7 +162,7 @@ export class Requests {
   /** The connection has ended: what was sent may have run, what was not rejects with `error`. */
   end(error: RingcastError): void {
     this.lost();
-    this.replaceSession();
+    this.replace();
     for (const request of this.#queued.splice(0)) request.settle(error);
   }
 }

@@ -44,7 +44,7 @@ export class Session {
     return {
       ...(this.position as { epoch: string; offset: number }),
       session: this.answer.session,
-      unanswered: this.requests.unansweredIds(),
+      unanswered: this.requests.unanswered(),
       answered: this.requests.answered,
       unconfirmed,
     };
@@ -54,11 +54,11 @@ export class Session {
   accept(answer: Connected): Arrival {
     const previous = this.answer;
     this.answer = answer;
-    if (answer.snapshot != null) this.snapshot = answer.snapshot;
+    this.snapshot = answer.snapshot ?? this.snapshot;
     this.position.start(answer.epoch, answer.offset);
     let gap = answer.gap ?? null;
     if (previous && answer.session !== previous.session) {
-      this.requests.replaceSession();
+      this.requests.replace();
       // A new session means that events may be lost, whether or not the server says so.
       gap ??= { reason: "session_expired" };
     }

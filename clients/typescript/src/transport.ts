@@ -1,8 +1,8 @@
 /**
- * What carries messages between a client and its server, and the one transport that there is: a WebSocket.
+ * What carries messages between a client and its server, and the usual transport: a WebSocket.
  *
  * A transport knows addresses and sockets, nothing of messages nor of coming back. Another one, such as
- * server-sent events with calls over HTTP, has to give no more than this.
+ * that of `event_stream.ts`, has to give no more than this.
  */
 
 import type { Codec, Payload } from "./codec.js";

@@ -25,7 +25,7 @@ describe("the back-off", () => {
     expect(bounds(backoff, 8)).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     expect(bounds(backoff, 5000).at(-1)).toBe(30_000);
     backoff.reset();
-    expect(backoff.boundMs).toBe(500);
+    expect(backoff.nextDelayMs()).toBe(500);
   });
 
   test("draws from zero up", () => {
@@ -39,15 +39,17 @@ describe("the back-off", () => {
     expect(bounds(backoff, 5)).toEqual([5000, 5000, 5000, 5000, 8000]);
     // Neither by this client's own bound, but for an hour.
     backoff.spreadMs = 125_000;
-    expect(backoff.boundMs).toBe(125_000);
+    expect(backoff.nextDelayMs()).toBe(125_000);
     backoff.spreadMs = 1e9;
-    expect(backoff.boundMs).toBe(3_600_000);
+    expect(backoff.nextDelayMs()).toBe(3_600_000);
   });
 
   test("does not grow when the server has said when to come", () => {
     const backoff = new Backoff(config({ ...settings, random: () => 0.5 }));
-    expect(backoff.toldDelayMs(1250)).toBe(1500);
-    expect(backoff.boundMs).toBe(500);
+    expect(backoff.nextDelayMs(1250)).toBe(1500);
+    expect(backoff.nextDelayMs()).toBe(250);
+    // A broken server's time, or none, is no time.
+    expect([1e9, -1, Number.NaN].map((toldMs) => backoff.nextDelayMs(toldMs))).toEqual([500, 1000, 2000]);
   });
 });
 
@@ -153,9 +155,9 @@ describe("requests", () => {
     requests.answer(1, null, "done", 0);
     requests.answer(1, null, "twice", 0);
     requests.lost();
-    expect(requests.unansweredIds()).toEqual([3]);
+    expect(requests.unanswered()).toEqual([3]);
     expect(requests.resend()).toEqual(['["call",3,"b",[]]']);
-    requests.replaceSession();
+    requests.replace();
     expect(settled).toEqual(["a done", "b outcome_unknown"]);
     expect(requests.send(call("c", settled))).toBe('["call",1,"c",[]]');
   });
@@ -171,7 +173,7 @@ describe("requests", () => {
     expect(answered).toEqual([3, 3, 3]);
     requests.lost();
     expect(requests.answered).toBe(3);
-    requests.replaceSession();
+    requests.replace();
     expect(requests.answered).toBe(0);
   });
 
@@ -202,12 +204,12 @@ describe("requests", () => {
   test("are acknowledged for every so many answers, or characters of them", () => {
     const requests = new Requests(config());
     for (let id = 1; id < 32; id += 1) requests.answer(id, null, null, 0);
-    expect(requests.acknowledgement()).toEqual([]);
+    expect(requests.received()).toEqual([]);
     requests.answer(32, null, null, 0);
-    expect(JSON.parse(requests.acknowledgement()[0] as string)[1]).toHaveLength(32);
+    expect(JSON.parse(requests.received()[0] as string)[1]).toHaveLength(32);
     requests.answer(33, null, null, 65_536);
-    expect(requests.acknowledgement()).toEqual(['["received",[33]]']);
-    expect(requests.acknowledgement()).toEqual([]);
+    expect(requests.received()).toEqual(['["received",[33]]']);
+    expect(requests.received()).toEqual([]);
   });
 });
 

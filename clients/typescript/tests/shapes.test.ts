@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { createClient, RingcastError } from "../src/index.js";
-import { IMPATIENT, until, useWorld } from "./support/world.js";
+import { IMPATIENT, TRANSPORT, until, useWorld } from "./support/world.js";
 
 interface Message {
   id: string;
@@ -31,7 +31,7 @@ interface App {
 }
 
 const world = useWorld();
-const app = (url: string) => createClient<App>({ url, ...IMPATIENT });
+const app = (url: string) => createClient<App>({ url, ...IMPATIENT, transport: TRANSPORT });
 
 test("basic subscription", async () => {
   const client = app(world.server.url);

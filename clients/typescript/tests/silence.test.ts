@@ -1,8 +1,7 @@
 /** A network that is gone without a word: heartbeats, and what is done when they stay out. */
 
 import { expect, test } from "vitest";
-import { WebSocket } from "ws";
-import { until, useWorld } from "./support/world.js";
+import { recording, until, useWorld } from "./support/world.js";
 
 const world = useWorld("lively");
 
@@ -27,19 +26,14 @@ test("heartbeats move the position past events for others", async () => {
 });
 
 test("a server that has nothing to say is asked, and one that answers is kept", async () => {
-  let asked = 0;
-  class Counting extends WebSocket {
-    override send(data: any): void {
-      if (String(data).includes('["unsubscribe",')) asked += 1;
-      super.send(data);
-    }
-  }
+  const { sent, options } = recording();
+  const asked = () => sent.filter(([kind]) => kind === "unsubscribe").length;
   // Less patient than the heartbeats of this server are frequent, so that only its answers count.
-  const client = world.far({ WebSocket: Counting, askIdleMs: 20, askReplyMs: 100 });
+  const client = world.far({ ...options, askIdleMs: 20, askReplyMs: 100 });
   const connection = client.actor("feed").getOrCreate(world.key).connect();
   await connection.ready();
   const states: string[] = [];
   connection.onStatusChange((status) => states.push(status));
-  await until(() => asked >= 10);
+  await until(() => asked() >= 10);
   expect(states).toEqual([]);
 });

@@ -35,7 +35,7 @@ describe("what a client sends", () => {
     expect(requests.send({ kind: "subscribe", name: "x", settle })).toBe('["subscribe",2,"x"]');
     expect(requests.send({ kind: "unsubscribe", name: "x", settle })).toBe('["unsubscribe",3,"x"]');
     for (let id = 1; id <= 32; id += 1) requests.answer(id, null, null, 0);
-    expect(JSON.parse(requests.acknowledgement()[0] as string)[0]).toBe("received");
+    expect(JSON.parse(requests.received()[0] as string)[0]).toBe("received");
   });
 
   test("a resume says of the session what the golden one says", () => {

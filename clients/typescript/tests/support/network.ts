@@ -1,6 +1,13 @@
-/** A network between a client and a server that can be cut, or fall silent with its sockets open. */
+/** A network between a client and a server that can be cut, fall silent with its sockets open, or let no WebSocket through. */
 
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
+
+/**
+ * What becomes of an upgrade: answered with 403; passed on without the headers that make it one; its socket closed; nothing;
+ * its answer passed on, and nothing behind that.
+ */
+export const BLOCKS = ["refuse", "strip", "drop", "swallow", "mute"] as const;
+const REFUSAL = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /** A TCP proxy on a port of its own. */
 export class Network {
@@ -10,6 +17,10 @@ export class Network {
   readonly #silenced = new WeakSet<Socket>();
   readonly #port: number;
   #down = false;
+  /** What WebSockets meet; null lets them through. */
+  block: (typeof BLOCKS)[number] | null = null;
+  /** How many were asked for while something could block them. */
+  upgrades = 0;
   /** How many connections have been asked for, also while it was down. */
   tries = 0;
 
@@ -23,9 +34,8 @@ export class Network {
         near.resetAndDestroy();
         return;
       }
-      const far = connect(target(), "127.0.0.1");
-      this.#join(near, far);
-      this.#join(far, near);
+      if (this.block) near.once("data", (head: Buffer) => this.#filter(near, `${head}`, target()));
+      else this.#pass(near, target());
     });
   }
 
@@ -70,6 +80,36 @@ export class Network {
   async close(): Promise<void> {
     this.cut();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #pass(near: Socket, port: number): Socket {
+    const far = connect(port, "127.0.0.1");
+    this.#join(near, far);
+    this.#join(far, near);
+    return far;
+  }
+
+  /** Pass on what begins with `head`, which is not cut as it is short, if it is no upgrade; otherwise block it. */
+  #filter(near: Socket, head: string, port: number): void {
+    if (!/^upgrade: websocket/im.test(head)) {
+      this.#pass(near, port).write(head);
+      return;
+    }
+    this.upgrades += 1;
+    near.on("error", () => {});
+    if (this.block === "refuse") near.end(REFUSAL);
+    else if (this.block === "drop") near.destroy();
+    else if (this.block === "strip")
+      this.#pass(near, port).write(head.replace(/^(upgrade|connection):.*\r\n/gim, ""));
+    else {
+      this.#sockets.add(near);
+      near.on("close", () => this.#sockets.delete(near));
+      if (this.block === "swallow") return;
+      const far = connect(port, "127.0.0.1", () => far.write(head));
+      far.on("error", () => {});
+      far.once("data", (answer) => near.write(answer));
+      near.on("close", () => far.destroy());
+    }
   }
 
   #join(from: Socket, to: Socket): void {

@@ -1,7 +1,7 @@
 /** What tests of connections share: one server for a file, clients that are closed after each test. */
 
 import { decode, encode } from "@msgpack/msgpack";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from "vitest";
 import { WebSocket } from "ws";
 import { type Client, type ClientOptions, createClient } from "../../src/index.js";
 import { msgpack } from "../../src/msgpack.js";
@@ -11,7 +11,20 @@ import { type RegistryName, Server } from "./server.js";
 /** Quick to come back, so that tests need not wait. */
 export const IMPATIENT = { reconnectFirstMs: 20, reconnectBaseMs: 20, reconnectMaxMs: 100, WebSocket };
 
-export const CODECS = { json: undefined, msgpack: msgpack({ encode, decode }) };
+declare module "vitest" {
+  interface ProvidedContext {
+    /** What connects the clients of a run: see `vitest.config.ts`. */
+    transport?: "auto" | "sse";
+  }
+}
+
+export const TRANSPORT = inject("transport") ?? "auto";
+
+/** Those that the transport carries. */
+export const CODECS = {
+  json: undefined,
+  ...(TRANSPORT === "auto" ? { msgpack: msgpack({ encode, decode }) } : {}),
+};
 
 /** What a test needs of the world outside the client. */
 export interface World {
@@ -30,7 +43,7 @@ export interface World {
 export function useWorld(registry: RegistryName = "registry"): World {
   const clients: Client[] = [];
   const make = (url: string, options?: Partial<ClientOptions>) => {
-    const client = createClient({ url, ...IMPATIENT, ...options });
+    const client = createClient({ url, ...IMPATIENT, transport: TRANSPORT, ...options });
     clients.push(client);
     return client;
   };
@@ -60,19 +73,45 @@ export function useWorld(registry: RegistryName = "registry"): World {
   return world;
 }
 
-/** Return a class of WebSockets, and what connects it has sent; `onConnect` is called behind each. */
-export function recording(onConnect: (connect: any) => void = () => {}) {
-  const connects: any[] = [];
-  class Recording extends WebSocket {
+/** What clients have sent, as it was seen on its way. */
+export interface Recording {
+  /** The connect messages. */
+  connects: any[];
+  /** How each of them was sent. */
+  carriers: ("websocket" | "sse")[];
+  /** All other messages. */
+  sent: any[];
+  /** To be given to `createClient`. */
+  options: Pick<ClientOptions, "WebSocket" | "fetch">;
+}
+
+/** Record what is sent; `onConnect` is called behind each connect message. */
+export function recording(onConnect: (connect: any) => void = () => {}): Recording {
+  const record: Recording = { connects: [], carriers: [], sent: [], options: {} };
+  const onMessage = (message: any, carrier: "websocket" | "sse") => {
+    if (message[0] !== "connect") {
+      record.sent.push(message);
+      return;
+    }
+    record.connects.push(message[1]);
+    record.carriers.push(carrier);
+    onConnect(message[1]);
+  };
+  record.options.WebSocket = class extends WebSocket {
     override send(data: any): void {
       super.send(data);
-      const [kind, connect] = JSON.parse(data);
-      if (kind !== "connect") return;
-      connects.push(connect);
-      onConnect(connect);
+      onMessage(JSON.parse(data), "websocket");
     }
-  }
-  return { connects, WebSocket: Recording };
+  };
+  record.options.fetch = (url, init) => {
+    const answer = fetch(url, init);
+    const body = init?.body ? JSON.parse(`${init.body}`) : null;
+    if (/\/events$/.test(`${url}`)) onMessage(["connect", body], "sse");
+    else if (/\/messages$/.test(`${url}`))
+      for (const each of Array.isArray(body[0]) ? body : [body]) onMessage(each, "sse");
+    return answer;
+  };
+  return record;
 }
 
 /** Wait until `condition` holds, or fail after some seconds. */
