@@ -33,6 +33,7 @@ from ringcast.schema.definition import define
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.protocol import Call, Event, Reply, Subscribe
 from ringcast.wire.protocol import Error as ErrorMessage
+from shown import shown
 
 # --- in a running actor -------------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Probe(Oven, msgpack_only=True):
     pass
 
 
-@pytest.mark.parametrize("encodings", [[Encoding.JSON], [Encoding.MSGPACK], list(Encoding)], ids=str)
+@pytest.mark.parametrize("encodings", [[Encoding.JSON], [Encoding.MSGPACK], list(Encoding)], ids=shown)
 async def test_a_number_that_json_has_not_is_refused_whoever_is_there(encodings: list[Encoding]) -> None:
     async with running(Oven) as router:
         clients = [LinkedSocket(router, encoding) for encoding in encodings]
