@@ -94,7 +94,7 @@ class Upgrades:
         self.new_protocol = new_protocol
         self.whole = whole_upgrade(mount + PATH)
         self.application_sockets = application_sockets
-        self._below = f"{mount}/".encode()
+        self._below = f"{mount}/".encode() if mount else b""
         self._warned = False
 
     def is_for_actors(self, target: bytes) -> bool:
@@ -206,7 +206,7 @@ class HeadProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the socket over, unless something else could still be written to it."""
         busy = self.cycle is not None and not self.cycle.response_complete
-        if busy or self.transport.get_write_buffer_size():
+        if busy or self._is_unwritten:
             self._refuse("an upgrade must wait for the responses to earlier requests")
         elif self.scope["http_version"] != "1.1":
             self._refuse("a WebSocket upgrade needs HTTP/1.1")
@@ -234,7 +234,7 @@ class HeadProtocol(HttpToolsProtocol):
         """Let `protocol` have the socket, once the request has been read whole."""
         cycle, transport = self.cycle, self.transport
         busy = self.pipeline or cycle.more_body or cycle.response_started
-        if busy or transport.is_closing() or transport.get_write_buffer_size():
+        if busy or transport.is_closing() or self._is_unwritten:
             return None
         cycle.disconnected = True  # to uvicorn, which sends nothing any more
         self.connections.discard(self)
@@ -247,6 +247,13 @@ class HeadProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {}
         self._leave_place()
         return transport
+
+    @property
+    def _is_unwritten(self) -> bool:
+        """Whether the loop has still to write what the core could write into: not with TLS, where all goes by
+        the loop, in order. (There the end of a handshake may wait, until the first request is read.)"""
+        transport = self.transport
+        return transport.get_extra_info("sslcontext") is None and transport.get_write_buffer_size() > 0
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing was asked for a while: uvicorn closes the socket."""

@@ -179,18 +179,20 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # The application before the registry, and after it at the end: actors may use all that it sets up.
+        is_prepared = False
         try:
             await self.lifespan.startup()
-            if self.lifespan.should_exit:
+            is_prepared = not self.lifespan.should_exit
+            if not is_prepared:
                 raise ApplicationFailed("the application could not be started; its log says why")
             await self._registry.start()
             await self._accept(sockets or [])
             await self._accept_metrics()
-        except BaseException as error:
+        except BaseException:
             for sock in (*(sockets or []), *self._measuring):
                 sock.close()
             await self._stop_registry()
-            if not isinstance(error, ApplicationFailed):
+            if is_prepared:
                 await self.lifespan.shutdown()
             raise
         self._is_started.set()

@@ -18,11 +18,14 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from websockets.typing import Subprotocol
 
+from certificates import Certificates
 from event_source import request
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
+from ringcast.client import ClientConfig
 from ringcast.server import application
 from ringcast.server.application import ApplicationFailed, Beside, mounted
 from ringcast.server.serve import serving
+from ringcast.server.tls import server_context
 from ringcast.testing import eventually
 
 TIMEOUT_S = 30
@@ -205,6 +208,35 @@ async def test_the_application_cannot_take_sockets(registry: Registry) -> None:
     async with under(registry, app) as url:
         assert (await request(url, "/")).status == 204
     assert extensions == []
+
+
+async def test_over_tls_all_of_it_is_encrypted(registry: Registry, certificates: Certificates) -> None:
+    app = echoing()
+
+    @app.get("/scheme")
+    def scheme(request: Request) -> str:
+        return request.url.scheme
+
+    tls = server_context(str(certificates.certificate), str(certificates.key))
+    trusting = certificates.client_context()
+    beside = Beside(application=mounted(registry, app))
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        serving(registry, tls=tls, beside=beside) as url,
+        httpx.AsyncClient(verify=trusting) as http,
+        websockets.connect(url.replace("http", "ws") + "/echo/ann", ssl=trusting) as socket,
+        Client(f"{url}/realtime", config=ClientConfig(ssl_context=trusting)) as client,
+        client.get_or_create("room", ["a"]).connect() as connection,
+    ):
+        assert (await http.get(f"{url}/scheme")).json() == "https"
+        await socket.send("x")
+        assert await socket.recv() == "ann: x"
+        assert await connection.say("x") == "x"
+
+
+def test_a_mount_without_an_application_is_a_mistake(registry: Registry) -> None:
+    with pytest.raises(ValueError, match="give its app"):
+        registry.serve(mount="/live")
 
 
 def test_the_mount_is_where_the_application_has_mounted_the_registry(registry: Registry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -431,3 +432,22 @@ def test_a_client_that_is_cut_off_is_noticed(run: Run, certificates: Certificate
             assert len(server.registry.router._relay._transports) == 1
 
     run(work())
+
+
+def test_a_request_to_upgrade_that_uvicorn_has_to_read_first(run: Run, certificates: Certificates) -> None:
+    async def scenario() -> None:
+        async with served(certificates) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=server.trust)
+            writer.write(
+                # The whole address, as proxies are asked for it: no request of a plain client's.
+                b"GET https://127.0.0.1/connect HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                b"Sec-WebSocket-Protocol: ringcast.v1.json\r\n\r\n"
+            )
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 101 ")
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    run(scenario())
