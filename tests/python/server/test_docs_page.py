@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.server.application import Beside, mounted
 from ringcast.server.serve import serving
 
 PATHS = ("/docs", "/openapi.json", "/asyncapi.json")
@@ -54,6 +56,18 @@ async def test_the_page_runs_what_is_in_it_and_nothing_else(client: httpx.AsyncC
     assert not re.search(r"https?:|//[a-z]|src=|innerHTML|\bon\w+=", response.text.replace("// ", ""))
     assert "Greeter" not in response.text
     assert "greet" not in response.text
+
+
+async def test_below_a_mount_the_page_asks_for_nothing_above_it() -> None:
+    registry = Registry(Greeter, store=MemoryStore(), config=ServerConfig(docs=True))
+    beside = Beside(application=mounted(registry, FastAPI(), "/live"))
+    async with serving(registry, beside=beside) as url, httpx.AsyncClient(base_url=url) as client:
+        page = (await client.get("/live/docs")).text
+        asked = re.findall(r"fetch\(([^,)]*)", page)
+        assert len(asked) == 2 and all(address.lstrip("`${").startswith("BELOW") for address in asked)
+        assert (await client.get("/live/openapi.json")).json()["paths"]
+        # FastAPI's own, of no actors.
+        assert (await client.get("/openapi.json")).json()["paths"] == {}
 
 
 async def test_the_documents_are_json_and_name_every_action(client: httpx.AsyncClient) -> None:
