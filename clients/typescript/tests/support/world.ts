@@ -103,13 +103,14 @@ export function recording(onConnect: (connect: any) => void = () => {}): Recordi
       onMessage(JSON.parse(data), "websocket");
     }
   };
-  record.options.fetch = (url, init) => {
-    const answer = fetch(url, init);
+  record.options.fetch = async (url, init) => {
     const body = init?.body ? JSON.parse(`${init.body}`) : null;
-    if (/\/events$/.test(`${url}`)) onMessage(["connect", body], "sse");
-    else if (/\/messages$/.test(`${url}`))
+    if (/\/messages$/.test(`${url}`))
       for (const each of Array.isArray(body[0]) ? body : [body]) onMessage(each, "sse");
-    return answer;
+    const response = await fetch(url, init);
+    // As one over a WebSocket, which is not sent before there is a network.
+    if (/\/events$/.test(`${url}`)) onMessage(["connect", body], "sse");
+    return response;
   };
   return record;
 }
