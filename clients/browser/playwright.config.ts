@@ -19,6 +19,8 @@ export default defineConfig({
   use: {
     launchOptions: { executablePath: chromium() },
     viewport: { width: 1280, height: 900 },
+    // What moves all the time keeps a machine busy that draws without a graphics card.
+    contextOptions: { reducedMotion: "reduce" },
     screenshot: "only-on-failure",
   },
 });
