@@ -6,12 +6,13 @@ Running one is the work of `running/instance.py`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, overload
 
 from .errors import DefinitionError
 from .schema.arguments import Arguments
+from .schema.generic import Scope
 from .wire.naming import action_wire_names
 from .wire.protocol import MAX_NAME_CHARS
 
@@ -76,7 +77,7 @@ def marker_of(candidate: Any) -> Any:
 
 
 def describe_action(
-    actor: str, name: str, function: Callable[..., Any], marker: _Marker, names: Mapping[str, Any]
+    actor: str, name: str, function: Callable[..., Any], marker: _Marker, names: Scope
 ) -> ActionSpec:
     """Read an action's signature. `names` are further names that its annotations may use.
 

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from ringcast.errors import DefinitionError, ValidationError
 from ringcast.schema.arguments import Arguments
+from ringcast.schema.generic import Scope
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Named(TypedDict):
 
 
 def arguments_of(function: Any, **names: Any) -> Arguments:
-    return Arguments(function, 0, "act", names)
+    return Arguments(function, 0, "act", Scope(object, names))
 
 
 def test_values_become_what_the_annotations_say() -> None:

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import click
 
 from ..client import Connection
-from ..errors import RingcastError, SubscriptionRefused
+from ..errors import InvalidFilter, RingcastError, SubscriptionRefused
 from ..testing import NetworkProxy
 from ..wire.naming import RESERVED_EVENTS
 from ..wire.protocol import Gap
+from ..wire.topics import topic_of
 from .lines import put_json, remark
-from .options import KEY_HELP, Number, Target, checked_name, debug_option, takes_target
+from .options import KEY_HELP, Number, Target, checked_name, debug_option, json_or_text, takes_target
 from .running import run_client
 
 __all__ = ["listen"]
@@ -43,6 +44,42 @@ def _events(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     return value
 
 
+_Condition = tuple[str, Any]
+"""A field and its operator, behind the name of an event or not; and the value."""
+_Filters = dict[str, dict[str, Any] | None]
+"""By event: what is said of its fields, if anything."""
+
+
+def _conditions(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[_Condition]:
+    conditions = []
+    for text in value:
+        key, equals, wanted = text.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{text!r} is no FIELD=VALUE", ctx, param)
+        conditions.append((key, json_or_text(wanted)))
+    return conditions
+
+
+def _filters(events: tuple[str, ...], conditions: list[_Condition]) -> _Filters:
+    """Return each event with the filter that it is listened for with, if any."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in events}
+    for key, wanted in conditions:
+        of_event = max((name for name in found if key.startswith(f"{name}.")), key=len, default=None)
+        field = key if of_event is None else key.removeprefix(f"{of_event}.")
+        for name in found if of_event is None else (of_event,):
+            if field in found[name]:
+                raise click.UsageError(
+                    f"--where {key}: {field!r} of {name!r} is said twice; __in takes several values"
+                )
+            found[name][field] = wanted
+    for name, fields in found.items():
+        try:
+            topic_of(name, fields)
+        except InvalidFilter as error:
+            raise click.UsageError(f"--where of {name!r}: {error}") from error
+    return {name: fields or None for name, fields in found.items()}
+
+
 @click.command(
     short_help="Print the events of an actor.",
     epilog=f"{KEY_HELP} It may be repeated: further KEY add parts.",
@@ -56,6 +93,15 @@ def _events(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     callback=_events,
     metavar="NAME",
     help="Event to listen for; repeatable.",
+)
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    callback=_conditions,
+    metavar="[NAME.]FIELD[__OP]=VALUE",
+    help="Only events whose FIELD is VALUE, which is JSON or text, or compares with it by OP (ne, lt, le, "
+    "gt, ge, in, not_in, has, prefix, is, is_not); of the event NAME, or of each. All of them have to hold.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 @click.option(
@@ -74,7 +120,12 @@ def _events(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 )
 @debug_option
 def listen(
-    target: Target, events: tuple[str, ...], count: int | None, cut_every: float | None, cut_for: float
+    target: Target,
+    events: tuple[str, ...],
+    conditions: list[_Condition],
+    count: int | None,
+    cut_every: float | None,
+    cut_for: float,
 ) -> None:
     """Connect to an actor and print each event as one line of JSON: its offset, name and args.
 
@@ -83,18 +134,20 @@ def listen(
     refuses an event or ends the connection for good.
 
     \b
-    Example:
+    Examples:
       ringcast listen http://127.0.0.1:8080 ticker stocks --event price --cut-every 5 --cut-for 3
+      ringcast listen http://127.0.0.1:8080 ticker stocks --event price --where symbol=MSFT
+      ringcast listen http://127.0.0.1:8080 ticker stocks --event price \\
+          --where 'symbol__in=["IBM", "MSFT"]' --where price.price__ge=100
     """
+    filters = _filters(events, conditions)
     outages = None if cut_every is None else _Outages(cut_every, cut_for)
     if outages is not None and urlsplit(target.url).scheme != "http":
         raise click.UsageError("--cut-every needs an http:// address: the proxy has no certificate")
-    run_client(_listen(target, events, count, outages))
+    run_client(_listen(target, filters, count, outages))
 
 
-async def _listen(
-    target: Target, events: tuple[str, ...], count: int | None, outages: _Outages | None
-) -> None:
+async def _listen(target: Target, filters: _Filters, count: int | None, outages: _Outages | None) -> None:
     async with contextlib.AsyncExitStack() as stack:
         network = None
         if outages is not None:
@@ -104,7 +157,7 @@ async def _listen(
         await handle.resolve()
         connection = handle.connect(target.params)
         watch = _Watch(connection, count)
-        watch.listen(events)
+        watch.listen(filters)
         async with connection:
             if network is not None and outages is not None:
                 cutting = asyncio.create_task(_cut(network, connection, outages))
@@ -140,8 +193,8 @@ class _Watch:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done after the last event that was asked for; raises what ended the connection for good."""
 
-    def listen(self, events: tuple[str, ...]) -> None:
-        """Register for `events` and for the connection's own; call it before the connection is made."""
+    def listen(self, filters: _Filters) -> None:
+        """Register for these events and for the connection's own; call it before the connection is made."""
         connection = self._connection
         connection.on("connected", lambda: remark(f"connected at offset {connection.position[1]}"))
         connection.on("disconnected", self._on_disconnected)
@@ -149,8 +202,8 @@ class _Watch:
         connection.on("replayed", lambda count: remark(f"replayed {count}: that many missed events follow"))
         connection.on("gap", lambda gap: remark(_describe(gap)))
         connection.on("error", self._on_error)
-        for name in dict.fromkeys(events):
-            connection.on(name, partial(self._on_event, name))
+        for name, where in filters.items():
+            connection.on(name, partial(self._on_event, name), where=where)
 
     def _on_disconnected(self) -> None:
         reason = self._connection.last_error  # None when it was this side that closed

@@ -19,7 +19,7 @@ from ..schema.arguments import resolve_hints
 from ..schema.declared import EventSpec
 from ..schema.definition import ActorDefinition, names_in_scope
 from ..wire.naming import camel_case, snake_case
-from .annotations import described, substituted, type_arguments
+from .annotations import described
 from .interface import ActionInterface, ActorInterface, Argument, EventInterface, Interface, Schema
 from .schemas import Place, schemas_of
 
@@ -100,10 +100,7 @@ class _Reader:
         )
 
     def _hints(self, function: Callable[..., Any], wanted: Sequence[str]) -> dict[str, Any]:
-        cls = self.definition.cls
-        hints = resolve_hints(function, wanted, names_in_scope(cls))
-        given = type_arguments(cls)
-        return {name: substituted(hint, given) for name, hint in hints.items()}
+        return resolve_hints(function, wanted, names_in_scope(self.definition.cls))
 
     def _argument(self, where: str, parameter: inspect.Parameter, hint: Any) -> Callable[[], Argument]:
         schema = self.places.add(Place(f"{where}: {parameter.name}", hint, "client"))
@@ -175,11 +172,10 @@ class _Reader:
 
     def _event(self, event: EventSpec) -> Callable[[], EventInterface]:
         cls = self.definition.cls
-        given = type_arguments(cls)
         found = []
         for each in event.parameters:
             where = f"{self.name}.Events.{event.name}: {each.name}"
-            schema = self.places.add(Place(where, substituted(each.annotation, given), "server"))
+            schema = self.places.add(Place(where, each.annotation, "server"))
             found.append((each.name, schema))
         declaration = inspect.getattr_static(cls.Events, event.name, None)  # type: ignore[attr-defined]
         description = described(declaration) if inspect.isfunction(declaration) else None

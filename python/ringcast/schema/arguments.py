@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pydantic
 
 from ..errors import DefinitionError, ValidationError
+from .generic import Scope, substituted
 
 __all__ = ["Arguments", "Check", "check_for", "invalid", "resolve_hints"]
 
@@ -24,12 +25,11 @@ _MAX_PROBLEMS: Final = 10
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def resolve_hints(
-    function: Callable[..., Any], wanted: Iterable[str], names: Mapping[str, Any]
-) -> dict[str, Any]:
+def resolve_hints(function: Callable[..., Any], wanted: Iterable[str], names: Scope) -> dict[str, Any]:
     """Return the annotations of the `wanted` parameters of `function` as types; the others do not matter.
 
-    `names` are further names that the annotations may use: those of the scope that the class was defined in.
+    `names` are further names that the annotations may use: those of the scope that the class was defined in,
+    and what stands for its type parameters.
     Raises `DefinitionError` for an annotation that cannot be resolved.
     """
     inner = inspect.unwrap(function)
@@ -37,11 +37,13 @@ def resolve_hints(
     holder = SimpleNamespace(__annotations__={name: written[name] for name in wanted if name in written})
     scope = getattr(inner, "__globals__", {})
     try:
-        return typing.get_type_hints(holder, globalns=scope, localns=dict(names), include_extras=True)
+        hints = typing.get_type_hints(holder, globalns=scope, localns=dict(names), include_extras=True)
     except Exception as error:  # evaluating an annotation can raise anything
         raise DefinitionError(
             f"the annotations of {inner.__qualname__} cannot be resolved: {error}"
         ) from error
+    given = names.given_to(function)
+    return {name: substituted(hint, given) for name, hint in hints.items()}
 
 
 def check_for(annotation: Any, where: str) -> Check | None:
@@ -85,7 +87,7 @@ class Arguments:
 
     __slots__ = ("_checks", "_least", "_most", "_names", "_rest", "_where")
 
-    def __init__(self, function: Callable[..., Any], skip: int, where: str, names: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[..., Any], skip: int, where: str, names: Scope) -> None:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
         hints = resolve_hints(function, [parameter.name for parameter in parameters], names)
         self._where = where

@@ -20,6 +20,7 @@ from ..wire.naming import MAX_NAME_CHARS, RESERVED_EVENTS, check_event_name
 from .arguments import check_for, resolve_hints
 from .exact import exact_check, path_in
 from .filterable import as_written
+from .generic import Scope, substituted
 
 __all__ = [
     "DeclaredEvents",
@@ -162,9 +163,7 @@ def refuse_reserved(cls: type) -> None:
                 _require_name(f"{cls.__name__}.Events.{name}", name)
 
 
-def declared_events(
-    cls: type, names: Mapping[str, Any], *, msgpack_only: bool = False
-) -> DeclaredEvents | None:
+def declared_events(cls: type, names: Scope, *, msgpack_only: bool = False) -> DeclaredEvents | None:
     """Read what an actor class, and those that it derives from, declare as ``class Events``.
 
     `names` are further names that annotations may use; `msgpack_only` says that JSON has to carry none. None
@@ -187,7 +186,7 @@ def declared_events(
     return DeclaredEvents(cls.__name__, specs)
 
 
-def _read(body: type, where: str, names: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Parameter, ...]]]:
+def _read(body: type, where: str, names: Scope) -> Iterator[tuple[str, tuple[Parameter, ...]]]:
     """Yield what one class body declares: by annotations, and by methods."""
     annotations = inspect.get_annotations(body)
     for name, annotation in annotations.items():
@@ -211,9 +210,7 @@ def _require_name(where: str, name: str) -> None:
         raise ReservedName(f"{where}: clients use this name for the life of a connection")
 
 
-def _of_annotation(
-    body: type, where: str, annotation: Any, names: Mapping[str, Any]
-) -> tuple[Parameter, ...]:
+def _of_annotation(body: type, where: str, annotation: Any, names: Scope) -> tuple[Parameter, ...]:
     # Each by itself, so that the error names the one that cannot be resolved.
     holder = type(body.__name__, (), {"__annotations__": {"it": annotation}, "__module__": body.__module__})
     try:
@@ -222,10 +219,10 @@ def _of_annotation(
         raise DefinitionError(f"the annotation of {where} cannot be resolved: {error}") from error
     if resolved is type(None):
         return ()
-    return (_parameter(where, _ONLY_ARGUMENT, resolved),)
+    return (_parameter(where, _ONLY_ARGUMENT, substituted(resolved, names.given_in(body))),)
 
 
-def _of_method(where: str, name: str, function: Any, names: Mapping[str, Any]) -> tuple[Parameter, ...]:
+def _of_method(where: str, name: str, function: Any, names: Scope) -> tuple[Parameter, ...]:
     if not isinstance(function, FunctionType):
         raise DefinitionError(
             f"{where}: an event is an annotation ({name}: Type) or a plain method (def {name}(self, …)), "

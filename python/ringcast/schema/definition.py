@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from types import FunctionType
@@ -27,6 +26,7 @@ from ..wire.protocol import MAX_NAME_CHARS
 from .arguments import Check, check_for, invalid, resolve_hints
 from .declared import DeclaredEvents, EventChecks, declared_events
 from .filterable import StateFields, fields_of
+from .generic import Scope
 from .state_type import StateType
 
 __all__ = ["ActorDefinition", "Hooks", "define", "names_in_scope"]
@@ -196,16 +196,16 @@ def _require_no_typing_error(cls: type) -> None:
             )
 
 
-def names_in_scope(cls: type) -> dict[str, Any]:
+def names_in_scope(cls: type) -> Scope:
     """Return what annotations inside the class may name beyond its module: local types, and its own."""
     names: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         names.update(vars(base).get("__ringcast_scope__", {}))
         names.update((key, value) for key, value in vars(base).items() if isinstance(value, type))
-    return names
+    return Scope(cls, names)
 
 
-def _type_parameters(cls: type, names: Mapping[str, Any]) -> tuple[Any, Any]:
+def _type_parameters(cls: type, names: Scope) -> tuple[Any, Any]:
     """Return the two types of ``Actor[State, ConnState]``, followed through generic classes between."""
 
     def follow(current: type, given: dict[Any, Any]) -> tuple[Any, ...] | None:
@@ -223,7 +223,7 @@ def _type_parameters(cls: type, names: Mapping[str, Any]) -> tuple[Any, Any]:
     return tuple([*found, None, None][:2])
 
 
-def _resolved(argument: Any, cls: type, names: Mapping[str, Any]) -> Any:
+def _resolved(argument: Any, cls: type, names: Scope) -> Any:
     if isinstance(argument, typing.TypeVar):
         return None
     if isinstance(argument, str | typing.ForwardRef):
@@ -236,7 +236,7 @@ def _resolved(argument: Any, cls: type, names: Mapping[str, Any]) -> Any:
     return argument
 
 
-def _returned_type(name: str, create_state: Hook, names: Mapping[str, Any]) -> Any:
+def _returned_type(name: str, create_state: Hook, names: Scope) -> Any:
     """Return the type of a state that only its hook tells: what has none could not be read back."""
     hints = resolve_hints(create_state.function, ["return"], names)
     if "return" not in hints:
@@ -256,7 +256,7 @@ def _require_constructible(name: str, state: StateType) -> None:
         ) from error
 
 
-def _actions(cls: type[Actor[Any, Any]], names: Mapping[str, Any]) -> dict[str, ActionSpec]:
+def _actions(cls: type[Actor[Any, Any]], names: Scope) -> dict[str, ActionSpec]:
     actions: dict[str, ActionSpec] = {}
     for name in dir(cls):
         # An override of an action stays one, decorated or not: the nearest mark counts.
@@ -302,7 +302,7 @@ def _hooks(cls: type[Actor[Any, Any]]) -> Hooks:
     return Hooks(**found)
 
 
-def _hook_values(name: str, hooks: Hooks, names: Mapping[str, Any]) -> dict[str, tuple[str, Check]]:
+def _hook_values(name: str, hooks: Hooks, names: Scope) -> dict[str, tuple[str, Check]]:
     values: dict[str, tuple[str, Check]] = {}
     for hook_name in _TAKES_OUTSIDE_VALUE:
         hook: Hook | None = getattr(hooks, hook_name)

@@ -148,3 +148,80 @@ async def test_a_thousand_events_over_three_cuts(url: str) -> None:
     # The cuts did cost something, or this would show nothing.
     assert sum(int(line.split()[1].rstrip(":")) for line in said if line.startswith("replayed ")) > 0
     assert err.decode().splitlines() == ["disconnected"]
+
+
+# --- some of the events -------------------------------------------------------------------------------------
+
+PRICES = ("ticker", "stocks", "--event", "price")
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize(
+    ("where", "symbols"),
+    [
+        (["symbol=MSFT"], {"MSFT"}),
+        (["price.symbol=MSFT"], {"MSFT"}),
+        (['symbol__in=["IBM", "GOOG"]', "price__gt=0"], {"IBM", "GOOG"}),
+        (["symbol__prefix=A", "price.symbol__ne=AMZN"], {"AAPL"}),
+        (['symbol="IBM"', "price__not_in=[1, 2.5]"], {"IBM"}),
+    ],
+    ids=str,
+)
+def test_only_what_matches_is_printed(url: str, where: list[str], symbols: set[str], encoding: str) -> None:
+    options = [word for condition in where for word in ("--where", condition)]
+    ended = programs.run("listen", url, *PRICES, *options, "--count", "3", "--encoding", encoding)
+    assert ended.code == 0
+    assert {json.loads(line)["args"][0]["symbol"] for line in ended.out} <= symbols
+    assert len(ended.out) == 3
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        (["symbol"], "'symbol' is no FIELD=VALUE"),
+        (["=3"], "'=3' is no FIELD=VALUE"),
+        (["price__gte=3"], "there is no operator 'gte' (did you mean 'ge'?)"),
+        (
+            ["price.symbol__in=IBM"],
+            "attribute('symbol') is compared with a list, tuple or set of values",
+        ),
+        (["symbol=IBM", "price.symbol=MSFT"], "'symbol' of 'price' is said twice"),
+        (["symbol=[1]"], "attribute('symbol') is compared with None, a bool, int, float, str or enum member"),
+        (["price__lt=NaN"], ""),
+    ],
+    ids=str,
+)
+def test_a_condition_that_is_none_is_refused_before_a_connect(where: list[str], told: str) -> None:
+    options = [word for condition in where for word in ("--where", condition)]
+    # Nobody listens there.
+    ended = programs.run("listen", "http://127.0.0.1:9", *PRICES, *options)
+    assert ended.out == []
+    if told:
+        assert ended.code == 2
+        assert told in "\n".join(ended.err)
+    else:
+        assert ended.code == 1, "it is text, and only the server knows that the field is a number"
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("smybol=IBM", "Quote has no field 'smybol' (did you mean 'symbol'?)"),
+        ("other.symbol=IBM", "Quote has no field 'other.symbol'"),
+        ("price=high", "attribute('price') == 'high' never matches: Quote.price has the type"),
+    ],
+)
+def test_a_field_that_the_event_has_not_is_named_by_the_server(url: str, where: str, told: str) -> None:
+    ended = programs.run("listen", url, *PRICES, "--where", where)
+    assert (ended.code, ended.out) == (1, [])
+    assert told in "\n".join(ended.err)
+
+
+def test_conditions_of_one_event_are_not_for_the_others(url: str) -> None:
+    ended = programs.run(
+        "listen", url, "gameRoom", "where", "--event", "playerMoved", "--event", "gameStarted",
+        "--where", "gameStarted.x=1", "--params", '{"player_id": "ann"}',
+    )  # fmt: skip
+    assert ended.code == 1
+    assert "'gameStarted' cannot be filtered" in "\n".join(ended.err)
+    assert "playerMoved" not in "\n".join(ended.err)
