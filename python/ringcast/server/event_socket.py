@@ -146,6 +146,7 @@ def bound_silence(descriptor: int, timeout_s: float) -> None:
         return
     duplicate = sockets.socket(fileno=os.dup(descriptor))
     try:
-        duplicate.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
+        if duplicate.family != getattr(sockets, "AF_UNIX", None):  # whose other end is on this machine
+            duplicate.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
     finally:
         duplicate.close()
