@@ -70,6 +70,7 @@ class Guard:
         self.origins = Origins(config.allowed_origins)
         self.proxies = Proxies(Networks(config.trusted_proxies), config.forwarded_header)
         self.limits_hit = limits_hit
+        self.dead_peer_timeout_s = config.dead_peer_timeout_s
         self.turned_away = 0
         """How many sockets are open without a place, until they are told so."""
         self._tls = tls

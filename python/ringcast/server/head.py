@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol, with limits on the head of a request; leaves requests to the ASGI application.
 
-uvicorn bounds neither the size of a head nor the time it may take, and upgrades a socket on which an earlier
-response is still to be written: two writers, where only the core may write.
+uvicorn bounds neither the size of a head nor the time it may take, waits for ever for the rest of a request that
+it has answered and for a client that does not take its answer, and upgrades a socket on which an earlier response
+is still to be written: two writers, where only the core may write.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..wire.encoding import Encoding
 from .application import NewSocket
 from .bridge import FrameProtocol
 from .cors import allowed_lines
-from .event_socket import TAKE_OVER, written
+from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, address_of, refusal_of
 from .handshake import PATH
@@ -35,6 +36,9 @@ _LOG: Final = logging.getLogger("ringcast.server")
 
 MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
+MOST_PIPELINED: Final = 64
+"""How many requests of a client may wait behind the one that is being answered: thousands fit into one read, and
+everybody else would wait while they are taken apart."""
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
 
@@ -68,6 +72,10 @@ def _value(head: bytes, name: bytes) -> bytes:
     """Return what a header says that is there once; nothing otherwise."""
     parts = head.split(b"\r\n" + name + b":", 2)
     return parts[1].partition(b"\r\n")[0] if len(parts) == 2 else b""
+
+
+class _TooManyRequests(Exception):  # noqa: N818 - refused, and no fault
+    """A client asks for more before it has its answers than anybody does."""
 
 
 class _Parts(NamedTuple):
@@ -131,6 +139,8 @@ class HeadProtocol(HttpToolsProtocol):
         self._timeout_s = timeout_s
         self._upgrades = upgrades
         self._deadline: asyncio.TimerHandle | None = None
+        self._rest_deadline: asyncio.TimerHandle | None = None
+        """For what is still to come of a request that has been answered already."""
         self._head_bytes = 0
         self.loop = asyncio.get_running_loop()
 
@@ -144,6 +154,7 @@ class HeadProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_complete()
+        self._rest_is_complete()
         self._leave_place()
         if self._turned_away is not None:
             self._guard.turned_away -= 1
@@ -191,8 +202,11 @@ class HeadProtocol(HttpToolsProtocol):
         transport = self.transport
         super().__init__(*parts)
         super().connection_made(transport)
+        bound_silence(transport.get_extra_info("socket").fileno(), self._guard.dead_peer_timeout_s)
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise _TooManyRequests  # through the parser, which reads no further; uvicorn answers with 400
         super().on_message_begin()
         # For server-sent events, which only the core writes. The type knows of ASGI's own extensions alone.
         extensions: dict[str, Any] = {TAKE_OVER: self._take_over}
@@ -202,6 +216,17 @@ class HeadProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_complete()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._rest_is_complete()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        # Nothing is to be read for a request that waits in the pipeline: what was before it is whole.
+        if not self.pipeline and self.cycle.more_body and not self.transport.is_closing():
+            # Read and forgotten, so that a client which sends first and reads then finds its answer.
+            self._rest_deadline = self.loop.call_later(self._timeout_s, self._give_up)
+        super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the socket over, unless something else could still be written to it."""
@@ -240,6 +265,7 @@ class HeadProtocol(HttpToolsProtocol):
         self.connections.discard(self)
         self._unset_keepalive_if_required()
         self._head_is_complete()
+        self._rest_is_complete()
         self.flow.resume_reading()
         transport.set_protocol(protocol)
         # They refer to each other, as at an upgrade.
@@ -317,8 +343,15 @@ class HeadProtocol(HttpToolsProtocol):
             self._deadline = None
         self._head_bytes = 0
 
+    def _rest_is_complete(self) -> None:
+        if self._rest_deadline is not None:
+            self._rest_deadline.cancel()
+            self._rest_deadline = None
+
     def _give_up(self) -> None:
-        self._deadline = None
+        self._deadline = self._rest_deadline = None
+        if not self.transport.is_closing():
+            self._guard.limits_hit["connect_timeout_s"] += 1
         self.transport.close()
 
 

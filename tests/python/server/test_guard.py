@@ -145,7 +145,7 @@ async def test_addresses_of_networks_that_are_not_counted() -> None:
 
 
 async def test_a_place_is_given_back_by_whatever_way_a_socket_ends() -> None:
-    async with served(max_connections=1, connect_timeout_s=0.05, idle_timeout_s=0.05) as server:
+    async with served(max_connections=1, connect_timeout_s=0.3, idle_timeout_s=0.3) as server:
         port = urlsplit(server.url).port
         for sent in (
             b"",
