@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol, with limits on the head of a request; leaves requests to the ASGI application.
 
-uvicorn bounds neither the size of a head nor the time it may take, waits for ever for the rest of a request that
-it has answered and for a client that does not take its answer, and upgrades a socket on which an earlier response
-is still to be written: two writers, where only the core may write.
+uvicorn bounds neither the size of a head nor the time it may take, waits for ever for the rest of a request
+that it has answered and for a client that does not take its answer, and upgrades a socket on which an earlier
+response is still to be written: two writers, where only the core may write.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ _LOG: Final = logging.getLogger("ringcast.server")
 MAX_HEAD_BYTES: Final = 16_384
 """About how many bytes of a head are collected before its end."""
 MOST_PIPELINED: Final = 64
-"""How many requests of a client may wait behind the one that is being answered: thousands fit into one read, and
-everybody else would wait while they are taken apart."""
+"""How many requests of a client may wait behind the one that is being answered.
+
+Thousands fit into one read, and everybody else would wait while they are taken apart."""
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
 
