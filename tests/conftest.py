@@ -1,10 +1,22 @@
-"""For all tests: what one says gets from the process that runs it to the one that reports."""
+"""For all tests: they run in several processes, which have to agree on their names, and on what they say."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
+from typing import Final
 
 import pytest
+
+DIFFERS: Final = re.compile(r" at 0x|\{[^{}:]*,[^{}:]*\}")
+"""In a name: an address, or a set, whose order is another one in each process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from one process to the next; `shown` makes better ones of the same values."""
+    differing = [item.nodeid for item in items if DIFFERS.search(item.name)]
+    if differing:
+        raise pytest.UsageError(f"use ids=shown: {differing}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ import pytest
 
 import programs
 from ringcast.testing import NetworkProxy
+from shown import shown
 
 
 def offsets(lines: list[str]) -> list[int]:
@@ -165,7 +166,7 @@ PRICES = ("ticker", "stocks", "--event", "price")
         (["symbol__prefix=A", "price.symbol__ne=AMZN"], {"AAPL"}),
         (['symbol="IBM"', "price__not_in=[1, 2.5]"], {"IBM"}),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_only_what_matches_is_printed(url: str, where: list[str], symbols: set[str], encoding: str) -> None:
     options = [word for condition in where for word in ("--where", condition)]
@@ -189,7 +190,7 @@ def test_only_what_matches_is_printed(url: str, where: list[str], symbols: set[s
         (["symbol=[1]"], "attribute('symbol') is compared with None, a bool, int, float, str or enum member"),
         (["price__lt=NaN"], ""),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_condition_that_is_none_is_refused_before_a_connect(where: list[str], told: str) -> None:
     options = [word for condition in where for word in ("--where", condition)]
