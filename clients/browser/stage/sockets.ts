@@ -1,4 +1,4 @@
-/** The browser's WebSockets, counted: how many the page has opened, and how many of them are not closed. */
+/** What a client connects with, counted: WebSockets, opened and not yet closed, and requests that are not answered. */
 
 import { Alive } from "./alive.js";
 
@@ -13,3 +13,14 @@ class CountedSocket extends WebSocket {
 }
 
 export const sockets = { opened: 0, open: 0, alive: new Alive(), WebSocket: CountedSocket };
+
+async function countedFetch(...request: Parameters<typeof fetch>): Promise<Response> {
+  requests.open += 1;
+  try {
+    return await fetch(...request);
+  } finally {
+    requests.open -= 1;
+  }
+}
+
+export const requests = { open: 0, fetch: countedFetch };

@@ -6,7 +6,7 @@ import { StrictMode, useEffect, useState } from "react";
 import { flushSync } from "react-dom";
 import { createRoot, type Root } from "react-dom/client";
 import { Alive } from "./alive.js";
-import { sockets } from "./sockets.js";
+import { requests, sockets } from "./sockets.js";
 
 /** A component: which connection it wants, and which event it listens for. */
 export interface Guest {
@@ -52,12 +52,14 @@ function Shown({ guest: { event = "item", ...options } }: { guest: Guest }) {
 const stage = {
   effects,
   sockets,
+  requests,
   connections,
   /** Make the hooks; before anything else. */
   begin({ drawn, ...options }: StageOptions = {}) {
     const random = drawn === undefined ? undefined : () => drawn;
     const WebSocket = sockets.WebSocket as unknown as WebSocketConstructor;
-    const client = createClient({ url: window.location.origin, WebSocket, random, ...options });
+    const { fetch } = requests;
+    const client = createClient({ url: window.location.origin, WebSocket, fetch, random, ...options });
     ({ useActor } = createRingcast(client));
   },
   /** Have these components on the page, and no others. */

@@ -2,8 +2,8 @@
 
 import type { Page } from "@playwright/test";
 
-/** What the browser itself writes of each try to connect that has failed. */
-export const LOST_NETWORK = /^WebSocket connection to '\S+' failed/;
+/** What the browser itself writes of each try to connect that has failed, and of each request. */
+export const LOST_NETWORK = /^(WebSocket connection to '\S+' failed|Failed to load resource: net::)/;
 
 /** What it writes when a page gives up a try that was under way. */
 export const CLOSED_EARLY = /WebSocket is closed before the connection is established/;

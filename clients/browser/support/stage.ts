@@ -63,6 +63,12 @@ export class StagePage {
     }));
   }
 
+  /** Wait until no try to connect is under way. */
+  async settled(): Promise<void> {
+    const open = () => this.page.evaluate(() => window.stage.sockets.open + window.stage.requests.open);
+    await expect.poll(open, { intervals: [2] }).toBe(0);
+  }
+
   effects(): Promise<{ begun: number; ended: number }> {
     return this.page.evaluate(() => window.stage.effects);
   }

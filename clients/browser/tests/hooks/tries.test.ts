@@ -17,12 +17,11 @@ const STEP_MS = 250;
 
 /** Let the page's clock go on, step by step: no step while a try is under way. */
 async function pass(stage: StagePage, milliseconds: number): Promise<void> {
-  const settled = () => expect.poll(async () => (await stage.sockets()).open, { intervals: [2] }).toBe(0);
   for (let passed = 0; passed < milliseconds; passed += STEP_MS) {
-    await settled();
+    await stage.settled();
     await stage.page.clock.runFor(STEP_MS);
   }
-  await settled();
+  await stage.settled();
 }
 
 test("a server that is down is tried as the delays say, however many components wait for it", async ({
@@ -38,8 +37,8 @@ test("a server that is down is tried as the delays say, however many components 
   await stage.show(...guests);
   await pass(stage, 60_000);
   expect(await stage.sockets()).toEqual({ opened: 1 + DELAYS_MS.length, open: 0 });
-  // A browser opens one for itself, before there is anything to ask for.
-  expect([1, 2]).toContain(network.tries - DELAYS_MS.length);
+  // Not fewer: a browser opens one for itself, before there is anything to ask for.
+  expect(network.tries).toBeGreaterThanOrEqual(1 + DELAYS_MS.length);
   await expect(stage.guests).toHaveText(guests.map(() => "connecting connection_lost"));
 
   network.restore();

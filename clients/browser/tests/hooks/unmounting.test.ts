@@ -28,7 +28,8 @@ async function silentServer() {
 test("a try that nobody answers is given up with its component", async ({ open, allowed, key }) => {
   const silent = await silentServer();
   allowed.push(CLOSED_EARLY);
-  const stage = await open({ url: silent.url });
+  // Nor is it given up before.
+  const stage = await open({ url: silent.url, connectTimeoutMs: 600_000 });
   await stage.show({ name: "door", key });
   await expect.poll(() => silent.asked.size).toBe(1);
   await expect(stage.guests).toHaveText("connecting");
