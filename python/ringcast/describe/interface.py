@@ -109,12 +109,15 @@ def mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
 
 
 def referring(schema: Schema, prefix: str) -> Schema:
-    """Return `schema` as a document in JSON has it, where named types are at `prefix`: bytes are text."""
+    """Return `schema` as a document in JSON has it, where named types are at `prefix`: bytes are text.
+
+    A time of day is, of JSON Schema's format, one with an offset, which Python's seldom have.
+    """
 
     def change(each: Schema) -> Schema:
         if "$ref" in each:
             each["$ref"] = prefix + each["$ref"].removeprefix(REF)
-        if each.get("format") == "binary":
+        if each.get("format") in ("binary", "time"):
             del each["format"]
         if "discriminator" in each:
             mapping = each["discriminator"].get("mapping", {})
