@@ -5,6 +5,7 @@
 #   ARGS      further arguments for `make demo`, for pytest and for `make soak`
 #   WORKERS   how many processes run the Python tests at a time
 #   DURATION  how many seconds `make soak` runs, and `make fuzz` for each of its targets
+#   TIMES     how many times as much `make siege` does as the tests
 #   SEED      what `make soak` draws from; CONTRIBUTING.md says what the same seed does again
 
 PYTHON ?= python3
@@ -12,6 +13,7 @@ PROFILE ?= release
 ARGS ?=
 WORKERS ?= 2
 DURATION ?= 300
+TIMES ?= 20
 SEED ?= $(shell date +%s)
 
 VENV := .venv
@@ -191,6 +193,10 @@ screenshots: setup $(PAGE) $(BROWSER_MODULES) chromium ## the pictures of the de
 .PHONY: soak
 soak: setup ## the long forms of the proofs of delivery (DURATION=600 SEED=7); the last line is the verdict
 	@PYTHONPATH=tests:tests/python $(BIN)/python -m delivery.soak --duration $(DURATION) --seed $(SEED) $(ARGS)
+
+.PHONY: siege
+siege: setup ## attacks, fuzzers and churn at length: TIMES times as many examples and clients as in the tests (TIMES=20)
+	RINGCAST_HOSTILE=$(TIMES) $(BIN)/python -m pytest -o timeout=0 -o faulthandler_timeout=0 tests/hostile $(ARGS)
 
 .PHONY: lint
 lint: lint-rust lint-python lint-typescript lint-react lint-demo lint-browser ## formatting, linters and types of all languages

@@ -74,3 +74,16 @@ def test_what_it_says_of_a_request_is_there() -> None:
     settings = {"allowed_origins", "trusted_proxies", "forwarded_header", "uncounted_networks"}
     assert all(f"`{name}" in PAGE or f"{name}=" in PAGE for name in settings)
     assert settings <= set(ServerConfig.__dataclass_fields__)
+
+
+def test_the_tests_that_it_names_are_there() -> None:
+    [table] = re.findall(r"\| attack \| what limits it \| test \|\n(.*?)\n\n", PAGE, re.DOTALL)
+    tests = Path(__file__).parents[2]
+    for row in table.splitlines()[1:]:
+        _, limits, named = (cell.strip() for cell in row.strip("|").split("|"))
+        places = re.findall(r"`([\w/]+\.py)::(\w+)`", named)
+        assert places, row
+        for file, name in places:
+            assert f"def {name}(" in (tests / file).read_text(), (file, name)
+        for limit in re.findall(r"`(\w+)`", limits):
+            assert limit in ServerConfig.__dataclass_fields__, limit

@@ -1,0 +1,122 @@
+"""More connects, pings and subscriptions than anybody needs: limits hold, and it is over when it is over.
+
+Each attack comes twice; what the server holds is compared between the ends of both. Meanwhile others get
+every event.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from conformance.raw_client import PING, TEXT, frame
+
+from .attackers import Attacker, Attackers
+from .conftest import Siege
+from .target import MOST_PER_ADDRESS
+
+
+async def test_floods_of_connects(siege: Siege) -> None:
+    def attack(attackers: Attackers) -> None:
+        many = attackers.many(4 * MOST_PER_ADDRESS, attackers.open)
+        for each in many:
+            each.send(each.request_bytes())
+        statuses = Counter(each.read_response().status for each in many)
+        assert statuses == {101: MOST_PER_ADDRESS, 429: 3 * MOST_PER_ADDRESS}
+
+    hit = await siege.withstand(attack)
+    assert hit["max_connections_per_address"] == 3 * MOST_PER_ADDRESS
+
+
+async def test_floods_of_connects_that_end_at_once(siege: Siege) -> None:
+    def attack(attackers: Attackers) -> None:
+        for number in range(2000):
+            each = attackers.open()
+            if number % 2:
+                each.send(each.request_bytes()[: number % 200])
+            each.reset()
+
+    await siege.withstand(attack)
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_floods_of_pings(siege: Siege, encoding: str) -> None:
+    def attack(attackers: Attackers) -> None:
+        for _ in range(5):
+            each = attackers.connected(encoding=encoding)
+            # It reads none of the answers, until the server reads none of its pings.
+            each.send_until_full(frame(PING, b"p" * 125) * 100)
+
+    await siege.withstand(attack)
+
+
+async def test_thousands_of_subscriptions(siege: Siege) -> None:
+    def attack(attackers: Attackers) -> None:
+        for client in range(10):
+            each = attackers.connected(actor="hall")
+            ids = itertools.count(1)
+            # Names that nobody else has, taken and given back.
+            for times in range(3):
+                _ask_all(each, ids, [f"name {client} {times} {n}" for n in range(200)])
+            for n in range(1000):
+                each.send_message(["subscribe", next(ids), f"other {client} {n}"])
+            assert each.answers(1000) == {"reply": 256, "error": 744}
+            # The same with filters.
+            each = attackers.connected()
+            ids = itertools.count(1)
+            for times in range(10):
+                first = 1000 * client + 100 * times
+                _ask_all(each, ids, [["placed", {"x": first + n}] for n in range(60)])
+
+    hit = await siege.withstand(attack)
+    assert hit["max_subscriptions"] == 7440
+
+
+def _ask_all(each: Attacker, ids: Iterator[int], topics: list[Any]) -> None:
+    for kind in ("subscribe", "unsubscribe"):
+        for topic in topics:
+            each.send_message([kind, next(ids), topic])
+        assert each.answers(len(topics)) == {"reply": len(topics)}
+
+
+async def test_connects_with_more_subscriptions_than_there_may_be(siege: Siege) -> None:
+    def attack(attackers: Attackers) -> None:
+        each = attackers.open()
+        each.upgrade()
+        body = {"actor": "room", "subscriptions": [f"n{n}" for n in range(3000)]}
+        each.send(frame(TEXT, json.dumps(["connect", body]).encode()))
+        assert each.read_message()[0] == "error"
+        each.expect_close(4001)
+
+    await siege.withstand(attack)
+
+
+async def test_floods_of_calls(siege: Siege) -> None:
+    def attack(attackers: Attackers) -> None:
+        each = attackers.connected()
+        for begin in range(0, 6000, 500):
+            for id in range(begin, begin + 500):
+                each.send_message(["call", id + 1, "echo", [id]])
+            each.answers(500)
+
+    hit = await siege.withstand(attack)
+    assert hit["max_actions_per_s"] > 0
+
+
+async def test_floods_of_pipelined_requests(siege: Siege) -> None:
+    def attack(attackers: Attackers) -> None:
+        for _ in range(10):
+            each = attackers.open()
+            each.send_until_refused(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n" * 5000)
+            # Those before them are answered or not; more than that is not even looked at.
+            assert each.rest().count(b"HTTP/1.1 200") < 1000
+        few = attackers.open()
+        few.send(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n" * 60)
+        assert [few.read_response().status for _ in range(60)] == [200] * 60
+
+    await siege.withstand(attack)
