@@ -91,16 +91,24 @@ def target() -> Iterator[programs.Server]:
 
 
 @pytest.fixture(scope="package")
-def impatient_target() -> Iterator[programs.Server]:
-    """The same, which soon gives up whoever keeps it waiting."""
-    with programs.serve("target:impatient", *OPTIONS, cwd=HERE) as server:
+def hasty_target() -> Iterator[programs.Server]:
+    """The same, which soon gives up clients that do not come to the point."""
+    with programs.serve("target:hasty", *OPTIONS, cwd=HERE) as server:
         yield server
 
 
 @pytest.fixture
-async def impatient_siege(impatient_target: programs.Server) -> AsyncIterator[Siege]:
-    async with besieged(impatient_target.url) as siege:
+async def hasty_siege(hasty_target: programs.Server) -> AsyncIterator[Siege]:
+    async with besieged(hasty_target.url) as siege:
         yield siege
+
+
+@pytest.fixture
+async def impatient_siege() -> AsyncIterator[Siege]:
+    """One that soon gives up clients of which nothing is heard."""
+    with programs.serve("target:impatient", *OPTIONS, cwd=HERE) as server:
+        async with besieged(server.url) as siege:
+            yield siege
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The server under attack, and what it tells of itself: `ringcast serve target:registry` runs it.
 
 `target:churned` is the same without limits to how many come, `target:impatient` one that soon gives up
-whoever keeps it waiting.
+clients of which nothing is heard, and `target:hasty` those that do not come to the point.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Vitals(Actor, sleep_after_s=None):
     @action
     def measure(self, c: Context) -> dict[str, Any]:
         gc.collect()
-        [router] = [each.router for each in (registry, churned, impatient) if each.router.has_started]
+        [router] = [each.router for each in (registry, churned, hasty, impatient) if each.router.has_started]
         gateway = router.gateway
         everything = gc.get_objects()
         guards = [each for each in everything if type(each) is Guard]
@@ -130,8 +130,9 @@ TIGHT = ServerConfig(
 ACTORS = (Ticker, Room, Hall, Vitals)
 registry = Registry(*ACTORS, store=MemoryStore(), config=TIGHT)
 churned = Registry(*ACTORS, store=MemoryStore(), config=replace(TIGHT, max_connections_per_address=0))
+hasty = Registry(*ACTORS, store=MemoryStore(), config=replace(TIGHT, connect_timeout_s=3.0))
 impatient = Registry(
     *ACTORS,
     store=MemoryStore(),
-    config=replace(TIGHT, connect_timeout_s=3.0, heartbeat_s=2.0, dead_peer_timeout_s=5.0),
+    config=replace(TIGHT, heartbeat_s=4.0, dead_peer_timeout_s=10.0),
 )

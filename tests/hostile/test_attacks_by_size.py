@@ -39,7 +39,7 @@ LARGE_HEADS: Final = {
 }
 
 
-async def test_giant_heads(impatient_siege: Siege) -> None:
+async def test_giant_heads(hasty_siege: Siege) -> None:
     def attack(attackers: Attackers) -> None:
         for name, head in LARGE_HEADS.items():
             large = attackers.open()
@@ -47,10 +47,10 @@ async def test_giant_heads(impatient_siege: Siege) -> None:
             answer = large.refusal()
             assert answer is None or 400 <= answer.status < 500, (name, answer)
 
-    await impatient_siege.withstand(attack)
+    await hasty_siege.withstand(attack)
 
 
-async def test_bodies_that_go_on_for_ever(impatient_siege: Siege) -> None:
+async def test_bodies_that_go_on_for_ever(hasty_siege: Siege) -> None:
     head = b"POST /actors/room/actions/echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     bodies = (
@@ -64,7 +64,7 @@ async def test_bodies_that_go_on_for_ever(impatient_siege: Siege) -> None:
             large.send(head + kind)
             assert _refused_while_sending(large, part) == 413
 
-    hit = await impatient_siege.withstand(attack)
+    hit = await hasty_siege.withstand(attack)
     assert hit["max_message_bytes"] == 2
     assert hit["connect_timeout_s"] == 2
 

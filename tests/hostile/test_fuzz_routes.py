@@ -29,6 +29,11 @@ DOCUMENT = openapi(interface_of(registry), STATUS_BY_CODE)
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 # It takes the items of a tuple, as OpenAPI 3.1 has them, for those of an older draft.
 schema = schema.exclude(path_regex="givePair|giveNamedTuple")
+# The document knows what a type variable of a base class stands for; calls do not, and take anything for it.
+schema = schema.exclude(path_regex="/shop/actions/sell")
+if TIMES == 1:
+    # A hundred actions take minutes: one of a kind, of the actors that have more to them.
+    schema = schema.exclude(path_regex="/kinds/actions/(give|take[^DL])")
 NAMES = [
     "not_a_server_error",
     "status_code_conformance",
