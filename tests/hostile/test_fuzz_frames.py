@@ -57,7 +57,7 @@ def frames(draw: st.DrawFn, encoding: Encoding) -> bytes:
 
 @pytest.mark.parametrize("encoding", list(Encoding), ids=lambda encoding: encoding.name.lower())
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "at the beginning"])
-async def test_any_frames(siege: Siege, encoding: Encoding, connected: bool) -> None:
+async def test_any_frames(hasty_siege: Siege, encoding: Encoding, connected: bool) -> None:
     name = encoding.name.lower()
 
     def attack(attackers: Attackers) -> None:
@@ -83,4 +83,4 @@ async def test_any_frames(siege: Siege, encoding: Encoding, connected: bool) -> 
 
         fuzz()
 
-    await siege.withstand(attack)
+    await hasty_siege.withstand(attack)

@@ -108,7 +108,7 @@ WRONG = [
 ]
 
 
-async def test_requests_that_are_wrong(siege: Siege) -> None:
+async def test_requests_that_are_wrong(hasty_siege: Siege) -> None:
     def attack(attackers: Attackers) -> None:
         for request, status in WRONG:
             asking = attackers.open()
@@ -117,7 +117,7 @@ async def test_requests_that_are_wrong(siege: Siege) -> None:
             assert answer.status == status, (request, answer)
             assert answer.body, "an answer says what was wrong"
 
-    await siege.withstand(attack)
+    await hasty_siege.withstand(attack)
 
 
 def answered(asking: Attacker) -> None:
@@ -128,7 +128,7 @@ def answered(asking: Attacker) -> None:
     assert not said or said.startswith(b"HTTP/1.1 "), said
 
 
-async def test_requests_that_were_damaged(siege: Siege) -> None:
+async def test_requests_that_were_damaged(hasty_siege: Siege) -> None:
     """One behind the other, in one write: pipelined, cut off, and run into each other."""
 
     def attack(attackers: Attackers) -> None:
@@ -142,10 +142,10 @@ async def test_requests_that_were_damaged(siege: Siege) -> None:
 
         fuzz()
 
-    await siege.withstand(attack)
+    await hasty_siege.withstand(attack)
 
 
-async def test_any_bytes_for_a_request(siege: Siege) -> None:
+async def test_any_bytes_for_a_request(hasty_siege: Siege) -> None:
     words = st.sampled_from(
         [b"GET ", b"POST ", b"/connect", b" HTTP/1.1", b"\r\n", b"\r\n\r\n", b"host: a", b": "]
     )
@@ -160,7 +160,7 @@ async def test_any_bytes_for_a_request(siege: Siege) -> None:
 
         fuzz()
 
-    await siege.withstand(attack)
+    await hasty_siege.withstand(attack)
 
 
 HEADERS = [
@@ -176,7 +176,7 @@ HEADERS = [
 ]  # fmt: skip
 
 
-async def test_any_head_of_an_upgrade(siege: Siege) -> None:
+async def test_any_head_of_an_upgrade(hasty_siege: Siege) -> None:
     """It is upgraded, with the headers of RFC 6455 for that, or refused with a reason."""
     lines = st.lists(st.sampled_from(HEADERS), unique=True, max_size=len(HEADERS)).flatmap(st.permutations)
     targets = st.sampled_from(
@@ -199,4 +199,4 @@ async def test_any_head_of_an_upgrade(siege: Siege) -> None:
 
         fuzz()
 
-    await siege.withstand(attack)
+    await hasty_siege.withstand(attack)
