@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from linked import LinkedSocket, resume_from, running
 from room import Room, actor_of
 
@@ -21,3 +23,23 @@ async def test_it_does_not_take_the_session_from_the_newer_socket() -> None:
             actor_of(router).broadcast("said", "x")
             assert (await second.receive(Event)).args == ["x"]
             assert again.session == connected.session
+
+
+async def test_nor_does_one_that_was_overtaken_on_its_way() -> None:
+    # As over HTTP, where nothing has to be answered before a connect message is sent.
+    async with running(Room) as router:
+        async with LinkedSocket(router) as first:
+            connected = await first.connect("room", "a", events=("said",))
+            await first.receive(Event)
+        resume = resume_from(connected, 2)
+        async with LinkedSocket(router) as second, LinkedSocket(router) as given_up:
+            await second.connect("room", "a", resume=replace(resume, number=2), events=("said",))
+            given_up.send(Connect("room", ("a",), resume=replace(resume, number=1)))
+            await given_up.closed_with(CloseCode.SESSION_REPLACED)
+            actor_of(router).broadcast("said", "x")
+            assert (await second.receive(Event)).args == ["x"]
+        async with LinkedSocket(router) as third:
+            again = await third.connect(
+                "room", "a", resume=replace(resume, offset=3, number=3), events=("said",)
+            )
+            assert (again.session, again.replayed) == (connected.session, 0)

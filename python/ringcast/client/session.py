@@ -42,6 +42,8 @@ class Session:
         """The latest connect answer."""
         self.snapshot: Any = None
         """The latest snapshot in one."""
+        self._resumes = 0
+        """How many connect messages have said where to go on."""
 
     def resume(self, unconfirmed: tuple[str, ...]) -> Resume | None:
         """Return what to resume from; None before the first connect answer.
@@ -50,11 +52,13 @@ class Session:
         """
         if self.answer is None or self.position.epoch is None:
             return None
+        self._resumes += 1
         return Resume(
             *(self.answer.session, self.position.epoch, self.position.offset),
             unanswered=self.requests.unanswered_ids(),
             answered=self.requests.answered,
             unconfirmed=unconfirmed,
+            number=self._resumes,
         )
 
     def accept(self, answer: Connected) -> Arrival:

@@ -186,6 +186,7 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     if session is None or not session.actor.is_at(request):
         return _UNKNOWN if session is None else "session_expired"
     actor = session.actor
+    link.attempt = resume.number or 0
     if session.takes(link):
         # Perhaps it is just being decided what the client may listen for.
         await session.decided()

@@ -100,7 +100,7 @@ class Link:
 
     __slots__ = (
         "_gateway", "_inline", "_pending", "_pending_bytes", "_unflushed",
-        "encoding", "lost", "number", "request", "session", "sink",
+        "attempt", "encoding", "lost", "number", "request", "session", "sink",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +109,9 @@ class Link:
         self._gateway = gateway
         self.number = next(gateway.numbers)
         """A client gives up on one socket before it opens the next: of its own, the highest is the latest."""
+        self.attempt = 0
+        """What its client has counted this connect message as, if it does; goes before `number`, as a connect
+        message that is a request of its own may be overtaken by the next on its way here."""
         self.sink = sink
         self.encoding = encoding
         self.request: HttpRequest | None = request

@@ -94,8 +94,8 @@ class Session:
         # Why, of those of which no client could be told: with the next answer to a connect message.
         self._untold: Mapping[str, dict[str, Any]] = _NO_REASONS
         self.link: Link | None = None
-        self.newest_link = 0
-        """The number of the latest link that was attached."""
+        self.newest_link = (0, 0)
+        """The latest link that was attached, by `Link.attempt` and `Link.number`."""
         self.ended = False
         # Made with the first request: most connections only listen.
         self._record: RequestRecord | None = None
@@ -123,7 +123,7 @@ class Session:
         A client gives up on a socket before it opens the next one: an older link's resume was held up on its
         way, and nobody reads the answer.
         """
-        if link.number < self.newest_link:
+        if (link.attempt, link.number) < self.newest_link:
             link.close(CloseCode.SESSION_REPLACED)
         return not (link.lost or self.ended)
 
@@ -137,7 +137,7 @@ class Session:
         link.begin(answer)
         self.actor.stream.attach(self.number, link.sink, answer.offset, message)
         before, self.link = self.link, link
-        self.newest_link = link.number
+        self.newest_link = (link.attempt, link.number)
         link.session = self
         if before is not None and before is not link:
             before.session = None

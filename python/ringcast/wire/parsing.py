@@ -138,12 +138,14 @@ def _parse_resume(resume: Any) -> Resume | None:
     _require(unanswered is None or _are_ids(unanswered), "connect.resume.unanswered is an array of ids")
     answered = resume.get("answered")
     _require(answered is None or _is_int(answered), "connect.resume.answered is an id, or 0")
-    unconfirmed = resume.get("unconfirmed")
+    unconfirmed, number = resume.get("unconfirmed"), resume.get("number")
+    _require(number is None or _is_int(number), "connect.resume.number is a number that counts up")
     return Resume(
         *(resume["session"], resume["epoch"], resume["offset"]),
         unanswered=None if unanswered is None else tuple(unanswered),
         answered=answered,
         unconfirmed=None if unconfirmed is None else _topics(unconfirmed, "connect.resume.unconfirmed"),
+        number=number,
     )
 
 

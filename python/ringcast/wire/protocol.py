@@ -64,6 +64,8 @@ class Resume:
     """The highest id of a request that it has an answer to; 0 if there is none."""
     unconfirmed: tuple[str, ...] | None = None
     """Those of the topics that it listens for of which it does not know whether the session has them."""
+    number: int | None = None
+    """Counts its connect messages up, so that one which was held up on its way is known by that."""
 
     def to_wire(self) -> dict[str, Any]:
         wire: dict[str, Any] = {"session": self.session, "epoch": self.epoch, "offset": self.offset}
@@ -73,6 +75,8 @@ class Resume:
             wire["answered"] = self.answered
         if self.unconfirmed is not None:
             wire["unconfirmed"] = list(map(to_wire, self.unconfirmed))
+        if self.number is not None:
+            wire["number"] = self.number
         return wire
 
 
