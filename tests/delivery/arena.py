@@ -1,8 +1,8 @@
-"""What `ringcast serve arena:registry` runs for the chaos test: events of every sort, each with a counter.
+"""The actor of the chaos test, which `insiders.py` serves: events of every sort, each with a counter.
 
 Every stream of events that a client is entitled to counts up by one, so that the client can tell by itself
-whether anything is missing, doubled or out of order. Of those that go by a filter, the arena tells in the end
-which ones were for whom.
+whether anything is missing, doubled or out of order. Of those that go by a filter of the arena's, the arena
+tells in the end which ones were for whom. Those that clients filter have fields that follow from the counter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from ringcast import Actor, Connection, Context, MemoryStore, Registry, action, where
+from ringcast import Actor, Connection, Context, action, where
+
+from .wants import fields
 
 NAMES: Final = tuple(f"news{number}" for number in range(24))
 """Many, so that most of what is sent is not for most: a client skips more offsets than it is told of."""
@@ -29,8 +31,33 @@ RARE_PAD: Final = 70_000
 
 
 @dataclass
+class Moved:
+    """What clients filter: see `wants.fields`."""
+
+    number: int
+    zone: int
+    level: int
+    team: str | None
+    tags: set[str]
+
+
+def _counted(self: object, number: int, pad: str) -> None: ...
+
+
+def _moved(self: object, what: Moved, pad: str) -> None: ...
+
+
+def _receipt(self: object, total: int) -> None: ...
+
+
+@dataclass
 class Total:
     value: int = 0
+
+
+def is_kept_from(player: int, moved: int) -> bool:
+    """Tell whether the arena excludes a player from an event `moved`, whatever the player listens for."""
+    return moved % 2 == 1 and player % CLASSES == moved // 2 % CLASSES
 
 
 @dataclass
@@ -76,9 +103,19 @@ class Tally:
 class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 << 20):
     """Sends events of every sort, and adds up."""
 
+    Events = type(
+        "Events",
+        (),
+        {
+            **dict.fromkeys((*NAMES, "others", "filtered", "personal", "team"), _counted),
+            "moved": _moved,
+            "receipt": _receipt,
+        },
+    )
+
     def __init__(self) -> None:
         self.random = Random(0)
-        self.names = dict.fromkeys(NAMES, 0)
+        self.names = dict.fromkeys((*NAMES, "moved"), 0)
         self.others = 0
         self.filtered = 0
         self.players: list[Known] = []
@@ -110,10 +147,12 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
         random = self.random
         pad = "x" * (RARE_PAD if random.random() < 0.0005 else random.choice(PADS))
         kind = random.random()
-        if kind < 0.7:
+        if kind < 0.62:
             name = random.choice(NAMES)
             self.names[name] += 1
             self.broadcast(name, self.names[name], pad)
+        elif kind < 0.7:
+            self._send_moved(pad)
         elif kind < 0.74:
             self.others += 1
             out = self.others % CLASSES
@@ -136,6 +175,15 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
                     state = player.conn.state
                     state.in_team += 1
                     player.conn.send("team", state.in_team, pad)
+
+    def _send_moved(self, pad: str) -> None:
+        """Send to those whose filters it matches; every other one is kept from one class all the same."""
+        self.names["moved"] += 1
+        number = self.names["moved"]
+        excluded = [player.conn for player in self.players if is_kept_from(player.number, number)]
+        self.broadcast(
+            "moved", Moved(**{**fields(number), "tags": set(fields(number)["tags"])}), pad, exclude=excluded
+        )
 
     def _send_filtered(self, pad: str) -> None:
         """Send to whom a filter finds, and ask everybody as well."""
@@ -198,6 +246,3 @@ class Arena(Actor[Total, Player], max_ring_events=1_000_000, max_ring_bytes=512 
         filtered = next(known.filtered for known in self.players if known.conn is c.conn)
         sent = (dict(self.names), self.others, player.personal, player.in_team)
         return Tally(*sent, filtered, c.state.value)
-
-
-registry = Registry(Arena, store=MemoryStore())

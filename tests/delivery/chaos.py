@@ -1,6 +1,7 @@
 """The chaos test: real clients, a real server, and between them a network that harms everything.
 
-`run` is used by the tests and by soak. What is checked, and by whom, is in `contestant.py`.
+Clients come over WebSockets in both encodings and over server-sent events; a few are inside the server's
+process. `run` is used by the tests and by soak. What is checked, and by whom, is in `contestant.py`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ OPTIONS = ("--log-level", "warning", "--session-window", "600")
 STUCK_AFTER_S = {False: 15.0, True: 60.0}
 """Without TLS and with it: more attempts fail there, as there is more to get through before the first
 message, and one that nothing comes of takes `connect_timeout_s`."""
+CARRIED = ("json", "msgpack", "sse", "json", "msgpack", "json", "msgpack")
+"""By what the clients come, in turns: a call over server-sent events is a request, which costs ten times as
+much."""
 PUBLISH_AT_ONCE = 50
 MOST_BEHIND = 5000
 """Deliveries of broadcasts that may be due, to all clients together, before more is published: a few seconds'
@@ -56,23 +60,27 @@ class Chaos:
 
     seed: int
     clients: int
+    """Behind the network that harms them."""
     events: int
     time_s: float = math.inf
     """From when all clients are connected; what is due then is still delivered, by a network that is calm."""
     tls: bool = False
     """What is cut and split is encrypted then, and the server's event loop writes for the core."""
+    inside: int = 8
+    """Further clients, inside the server's process."""
 
 
 def run(chaos: Chaos, verdict: Verdict) -> None:
     """Let the clients play until everything is sent and answered; tell what was done and what went wrong."""
-    verdict.clients += chaos.clients
+    verdict.clients += chaos.clients + chaos.inside
     with tempfile.TemporaryDirectory() as directory, quiet_clients():
-        options, config = OPTIONS, IMPATIENT
+        options: tuple[str, ...] = OPTIONS
+        config = IMPATIENT
         if chaos.tls:
             certificates = Certificates.make(Path(directory))
             options = (*OPTIONS, *certificates.options)
             config = replace(IMPATIENT, ssl_context=certificates.client_context())
-        with programs.serve("arena:registry", *options, cwd=HERE) as server:
+        with programs.serve("delivery.insiders:registry", *options, cwd=HERE.parent) as server:
             ending.run(_against(server.url, config, chaos, verdict))
 
 
@@ -84,22 +92,32 @@ async def _against(url: str, config: ClientConfig, chaos: Chaos, verdict: Verdic
             Client(url, config=ClientConfig(ssl_context=config.ssl_context)) as near,
             Client(far, encoding="json", config=config) as json,
             Client(far, encoding="msgpack", config=config) as msgpack,
+            # Their sockets are closed by tasks, which on a busy machine may take a while.
+            Client(far, transport="sse", config=replace(config, close_timeout_s=20)) as sse,
         ):
-            await _through(proxy, near, (json, msgpack), chaos, verdict)
+            carriers = {"json": json, "msgpack": msgpack, "sse": sse}
+            await _through(proxy, near, [carriers[name] for name in CARRIED], chaos, verdict)
 
 
 async def _through(
-    proxy: ChaosProxy, near: Client, far: tuple[Client, Client], chaos: Chaos, verdict: Verdict
+    proxy: ChaosProxy, near: Client, far: list[Client], chaos: Chaos, verdict: Verdict
 ) -> None:
     contestants = [
-        Contestant(far[number % 2], number, chaos.seed, verdict) for number in range(chaos.clients)
+        Contestant(far[number % len(far)], number, chaos.seed, verdict) for number in range(chaos.clients)
     ]
+    insiders = near.insiders.get_or_create(["a"])
     try:
         async with making_progress(lambda: progress(verdict, contestants), STUCK_AFTER_S[chaos.tls]):
             await asyncio.gather(*(contestant.ready() for contestant in contestants))
+            await insiders.come(chaos.seed, list(range(chaos.clients, chaos.clients + chaos.inside)))
+            await insiders.play()
             await _play(near, proxy, contestants, chaos, verdict)
+            await insiders.stop()
             totals = await asyncio.gather(*(contestant.end() for contestant in contestants))
-        _check_sum(contestants, totals, verdict)
+            told = await insiders.tell()
+        returned = [value for contestant in contestants for value in contestant.returned]
+        _check_sum(returned + told["returned"], totals + told["totals"], verdict)
+        verdict.add(Verdict(**told["verdict"]))
     except* TimeoutError:
         verdict.problems += [f"stuck: {contestant}" for contestant in contestants]
     except* RingcastError as failed:
@@ -110,7 +128,7 @@ async def _through(
 
 
 def progress(verdict: Verdict, contestants: list[Contestant]) -> int:
-    return verdict.deliveries + sum(contestant.answers for contestant in contestants)
+    return verdict.deliveries + sum(contestant.answers + contestant.has_come for contestant in contestants)
 
 
 async def _play(
@@ -120,8 +138,7 @@ async def _play(
     over = asyncio.Event()
     async with asyncio.TaskGroup() as play:
         for contestant in contestants:
-            play.create_task(contestant.come_and_go(over))
-            play.create_task(contestant.add(over))
+            play.create_task(contestant.play(over))
         await _publish(near, contestants, chaos, verdict)
         over.set()
         proxy.calm()
@@ -148,9 +165,8 @@ async def _publish(near: Client, contestants: list[Contestant], chaos: Chaos, ve
                 return
 
 
-def _check_sum(contestants: list[Contestant], totals: list[int], verdict: Verdict) -> None:
+def _check_sum(returned: list[int], totals: list[int], verdict: Verdict) -> None:
     """Each call has counted once, and each answer was its own."""
-    returned = [value for contestant in contestants for value in contestant.returned]
     if set(totals) != {len(returned)}:
         verdict.problems.append(f"the sum is {set(totals)}, but {len(returned)} calls were made")
     if sorted(returned) != list(range(1, len(returned) + 1)):

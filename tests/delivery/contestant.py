@@ -1,4 +1,7 @@
-"""One client of the chaos test: it listens, calls, and checks every counter that it gets."""
+"""One client of the chaos test: it listens, calls, and checks every counter that it gets.
+
+It need not know by what its client is carried, nor whether anybody harms that.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from ringcast import Client
 from ringcast.wire.protocol import Gap
 
-from .arena import CLASSES, NAMES
+from .arena import CLASSES, NAMES, is_kept_from
 from .verdict import Chosen, Sequence, Verdict
+from .wants import WANTS, fields
 
 __all__ = ["Contestant"]
 
@@ -19,6 +24,9 @@ CALLS_AT_ONCE = 3
 LONGEST_PAUSE_S = 4.0
 """Between two calls: what keeps a machine busy should be what clients are sent, not what they ask for."""
 LONGEST_STRETCH_S = 2.0
+FILTERS_AT_ONCE = 2
+FILTERING_EVERY = 4
+"""One client in so many changes its filters: each change is four calls."""
 
 
 class Contestant:
@@ -29,7 +37,9 @@ class Contestant:
         """What each of its calls returned."""
         self.answers = 0
         """How many calls of any kind were answered."""
+        self.has_come = False
         self.name = f"client {number}"
+        self._number = number
         self._seed = f"{seed}/{self.name}"
         self._verdict = verdict
         self._receipts: set[int] = set()
@@ -52,10 +62,19 @@ class Contestant:
 
     async def ready(self) -> None:
         await self._connection.ready()
+        self.has_come = True
 
     def behind(self, sent: dict[str, int]) -> int:
         """Return how many of the events that have been sent to many are still to come to this one."""
         return sum(max(0, sent[name] - self._sequences[name].last) for name in self._steady)
+
+    async def play(self, over: asyncio.Event) -> None:
+        """Call, and come and go, until it is over."""
+        async with asyncio.TaskGroup() as play:
+            play.create_task(self.come_and_go(over))
+            play.create_task(self.add(over))
+            for number in range(0 if self._number % FILTERING_EVERY else FILTERS_AT_ONCE):
+                play.create_task(self.roam(number, over))
 
     async def add(self, over: asyncio.Event) -> None:
         """Add 1 again and again, with some calls under way, however often they have to be sent again."""
@@ -96,6 +115,28 @@ class Contestant:
         for number in got:
             sequence.take(number)
         sequence.end(ended)
+
+    async def roam(self, which: int, over: asyncio.Event) -> None:
+        """Listen for `moved` with one filter after the other; another does so too, perhaps with the same."""
+        random = Random(f"{self._seed}/filters {which}")
+        while not over.is_set():
+            want, got = random.choice(WANTS), Chosen(self._verdict)
+            before = await self._sent("moved")
+            stop = self._connection.on("moved", self._check_moved(got), where=want.where)
+            begun = await self._sent("moved")
+            await pause(random.uniform(0, LONGEST_STRETCH_S), over)
+            ended = await self._sent("moved")
+            stop()
+            after = await self._sent("moved")
+            fitting = [
+                number
+                for number in range(before + 1, after + 1)
+                if want.fits(fields(number)) and not is_kept_from(self._number, number)
+            ]
+            got.end([number for number in fitting if begun < number <= ended], perhaps=fitting)
+
+    def _check_moved(self, got: Chosen) -> Callable[[dict[str, Any], str], None]:
+        return lambda what, _pad: got.take(what["number"])
 
     async def end(self) -> int:
         """Check that everything has come; return the sum that the server tells."""

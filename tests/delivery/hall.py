@@ -8,7 +8,9 @@ from typing import Any, Final, Literal, get_args
 
 from ringcast import Actor, Connection, Context, UserError, action, where
 
-__all__ = ["FILTERED", "HOWS", "Count", "Guest", "Hall", "How", "Order", "emit"]
+from .wants import fields
+
+__all__ = ["FILTERED", "HOWS", "Count", "Declared", "Guest", "Hall", "How", "Order", "emit"]
 
 How = Literal[
     "broadcast",
@@ -45,7 +47,22 @@ class Order:
 
     @property
     def args(self) -> list[Any]:
-        return [self.number, "x" * self.size]
+        first = fields(self.number) if self.name == "c" else self.number
+        return [first, "x" * self.size]
+
+
+class Declared:
+    """The events, where clients are to filter those named `c`."""
+
+    joined: int
+    left: int
+    welcome: int
+
+    def a(self, number: int, more: str) -> None: ...
+
+    def b(self, number: int, more: str) -> None: ...
+
+    def c(self, what: dict[str, Any], more: str) -> None: ...
 
 
 @dataclass

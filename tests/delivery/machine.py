@@ -21,11 +21,13 @@ from .hall import HOWS, How, Order
 from .model import Conn
 from .reading import GuestSocket, Place
 from .visitor import Visitor
+from .wants import WANTS
 from .world import Setup, World
 
 __all__ = ["History"]
 
 NAMES = ("a", "b", "c", "joined", "left")
+FILTERED = tuple(f"c {number}" for number in range(len(WANTS)))
 MOST_VISITORS = 6
 MOST_UNREAD = 24
 """Messages that a socket with room may have unread: it takes them all."""
@@ -72,8 +74,9 @@ class Kind(NamedTuple):
 
 
 kinds = st.sampled_from([Kind(*each) for each in product(Encoding, (False, True), (False, True))])
-names = st.sampled_from(NAMES[:3])
-name_sets = st.sets(st.sampled_from(NAMES), max_size=4)
+names = st.sampled_from((*NAMES[:3], *FILTERED))
+"""What a client listens for: a name, or a name with a filter."""
+name_sets = st.sets(st.sampled_from((*NAMES, *FILTERED)), max_size=4)
 levels = st.integers(0, LEVELS - 1)
 indices = st.integers(0, 59)
 """Of whatever there is to choose from, modulo its number."""

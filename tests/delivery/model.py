@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Final
 
 from .hall import Order
+from .wants import covers
 
 __all__ = ["Answer", "Conn", "Missed", "Model", "Moment", "Sent"]
 
@@ -98,6 +99,7 @@ class Conn:
 
     who: int
     names: set[str]
+    """What it listens for, as `wants.covers` has it."""
     requests: Requests
     level: int = 0
     badges: frozenset[str] = frozenset()
@@ -199,7 +201,7 @@ class Model:
         where: Callable[[Conn], bool] = lambda conn: True,
     ) -> None:
         """Ask everybody, now."""
-        listening = [conn for conn in self.open if name in conn.names]
+        listening = [conn for conn in self.open if any(covers(wish, name, args) for wish in conn.names)]
         self._append(name, args, {conn for conn in listening if where(conn)}.difference(exclude))
 
     def send(self, name: str, args: list[Any], *to: Conn) -> None:

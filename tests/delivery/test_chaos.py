@@ -14,6 +14,7 @@ CHAOS = {
 }
 
 
+@pytest.mark.alone
 # A run that is stuck is noticed long before; a busy machine may take its time.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("transport", CHAOS)

@@ -8,6 +8,7 @@ from .crash import Crash, run
 from .verdict import Verdict
 
 
+@pytest.mark.alone
 # A run that is stuck is noticed long before; a busy machine may take its time to start a server.
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1])

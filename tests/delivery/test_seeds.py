@@ -11,7 +11,7 @@ from ringcast.testing import LocalServer
 
 from .arena import NAMES, Arena
 
-HEARD = (*NAMES, "others", "personal", "team", "filtered")
+HEARD = (*NAMES, "moved", "others", "personal", "team", "filtered")
 
 
 async def sent_to_players(seed: int, numbers: list[int], pieces: list[int]) -> dict[int, list[Any]]:
@@ -37,8 +37,8 @@ async def sent_to_players(seed: int, numbers: list[int], pieces: list[int]) -> d
     return heard
 
 
-def _take(into: list[Any], name: str, number: int, pad: str) -> None:
-    into.append((name, number, len(pad)))
+def _take(into: list[Any], name: str, what: Any, pad: str) -> None:
+    into.append((name, what["number"] if name == "moved" else what, len(pad)))
 
 
 async def test_the_same_events_are_sent_to_the_same_players_whoever_comes_first() -> None:

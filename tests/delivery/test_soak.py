@@ -66,6 +66,7 @@ def forms(monkeypatch: pytest.MonkeyPatch) -> Callable[[Form], None]:
     return put
 
 
+@pytest.mark.alone
 # Some seconds of each proof, and what it takes to begin and to end them.
 @pytest.mark.timeout(600)
 def test_a_run_ends_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ class Chosen:
         self._got.add(number)
         self._last = max(self._last, number)
 
-    def end(self, entitled: Collection[int]) -> None:
-        """Nothing is to come any more: these were for the client."""
+    def end(self, entitled: Collection[int], perhaps: Collection[int] = ()) -> None:
+        """Nothing is to come any more: these were for the client, and of others it may have got `perhaps`."""
         self._verdict.lost += len(set(entitled) - self._got)
-        self._verdict.unentitled += len(self._got.difference(entitled))
+        self._verdict.unentitled += len(self._got.difference(entitled, perhaps))

@@ -14,6 +14,7 @@ from ringcast.wire.protocol import Call, Connect, Connected, Gap, Received, Resu
 from .hall import Order
 from .model import Answer
 from .reading import GuestSocket, Place, Reader
+from .wants import topic
 from .world import Running, World
 
 __all__ = ["Visitor"]
@@ -59,8 +60,8 @@ class Visitor(Reader):
             wanted = tuple(call.id for call in self.unanswered) if self.acknowledges else None
             resume = Resume(self.known.session, self.known.epoch, self.seen, wanted)
         params = {"who": self._who, "level": level, "knocks": knocks}
-        names = tuple(sorted(self.wanted))
-        opened.send(Connect("sized", ("a",), params=params, subscriptions=names, resume=resume), *behind)
+        topics = tuple(map(topic, sorted(self.wanted)))
+        opened.send(Connect("sized", ("a",), params=params, subscriptions=topics, resume=resume), *behind)
         return opened
 
     async def arrive(self, level: int = 0, *, other_encoding: bool = False) -> None:
@@ -99,14 +100,14 @@ class Visitor(Reader):
 
     async def arrive_in_a_hurry(self, level: int, name: str, order: Order) -> None:
         """Connect for the first time, and ask for more before there is an answer."""
-        subscribe, call = Subscribe(1, name), Call(2, "publish", [order])
+        subscribe, call = Subscribe(1, topic(name)), Call(2, "publish", [order])
         opened = self._open_socket(subscribe, call, level=level)
         answer = await opened.receive(Connected)
         self._enter(answer)
         self._settle_in(opened, answer)
         self.last_id = 2
         self.wanted.add(name)
-        self._wanted_there(subscribe)
+        self._wanted_there(subscribe, name)
         self.unanswered.append(call)
         await self._called_there(call)
 
@@ -236,16 +237,16 @@ class Visitor(Reader):
         self.last_id += 1
         if self.place is Place.HERE:
             assert self.socket is not None
-            request = (Subscribe if wanted else Unsubscribe)(self.last_id, name)
+            request = (Subscribe if wanted else Unsubscribe)(self.last_id, topic(name))
             self.socket.send(request)
-            self._wanted_there(request)
+            self._wanted_there(request, name)
 
-    def _wanted_there(self, request: Subscribe | Unsubscribe) -> None:
+    def _wanted_there(self, request: Subscribe | Unsubscribe, name: str) -> None:
         """It has arrived."""
         conn = self.conn
         if conn is None or not self.is_open:
             return
-        (conn.names.add if isinstance(request, Subscribe) else conn.names.discard)(request.name)
+        (conn.names.add if isinstance(request, Subscribe) else conn.names.discard)(name)
         assert conn.requests.is_new(request.id)
         self._now_due(request.id, self.world.ran(conn, request.id))
 

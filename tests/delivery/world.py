@@ -17,7 +17,7 @@ from ringcast.running.instance import ActorInstance
 from ringcast.seam import GatewayStream
 from ringcast.wire.protocol import Connect
 
-from .hall import FILTERED, Hall, Order, emit
+from .hall import FILTERED, Declared, Hall, Order, emit
 from .model import Answer, Conn, Model, Moment
 
 __all__ = ["ManualClock", "Running", "Setup", "World"]
@@ -108,6 +108,7 @@ class World:
             slow_reader=setup.slow_reader,
             sleep_after_s=None,
         ):
+            Events = Declared
             durable = setup.durable
 
         self.actor = Sized
