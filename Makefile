@@ -146,10 +146,10 @@ $(NGINX): | $(BIN)/python
 
 .PHONY: test-python
 # Files go to whichever process is free, in their order, which has those first that take long. Then those tests that
-# must be alone. ARGS may leave nothing to run of either, which is what 5 says.
+# must be alone, and may take longer. ARGS may leave nothing to run of either, which is what 5 says.
 test-python: setup $(NGINX) ## the Python and integration tests (ARGS='-k replay')
 	$(BIN)/python -m pytest --benchmark-skip -m 'not alone' -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) || test $$? -eq 5
-	$(BIN)/python -m pytest --benchmark-skip -m alone $(ARGS) || test $$? -eq 5
+	$(BIN)/python -m pytest --benchmark-skip -m alone -o faulthandler_timeout=900 $(ARGS) || test $$? -eq 5
 
 .PHONY: test-typescript
 test-typescript: setup $(CLIENT_MODULES) ## the TypeScript client's tests, against servers that they start
