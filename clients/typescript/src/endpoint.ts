@@ -31,7 +31,8 @@ export class Endpoint {
   readonly #baseUrl: string;
   readonly #fetch: typeof fetch;
   readonly #config: Config;
-  #transport: Transport;
+  /** Opens the next socket of a connection. */
+  transport: Transport;
   /** How the transport was chosen; `websocket` also once nothing is left to choose. */
   #way: ClientOptions["transport"];
 
@@ -45,29 +46,28 @@ export class Endpoint {
       // Server-sent events are text.
       const ways = ["auto", "websocket", /json/.test(`${config.codec.protocols}`) && "sse"];
       if (!ways.includes(transport)) throw new RangeError(`no transport ${transport}`);
-      this.#transport = webSockets(`${this.#baseUrl.replace(/^http/, "ws")}/connect`, WebSocket);
-    } else this.#transport = transport;
+      this.transport = webSockets(`${this.#baseUrl.replace(/^http/, "ws")}/connect`, WebSocket);
+    } else this.transport = transport;
   }
 
   /**
-   * Return what opens the next socket of a connection; `failed` says that nothing came over the latest one.
+   * Load what reads server-sent events, if `way` is how the transport was chosen and it is not loaded: at once where nothing
+   * else is wanted, otherwise when nothing has come over a WebSocket.
    *
-   * What reads server-sent events is loaded when it is needed. Rejects where nothing else is wanted and it cannot be.
+   * Rejects with `unreachable` if it cannot be loaded.
    */
-  async transport(failed: boolean): Promise<Transport> {
-    if (this.#way === "sse" || (failed && this.#way === "auto")) {
-      try {
-        // Not before there is a network: what could not be loaded once, some browsers do not try to load again.
-        const signal = AbortSignal.timeout(this.#config.connectTimeoutMs);
-        await this.#fetch(`${this.#baseUrl}/health`, { signal });
-        const { eitherWay } = await import("./fallback.js");
-        this.#transport = eitherWay(this.#way, this.#transport, this.#baseUrl, this.#fetch, this.#config);
-        this.#way = "websocket";
-      } catch (cause) {
-        if (this.#way === "sse") throw new RingcastError("unreachable", `${cause}`, { cause });
-      }
+  async load(way: "auto" | "sse"): Promise<void> {
+    if (this.#way !== way) return;
+    try {
+      // Not before there is a network: what could not be loaded once, some browsers do not try to load again.
+      const signal = AbortSignal.timeout(this.#config.connectTimeoutMs);
+      await this.#fetch(`${this.#baseUrl}/health`, { signal });
+      const { eitherWay } = await import("./fallback.js");
+      this.transport = eitherWay(this.#way, this.transport, this.#baseUrl, this.#fetch, this.#config);
+      this.#way = "websocket";
+    } catch (cause) {
+      throw new RingcastError("unreachable", `${cause}`, { cause });
     }
-    return this.#transport;
   }
 
   /** Run an action without a connection. Rejects with the error that it ends with. */

@@ -18,7 +18,6 @@ import type { Request } from "./requests.js";
 import { Session } from "./session.js";
 import { Subscriptions } from "./subscriptions.js";
 import { topicOf, toWire } from "./topics.js";
-import type { Transport } from "./transport.js";
 
 /** Where a connection stands. */
 export type Status = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
@@ -62,8 +61,6 @@ export class Lifecycle implements LinkOwner {
   /** The topics in the latest connect message. */
   #carried: string[] = [];
   #connectedAt = 0;
-  /** Whether nothing came over the latest socket. */
-  #failed = false;
   /** When the server that has just turned this client away wants to see it again. */
   #retryAfterMs: unknown;
   #readyWaiters: [resolve: () => void, reject: (error: unknown) => void][] = [];
@@ -152,7 +149,6 @@ export class Lifecycle implements LinkOwner {
   onLost(loss: Loss): void {
     this.#link = null;
     const wasConnected = this.status === "connected";
-    this.#failed = loss.code === null && !wasConnected;
     if (!mayComeBack(loss.code)) {
       this.#end(
         loss.error instanceof RingcastError
@@ -175,6 +171,9 @@ export class Lifecycle implements LinkOwner {
       if (Date.now() - this.#connectedAt >= this.config.stableAfterMs) this.#backoff.reset();
       this.#setStatus("reconnecting");
       this.dispatch.deliver("disconnected");
+    } else if (loss.code === null) {
+      // Where that fails, the server is gone, or the next attempt asks again.
+      this.#options.endpoint.load("auto").catch(() => {});
     }
     if (loss.report) this.#report(loss.error);
     this.#goOn();
@@ -196,9 +195,8 @@ export class Lifecycle implements LinkOwner {
   /** Connect once and stay until the socket is lost, or until the attempt has failed. */
   async #attempt(): Promise<void> {
     const { address, params, endpoint } = this.#options;
-    let transport: Transport;
     try {
-      transport = await endpoint.transport(this.#failed);
+      await endpoint.load("sse");
       const connect = await address();
       this.#connect = { ...connect, params: typeof params === "function" ? await params() : params };
     } catch (error) {
@@ -211,7 +209,7 @@ export class Lifecycle implements LinkOwner {
     await new Promise<void>((resolve) => {
       this.#goOn = resolve;
       try {
-        link.open(transport);
+        link.open(endpoint.transport);
       } catch (cause) {
         // No WebSockets here, or not to this address: the next attempt would end no better.
         this.#end(new RingcastError("connection_refused", (cause as Error).message, { cause }));

@@ -14,16 +14,17 @@ export const IMPATIENT = { reconnectFirstMs: 20, reconnectBaseMs: 20, reconnectM
 declare module "vitest" {
   interface ProvidedContext {
     /** What connects the clients of a run: see `vitest.config.ts`. */
-    transport?: "auto" | "sse";
+    transport?: "auto" | "sse" | "websocket";
   }
 }
 
-export const TRANSPORT = inject("transport") ?? "auto";
+/** The React hooks, which use these tests' world too, take whatever connects. */
+export const TRANSPORT = inject("transport") ?? "websocket";
 
 /** Those that the transport carries. */
 export const CODECS = {
   json: undefined,
-  ...(TRANSPORT === "auto" ? { msgpack: msgpack({ encode, decode }) } : {}),
+  ...(TRANSPORT !== "sse" ? { msgpack: msgpack({ encode, decode }) } : {}),
 };
 
 /** What a test needs of the world outside the client. */
