@@ -114,6 +114,24 @@ test("after a while a WebSocket is tried again", async () => {
   expect(carriers.at(-1)).toBe("websocket");
 });
 
+test("where events do not get through any more a WebSocket is tried before its time", async () => {
+  let areBlocked = false;
+  const blocking: typeof fetch = async (url, init) => {
+    if (areBlocked && `${url}`.endsWith("/events")) throw new TypeError("blocked");
+    return fetch(url, init);
+  };
+  world.network.block = "refuse";
+  const { connection, carriers } = connect({ fetch: blocking });
+  await connection.ready();
+  expect(carriers).toEqual([]);
+  areBlocked = true;
+  world.network.block = null;
+  world.network.blink();
+  await until(() => carriers.length === 1);
+  await connection.say("hello");
+  expect(carriers).toEqual(["websocket"]);
+});
+
 test("MessagePack has no other way", async () => {
   world.network.block = "drop";
   const { fetch: asked } = globalThis;
