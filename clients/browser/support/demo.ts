@@ -8,8 +8,8 @@ export { expect, type Visitor };
 
 interface Demo {
   server: DemoServer;
-  /** Open the page as somebody, in a browser context of their own. */
-  visit(name: string, options?: BrowserContextOptions): Promise<Visitor>;
+  /** Open the page as somebody, in a browser context of their own; `first` runs in it before the page does. */
+  visit(name: string, options?: BrowserContextOptions, first?: () => void): Promise<Visitor>;
   /** What a page may write to the console, in tests that take something away from it. */
   allowed: RegExp[];
 }
@@ -26,8 +26,9 @@ export const test = base.extend<Demo>({
   allowed: async ({}, use) => use([]),
   visit: async ({ browser, server, allowed }, use) => {
     const visitors: Visitor[] = [];
-    await use(async (name, options) => {
+    await use(async (name, options, first) => {
       const context = await browser.newContext(options);
+      if (first) await context.addInitScript(first);
       const visitor = await Visitor.open(context, server.url, name);
       visitors.push(visitor);
       return visitor;

@@ -1,5 +1,5 @@
 /**
- * The page's network: WebSockets that can be cut, all at once, and that are refused for as long as they are.
+ * The page's network: WebSockets and requests that can be cut, all at once, and that are refused for as long as they are.
  *
  * The client knows nothing of it. What it sees is what a lost network shows it: a socket that ends with 1006, and
  * others that do not open. What the server sends meanwhile reaches nobody here.
@@ -9,6 +9,8 @@ import type { WebSocketConstructor, WebSocketLike } from "@ringcast/client";
 
 /** How a socket ends of which no close frame came. */
 const LOST = { code: 1006, reason: "" };
+/** How a request fails without a network. */
+const LOST_REQUEST = new TypeError("the network is cut");
 
 export class Network {
   /** When it was cut, by `Date.now`; null while there is a network. */
@@ -17,8 +19,15 @@ export class Network {
   backAt: number | null = null;
   /** What clients open. */
   readonly WebSocket: WebSocketConstructor;
+  /** What clients ask with, and get events by where no WebSocket gets through. */
+  readonly fetch: typeof fetch = (input, init) => {
+    if (this.isCut) return Promise.reject(LOST_REQUEST);
+    const cut = this.#requests.signal;
+    return fetch(input, { ...init, signal: init?.signal ? AbortSignal.any([init.signal, cut]) : cut });
+  };
   readonly #sockets = new Set<CuttableSocket>();
   readonly #watchers = new Set<() => void>();
+  #requests = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `given` is the class that really connects; the browser's if it is not given. */
@@ -42,13 +51,15 @@ export class Network {
     return this.cutAt !== null;
   }
 
-  /** Drop every socket, and refuse others for so many seconds. */
+  /** Drop every socket and request, and refuse others for so many seconds. */
   cut(seconds: number): void {
     clearTimeout(this.#timer);
     this.cutAt = Date.now();
     this.backAt = this.cutAt + seconds * 1000;
     this.#timer = setTimeout(() => this.restore(), seconds * 1000);
     for (const socket of [...this.#sockets]) socket.lose();
+    this.#requests.abort(LOST_REQUEST);
+    this.#requests = new AbortController();
     this.#tell();
   }
 

@@ -40,8 +40,7 @@ export interface WorldOptions {
 
 export function createWorld({ url, WebSocket, slowMs = 1000, startAt = anywhere }: WorldOptions): World {
   const network = new Network(WebSocket);
-  // A network that is cut takes no other way either.
-  const options = { url, WebSocket: network.WebSocket, transport: "websocket" as const };
+  const options = { url, WebSocket: network.WebSocket, fetch: network.fetch };
   const client = createClient<Registry>(options);
   const slow = createClient<Registry>({ ...options, maxUnhandledEvents: SLOW_READER_HOLDS });
   const { useActor } = createRingcast<Registry>(client);

@@ -1,6 +1,10 @@
 /** The switch that cuts the page's network: what was missed comes in afterwards, in order, and the count is right. */
 
+import { LOST_NETWORK } from "../../support/complaints.js";
 import { expect, test, type Visitor } from "../../support/demo.js";
+
+/** What the page says, and what the browser does, where no WebSocket gets through. */
+const BLOCKED = /WebSockets do not get through|^WebSocket connection to/;
 
 const RESULT = /^(\d+) missed, (\d+) replayed in order, each exactly once\.$/;
 
@@ -77,4 +81,33 @@ test("the network comes back by itself when the time is over", async ({ visit })
   const { before, numbers } = await replayed(ann);
   expect(numbers).toEqual(Array.from(numbers, (_, index) => before + 1 + index));
   await ann.connected();
+});
+
+/** In a page: let every upgrade go where there is none to be had. */
+function blockWebSockets(): void {
+  window.WebSocket = class extends WebSocket {
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(String(url).replace(/connect$/, "nowhere"), protocols);
+    }
+  };
+}
+
+test("a page that gets no WebSocket is cut off as well, and misses nothing", async ({ visit, allowed }) => {
+  allowed.push(BLOCKED, LOST_NETWORK);
+  const [ann, bob] = [await visit("Ann", {}, blockWebSockets), await visit("Bob")];
+  await priceMoves(ann);
+  await ann.stopTime();
+  await ann.page.getByRole("button", { name: "Cut my network" }).click();
+  await expect(ann.status("the ticker")).toHaveText("reconnecting");
+  await bob.say("you miss this");
+  await ann.say("this waits");
+  await expect(bob.lines()).toHaveText(["Bobyou miss this"]);
+  await priceMoves(bob);
+  await expect(ann.lines()).toHaveText(["Annwaitingthis waits"]);
+  await ann.page.getByRole("button", { name: "Restore my network" }).click();
+  await ann.letTimePass();
+  const { before, numbers } = await replayed(ann);
+  expect(numbers.length).toBeGreaterThan(0);
+  expect(numbers).toEqual(Array.from(numbers, (_, index) => before + 1 + index));
+  await expect(ann.lines()).toHaveText(["Bobreplayedyou miss this", "Annthis waits"]);
 });
