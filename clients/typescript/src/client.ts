@@ -13,7 +13,7 @@ import { checkName } from "./listeners.js";
 import { onPage } from "./page.js";
 import { type Address, isText, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
 import { withNames } from "./proxy.js";
-import type { CreateOptions, RegistryType } from "./registry.js";
+import type { CreateOptions, HandleOptions, RegistryType } from "./registry.js";
 
 /** The parts of an actor's key; a string is a key of one part. */
 export type Key = string | readonly string[];
@@ -23,7 +23,7 @@ export interface ActorAccess<A = any> {
   /** Return a handle to the actor with this key, which is created at the first use if there is none. */
   getOrCreate(key?: Key, options?: CreateOptions<A>): ActorHandle<A>;
   /** Return a handle to an actor that exists: its use rejects with `actor_not_found` if it does not. */
-  get(key?: Key): ActorHandle<A>;
+  get(key?: Key, options?: HandleOptions<A>): ActorHandle<A>;
   /**
    * Return a handle to a new actor; `await handle.resolve()` creates it now, otherwise its first use does.
    *
@@ -31,7 +31,7 @@ export interface ActorAccess<A = any> {
    */
   create(key?: Key, options?: CreateOptions<A>): ActorHandle<A>;
   /** Return a handle to the actor with this id: its use rejects with `actor_not_found` if there is none. */
-  getForId(actorId: string): ActorHandle<A>;
+  getForId(actorId: string, options?: HandleOptions<A>): ActorHandle<A>;
 }
 
 /** The actors of one server. */
@@ -47,8 +47,8 @@ export class ClientBase<R = any> {
     this.#config = configFrom(options);
     this.#owner = {
       endpoint: new Endpoint(options, this.#config),
-      check: () => this.#check(),
-      connect: (address, params) => this.#connect(address, params),
+      check: this.#check,
+      connect: this.#connect,
     };
     // A page that goes for good can never come back to its sessions; one that is kept for later can.
     this.#forgetPage = onPage("pagehide", (event) => {
@@ -59,20 +59,19 @@ export class ClientBase<R = any> {
   /** The actors of a name; `client.chatRoom` is the same, unless it is a method of the client. */
   actor<N extends keyof R & string>(name: N): ActorAccess<R[N]> {
     checkName(name);
-    const handle = (lookup: Lookup, key: Key = [], input?: unknown) =>
-      makeHandle<R[N]>(this.#owner, {
-        actor: name,
-        lookup,
-        key: checkedKey(key),
-        input,
-      });
+    const handle = (address: Omit<Address, "actor">) =>
+      makeHandle<R[N]>(this.#owner, { actor: name, ...address });
+    const byKey =
+      (lookup: Lookup) =>
+      (key: Key = [], options?: CreateOptions<R[N]>) =>
+        handle({ lookup, key: checkedKey(key), ...options });
     return {
-      getOrCreate: (key, options) => handle("get_or_create", key, options?.input),
-      get: (key) => handle("get", key),
-      create: (key, options) => handle("create", key, options?.input),
-      getForId: (id) => {
+      getOrCreate: byKey("get_or_create"),
+      get: byKey("get"),
+      create: byKey("create"),
+      getForId: (id, options) => {
         checkName(id);
-        return makeHandle<R[N]>(this.#owner, { actor: name, lookup: "id", actor_id: id });
+        return handle({ lookup: "id", actor_id: id, ...options });
       },
     };
   }
@@ -84,11 +83,11 @@ export class ClientBase<R = any> {
     await Promise.all([...this.#connections].map((connection) => connection.close()));
   }
 
-  #check(): void {
+  readonly #check = (): void => {
     if (this.#closed) throw new RingcastError("connection_closed", "the client is closed");
-  }
+  };
 
-  #connect(address: () => Promise<Address>, params: unknown): Connection {
+  readonly #connect = (address: () => Promise<Address>, params: unknown): Connection => {
     this.#check();
     const config = this.#config;
     // What cannot be encoded is the caller's error now, not one of every attempt to come.
@@ -98,7 +97,7 @@ export class ClientBase<R = any> {
     const connection: Connection = connect({ endpoint, config, address, params, onClosed });
     this.#connections.add(connection);
     return connection;
-  }
+  };
 }
 
 /** A client, with the actors of its registry as properties. */

@@ -87,13 +87,17 @@ export class Endpoint {
   }
 
   async #post(
-    { actor, ...fields }: Address,
+    { actor, params, ...fields }: Address,
     path: string,
     extra: object,
     signal?: AbortSignal,
   ): Promise<Record<string, unknown>> {
     const url = `${this.#baseUrl}/actors/${encodeURIComponent(actor)}/${path}`;
-    const body = json.encode({ ...fields, ...extra }) as string;
+    const body = json.encode({
+      ...fields,
+      params: typeof params === "function" ? await params() : params,
+      ...extra,
+    }) as string;
     const timeout = AbortSignal.timeout(this.#config.httpTimeoutMs);
     let response: Response;
     let text: string;

@@ -31,7 +31,7 @@ export class HandleBase<A = any> {
   /** @internal */
   constructor(owner: HandleOwner, address: Address) {
     this.#owner = owner;
-    this.#address = { ...address };
+    this.#address = address;
     // An answer may be lost: whoever asks again has to be known as the one who created it. (Pages without TLS have no
     // `randomUUID`.)
     if (address.lookup === "create") {
@@ -91,7 +91,7 @@ export class HandleBase<A = any> {
    * reconnect: use it for tokens that expire. Register listeners right away: they travel with the connect message.
    */
   connect(...[params]: ConnectArgs<A>): Connection<A> {
-    return this.#owner.connect(() => this.#current(), params) as Connection<A>;
+    return this.#owner.connect(() => this.#current(), params ?? this.#address.params) as Connection<A>;
   }
 
   /** Throws `not_connected`: events come over connections only. */
@@ -106,11 +106,11 @@ export class HandleBase<A = any> {
   }
 
   async #resolve(): Promise<string> {
-    const { actor, lookup } = this.#address;
+    const { actor, params } = this.#address;
     const id = await this.#owner.endpoint.resolve(this.#address);
     this.#actorId = id;
     // One that is to be created is created once, and found by its id from then on.
-    if (lookup === "create") this.#address = { actor, lookup: "id", actor_id: id };
+    if (this.#address.lookup === "create") this.#address = { actor, params, lookup: "id", actor_id: id };
     return id;
   }
 }

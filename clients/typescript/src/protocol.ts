@@ -29,6 +29,8 @@ export interface Address {
   /** With lookup `create`: the same in every repeat, which finds what an earlier one has created. */
   attempt?: string;
   input?: unknown;
+  /** A function is asked for them each time that they are sent. */
+  params?: unknown;
 }
 
 /** Where a client that comes back left off, and what it knows of its session. */
@@ -46,7 +48,6 @@ export interface Resume {
 
 /** The first message on a socket. */
 export interface Connect extends Address {
-  params?: unknown;
   subscriptions?: WireTopic[];
   resume?: Resume;
 }

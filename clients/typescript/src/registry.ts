@@ -133,8 +133,14 @@ export type ConnectArgs<A> =
         : [params: Params<P>]
       : [params?: undefined];
 
+/** What handles take besides a key or an id. */
+export interface HandleOptions<A> {
+  /** For the actor's connect hooks, at each call without a connection; connections take them if they are given none. */
+  params?: ConnectArgs<A>[0];
+}
+
 /** What `create` and `getOrCreate` take besides a key. */
-export interface CreateOptions<A> {
+export interface CreateOptions<A> extends HandleOptions<A> {
   /** For the actor's `create_state`, if this creates it. */
   input?: IsAny<A> extends true ? any : Member<A, "input">;
 }

@@ -22,7 +22,7 @@ interface App {
     actions: { sendMessage(userId: string, text: string): { text: string } };
     events: { messageReceived: [message: { text: string }] };
   };
-  gameRoom: { params: { player_id: string }; snapshot: { players: string[] } };
+  gameRoom: { params: { player_id: string }; actions: { move(place: { x: number; y: number }): void }; snapshot: { players: string[] } };
 }
 const client = createClient<App>("http://localhost:8080");
 const chatRoom = client.chatRoom.getOrCreate(["general"]);

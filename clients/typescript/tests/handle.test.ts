@@ -90,3 +90,33 @@ test("a signal ends the waiting", async () => {
   expect((await answer).name).toBe("TimeoutError");
   await feed.release();
 });
+
+test("a handle's parameters go with each of its calls, and with connections that are given none", async () => {
+  const games = world.near().actor("gameRoom");
+  const key = world.key;
+  expect(await failure(games.getOrCreate(key).startGame())).toMatchObject({ code: "validation_error" });
+  const banned = games.getOrCreate(key, { params: { player_id: "banned" } });
+  expect(await failure(banned.startGame())).toMatchObject({ code: "banned" });
+
+  const ann = { player_id: "ann" };
+  let asked = 0;
+  const freshly = games.get(key, { params: async () => ({ player_id: `ann ${++asked}` }) });
+  const id = await freshly.resolve();
+  for (const handle of [
+    games.getOrCreate(key, { params: ann }),
+    games.getForId(id, { params: ann }),
+    freshly,
+  ]) {
+    expect(await handle.startGame()).toBeNull();
+  }
+  const created = games.create(`${key} again`, { params: ann });
+  expect(await created.startGame()).toBeNull();
+  expect(await created.startGame()).toBeNull();
+
+  expect(await created.connect().whoAmI()).toMatchObject({ params: ann });
+  expect(await created.connect({ player_id: "bob" }).whoAmI()).toMatchObject({
+    params: { player_id: "bob" },
+  });
+  const before = asked;
+  expect(await freshly.connect().whoAmI()).toMatchObject({ params: { player_id: `ann ${before + 1}` } });
+});
