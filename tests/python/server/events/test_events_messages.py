@@ -1,0 +1,87 @@
+"""Messages of a client that listens to server-sent events: they come by themselves, into its session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from streamed import CONFIG, connected, post, target
+
+from event_source import EventSource, request
+from ringcast import Registry
+from ringcast.server.serve import serving
+
+
+async def test_what_is_sent_again_runs_once(url: str, registry: Registry) -> None:
+    source = EventSource(url, target("room", "session_name=first"))
+    answer = await connected(source)
+    call = ["call", 1, "say", ["once"]]
+    assert (await post(url, answer["session"], call)).status == 204
+    assert (await source.next()).json[3:] == ["said", ["once"]]
+    assert (await source.next()).json == ["reply", 1, 1]
+    # Its client does not know whether it has arrived: over the same stream, and over the next.
+    await post(url, answer["session"], call)
+    assert (await source.next()).json == ["reply", 1, 1]
+    source.lose()
+    await connected(source)
+    await post(url, answer["session"], call, ["call", 2, "say", ["twice"]])
+    assert (await source.next()).json == ["reply", 1, 1]
+    assert (await source.next()).json[3:] == ["said", ["twice"]]
+    assert (await source.next()).json == ["reply", 2, 2]
+    await source.close()
+
+
+async def test_a_request_is_taken_whole_or_not_at_all(url: str, registry: Registry) -> None:
+    source = EventSource(url, target())
+    answer = await connected(source)
+    call = ["call", 1, "say", ["no"]]
+    refused = {
+        "invalid_message": [["call", 2, "say"], ["connect", {"actor": "room"}], ["call", 0, "say", []], []],
+        "unknown_message": [["shout", 1]],
+    }
+    for code, wrongs in refused.items():
+        for wrong in wrongs:
+            response = await post(url, answer["session"], call, wrong)
+            assert (response.status, response.json["error"]["code"]) == (400, code), wrong
+    # The stream goes on, and nothing has run.
+    await post(url, answer["session"], ["call", 1, "say", ["yes"]])
+    assert (await source.next()).json[3:] == ["said", ["yes"]]
+    await source.close()
+
+
+async def test_a_request_for_an_earlier_stream_comes_too_late(url: str) -> None:
+    source = EventSource(url, target("room", "session_name=first"))
+    answer = await connected(source)
+    assert source.response is not None
+    number = source.response.headers["ringcast-stream"]
+    source.lose()
+    await connected(source)
+    late = await post(url, answer["session"], ["unsubscribe", 1, "said"], Ringcast_Stream=number)
+    assert (late.status, late.json["error"]["code"]) == (400, "not_connected")
+    number = source.response.headers["ringcast-stream"]
+    assert (await post(url, answer["session"], ["received", []], Ringcast_Stream=number)).status == 204
+    await source.close()
+
+
+async def test_a_client_that_is_done_ends_its_session(url: str, registry: Registry) -> None:
+    source = EventSource(url, target())
+    answer = await connected(source)
+    session = {"Ringcast-Session": answer["session"]}
+    assert (await request(url, "/session", method="DELETE", headers=session)).status == 204
+    assert (await source.next("close")).json == [1000, ""]
+    assert registry.router.connections == 0
+    response = await request(url, "/session", method="DELETE", headers=session)
+    assert (response.status, response.json["error"]["code"]) == (404, "unknown_session")
+    await source.close()
+
+
+async def test_requests_wait_while_their_replies_are_not_read(registry: Registry) -> None:
+    registry.config = replace(CONFIG, max_pending_messages=8)
+    async with serving(registry) as url:
+        source = EventSource(url, target())
+        answer = await connected(source)
+        calls = [["call", number, "say", [str(number)]] for number in range(1, 200)]
+        parts = [calls[at : at + 20] for at in range(0, len(calls), 20)]
+        responses = [await post(url, answer["session"], *part) for part in parts]
+        assert [each.status for each in responses] == [204] * 10
+        assert [(await source.next("reply")).json[2] for _ in calls] == list(range(1, 200))
+        await source.close()
