@@ -182,16 +182,18 @@ class WallClock(ManualClock):
         self._set_by_s = now - super().now()
 
 
-StoreMaker = Callable[[Path], Callable[[], Store]]
-"""Takes a directory; what it returns opens the same store each time, as a restart does."""
+Open = Callable[[], Store]
+"""Opens the same store each time, as a restart does."""
+StoreMaker = Callable[[Path], Open]
+"""Takes a directory for the store."""
 
 
-def memory(directory: Path) -> Callable[[], Store]:
+def memory(directory: Path) -> Open:
     store = MemoryStore()
     return lambda: store
 
 
-def sqlite(directory: Path) -> Callable[[], Store]:
+def sqlite(directory: Path) -> Open:
     return lambda: SqliteStore(directory / "test.db", synchronous="normal")
 
 

@@ -10,24 +10,13 @@ from typing import Any
 
 import pytest
 from linked import call, eventually, running
-from scheduling import Notes, Planner, Recording, Stubborn, fall_asleep, idle, lines, reset_planner
+from scheduling import Notes, Planner, Recording, Stubborn, fall_asleep, idle, lines
 
 from ringcast import Actor, Context, action
 from ringcast.errors import ActorDestroyed
 from ringcast.router import Router
 from ringcast.store import Change, Unscheduled
 from ringcast.testing import ManualClock
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(autouse=True)
-def planner() -> None:
-    reset_planner()
-
 
 BOTH = pytest.mark.parametrize("durable", [False, True], ids=["ordinary", "durable"])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from linked import TIMEOUT_S, call, eventually, running
-from scheduling import Notes, Planner, fall_asleep, idle, reset_planner
+from scheduling import Notes, Planner, fall_asleep, idle
 
 from ringcast import Actor, Context, MemoryStore, SqliteStore, action
 from ringcast.errors import ActionTimeout, InternalError, OutcomeUnknown, UserError
@@ -18,16 +18,6 @@ from ringcast.router import Router
 from ringcast.store import Change, JournalCorrupt, ScheduledCall, StoredActor
 from ringcast.testing import ManualClock
 from ringcast.wire.protocol import Connect
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(autouse=True)
-def planner() -> None:
-    reset_planner()
 
 
 async def run_all(router: Router, clock: ManualClock) -> None:
