@@ -14,7 +14,8 @@ use ringcast_core::sink::Sink;
 
 use crate::actor::{Actor, MIN_DEFLATED_BYTES, Setup};
 use crate::client::{Client, Frame, Message, arguments, inflate, parse, split_frame};
-use crate::model::{Model, Step, step};
+use crate::history::{Step, step};
+use crate::model::Model;
 
 /// Text that gets smaller, and differs for each number.
 fn text(number: usize, length: usize) -> String {

@@ -1,10 +1,11 @@
 //! Tests of the core, one module per concept. They need no Python.
 //!
-//! `client` is what the tests read sockets with, `actor` a stream with its writer, and `naive` filters
-//! evaluated the slow way; the others mirror the modules.
+//! `client` is what the tests read sockets with, `actor` a stream with its writer, `history` what happens to one
+//! at random, and `naive` filters evaluated the slow way; the others mirror the modules.
 
 mod actor;
 mod client;
+mod history;
 mod naive;
 
 mod attributes;

@@ -14,7 +14,8 @@ use ringcast_core::stream::{PublishError, SlowReader};
 
 use crate::actor::{Actor, Setup};
 use crate::client::{Client, Message, reply, wait_until};
-use crate::model::{Model, Step, base, step, step_or_doubt};
+use crate::history::{Step, base, step, step_or_doubt};
+use crate::model::Model;
 
 fn offsets(messages: &[Message]) -> Vec<u64> {
     messages.iter().filter_map(Message::offset).collect()
