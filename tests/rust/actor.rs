@@ -77,6 +77,11 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// A ring of ten events that a blocked reader falls out of soon.
+    pub fn small(slow_reader: SlowReader) -> Self {
+        Self { limits: Limits { max_events: 10, max_bytes: 1 << 20 }, slow_reader, ..Self::default() }
+    }
+
     fn config(&self) -> StreamConfig {
         StreamConfig {
             id: 1,

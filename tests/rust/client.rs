@@ -148,6 +148,11 @@ pub fn reply(encoding: Encoding, number: u64) -> Vec<u8> {
     }
 }
 
+/// What a close frame says.
+pub fn close_message(code: u16, reason: &str) -> Message {
+    Message::Close(Some(code), reason.into())
+}
+
 /// A client that reads.
 #[derive(Debug)]
 pub struct Client<R = UnixStream> {

@@ -23,6 +23,8 @@ mod relay;
 mod replay;
 mod ring;
 mod sink;
+mod sink_closing;
+mod sink_slow;
 mod subscription;
 mod sweep;
 mod topic;
