@@ -74,7 +74,7 @@ async def test_a_lost_network_is_resumed_from_the_last_position(
     second = await peer.welcome(event(9, "a", 9), epoch="e1", offset=7, session="s1", replayed=1)
     await until(lambda: ("a", 9) in log)
     assert first.resume is None
-    assert second.resume == Resume("s1", "e1", 7, (), 0, ())
+    assert second.resume == Resume("s1", "e1", 7, (), 0, (), 1)
     assert second.subscriptions == ("a",)
     assert log[3:] == [("disconnected",), ("reconnected",), ("replayed", 1), ("a", 9)]
 
@@ -107,7 +107,7 @@ async def test_a_heartbeat_moves_the_position_past_what_was_for_others(
     await until(lambda: connection.position == ("e1", 7000))
     peer.cut()
     connect = await (await server.accept()).welcome(offset=7000, replayed=0)
-    assert connect.resume == Resume("s1", "e1", 7000, (), 0, ())
+    assert connect.resume == Resume("s1", "e1", 7000, (), 0, (), 1)
     assert connection.duplicates == 0
 
 
@@ -159,7 +159,7 @@ async def test_a_new_epoch_takes_its_own_offset(server: ScriptedServer, client: 
     peer.cut()
     peer = await server.accept()
     connect = await peer.welcome(epoch="e2", offset=3, session="s2", replayed=0)
-    assert connect.resume == Resume("s2", "e2", 3, (), 0, ())
+    assert connect.resume == Resume("s2", "e2", 3, (), 0, (), 2)
 
 
 async def test_a_session_that_goes_on_in_another_epoch_is_replayed(
@@ -177,7 +177,7 @@ async def test_a_session_that_goes_on_in_another_epoch_is_replayed(
     assert log[2:] == [("disconnected",), ("reconnected",), ("replayed", 1), ("a", 91)]
     peer.cut()
     connect = await (await server.accept()).welcome(epoch="e3", offset=91, replayed=0)
-    assert connect.resume == Resume("s1", "e2", 91, (), 0, ())
+    assert connect.resume == Resume("s1", "e2", 91, (), 0, (), 2)
 
 
 async def test_a_ring_overflow_is_a_gap_and_then_a_replay(server: ScriptedServer, client: Client) -> None:
