@@ -273,14 +273,10 @@ impl Sink {
         release_cursor(&mut self.state.lock());
     }
 
-    /// It is being decided what after `held` is for the connection: even at rest, its position does not move past that.
-    pub fn hold(&self, held: u64) {
-        let mut state = self.state.lock();
-        if let Some(cursor) = &mut state.cursor
-            && !cursor.behind
-        {
-            cursor.position = cursor.position.max(cursor.stream.swept().min(held));
-            cursor.behind = true;
+    /// It is being decided what comes next for the connection, which is held: even at rest, its position is exact.
+    pub fn hold(&self) {
+        if let Some(cursor) = &mut self.state.lock().cursor {
+            cursor.make_exact();
         }
     }
 

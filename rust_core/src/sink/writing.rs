@@ -63,12 +63,8 @@ impl Sink {
         if state.outlet.is_none() {
             return false;
         }
-        if let Some(cursor) = &mut state.cursor
-            && !cursor.behind
-        {
-            // Not where an offered batch begins: that is later if the ring let go what is still owed.
-            cursor.position = cursor.position.max(cursor.stream.swept());
-            cursor.behind = true;
+        if let Some(cursor) = &mut state.cursor {
+            cursor.make_exact();
         }
         if state.claimed {
             return false;
@@ -190,7 +186,8 @@ impl Sink {
             if !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
                 return false;
             }
-            cursor.behind = false;
+            // While it is held, sweeps pass it by whatever they are about: what they have swept says nothing of it.
+            cursor.behind = cursor.held().is_some();
             return true;
         }
         state.outbox.is_empty()
@@ -198,6 +195,17 @@ impl Sink {
 }
 
 impl Cursor {
+    /// Take the position that is right although no sweep has visited the connection.
+    pub(super) fn make_exact(&mut self) {
+        if !self.behind {
+            // Not where an offered batch begins: that is later if the ring let go what is still owed. What is kept since
+            // it is held is owed; who sees what was swept after that sees that it is held.
+            let swept = self.stream.swept();
+            self.position = self.position.max(self.held().map_or(swept, |held| swept.min(held)));
+            self.behind = true;
+        }
+    }
+
     fn held(&self) -> Option<u64> {
         Some(self.connection.held.load(Ordering::Acquire)).filter(|&held| held != u64::MAX)
     }

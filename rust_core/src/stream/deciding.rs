@@ -12,7 +12,7 @@ impl Stream {
     /// # Errors
     /// If the connection has ended.
     pub fn hold(&self, id: ConnectionId, asked: &[String]) -> Result<(), Gone> {
-        let (connection, held) = {
+        let connection = {
             let mut inner = self.inner.lock();
             let Inner { ring, table, names, matching, .. } = &mut *inner;
             let connection = table.get(id).ok_or(Gone)?;
@@ -22,11 +22,11 @@ impl Stream {
             let held = connection.subscriptions.lock().hold(names, &asked, ring.head(), ring.first(), newest);
             // Under the lock: whoever sees a newer event sees this as well.
             connection.held.store(held, Ordering::Release);
-            (connection.clone(), held)
+            connection.clone()
         };
         let sink = connection.sink.lock().clone();
         if let Some(sink) = sink {
-            sink.hold(held);
+            sink.hold();
         }
         Ok(())
     }
