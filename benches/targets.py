@@ -120,6 +120,10 @@ def _curve(name: str, size: int, **given: Any) -> Point:
     return Point("P11", f"{name}: {size}", fanout.QUESTION, replace(options, messages=messages), CURVE_RUNS)
 
 
+CURVE_LABELS: Final = frozenset(point.label for point in _curves())
+"""What the target P11 asks: without one of these it is not measured."""
+
+
 def small(point: Point) -> Point:
     """Return the same in small: to see that it works."""
     names = {name: getattr(point.options, name) for name in point.options.__dataclass_fields__}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from click.testing import CliRunner
 from report import BEGIN, END, main
+from targets import CURVE_LABELS
 
 PAGE = f"# Figures\n\n{BEGIN}\nold\n{END}\n\nwritten by hand\n"
 
@@ -17,7 +19,7 @@ def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: d
     """Return the page that is made of these reports by target and label, and those of peers."""
     page, results = tmp_path / "page.md", tmp_path / "results"
     page.write_text(PAGE)
-    results.mkdir()
+    results.mkdir(exist_ok=True)
     if peers is not None:
         (results / "peers.json").write_text(json.dumps({"peers": {}, "questions": peers}))
     for target, reports in targets.items():
@@ -150,3 +152,14 @@ def test_a_curve_becomes_a_table_and_a_plot(tmp_path: Path) -> None:
     assert all(
         0 < float(circle.attrib["cx"]) < 640 and 0 < float(circle.attrib["cy"]) < 360 for circle in circles
     )
+
+
+def test_curves_that_are_not_whole_are_not_measured(tmp_path: Path) -> None:
+    def row(points: dict[str, Any]) -> str:
+        [found] = re.findall(r"^\| P11 \|.*$", made(tmp_path, P11=points), re.MULTILINE)
+        return str(found)
+
+    whole = {label: fanout(1e6, ns=100) for label in CURVE_LABELS}
+    assert row(whole).endswith("| yes |")
+    for label in CURVE_LABELS:
+        assert "not measured" in row({name: report for name, report in whole.items() if name != label})

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from targets import CURVE_LABELS
+
 __all__ = ["VERDICTS", "Reports", "Verdict"]
 
 Reports = dict[str, dict[str, Any]]
@@ -101,11 +103,11 @@ def _latency(reports: Reports) -> tuple[str, bool]:
 
 def _curves(reports: Reports) -> tuple[str, bool]:
     """From the smallest size to the largest: by how much the cost has grown, to that of the limit."""
+    if missing := CURVE_LABELS - reports.keys():
+        raise KeyError(*missing)
     by_name: dict[str, list[dict[str, Any]]] = {}
     for label, report in reports.items():
         by_name.setdefault(label.rpartition(": ")[0], []).append(report["compared"])
-    if not by_name:
-        raise KeyError("no curves")
     growths = {}
     for name, points in by_name.items():
         own, limit = (

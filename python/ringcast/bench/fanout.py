@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from .actors import FIRST
 from .cores import Cores
+from .failures import Failed
 from .figures import microseconds, table
 from .question import Question, option
 from .rig import Limit, Load, Server, complete, disorder, running
@@ -39,6 +40,9 @@ _RETAINED: Final = 1024
 
 _LATENCY_EVERY: Final = 101
 """The latency of every hundredth, or recording it would be much of what the load does."""
+
+_FEW_DELIVERIES: Final = 100_000
+"""So many the limit comes to in any case until it is stopped: some of these have their latency recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Options:
     @property
     def latency_every(self) -> int:
         """More often where there are few: the limit may be stopped after some dozens of them."""
-        return max(1, min(_LATENCY_EVERY, self.messages // _LATENCY_EVERY))
+        few = _FEW_DELIVERIES // self.connections
+        return max(1, min(_LATENCY_EVERY, self.messages // _LATENCY_EVERY, few))
 
 
 @dataclass(slots=True)
@@ -131,14 +136,21 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, options.payload * _RETAINED)))
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
         side = _Ringcast(server, options)
+        silent = []
         if options.elsewhere:
             connect = {"actor": side.actor, "key": ["elsewhere"], "params": {"wanted": True}}
             load.open("elsewhere", options.elsewhere, server, {**connect, "subscriptions": ["tick"]})
+            silent.append("elsewhere")
         if options.others:
             connect = {"actor": side.actor, "key": [next(iter(side.shares))], "params": {"wanted": False}}
             name = "tick" if options.filter else "pace"
             load.open("others", options.others, server, {**connect, "subscriptions": [name]})
-        return _measure(options, side, load)
+            silent.append("others")
+        figures = _measure(options, side, load)
+        for group in silent:
+            if (heard := load.figures(group)["events"]) != 0:
+                raise Failed(f"{group}: {heard} events reached connections that they are not for")
+        return figures
 
 
 def _measure(options: Options, side: _Ringcast | _Limit, load: Load) -> dict[str, Any]:
@@ -169,6 +181,8 @@ def _received(load: Load, side: _Ringcast | _Limit, counter: int) -> list[dict[s
 def _round(options: Options, sent: Sent, groups: list[dict[str, Any]]) -> dict[str, Any]:
     seconds = (max(figures["last_ns"] for figures in groups) - sent.began_ns) / 1e9
     latencies = [microseconds(figures["latency_ms"]) for figures in groups if figures["latency_ms"]]
+    if not latencies:
+        raise Failed("too few events: none of them was one of those whose latency is recorded")
     return {
         "deliveries_per_s": sum(figures["events"] for figures in groups) / seconds,
         "events": sum(figures["events"] for figures in groups),

@@ -34,7 +34,7 @@ SUMMARY: Final = (
 )
 """What every report has, None where a question has no such figure: of the first variant, or compared."""
 
-_SOCKETS: Final = ("connections", "clients", "others")
+_SOCKETS: Final = ("connections", "clients", "others", "elsewhere")
 """The options that are numbers of connections."""
 
 

@@ -62,7 +62,8 @@ def require_release() -> None:
 def require_descriptors(connections: int) -> None:
     """Raise `Failed` if a process may not open so many sockets."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if most != resource.RLIM_INFINITY and connections + _SPARE_DESCRIPTORS > most:
+    # A server has two for each.
+    if most != resource.RLIM_INFINITY and 2 * connections + _SPARE_DESCRIPTORS > most:
         raise Failed(
             f"{connections} connections need more open files than a process may have here, {most} (ulimit -n)"
         )
