@@ -10,6 +10,7 @@ import programs
 from ringcast import Client
 from ringcast.errors import CallRefused, SubscriptionRefused
 from ringcast.testing import NetworkProxy
+from ringcast.wire.protocol import Gap
 
 
 async def test_a_call_that_is_not_allowed_is_an_error_of_its_own_and_nothing_else_stops(
@@ -75,3 +76,23 @@ async def test_one_that_is_withdrawn_while_the_network_is_lost(
         assert heard.of("secret") == ["one", "two"]
         [error] = await heard.until("error")
         assert isinstance(error, SubscriptionRefused)
+
+
+async def test_one_that_is_withdrawn_and_given_back_while_the_network_is_lost_is_a_gap(
+    far: Client, network: NetworkProxy, client: Client, key: list[str]
+) -> None:
+    desk = far.desk.get_or_create(key)
+    async with desk.connect({}) as connection:
+        heard = Heard(connection, "secret", "news", "error", "disconnected", "gap")
+        await connection.tell("one")
+        network.cut()
+        await heard.until("disconnected")
+        near = client.desk.get_or_create(key)
+        await near.tell("two")
+        await near.make_all("guest", "three")
+        await near.make_all("staff", "four")
+        network.restore()
+        assert await heard.until("gap") == [Gap("permission_withdrawn")]
+        await connection.tell("five")
+        assert await heard.until("secret", 3) == ["one", "two", "five"]
+        assert heard.of("error") == []

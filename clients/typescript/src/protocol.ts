@@ -55,7 +55,7 @@ export interface Connect extends Address {
 /** Events that this connection was entitled to and will not get: offsets `first` to `last`, where known. */
 export interface Gap {
   /**
-   * `ring_overflow`, `session_expired`, `epoch_changed` or `encoding_changed` from the server;
+   * `ring_overflow`, `permission_withdrawn`, `session_expired`, `epoch_changed` or `encoding_changed` from the server;
    * `handlers_behind` when this client's own handlers could not keep up.
    */
   reason: string;

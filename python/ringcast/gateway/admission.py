@@ -201,8 +201,12 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
         session.end(CloseCode.SESSION_REPLACED)
         return "epoch_changed"
     session.hold()
+    unheard = session.unheard(request)
     try:
         refused = await _subscribe(session, request.subscriptions)
+        if not unheard.isdisjoint(session.subscriptions):
+            # It has them back, and nobody has told it that it did not have them.
+            session.missed_until = actor.stream.head
         if session.takes(link):
             await _take_up(session, link, request, resume.offset, refused)
     finally:
@@ -243,6 +247,10 @@ async def _take_up(
     if lost_first:
         gap = Gap("ring_overflow", lost_first, lost_last)
         offset = lost_last
+    elif offset < session.missed_until:
+        # Until its position shows that it was told. What it was entitled to follows, from before and since.
+        gap = Gap("permission_withdrawn")
+    if gap is not None:
         snapshot, position = await actor.snapshot(session.member, session.encoding)
     if snapshot is not None:
         # It stands for what is retained as well: that would be applied a second time.

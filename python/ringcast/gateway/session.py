@@ -16,12 +16,7 @@ from typing import Any, Final
 
 from ..bucket import Bucket
 from ..clock import Timer
-from ..errors import (
-    CloseCode,
-    OutcomeUnknown,
-    ReplyTooLarge,
-    RingcastError,
-)
+from ..errors import CloseCode, OutcomeUnknown, ReplyTooLarge, RingcastError
 from ..record import RequestRecord, Standing
 from ..seam import ActorPort, Member
 from ..wire.encoding import Encoding, writable
@@ -67,6 +62,7 @@ class Session:
         "gateway",
         "link",
         "member",
+        "missed_until",
         "newest_link",
         "number",
         "subscriptions",
@@ -93,6 +89,8 @@ class Session:
         self._withdrawn: tuple[str, ...] = ()
         # Why, of those of which no client could be told: with the next answer to a connect message.
         self._untold: Mapping[str, dict[str, Any]] = _NO_REASONS
+        self.missed_until = 0
+        """Whoever has not seen the stream up to there may have missed what it believed to listen for."""
         self.link: Link | None = None
         self.newest_link = (0, 0)
         """The latest link that was attached, by `Link.attempt` and `Link.number`."""
@@ -157,10 +155,9 @@ class Session:
 
     def wait(self) -> None:
         """Wait for the client to come back, and end when it has not within the window."""
-        window_s = self.gateway.config.session_window_s
         if not self.ended and self.link is None:
             self.hold()
-            self._timer = self.gateway.clock.call_later(window_s, self.end, None)
+            self._timer = self.gateway.clock.call_later(self.gateway.config.session_window_s, self.end, None)
 
     def expected(self) -> None:
         """A session from before a restart: its client may come back from now on, within the window."""
@@ -195,8 +192,7 @@ class Session:
     def _keep_farewell(self, code: CloseCode, reason: str) -> None:
         farewells, token = self.gateway.farewells, self.token
         farewells[token] = code, reason
-        window_s = self.gateway.config.session_window_s
-        self.gateway.clock.call_later(window_s, farewells.pop, token, None)
+        self.gateway.clock.call_later(self.gateway.config.session_window_s, farewells.pop, token, None)
 
     def _let_go(self, code: CloseCode, reason: str = "") -> None:
         link, self.link = self.link, None
@@ -314,6 +310,12 @@ class Session:
         known = {*self.subscriptions, *self._withdrawn, *resume.unconfirmed}
         return not known.issuperset(request.subscriptions)
 
+    def unheard(self, request: Connect) -> set[str]:
+        """Return the topics that were withdrawn and that its client, who was away, believes to listen for."""
+        heard = None if request.resume is None else request.resume.unconfirmed
+        withdrawn = self._untold if heard is None else self._withdrawn
+        return {*withdrawn}.intersection(request.subscriptions).difference(heard or ())
+
     def keep_answers(self, ids: tuple[int, ...]) -> None:
         """Of the answers so far, keep those to `ids`: its client has the others."""
         self._have_record().keep_only(ids)
@@ -333,10 +335,7 @@ class Session:
         """Send a reply to whoever is attached, and keep it for a client that asks again."""
         if self.ended:
             return
-        if error is None:
-            message = encode_reply(self.encoding, id, value)
-        else:
-            message = encode_error(self.encoding, id, error)
+        message = encode_error(self.encoding, id, error) if error else encode_reply(self.encoding, id, value)
         most = self.gateway.config.max_reply_bytes
         if len(message) > most:
             self.gateway.limits_hit["max_reply_bytes"] += 1
@@ -476,8 +475,7 @@ class Session:
             decided.set_result(None)
 
     def _forget_withdrawn(self, name: str) -> None:
-        if name in self._withdrawn:
-            self._withdrawn = tuple(other for other in self._withdrawn if other != name)
+        self._withdrawn = tuple(other for other in self._withdrawn if other != name)
 
     def _tell_refused(self, refused: Mapping[str, RingcastError]) -> None:
         if refused:

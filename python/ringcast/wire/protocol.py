@@ -166,7 +166,8 @@ class Gap:
     """Events that this connection was entitled to are lost: offsets `first` to `last`, where known.
 
     Reasons: `session_expired` (the session is unknown or its window has passed), `ring_overflow` (the ring no
-    longer holds them), `epoch_changed` (the actor started a new stream), `encoding_changed`.
+    longer holds them), `epoch_changed` (the actor started a new stream), `encoding_changed`,
+    `permission_withdrawn` (it was not entitled to what was sent meanwhile, and has not been told).
     """
 
     reason: str

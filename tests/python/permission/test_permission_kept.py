@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from linked import LinkedSocket, running
 from vaults import (
     REFUSED,
+    SECRET,
+    Count,
     DurableAsync,
     DurableSync,
     Fixed,
     FixedAsync,
     FixedVault,
+    Guest,
+    SyncVault,
     Vault,
     come_back,
     do,
@@ -26,7 +31,10 @@ from ringcast import Context, MemoryStore
 from ringcast.store import Store
 from ringcast.wire.protocol import (
     Connected,
+    Gap,
 )
+
+MISSED = Gap("permission_withdrawn")
 
 # --- without a network --------------------------------------------------------------------------------------
 
@@ -61,10 +69,58 @@ async def test_who_has_it_back_when_it_returns_listens_from_then_on(vault: type[
         await do(router, vault, "make_and_tell", "ann", "admin", "no")
         again, client = await come_back(router, vault, connected)
         async with client:
-            assert again.session == connected.session and again.gap is None
-            assert again.refused_subscriptions == {}
+            assert again.session == connected.session and again.gap == MISSED
+            assert (again.replayed, again.refused_subscriptions) == (1, {})
             await do(router, vault, "tell", "yes")
             assert await until(client, "yes") == ["before", "yes"]
+
+
+async def test_it_is_told_of_what_it_missed_until_its_position_shows_that_it_was(vault: type[Vault]) -> None:
+    async with running(vault) as router:
+        async with LinkedSocket(router) as client:
+            params = {"name": "ann"}
+            connected = await client.connect(vault.__name__, "a", params=params, events=("secret", "news"))
+        await do(router, vault, "make_and_tell", "ann", "guest", "no")
+        await settled(router)
+        await do(router, vault, "make", "ann", "admin")
+        for _ in range(2):
+            # The first of these answers may not have arrived.
+            again, client = await come_back(router, vault, connected)
+            async with client:
+                assert again.session == connected.session and again.gap == MISSED
+                await do(router, vault, "tell_all", "end")
+                await until(client, "end")
+        seen = replace(connected, offset=again.offset + 4)
+        again, client = await come_back(router, vault, seen)
+        async with client:
+            assert again.session == connected.session and again.gap is None
+
+
+async def test_who_has_it_back_and_was_told_misses_nothing_more(vault: type[Vault]) -> None:
+    async with running(vault) as router:
+        async with LinkedSocket(router) as client:
+            params = {"name": "ann"}
+            connected = await client.connect(vault.__name__, "a", params=params, events=("secret", "news"))
+            await do(router, vault, "make_and_tell", "ann", "guest", "no")
+            await until(client, "before")
+            assert await refused(client) == {"secret": REFUSED}
+        await do(router, vault, "make", "ann", "admin")
+        again, client = await come_back(router, vault, connected, unconfirmed=SECRET)
+        async with client:
+            assert (again.session, again.gap) == (connected.session, None)
+
+
+async def test_what_is_withdrawn_as_the_network_is_lost_and_given_back_is_missed(vault: type[Vault]) -> None:
+    async with running(vault) as router, LinkedSocket(router) as client:
+        params = {"name": "ann"}
+        connected = await client.connect(vault.__name__, "a", params=params, events=("secret", "news"))
+        # The server believes that it has told the client.
+        await do(router, vault, "make_and_tell", "ann", "guest", "no")
+        await settled(router)
+        await do(router, vault, "make", "ann", "admin")
+        again, second = await come_back(router, vault, connected)
+        async with second:
+            assert again.session == connected.session and again.gap == MISSED
 
 
 async def test_what_it_was_told_just_before_the_network_was_lost_it_is_told_again(
@@ -80,6 +136,25 @@ async def test_what_it_was_told_just_before_the_network_was_lost_it_is_told_agai
         async with second:
             assert again.session == connected.session
             assert again.refused_subscriptions == {"secret": REFUSED}
+
+
+class Board(SyncVault):
+    def snapshot(self, c: Context[Count, Guest]) -> str:
+        return "all that there is to know"
+
+
+async def test_a_snapshot_makes_good_what_it_missed() -> None:
+    async with running(Board) as router:
+        async with LinkedSocket(router) as client:
+            connected = await client.connect("board", "a", params={"name": "ann"}, events=("secret", "news"))
+        await do(router, Board, "make_and_tell", "ann", "guest", "no")
+        await do(router, Board, "make_and_tell", "ann", "admin", "no")
+        again, client = await come_back(router, Board, connected)
+        async with client:
+            assert again.session == connected.session
+            assert (again.gap, again.snapshot) == (MISSED, "all that there is to know")
+            await do(router, Board, "tell", "yes")
+            assert await until(client, "yes") == ["yes"], "what the snapshot stands for does not follow"
 
 
 # --- durable ------------------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ async def test_what_a_client_has_back_or_no_longer_wants_when_it_returns_is_with
             assert withdrawn_from(router) == (kept,)
         await call(router, "zones", "a", "make", "admin")
         async with LinkedSocket(router) as client:
+            resume = Resume(connected.session, connected.epoch, connected.offset, (), 0, (kept,))
             again = await client.connect("zones", "a", resume=resume, events=(kept,))
             assert (again.session, again.gap, again.refused_subscriptions) == (connected.session, None, {})
             assert withdrawn_from(router) == ()
