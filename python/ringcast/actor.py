@@ -173,8 +173,8 @@ class Actor(ActorScope[StateT, ConnStateT]):
         changing meanwhile. So let the loop go on: whoever blocks it to wait for this thread waits for ever.
         Raises as `broadcast`.
         """
-        excluded = None if exclude is None else numbers_of(exclude)
         emitter = self._instance.emitter
+        excluded = None if exclude is None else numbers_of(exclude, emitter)
         emit = partial(emitter.emit, name, data, exclude=excluded, where=where)
         if where is None and emitter.permission is None:
             emit()

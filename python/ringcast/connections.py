@@ -19,13 +19,28 @@ if TYPE_CHECKING:
 __all__ = ["Connections", "Selection", "numbers_of"]
 
 
-def numbers_of(connections: Connection[Any] | Iterable[Connection[Any]] | None) -> tuple[int, ...]:
-    """Return the numbers that the stream knows the connections by."""
-    if connections is None:
-        return ()
+def numbers_of(connections: Connection[Any] | Iterable[Connection[Any]], emitter: Emitter) -> tuple[int, ...]:
+    """Return the numbers that the stream of `emitter` knows the connections by, to leave them out.
+
+    Those of another actor, or of this one before it was started again, get nothing from this stream: their
+    numbers may be those of others here. Raises `TypeError` for what is no connection.
+    """
     if isinstance(connections, Connection):
-        return (connections._number,)
-    return tuple(connection._number for connection in connections)
+        return (connections._number,) if connections._emitter is emitter else ()
+    if not isinstance(connections, Iterable):
+        raise _no_connection(connections)
+    numbers = []
+    for connection in connections:
+        if not isinstance(connection, Connection):
+            raise _no_connection(connection)
+        if connection._emitter is emitter:
+            numbers.append(connection._number)
+    return tuple(numbers)
+
+
+def _no_connection(value: object) -> TypeError:
+    # Without the value itself, which may be a secret or long.
+    return TypeError(f"exclude takes connections, not a value of the type {type(value).__name__}")
 
 
 class Selection(Generic[ConnStateT]):
@@ -72,7 +87,10 @@ class Selection(Generic[ConnStateT]):
         return Selection(self._all, self._excluded, wanted)
 
     def exclude(self, *connections: Connection[ConnStateT]) -> Selection[ConnStateT]:
-        """Select those of these that are not among `connections`."""
+        """Select those of these that are not among `connections`. Raises `TypeError` for anything else."""
+        for connection in connections:
+            if not isinstance(connection, Connection):
+                raise _no_connection(connection)
         return Selection(self._all, self._excluded.union(connections), self._filter)
 
     def find(
@@ -95,7 +113,7 @@ class Selection(Generic[ConnStateT]):
 
         Raises as `ActorScope.broadcast`.
         """
-        numbers = numbers_of(self)
+        numbers = tuple(connection._number for connection in self)
         if numbers:
             self._all._emitter.emit(name, data, only=numbers)
         else:

@@ -76,6 +76,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
     ) -> None:
         """Send an event to every connection that is subscribed to `name`, except those in `exclude`.
 
+        A connection of another actor there leaves nobody out; what is no connection is a `TypeError`.
+
         With `where`, to those of them that match now: ``where=ringcast.where(role="admin")``. Without it, it
         costs the same for one connection and for thousands; with it, it costs what matches.
 
@@ -84,8 +86,9 @@ class ActorScope(Generic[StateT, ConnStateT]):
         `ReservedName`, `EventTooLarge`, `EventNotJson`, `InvalidFilter`, `StoreUnavailable` (durable actors
         only), and `ActorDestroyed` once the actor has stopped. Nothing is sent then.
         """
-        excluded = None if exclude is None else numbers_of(exclude)
-        self._instance.emitter.emit(name, data, exclude=excluded, where=where)
+        emitter = self._instance.emitter
+        excluded = None if exclude is None else numbers_of(exclude, emitter)
+        emitter.emit(name, data, exclude=excluded, where=where)
 
     async def drain(self) -> None:
         """Wait until the events so far have been offered to every connection that can take them."""

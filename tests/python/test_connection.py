@@ -14,7 +14,14 @@ from linked import TIMEOUT_S, LinkedSocket, running
 from typing_extensions import TypedDict
 
 from ringcast import Actor, Connection, Context
-from ringcast.errors import ConnectionGone, EventTooLarge, InvalidEventName, ReservedName, ValidationError
+from ringcast.errors import (
+    CloseCode,
+    ConnectionGone,
+    EventTooLarge,
+    InvalidEventName,
+    ReservedName,
+    ValidationError,
+)
 from ringcast.router import Router
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.naming import RESERVED_EVENTS
@@ -145,6 +152,60 @@ async def test_a_broadcast_can_leave_some_out(as_iterable: bool) -> None:
         p.game.broadcast("move", 2)
         assert await p.received("ann") == [[2]]
         assert await p.received("bob") == [[1], [2]]
+
+
+class Lobby(Game):
+    """Another actor, whose connections have the same numbers."""
+
+
+@pytest.mark.parametrize("threadsafe", [False, True])
+async def test_a_connection_of_another_actor_leaves_nobody_out(threadsafe: bool) -> None:
+    async with running(Game, Lobby) as router, LinkedSocket(router) as ann, LinkedSocket(router) as bob:
+        for client, actor, name in ((ann, "game", "ann"), (bob, "lobby", "bob")):
+            await client.connect(actor, "k", params={"name": name}, events=("move",))
+        game, lobby = sorted(
+            (instance.actor for instance in router._directory), key=lambda one: type(one).__name__
+        )
+        [mine], [other] = game.conns, lobby.conns
+        assert mine._number == other._number
+        send = game.broadcast_threadsafe if threadsafe else game.broadcast
+        send("move", 1, exclude=other)
+        send("move", 2, exclude=[other])
+        send("move", 3, exclude=[other, mine])
+        send("move", 4)
+        assert [(await ann.receive(Event)).args for _ in range(3)] == [[1], [2], [4]]
+
+
+async def test_a_connection_from_before_the_actor_was_made_anew_leaves_nobody_out() -> None:
+    async with running(Game) as router:
+        async with LinkedSocket(router) as ann:
+            await ann.connect("game", "k", params={"name": "ann"})
+            [instance] = router._directory
+            [before] = instance.conns
+            instance.actor.destroy()
+            assert (await ann.closed()).code == CloseCode.ACTOR_DESTROYED
+        async with LinkedSocket(router) as bob:
+            await bob.connect("game", "k", params={"name": "bob"}, events=("move",))
+            [instance] = router._directory
+            [now] = instance.conns
+            assert now._number == before._number
+            instance.actor.broadcast("move", 1, exclude=before)
+            assert (await bob.receive(Event)).args == [1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [(3, "int"), ("ann", "str"), ([None], "NoneType"), ({"ann": 1}, "str"), ([[]], "list")]
+)
+async def test_what_is_no_connection_cannot_be_left_out(wrong: Any, kind: str) -> None:
+    async with party("ann") as p:
+        for send in (p.game.broadcast, p.game.broadcast_threadsafe):
+            with pytest.raises(
+                TypeError, match=f"exclude takes connections, not a value of the type {kind}$"
+            ):
+                send("move", 1, exclude=wrong)
+        with pytest.raises(TypeError, match="takes connections, not a value of the type"):
+            p.game.conns.exclude(wrong)
+        assert await p.received("ann") == []
 
 
 async def test_a_selection_leaves_some_out_and_stays_live() -> None:
