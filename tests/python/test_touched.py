@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -130,9 +133,60 @@ def test_a_state_that_leads_to_its_owner_or_to_too_much_counts_as_held() -> None
     owner = Owner({})
     owner._state["owner"] = owner
     assert is_held(owner)
-    for lengths, too_much in (([200_000], True), ([60_000, 60_000], True), ([40_000, 40_000], False)):
+    for lengths, too_much in (([20_000], True), ([6_000, 6_000], True), ([4_000, 4_000], False)):
         owner = Owner([["x"] * length for length in lengths])
         assert is_held(owner) is too_much
+    for parts, too_much in ((600, True), (400, False)):
+        owner = Owner([[] for _ in range(parts)])
+        assert is_held(owner) is too_much
+
+
+async def _wait() -> None:
+    await asyncio.Event().wait()
+
+
+LEADING_AWAY: dict[str, Callable[[], Any]] = {
+    "a task": lambda: asyncio.ensure_future(_wait()),
+    "a future": lambda: asyncio.get_running_loop().create_future(),
+    "a timer": lambda: asyncio.get_running_loop().call_later(1000, print),
+    "the loop": asyncio.get_running_loop,
+    "a logger": lambda: logging.getLogger("ringcast.session"),
+    "a bound method": lambda: asyncio.get_running_loop().stop,
+    "a generator": lambda: (each for each in [[1]]),
+    "a thread": threading.current_thread,
+    "another connection": lambda: Owner({"its": ["state"]}),
+}
+
+
+@pytest.mark.parametrize("made", LEADING_AWAY.values(), ids=LEADING_AWAY)
+async def test_what_leads_to_all_that_runs_is_not_walked_through(
+    made: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+
+    def counted(part: Any) -> list[Any]:
+        looked_at.append(type(part))
+        return referents(part)
+
+    referents = gc.get_referents
+    monkeypatch.setattr(gc, "get_referents", counted)
+    owner = Owner({"a": [1, 2], "other": made()})
+    touched: Touched[Owner] = Touched(bool)
+    touched.add(owner)
+    assert touched.take() == {owner}
+    assert len(looked_at) <= 2, "the state, and its list"
+    looked_at.clear()
+    for _ in range(3):
+        assert touched.take() == {owner}
+        touched.again_if_held(owner)
+    assert looked_at == [], "nobody has accessed it since"
+    other = owner._state.pop("other")
+    touched.add(owner)
+    assert touched.take() == {owner}
+    assert looked_at, "its state may be another by now"
+    assert touched.take() == set()
+    if isinstance(other, asyncio.Task | asyncio.Handle):
+        other.cancel()
 
 
 async def test_a_coroutine_and_a_generator_hold_what_their_variables_do() -> None:

@@ -104,8 +104,7 @@ class Permission:
         if self._looked_at:
             looked_at, self._looked_at = self._looked_at, set()
             for connection in looked_at:
-                if is_held(connection):
-                    self._touched.again(connection)
+                self._touched.again_if_held(connection)
         taken = self._touched.take()
         if taken:
             self._due.update(dict.fromkeys(sorted(taken, key=lambda connection: connection._number)))

@@ -7,26 +7,44 @@ connection counts as touched for as long as there is such a reference.
 Why references are counted: a look at a state costs about as much as writing it down, and one action may read
 thousands of them, which must not slow down every later commit. To remember whom an action has touched until
 its tasks have ended would be no bound, since they may go on for ever, and would miss what is kept on `self`.
+
+A state that leads to what is no data (a task, a logger, a connection), or to too much, is not walked through:
+it counts as held, and is not looked at again before the next access.
 """
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import contextvars
 import datetime as dt
 import gc
+import logging
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from sys import getrefcount
-from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
+from types import (
+    BuiltinFunctionType,
+    FrameType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    NoneType,
+    TracebackType,
+)
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 __all__ = ["Touched", "is_held"]
 
-_MOST_REFERENCES: Final = 100_000
-"""A state of more references than these counts as held: it may well lead to all that the process has."""
+_MOST_REFERENCES: Final = 10_000
+"""A state of more references than these counts as held: to numbers and text, for the most part."""
+_MOST_PARTS: Final = 500
+"""So does one with more objects inside that can be changed: it may well lead to all that the process has."""
 
 _FIXED: Final = frozenset(
     {type, NoneType, bool, int, float, complex, str, bytes, Decimal, uuid.UUID}
@@ -35,6 +53,12 @@ _FIXED: Final = frozenset(
 """Types of what nobody can change, and that has nothing in it that could be."""
 _NO_DATA: Final = (Enum, type, FunctionType, BuiltinFunctionType, ModuleType)
 """Types of what is shared by all: it is not the state's."""
+_UNBOUNDED: Final = (
+    *(asyncio.AbstractEventLoop, asyncio.Future, asyncio.Handle, concurrent.futures.Future, threading.Thread),
+    *(Coroutine, Generator, AsyncGenerator, FrameType, TracebackType, MethodType, contextvars.Context),
+    *(logging.Logger, logging.LoggerAdapter, logging.Handler),
+)
+"""Types of what is no data and leads to all that runs."""
 
 _CHANGEABLE: Final = frozenset({list, dict, set})
 
@@ -49,7 +73,7 @@ OwnerT = TypeVar("OwnerT", bound=_Owner)
 class Touched(Generic[OwnerT]):
     """The connections whose state may have changed since they were last taken. Lives on one event loop."""
 
-    __slots__ = ("_first", "_fresh", "_held")
+    __slots__ = ("_first", "_fresh", "_held", "_unbounded")
 
     def __init__(self, first: Callable[[], object]) -> None:
         """`first` is called for the first access after each `take`, so that somebody comes to take them."""
@@ -58,6 +82,8 @@ class Touched(Generic[OwnerT]):
         self._fresh: set[OwnerT] = set()
         # Held by somebody at the last `take`, or to be looked at again.
         self._held: set[OwnerT] = set()
+        # Those of them of which no look will tell, until they are accessed again.
+        self._unbounded: set[OwnerT] = set()
 
     def add(self, connection: OwnerT) -> None:
         """Its state was accessed: whoever has it may change it."""
@@ -71,9 +97,22 @@ class Touched(Generic[OwnerT]):
         Thousands whose state was only read are returned once; who is held, each time, until he is let go.
         """
         taken = self._fresh | self._held
+        self._unbounded &= self._held - self._fresh
         self._fresh = set()
-        self._held = {connection for connection in taken if is_held(connection)}
+        held = set(self._unbounded)
+        for connection in taken - held:
+            found = _look(connection)
+            if found is not False:
+                held.add(connection)
+                if found is None:
+                    self._unbounded.add(connection)
+        self._held = held
         return taken
+
+    def again_if_held(self, connection: OwnerT) -> None:
+        """Its state was accessed by somebody who changes nothing, but may have kept it."""
+        if connection not in self._held and is_held(connection):
+            self._held.add(connection)
 
     def again(self, connection: OwnerT) -> None:
         """Return it the next time, accessed or not."""
@@ -82,6 +121,7 @@ class Touched(Generic[OwnerT]):
     def discard(self, connection: OwnerT) -> None:
         """Its state is of no interest, unless it is accessed again."""
         self._held.discard(connection)
+        self._unbounded.discard(connection)
 
 
 def is_held(owner: _Owner) -> bool:
@@ -93,9 +133,15 @@ def is_held(owner: _Owner) -> bool:
     It reckons as that does: the references that the objects have of one another are taken from those that
     there are in all. The objects themselves tell which those are, so it works for any class.
     """
+    return _look(owner) is not False
+
+
+def _look(owner: _Owner) -> bool | None:
+    """Return what `is_held` does, and None where the state leads too far to tell."""
     state = owner._state
     if _is_fixed(state):
         return False
+    kind = type(owner)
     inner = None
     parts = [state]
     # The first one is its owner's; every other one is of the object around it.
@@ -103,21 +149,23 @@ def is_held(owner: _Owner) -> bool:
     room = _MOST_REFERENCES
     for part in parts:  # which grows meanwhile
         if type(part) in _CHANGEABLE and len(part) > room:
-            return True
+            return None
         found = gc.get_referents(part)
         room -= len(found)
         if room < 0:
-            return True
+            return None
         for inner in found:
             if type(inner) in _FIXED:
                 continue
-            if inner is owner:
-                # It leads to everything, and the one reference that is its owner's would be counted twice.
-                return True
             key = id(inner)
             if key in inside:
                 inside[key] += 1
+            elif isinstance(inner, kind) or _leads_away(type(inner)):  # type: ignore[arg-type]  # types are hashable
+                # Also the owner itself, whose reference to the state would be counted twice.
+                return None
             elif not _is_fixed(inner):
+                if len(parts) == _MOST_PARTS:
+                    return None
                 inside[key] = 1
                 parts.append(inner)
     # All of these would be references too.
@@ -143,6 +191,12 @@ def _is_fixed(value: Any, depth: int = 4) -> bool:
         return names is not None and all(_is_fixed(getattr(value, name, None), depth - 1) for name in names)
     except Exception:  # an attribute may be the user's code
         return False
+
+
+@lru_cache(maxsize=256)
+def _leads_away(kind: type) -> bool:
+    """Tell whether objects of this type are no data, and lead to all that runs."""
+    return issubclass(kind, _UNBOUNDED)
 
 
 @lru_cache(maxsize=256)
