@@ -1,5 +1,18 @@
 // Made by `ringcast types kinds:registry` from the annotations of the actors; do not edit.
 
+/** A dataclass of pydantic's: it says itself what is sent of it, and so of what is inside. */
+export interface Badge {
+  badgeNumber: number;
+  inside: KindsItem | null;
+}
+
+/** A dataclass of pydantic's: it says itself what is sent of it, and so of what is inside. */
+export interface BadgeInput {
+  badgeNumber: number;
+  secret?: string;
+  inside?: KindsItemInput | null;
+}
+
 export interface Card {
   method: "card";
   digits: string;
@@ -47,6 +60,17 @@ export interface Goods {
 export interface GoodsInput {
   title: string;
   items?: KindsItemInput[];
+}
+
+/** Its underscore is for nobody; a dataclass of pydantic's inside says for itself what is sent. */
+export interface Held {
+  badge: Badge;
+}
+
+/** Its underscore is for nobody; a dataclass of pydantic's inside says for itself what is sent. */
+export interface HeldInput {
+  badge: BadgeInput;
+  _password?: string;
 }
 
 export type Json = { [key: string]: Json } | Json[] | string | number | null;
@@ -159,6 +183,7 @@ export interface Registry {
       giveBytes(): string | Uint8Array;
       giveChoice(): Card | Cash;
       giveData(): KindsItem;
+      giveDataclassOfPydantic(): Badge;
       giveDate(): string;
       giveDateTime(): string;
       giveDecimal(): string;
@@ -171,6 +196,7 @@ export interface Registry {
       giveFrozenSet(): number[];
       giveGeneric(): PageItem;
       giveGenericOfText(): PageStr;
+      giveHeld(): Held;
       giveIntEnum(): Rank;
       giveIntKeys(): { [key: string]: string };
       giveLimited(): number;
@@ -210,6 +236,7 @@ export interface Registry {
       takeBytes(value: string | Uint8Array): void;
       takeChoice(value: CardInput | CashInput): void;
       takeData(value: KindsItemInput): void;
+      takeDataclassOfPydantic(value: BadgeInput): void;
       takeDate(value: string): void;
       takeDateTime(value: string): void;
       takeDecimal(value: number | string): void;
@@ -222,6 +249,7 @@ export interface Registry {
       takeFrozenSet(value: number[]): void;
       takeGeneric(value: PageItemInput): void;
       takeGenericOfText(value: PageStrInput): void;
+      takeHeld(value: HeldInput): void;
       takeIntEnum(value: Rank): void;
       takeIntKeys(value: { [key: string]: string }): void;
       takeLimited(value: number): void;
@@ -303,6 +331,8 @@ export interface Registry {
       empty: [data: Empty];
       typed_dict: [data: Options];
       model: [data: Order];
+      dataclass_of_pydantic: [data: Badge];
+      held: [data: Held];
       model_of_its_own_mind: [data: Day];
       plain_day: [data: PlainDay];
       choice: [data: Card | Cash];

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotReq
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, RootModel, computed_field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypeAliasType, TypedDict
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
@@ -105,6 +106,23 @@ class Order(BaseModel):
         return 2 * self.number
 
 
+@pydantic_dataclass
+class Badge:
+    """A dataclass of pydantic's: it says itself what is sent of it, and so of what is inside."""
+
+    number: int = Field(alias="badgeNumber")
+    secret: str = Field(default="s", exclude=True)
+    inside: Item | None = None
+
+
+@dataclass
+class Held:
+    """Its underscore is for nobody; a dataclass of pydantic's inside says for itself what is sent."""
+
+    badge: Badge
+    _password: str = "p"
+
+
 class Day(BaseModel):
     """Is sent as something that it does not take."""
 
@@ -186,6 +204,8 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "empty": (Empty, Empty()),
     "typed_dict": (Options, {"size": 1}),
     "model": (Order, Order(orderNumber=2, wait=dt.timedelta(seconds=1))),
+    "dataclass_of_pydantic": (Badge, Badge(badgeNumber=2)),
+    "held": (Held, Held(Badge(badgeNumber=2))),
     "model_of_its_own_mind": (Day, Day(day=dt.date(2024, 5, 6))),
     "plain_day": (PlainDay, PlainDay(dt.date(2024, 5, 6))),
     "choice": (Payment, Card(digits="12")),

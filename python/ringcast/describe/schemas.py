@@ -1,8 +1,8 @@
 """The types of values that travel, as JSON Schemas: what pydantic says of them, corrected to what is sent.
 
 What clients send is validated by pydantic, which also says what it takes. What they get is written by
-`wire/encoding.py` from the value alone: a dataclass with all its public fields under their own names,
-whatever its annotations say of serializing; a pydantic model as it serializes itself.
+`wire/written.py` from the value alone: a plain dataclass with all its public fields under their own names,
+whatever its annotations say of serializing; a model, and a dataclass of pydantic's, as it serializes itself.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import typing
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ import pydantic
 from pydantic.json_schema import DefsRef, GenerateJsonSchema
 from pydantic_core import core_schema
 
+from ..wire.written import is_serialized_by_pydantic
 from .interface import REF, Schema, mapped
 
 __all__ = ["Place", "schemas_of"]
@@ -92,7 +94,7 @@ class _Writer(GenerateJsonSchema):
         self.refs: dict[str, tuple[str, str]] = {}
         """Of each definition, in the order in which they come up: pydantic's reference, and the mode."""
         self._in_model = False
-        """Whether a model around the value says how it is written."""
+        """Whether a model, or a dataclass of pydantic's, around the value says how it is written."""
 
     def get_defs_ref(self, core_mode_ref: Any) -> DefsRef:
         # Names are given when all are known: pydantic's may be the same for a type that is sent and for
@@ -104,10 +106,21 @@ class _Writer(GenerateJsonSchema):
         return key
 
     def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
+        with self._as_pydantic_serializes():
+            return super().model_schema(schema)
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> Schema:
+        if not is_serialized_by_pydantic(schema["cls"]):
+            return super().dataclass_schema(schema)
+        with self._as_pydantic_serializes():
+            return super().dataclass_schema(schema)
+
+    @contextmanager
+    def _as_pydantic_serializes(self) -> Iterator[None]:
         before = self._in_model, self.by_alias
         self._in_model = self.by_alias = True
         try:
-            return super().model_schema(schema)
+            yield
         finally:
             self._in_model, self.by_alias = before
 

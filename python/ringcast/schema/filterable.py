@@ -15,6 +15,7 @@ import pydantic
 import typing_extensions
 
 from ..errors import InvalidFilter
+from ..wire.written import is_serialized_by_pydantic
 
 if TYPE_CHECKING:
     from ..filters import Comparison, Filter
@@ -196,7 +197,14 @@ def _names_on_wire(cls: type) -> dict[str, str]:
     if issubclass(cls, tuple):
         # A named tuple is an array there.
         return {}
-    # Of a dataclass the encoders leave out what is private.
+    if dataclasses.is_dataclass(cls) and is_serialized_by_pydantic(cls):
+        described: Mapping[str, Any] = cls.__pydantic_fields__  # type: ignore[attr-defined]
+        return {
+            name: (field.serialization_alias or field.alias or name) if field is not None else name
+            for name, field in ((name, described.get(name)) for name in _hints(cls) or {})
+            if field is None or not field.exclude
+        }
+    # Of a plain dataclass clients see nothing that is private.
     return {
         name: name
         for name in _hints(cls) or {}
