@@ -86,6 +86,30 @@ class Said(TypedDict):
     type: NotRequired[Literal["loud", "quiet"]]
 
 
+class Scored(TypedDict):
+    points: int
+    place: NotRequired[Place]
+    seen: NotRequired[set[int]]
+    rounds: NotRequired[list[int]]
+    seconds: NotRequired[float]
+
+
+class Table(TypedDict):
+    scores: list[Scored]
+
+
+@dataclass
+class Played:
+    best: Scored
+
+
+class Lax(TypedDict):
+    """Whose configuration would convert."""
+
+    __pydantic_config__ = pydantic.ConfigDict(strict=False)  # type: ignore[misc]
+    points: int
+
+
 class Point(NamedTuple):
     x: int
     y: int

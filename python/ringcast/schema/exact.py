@@ -5,7 +5,8 @@ is the work of `arguments.py`.
 
 Pydantic's strict mode is nearly that. It trusts instances of a dataclass, which has not looked at its fields
 when it was made; it takes a dict for a model, a `Decimal` (which is sent as text) for a float, and no set for
-a `collections.abc.Set`. So its schemas of these are replaced.
+a `collections.abc.Set`; and a `TypedDict`, or a field that says `strict=False`, is out of it with all that is
+inside. So its schemas of these are replaced.
 
 A float is finite where JSON is to carry it, which has null for NaN and infinities: a client that was told of
 a number would find none.
@@ -83,7 +84,18 @@ def _exact(schema: Any, floats: _Floats) -> Any:
         case "frozenset":
             inside = {key: _inside(key, value, floats) for key, value in schema.items()}
             return _instance_of(schema, Set, {**inside, "strict": False}, "set")
-    return {key: _inside(key, value, floats) for key, value in schema.items()}
+    return _strict({key: _inside(key, value, floats) for key, value in schema.items()})
+
+
+def _strict(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that is as strict as what is around it, which has a say where it says nothing itself.
+
+    A `TypedDict` has a configuration of its own; it would hold for all that is inside.
+    """
+    schema.pop("strict", None)
+    if "config" in schema:
+        schema["config"] = {**schema["config"], **_STRICT}
+    return schema
 
 
 def _inside(key: str, value: Any, floats: _Floats) -> Any:
