@@ -16,6 +16,7 @@ import typing_extensions
 
 from ..errors import InvalidFilter
 from ..wire.written import is_serialized_by_pydantic
+from .serialized import serialized_fields
 
 if TYPE_CHECKING:
     from ..filters import Comparison, Filter
@@ -167,15 +168,8 @@ def _fields(annotation: Any, roots: _Roots | None) -> StateFields:
         others = None if on_wire else FieldType("Any", _ANYTHING)
         return StateFields(name if on_wire else "the state", {}, others)
     hints = _hints(cls)
-    if hints is not None and on_wire:
-        names = _names_on_wire(cls)
-        hints = {names[field]: hint for field, hint in hints.items() if field in names}
     if hints is not None:
-        types = {
-            name: FieldType(as_written(_filled(hint, given)), _values(hint, given, roots))
-            for name, hint in hints.items()
-        }
-        return StateFields(name, types, None)
+        return _declared(cls, hints, given, roots)
     if issubclass(cls, Mapping):
         value = arguments[1] if len(arguments) == 2 else Any
         return StateFields(
@@ -186,30 +180,38 @@ def _fields(annotation: Any, roots: _Roots | None) -> StateFields:
     return StateFields(name, {}, others)
 
 
-def _names_on_wire(cls: type) -> dict[str, str]:
-    """Return what clients see of the declared fields of a class: their names there, by the names here."""
-    if issubclass(cls, pydantic.BaseModel):
-        return {
-            name: field.serialization_alias or field.alias or name
-            for name, field in cls.model_fields.items()
-            if not field.exclude
-        }
+def _declared(
+    cls: type, hints: dict[str, Any], given: Mapping[Any, Any], roots: _Roots | None
+) -> StateFields:
+    """Return the fields of a class that declares them."""
+    name = as_written(cls)
+    seen = hints if roots is None else _on_wire(cls, hints, bool(roots))
+    if seen is None:
+        return StateFields(name, {}, FieldType(f"unknown ({name} serializes itself)", _NOTHING))
+    types = {
+        field: FieldType(as_written(_filled(hint, given)), _values(hint, given, roots))
+        for field, hint in seen.items()
+    }
+    return StateFields(name, types, None)
+
+
+def _on_wire(cls: type, hints: Mapping[str, Any], inside: bool) -> dict[str, Any] | None:
+    """Return what clients see of the declared fields of a class: their types, by their names there.
+
+    `inside` of something that pydantic serializes, it serializes all. None if the class says of no field what
+    becomes of it.
+    """
     if issubclass(cls, tuple):
         # A named tuple is an array there.
         return {}
-    if dataclasses.is_dataclass(cls) and is_serialized_by_pydantic(cls):
-        described: Mapping[str, Any] = cls.__pydantic_fields__  # type: ignore[attr-defined]
-        return {
-            name: (field.serialization_alias or field.alias or name) if field is not None else name
-            for name, field in ((name, described.get(name)) for name in _hints(cls) or {})
-            if field is None or not field.exclude
-        }
+    if inside or is_serialized_by_pydantic(cls):
+        found = serialized_fields(cls)
+        if found is None:
+            return None
+        return {seen: hints.get(name, Any) if kind is ... else kind for seen, (name, kind) in found.items()}
     # Of a plain dataclass clients see nothing that is private.
-    return {
-        name: name
-        for name in _hints(cls) or {}
-        if not (dataclasses.is_dataclass(cls) and name.startswith("_"))
-    }
+    is_dataclass = dataclasses.is_dataclass(cls)
+    return {name: hint for name, hint in hints.items() if not (is_dataclass and name.startswith("_"))}
 
 
 def _either(members: list[StateFields], written: str) -> StateFields:
@@ -280,6 +282,9 @@ def _seen_through(annotation: Any, given: Mapping[Any, Any]) -> Any:
 def _unrooted(annotation: Any, roots: _Roots | None) -> tuple[Any, _Roots | None]:
     """Return what clients see of a value, who find that of a root model in its place."""
     while roots is not None and isinstance(annotation, type) and issubclass(annotation, pydantic.RootModel):
+        serializers = annotation.__pydantic_decorators__
+        if serializers.model_serializers or serializers.field_serializers:
+            break
         if annotation in roots:  # it holds itself, if not for ever
             return Any, roots
         roots |= {annotation}
