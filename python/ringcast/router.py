@@ -15,7 +15,7 @@ from . import _core
 from .clock import Clock
 from .config import ServerConfig
 from .connection import Connection
-from .errors import ActorNotFound, CloseCode, ConnectionClosed, RingcastError
+from .errors import ActorNotFound, CloseCode, ConnectionClosed, OutcomeUnknown, RingcastError
 from .faults import for_client, from_store
 from .gateway.admission import connect
 from .gateway.answers import Answers
@@ -31,7 +31,7 @@ from .operations.store_health import WatchedStore
 from .request import EMPTY, CallFromOutside, Request
 from .running.directory import Directory
 from .running.instance import ActorInstance
-from .running.questions import call_let_in
+from .running.questions import call_let_in, let_in
 from .running.timetable import Timetable
 from .schema.definition import ActorDefinition
 from .store import StoredSession
@@ -276,21 +276,40 @@ class Router:
         await actor.settled()
         return result
 
-    async def kept_answer(self, request: Connect, key: str) -> bytes | None:
-        """Return what a durable actor has kept, in an earlier process, of a call that came with this key.
+    async def let_in(self, request: Connect, call: CallFromOutside) -> None:
+        """Have `on_before_connect` look at who sends a call for which there is an answer already.
 
-        None where there is nothing, or nobody would want it any more. Raises as `call_from_outside`.
+        Nothing is created for it. Raises what refuses it, and `OutcomeUnknown` where the actor is gone, so
+        that nobody can tell for whom the answer is.
+        """
+        if self.registry.definition(request.actor).hooks.on_before_connect is None:
+            return
+        try:
+            actor = await self._instance_for_call(_existing_only(request))
+        except ActorNotFound as error:
+            raise OutcomeUnknown(
+                "this call came before; its actor is gone, and nobody can say whose the answer is"
+            ) from error
+        await let_in(actor, call)
+
+    async def kept_answer(self, request: Connect, call: CallFromOutside) -> bytes | None:
+        """Return what a durable actor has kept, in an earlier process, of a call with the key of this one.
+
+        None where there is nothing, or nobody would want it any more. Raises as `call_from_outside`, also
+        what refuses the call, which has to be let in before it is told.
         """
         up_s = self.clock.now() - self._started_at
         if up_s > self.config.keyed_answer_window_s or not self.registry.definition(request.actor).durable:
             return None
-        if request.lookup != "id":
-            request = Connect(request.actor, request.key, "get")
         try:
-            actor = await self._instance_for_call(request)
+            actor = await self._instance_for_call(_existing_only(request))
         except ActorNotFound:
             return None
-        return await from_store(self.store.answer(actor.actor_id, key))
+        assert call.keep is not None  # who asks has set it
+        kept = await from_store(self.store.answer(actor.actor_id, call.keep.key))
+        if kept is not None:
+            await let_in(actor, call)
+        return kept
 
     async def resolve(self, request: Connect) -> tuple[str, tuple[str, ...]]:
         """Return the id and key of the actor that `request` asks for. Raises as `call`."""
@@ -406,3 +425,8 @@ class Router:
             raise
         except Exception as error:
             raise for_client(error, _log, f"starting {request.actor}") from error
+
+
+def _existing_only(request: Connect) -> Connect:
+    """Return the same address, for which nothing is created."""
+    return request if request.lookup == "id" else Connect(request.actor, request.key, "get")

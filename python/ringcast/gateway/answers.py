@@ -103,6 +103,10 @@ class Answers:
         """Names what is remembered: as long as this is the same, nothing that is young has been forgotten."""
         return f"{self._process}.{self._forgotten}"
 
+    def knows(self, keyed: Keyed) -> bool:
+        """Tell whether a call came with this key, and runs or has an answer: `once` would not run it now."""
+        return keyed.scope in self._records
+
     async def once(
         self,
         keyed: Keyed,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..connection import Connection
 from ..context import Context, RequestContext
 from ..errors import ActorDestroyed, RingcastError
-from ..faults import Hook, for_client
+from ..faults import Hook, for_client, was_cancelled
 from ..request import CallFromOutside
 from ..seam import Respond
 from ..wire.encoding import Encoding
@@ -24,7 +24,7 @@ from .snapshot import copied
 if TYPE_CHECKING:
     from .instance import ActorInstance
 
-__all__ = ["Inquiry", "asked_about", "call_let_in", "may_call", "may_subscribe", "snapshot"]
+__all__ = ["Inquiry", "asked_about", "call_let_in", "let_in", "may_call", "may_subscribe", "snapshot"]
 
 
 class Inquiry:
@@ -161,7 +161,33 @@ async def _call_once_let_in(
     instance: ActorInstance, hook: Hook, call: CallFromOutside, respond: Respond
 ) -> None:
     counts, began = instance.counts, perf_counter()
-    fault: RingcastError | None = None
+    fault = await _fault_of_letting_in(instance, hook, call)
+    if fault is None:
+        instance.call(None, call, respond)
+        return
+    refused = respond if counts is None else counts.counted(call.action, began, respond)
+    refused(call.id, None, fault)
+
+
+async def let_in(instance: ActorInstance, call: CallFromOutside) -> None:
+    """Ask `on_before_connect` about who sends a call that is not to run again. Raises what refuses it."""
+    hook = instance.definition.hooks.on_before_connect
+    if hook is None or call.came.transport == "in_process":
+        return
+    try:
+        fault = await asyncio.shield(instance.start(_fault_of_letting_in(instance, hook, call)))
+    except asyncio.CancelledError:
+        if was_cancelled():
+            raise
+        fault = ActorDestroyed("the actor has stopped")  # before it could ask
+    if fault is not None:
+        raise fault
+
+
+async def _fault_of_letting_in(
+    instance: ActorInstance, hook: Hook, call: CallFromOutside
+) -> RingcastError | None:
+    """Ask `on_before_connect` about a call; return the error with which that is refused, if it is."""
     try:
         async with instance.turn():
             instance.require_running()
@@ -171,14 +197,10 @@ async def _call_once_let_in(
             finally:
                 instance.settle()
     except asyncio.CancelledError:
-        fault = ActorDestroyed(f"{call.action} did not run: the actor has stopped")
+        return ActorDestroyed(f"{call.action} did not run: the actor has stopped")
     except Exception as error:
-        fault = for_client(error, instance.log, hook.name)
-    if fault is None:
-        instance.call(None, call, respond)
-        return
-    refused = respond if counts is None else counts.counted(call.action, began, respond)
-    refused(call.id, None, fault)
+        return for_client(error, instance.log, hook.name)
+    return None
 
 
 async def snapshot(
