@@ -172,8 +172,9 @@ class Context(ActorScope[StateT, ConnStateT]):
     def request(self) -> Request:
         """What the client came with: headers, cookies, address. An empty one for clients in this process.
 
-        It is there in `on_before_connect` and `create_conn_state`, and in actions that are called without a
-        connection, as over HTTP. Elsewhere it raises `RuntimeError`: a connection lives for longer than what
+        It is there in `on_before_connect` and `create_conn_state`, in `create_state` and `on_create` as that
+        of the one for whom the actor is created, and in actions that are called without a connection, as over
+        HTTP. Elsewhere it raises `RuntimeError`: a connection lives for longer than what
         it began with, so what is wanted of it belongs into the connection's state.
         """
         raise RuntimeError(

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from .errors import RingcastError
 from .wire.protocol import Call
 
-__all__ = ["EMPTY", "CallFromOutside", "Headers", "Keep", "Request", "Transport"]
+__all__ = ["EMPTY", "CallFromOutside", "Caller", "Headers", "Keep", "Request", "Transport"]
 
 Transport = Literal["in_process", "websocket", "http", "sse"]
 
@@ -113,6 +113,16 @@ def _lines(head: bytes) -> list[tuple[bytes, bytes]]:
 
 EMPTY: Final = Request()
 """That of a client in this process."""
+
+
+@dataclass(slots=True, repr=False)
+class Caller:
+    """Who asks for an actor from outside, as `on_before_connect` is asked about it."""
+
+    came: Request
+    params: Any = None
+    let_in_by: object = None
+    """The actor that was created for it, and has let it in before it was stored: not asked again."""
 
 
 class Keep(NamedTuple):

@@ -28,15 +28,15 @@ from .gateway.session import Session
 from .gateway.unclaimed import Unclaimed
 from .operations.metrics import ActorCounts, Metrics
 from .operations.store_health import WatchedStore
-from .request import EMPTY, CallFromOutside, Request
+from .request import EMPTY, Caller, CallFromOutside, Request
 from .running.directory import Directory
 from .running.instance import ActorInstance
-from .running.questions import call_let_in, let_in
+from .running.letting_in import call_let_in, let_in
 from .running.timetable import Timetable
 from .schema.definition import ActorDefinition
 from .store import StoredSession
 from .wire.encoding import Encoding
-from .wire.protocol import Connect
+from .wire.protocol import Connect, existing_only
 
 if TYPE_CHECKING:
     from .client import Client
@@ -253,7 +253,9 @@ class Router:
         Who does not come from this process has to pass `on_before_connect` first.
         Raises a `RingcastError`, fit for a client, for whatever goes wrong.
         """
-        actor = await self._instance_for_call(request)
+        caller = _caller(call)
+        inside = caller.came.transport == "in_process"
+        actor = await self._instance_for_call(request, None if inside else caller)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def respond(id: int, value: Any, error: RingcastError | None) -> None:
@@ -266,7 +268,7 @@ class Router:
 
         # Refused at once, as it has done nothing yet.
         actor.room.require()
-        call_let_in(actor, call, respond)
+        call_let_in(actor, call, caller, respond)
         try:
             result = await future
         except RingcastError:
@@ -285,12 +287,12 @@ class Router:
         if self.registry.definition(request.actor).hooks.on_before_connect is None:
             return
         try:
-            actor = await self._instance_for_call(_existing_only(request))
+            actor = await self._instance_for_call(existing_only(request))
         except ActorNotFound as error:
             raise OutcomeUnknown(
                 "this call came before; its actor is gone, and nobody can say whose the answer is"
             ) from error
-        await let_in(actor, call)
+        await let_in(actor, _caller(call))
 
     async def kept_answer(self, request: Connect, call: CallFromOutside) -> bytes | None:
         """Return what a durable actor has kept, in an earlier process, of a call with the key of this one.
@@ -302,18 +304,21 @@ class Router:
         if up_s > self.config.keyed_answer_window_s or not self.registry.definition(request.actor).durable:
             return None
         try:
-            actor = await self._instance_for_call(_existing_only(request))
+            actor = await self._instance_for_call(existing_only(request))
         except ActorNotFound:
             return None
         assert call.keep is not None  # who asks has set it
         kept = await from_store(self.store.answer(actor.actor_id, call.keep.key))
         if kept is not None:
-            await let_in(actor, call)
+            await let_in(actor, _caller(call))
         return kept
 
-    async def resolve(self, request: Connect) -> tuple[str, tuple[str, ...]]:
-        """Return the id and key of the actor that `request` asks for. Raises as `call`."""
-        actor = await self._instance_for_call(request)
+    async def resolve(self, request: Connect, caller: Caller | None = None) -> tuple[str, tuple[str, ...]]:
+        """Return the id and key of the actor that `request` asks for. Raises as `call`.
+
+        For a `caller` from outside an actor is created only if it is let in.
+        """
+        actor = await self._instance_for_call(request, caller)
         return actor.actor_id, actor.key
 
     @property
@@ -413,20 +418,19 @@ class Router:
 
     # --- inner ------------------------------------------------------------------------------------------
 
-    async def _find(self, request: Connect) -> ActorInstance:
+    async def _find(self, request: Connect, caller: Caller | None = None) -> ActorInstance:
         if not self.started:
             raise ConnectionClosed("the server is shutting down")
-        return await self._directory.find(self.registry.definition(request.actor), request)
+        return await self._directory.find(self.registry.definition(request.actor), request, caller)
 
-    async def _instance_for_call(self, request: Connect) -> ActorInstance:
+    async def _instance_for_call(self, request: Connect, caller: Caller | None = None) -> ActorInstance:
         try:
-            return await self._find(request)
+            return await self._find(request, caller)
         except RingcastError:
             raise
         except Exception as error:
             raise for_client(error, _log, f"starting {request.actor}") from error
 
 
-def _existing_only(request: Connect) -> Connect:
-    """Return the same address, for which nothing is created."""
-    return request if request.lookup == "id" else Connect(request.actor, request.key, "get")
+def _caller(call: CallFromOutside) -> Caller:
+    return Caller(call.came, call.params)

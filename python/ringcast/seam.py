@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .faults import ActorLog
     from .operations.metrics import ActorCounts
     from .record import Span
-    from .request import Request as HttpRequest
+    from .request import Caller
     from .running.timetable import Timetable
     from .store import Store, StoredSession
 
@@ -148,10 +148,10 @@ class ActorPort(Protocol):
     def require_encoding(self, encoding: Encoding) -> None:
         """Raise `EncodingRefused` if clients may not use it."""
 
-    async def admit(self, params: Any, came: HttpRequest) -> Any:
+    async def admit(self, caller: Caller) -> Any:
         """Run the hooks before a connection; return its `Member`. Raises what refuses it.
 
-        `came` is the request that its client came with, for these hooks alone.
+        `caller` has the request that its client came with, for these hooks alone.
 
         `join` or `leave` has to follow.
         """

@@ -84,7 +84,7 @@ export class ClientBase<R = any> {
   }
 
   readonly #check = (): void => {
-    if (this.#closed) throw new RingcastError("connection_closed", "the client is closed");
+    if (this.#closed) throw new RingcastError("connection_closed", "client is closed");
   };
 
   readonly #connect = (address: () => Promise<Address>, params: unknown): Connection => {

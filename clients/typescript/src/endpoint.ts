@@ -95,8 +95,8 @@ export class Endpoint {
     const url = `${this.#baseUrl}/actors/${encodeURIComponent(actor)}/${path}`;
     const body = json.encode({
       ...fields,
-      params: typeof params === "function" ? await params() : params,
       ...extra,
+      params: typeof params === "function" ? await params() : params,
     }) as string;
     const timeout = AbortSignal.timeout(this.#config.httpTimeoutMs);
     let response: Response;

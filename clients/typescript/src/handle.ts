@@ -91,7 +91,11 @@ export class HandleBase<A = any> {
    * reconnect: use it for tokens that expire. Register listeners right away: they travel with the connect message.
    */
   connect(...[params]: ConnectArgs<A>): Connection<A> {
-    return this.#owner.connect(() => this.#current(), params ?? this.#address.params) as Connection<A>;
+    // Also what creates the actor, and calls, are asked who they are.
+    return this.#owner.connect(
+      () => this.#current(),
+      (this.#address.params = params ?? this.#address.params),
+    ) as Connection<A>;
   }
 
   /** Throws `not_connected`: events come over connections only. */

@@ -135,7 +135,10 @@ export type ConnectArgs<A> =
 
 /** What handles take besides a key or an id. */
 export interface HandleOptions<A> {
-  /** For the actor's connect hooks, at each call without a connection; connections take them if they are given none. */
+  /**
+   * For the actor's connect hooks, at each call without a connection, and for connections that are given none. A
+   * connection that is given some has the handle take those from then on.
+   */
   params?: ConnectArgs<A>[0];
 }
 

@@ -127,7 +127,7 @@ class Target:
         """Give a handle whose client is closed at the end. Nothing is sent before the handle is used."""
         async with Client(self.url, encoding=self.encoding) as client:
             find = client.get if self.existing else client.get_or_create
-            yield find(self.actor, self.key)
+            yield find(self.actor, self.key, params=self.params)
 
 
 def takes_target(*, several_keys: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -41,8 +41,11 @@ class Endpoint(Protocol):
         `params` are for the actor's `on_before_connect`, which calls inside a process do without.
         """
 
-    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
-        """Find, or create, the actor and return its id and key. Raises `ActorError`."""
+    async def resolve(self, address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
+        """Find, or create, the actor and return its id and key. Raises `ActorError`.
+
+        `params` are as those of `call`, should it be created.
+        """
 
     async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
         """Open a socket.
@@ -91,9 +94,10 @@ class HttpEndpoint:
         answer = await self._post(address, path, extra, "the call ran once or not at all", keyed=True)
         return answer.get("value")
 
-    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
+    async def resolve(self, address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
         unknown = "nobody knows whether the actor was found or created, and nothing was called"
-        answer = await self._post(address, "/resolve", {}, unknown)
+        extra = {} if params is None else {"params": params}
+        answer = await self._post(address, "/resolve", extra, unknown)
         return answer["actor_id"], tuple(answer["key"])
 
     async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:

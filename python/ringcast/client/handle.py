@@ -41,16 +41,16 @@ class Address:
         self.connect = connect
         self.actor_id = connect.actor_id
 
-    async def current(self) -> Connect:
+    async def current(self, params: Any = None) -> Connect:
         """Return the fields that name the actor, after creating it if that is still to be done."""
         if self.connect.lookup == "create":
-            await self.resolve()
+            await self.resolve(params)
         return self.connect
 
-    async def resolve(self) -> str:
+    async def resolve(self, params: Any = None) -> str:
         """Find or create the actor and return its id. Raises `ActorError`."""
         async with self._creating:
-            self.actor_id, _ = await self._endpoint.resolve(self.connect)
+            self.actor_id, _ = await self._endpoint.resolve(self.connect, params)
             if self.connect.lookup == "create":
                 self.connect = Connect(self.connect.actor, lookup="id", actor_id=self.actor_id)
         return self.actor_id
@@ -90,10 +90,12 @@ class ActorHandle(Generic[A]):
     async def resolve(self) -> str:
         """Find, or create, the actor and return its id.
 
+        The handle's `params` go with it, for the `on_before_connect` of one that is created.
+
         Raises `ActorError` if it cannot be had, `ConnectionFailure` if the server cannot be reached, and
         `OutcomeUnknown` if it was reached and did not answer: ask again, nothing is created twice.
         """
-        return await self._address.resolve()
+        return await self._address.resolve(await _given(self._params))
 
     def __await__(self) -> Generator[Any, None, Self]:
         yield from self.resolve().__await__()
@@ -112,7 +114,8 @@ class ActorHandle(Generic[A]):
         """
         try:
             async with asyncio.timeout(timeout_s):
-                address, params = await self._address.current(), await _given(self._params)
+                params = await _given(self._params)
+                address = await self._address.current(params)
                 return await self._endpoint.call(address, action, list(args), params)
         except TimeoutError as error:
             raise ActionTimeout(

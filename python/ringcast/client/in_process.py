@@ -44,7 +44,7 @@ class InProcessEndpoint:
         except RingcastError as error:
             raise from_wire(_copied(error.to_wire())) from error
 
-    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
+    async def resolve(self, address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
         router = await self._router()
         try:
             return await router.resolve(_copied_address(address))

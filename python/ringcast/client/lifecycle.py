@@ -64,8 +64,11 @@ Params: TypeAlias = Any | Callable[[], Any] | Callable[[], Awaitable[Any]]
 class Address(Protocol):
     """Names the actor to connect to."""
 
-    async def current(self) -> Connect:
-        """Return the connect message's fields that name the actor. Raises what `Endpoint.resolve` raises."""
+    async def current(self, params: Any = None) -> Connect:
+        """Return the connect message's fields that name the actor. Raises what `Endpoint.resolve` raises.
+
+        `params` are for the hook of one that is created for this.
+        """
 
 
 @dataclass(slots=True, frozen=True)
@@ -257,13 +260,6 @@ class Lifecycle:
 
     async def _address_and_params(self) -> Connect | None:
         """Return the connect message's actor and parameters, or None if this attempt is over."""
-        try:
-            address = await self._options.address.current()
-        except (ConnectionFailure, OutcomeUnknown, InternalError):
-            raise
-        except RingcastError as error:
-            self._end(_final_error(Loss(None, "", error), False))
-            return None
         params = self._options.params
         if callable(params):
             try:
@@ -279,8 +275,16 @@ class Lifecycle:
                 self._note_failure(error)
                 self._report(error)
                 return None
-        # Closed meanwhile, where the function has swallowed its cancellation.
-        return None if self.is_closed else replace(address, params=params)
+        if self.is_closed:  # meanwhile, where the function has swallowed its cancellation
+            return None
+        try:
+            address = await self._options.address.current(params)
+        except (ConnectionFailure, OutcomeUnknown, InternalError):
+            raise
+        except RingcastError as error:
+            self._end(_final_error(Loss(None, "", error), False))
+            return None
+        return replace(address, params=params)
 
     def _kept_names(self) -> tuple[str, ...]:
         names = self.listeners.topics()

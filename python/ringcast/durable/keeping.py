@@ -13,6 +13,7 @@ from ..connection import Connection, KeptConnection
 from ..context import Context
 from ..record import Span
 from ..running.event_filters import misfits
+from ..running.letting_in import new_conn_state
 from ..store import (
     Change,
     Replied,
@@ -122,7 +123,7 @@ class Keeping:
     async def _state_anew(self, params: Any) -> Any:
         """Return the state that a new connection would get, or one made without arguments. May raise."""
         try:
-            return await self._instance.new_conn_state(params)
+            return await new_conn_state(self._instance, params)
         except Exception:
             # The parameters are of an earlier version as well, or no longer let in.
             return self._instance.definition.conn_state.construct()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ..errors import (
     ActionTimeout,
+    ActorNotFound,
     CloseCode,
     OutcomeUnknown,
     ProtocolError,
@@ -21,10 +22,10 @@ from ..errors import (
 )
 from ..faults import StoreFault, for_client
 from ..operations.access import log_connected
-from ..request import Request as HttpRequest
+from ..request import Caller
 from ..seam import ActorPort
 from ..wire.encoding import writable
-from ..wire.protocol import Connect, Connected, Gap, Resume
+from ..wire.protocol import Connect, Connected, Gap, Resume, existing_only
 from ..wire.topics import by_name, refusal
 from .link import Gateway, Link
 from .session import Session
@@ -39,7 +40,7 @@ _UNKNOWN: Final = "unknown"
 
 async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
     """Answer a connect message on `link`: it is attached to a session when this returns, or closed."""
-    came = link.take_request()
+    caller = Caller(link.take_request(), request.params)
     try:
         reason = None
         if request.resume is not None:
@@ -49,7 +50,7 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
             reason = await _resume(gateway, link, request, request.resume)
             if reason is None:
                 return
-        await _open(gateway, link, request, reason, came)
+        await _open(gateway, link, request, reason, caller)
     except ProtocolError as error:
         link.fail(error)
     except Exception as error:
@@ -67,15 +68,13 @@ def _say_farewell(gateway: Gateway, link: Link, token: str) -> bool:
     return farewell is not None
 
 
-async def _open(
-    gateway: Gateway, link: Link, request: Connect, reason: str | None, came: HttpRequest
-) -> None:
+async def _open(gateway: Gateway, link: Link, request: Connect, reason: str | None, caller: Caller) -> None:
     """Make a new session; `reason` says why it stands in place of an earlier one."""
-    actor = await gateway.find_actor(_not_creating(request))
+    actor = await gateway.find_actor(_not_creating(request), caller)
     if link.lost:
         return
     actor.require_encoding(link.encoding)
-    member = await actor.admit(request.params, came)
+    member = await actor.admit(caller)
     session = Session(gateway, actor, member, link.encoding)
     opening = None
     try:
@@ -220,8 +219,12 @@ async def find_session(gateway: Gateway, request: Connect, resume: Resume) -> Se
     """Return the session that a client comes back to, if there is one. Raises what finding the actor does."""
     session = gateway.sessions.get(resume.session)
     if session is None:
-        # A durable actor that does not run has kept its sessions: they are there once it does.
-        await gateway.find_actor(_not_creating(request))
+        # A durable actor that does not run has kept its sessions: they are there once it does. Whoever shows
+        # what is no token has nothing created for it before it is let in.
+        try:
+            await gateway.find_actor(existing_only(request), None)
+        except ActorNotFound:
+            return None
         session = gateway.sessions.get(resume.session)
     # The look-up is by hash; comparing again in constant time costs nothing and leaks nothing.
     if session is None or not hmac.compare_digest(session.token.encode(), resume.session.encode()):

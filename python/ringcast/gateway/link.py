@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..faults import contained, raise_interrupt
 from ..operations.access import log_ended
-from ..request import EMPTY
+from ..request import EMPTY, Caller
 from ..request import Request as HttpRequest
 from ..seam import ActorPort
 from ..wire.encoding import Encoding, writable
@@ -57,7 +57,8 @@ class Gateway:
     config: ServerConfig
     loop: asyncio.AbstractEventLoop
     clock: Clock
-    find_actor: Callable[[Connect], Awaitable[ActorPort]]
+    find_actor: Callable[[Connect, Caller | None], Awaitable[ActorPort]]
+    """None for a caller: nothing is to be created."""
     admit: Callable[[Gateway, Link, Connect], Coroutine[Any, Any, None]]
     """Answers a connect message: `admission.connect`."""
     links: set[Link] = field(default_factory=set)

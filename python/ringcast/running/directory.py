@@ -22,11 +22,13 @@ from ..errors import (
     UnknownActor,
 )
 from ..faults import StoreFault, contained, from_store
+from ..request import Caller
 from ..schema.definition import ActorDefinition
 from ..seam import Node
 from ..store import JournalCorrupt, ScheduledCall, StoredActor, StoredStream
 from ..wire.protocol import Connect
 from .instance import ActorInstance
+from .letting_in import CallerRefused
 from .timetable import Absence
 
 __all__ = ["Directory"]
@@ -64,11 +66,16 @@ class Directory:
     def __iter__(self) -> Iterator[ActorInstance]:
         return iter(list(self._by_place.values()))
 
-    async def find(self, definition: ActorDefinition, request: Connect) -> ActorInstance:
+    async def find(
+        self, definition: ActorDefinition, request: Connect, caller: Caller | None = None
+    ) -> ActorInstance:
         """Return the running actor that `request` asks for, starting it first where it has to be.
 
         It is running when this returns, and will not go to sleep before the caller has used it, if that does
         so without waiting for anything else.
+
+        One that is created for a `caller` from outside has let it in when it is stored, as `let_in_first` in
+        `letting_in.py` says.
 
         Raises `ActorNotFound` (lookup `get` or `id`), `ActorAlreadyExists` (lookup `create`), what its hooks
         raise when it starts, and `ConnectionClosed` when the directory has been closed.
@@ -82,13 +89,15 @@ class Directory:
             return _existing(instance, request)
         self._wanted[place] += 1
         try:
-            return await self._find(definition, place, request)
+            return await self._find(definition, place, request, caller)
         finally:
             self._wanted[place] -= 1
             if not self._wanted[place]:
                 del self._wanted[place]
 
-    async def _find(self, definition: ActorDefinition, place: _Place, request: Connect) -> ActorInstance:
+    async def _find(
+        self, definition: ActorDefinition, place: _Place, request: Connect, caller: Caller | None
+    ) -> ActorInstance:
         while True:
             if self._closed:
                 raise ConnectionClosed("the server is shutting down")
@@ -101,7 +110,7 @@ class Directory:
             starting = self._starting.get(place)
             # One that is done and still here has failed: nothing is waited for any more.
             if starting is None or starting.done():
-                return await self._start(definition, place, request)
+                return await self._start(definition, place, request, caller)
             try:
                 # Shielded: that one of those who wait gives up must not end the start for the others.
                 return _existing(await asyncio.shield(starting), request)
@@ -109,6 +118,8 @@ class Directory:
                 # The start that was waited for was not allowed to create; this request may be.
                 if request.lookup in ("get", "id"):
                     raise
+            except CallerRefused:
+                pass  # somebody else was: this one asks for itself
 
     def retire(
         self, instance: ActorInstance, code: CloseCode, *, destroy: bool, deadline: float | None = None
@@ -207,12 +218,17 @@ class Directory:
         stored = await from_store(self._node.store.load(actor_id))
         return None if stored is None else (stored.name, stored.key)
 
-    async def _start(self, definition: ActorDefinition, place: _Place, request: Connect) -> ActorInstance:
-        work = self._find_or_create(definition, place, request)
+    async def _start(
+        self, definition: ActorDefinition, place: _Place, request: Connect, caller: Caller | None
+    ) -> ActorInstance:
+        work = self._find_or_create(definition, place, request, caller)
         task = asyncio.get_running_loop().create_task(work, name=f"start {definition.name}")
         self._starting[place] = task
         task.add_done_callback(lambda done: self._started(place, done))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except CallerRefused as refused:
+            raise refused.error from None
 
     def _started(self, place: _Place, task: asyncio.Task[ActorInstance]) -> None:
         if self._starting.get(place) is task:
@@ -222,7 +238,7 @@ class Directory:
             _log.info("%s did not start: %s", place[0], type(error).__name__)
 
     async def _find_or_create(
-        self, definition: ActorDefinition, place: _Place, request: Connect
+        self, definition: ActorDefinition, place: _Place, request: Connect, caller: Caller | None
     ) -> ActorInstance:
         stored = await from_store(self._node.store.find(*place))
         if stored is not None and stored.ends_for_good:
@@ -235,7 +251,7 @@ class Directory:
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
         actor_id = new_id if stored is None else stored.actor_id
-        return await self._run(definition, place, actor_id, stored, request.input)
+        return await self._run(definition, place, actor_id, stored, request.input, caller)
 
     async def _finish_destroy(
         self, definition: ActorDefinition, place: _Place, stored: StoredActor
@@ -258,12 +274,13 @@ class Directory:
         actor_id: str,
         stored: StoredActor | None,
         input: Any,
+        caller: Caller | None = None,
     ) -> ActorInstance:
         await self._node.timetable.settle(actor_id)
         kept = None if stored is None else await self._kept_stream(definition, actor_id)
         instance = ActorInstance(definition, actor_id, place[1], self._node, kept)
         try:
-            await self._run_start(instance, stored, input)
+            await self._run_start(instance, stored, input, caller)
         except BaseException:
             await instance.abandon()
             if instance.state.has_added:
@@ -292,11 +309,13 @@ class Directory:
         except Exception as error:
             raise StoreFault(f"the store raised {type(error).__name__}") from error
 
-    async def _run_start(self, instance: ActorInstance, stored: StoredActor | None, input: Any) -> None:
+    async def _run_start(
+        self, instance: ActorInstance, stored: StoredActor | None, input: Any, caller: Caller | None
+    ) -> None:
         timeout_s = self._node.config.start_timeout_s
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                work = instance.create(input) if stored is None else instance.load(stored)
+                work = instance.create(input, caller) if stored is None else instance.load(stored)
                 await contained(work, "starting the actor")
         except TimeoutError:
             if limit.expired():

@@ -22,7 +22,7 @@ from ..durable.room import Room
 from ..errors import ActorDestroyed, CloseCode
 from ..faults import ActorLog, Hook, StoreFault, from_store, raise_interrupt, run_hook, was_cancelled
 from ..record import Span
-from ..request import EMPTY, Request
+from ..request import EMPTY, Caller
 from ..schema.definition import ActorDefinition
 from ..seam import GatewayStream, Node, Respond
 from ..store import Change, DestroyBegun, StoredActor, StoredStream
@@ -32,6 +32,7 @@ from .calls import Calls
 from .ending import TimeLeft, end, fall_asleep
 from .event import Emitter
 from .event_filters import may_subscribe
+from .letting_in import let_in_first, welcome
 from .matching import Matching
 from .performing import Performing
 from .permission import Permission
@@ -114,19 +115,29 @@ class ActorInstance:
 
     # --- life -------------------------------------------------------------------------------------------
 
-    async def create(self, input: Any) -> None:
-        """Start an actor that the store does not have yet: it is stored once `on_create` has passed."""
+    async def create(self, input: Any, caller: Caller | None = None) -> None:
+        """Start an actor that the store does not have yet: it is stored once `on_create` has passed.
+
+        One for a `caller` from outside is started before that, and asks `on_before_connect` about it. Raises
+        `CallerRefused`.
+        """
         self.actor.__init__()  # type: ignore[misc]  # made by __new__, so that `__init__` can use the scope
         hooks = self.definition.hooks
+        asked = Caller(EMPTY) if caller is None else caller
+        context = RequestContext(self, asked.came, asked.params)
         if hooks.create_state is None:
             state = self.definition.state.construct()
         else:
             value = self.definition.checked("create_state", f"{self.definition.name} input", input)
-            state = await hooks.create_state.run(self.actor, self.context, value)
+            state = await hooks.create_state.run(self.actor, context, value)
         self.state.begin(state)
-        await run_hook(hooks.on_create, self.actor, self.context)
+        await run_hook(hooks.on_create, self.actor, context)
+        guarded = caller is not None and hooks.on_before_connect is not None
+        if guarded:
+            await self._on_start()
+            await let_in_first(self, asked)
         await self.state.create(self.definition.name, self.key)
-        await self._begin()
+        await self._begin(has_started=guarded)
 
     async def load(self, stored: StoredActor) -> None:
         """Start an actor that the store has."""
@@ -137,10 +148,14 @@ class ActorInstance:
             self._keeping.restore()
         await self._begin()
 
-    async def _begin(self) -> None:
+    async def _on_start(self) -> None:
         # No hook of a connection before it has ended.
         async with self.turn():
             await run_hook(self.definition.hooks.on_start, self.actor, self.context)
+
+    async def _begin(self, has_started: bool = False) -> None:
+        if not has_started:
+            await self._on_start()
         if self.state.is_behind:
             await from_store(self.state.keep())
         if self._keeping is not None:
@@ -262,19 +277,19 @@ class ActorInstance:
     def require_encoding(self, encoding: Encoding) -> None:
         self.definition.require_encoding(encoding)
 
-    async def admit(self, params: Any, came: Request = EMPTY) -> Connection[Any]:
+    async def admit(self, caller: Caller) -> Connection[Any]:
         """Run `on_before_connect` and `create_conn_state`. Raises what refuses the connection.
 
         `join` or `leave` has to follow; the actor stays awake until then.
         """
         self.require_running()
         self.room.require()
-        connection = self._new_connection(params)
+        connection = self._new_connection(caller.params)
         self._arriving.add(connection)
         try:
             async with self.turn():
                 self.require_running()
-                connection.state = await self._welcome(params, came)
+                connection.state = await welcome(self, caller)
                 self.settle()
                 self.require_running()
         except BaseException:
@@ -287,22 +302,6 @@ class ActorInstance:
         if self._keeping is not None:
             return KeptConnection(id, params, None, self.emitter, self._keeping.stream)
         return Connection(id, params, None, self.emitter)
-
-    async def _welcome(self, params: Any, came: Request) -> Any:
-        hook = self.definition.hooks.on_before_connect
-        if hook is not None:
-            value = self.definition.checked("on_before_connect", f"{self.definition.name} params", params)
-            await self.run_hook(hook, RequestContext(self, came, params), value)
-        return await self.new_conn_state(params, came)
-
-    async def new_conn_state(self, params: Any, came: Request = EMPTY) -> Any:
-        """Return the state of a new connection with these parameters. Raises what refuses it."""
-        definition = self.definition
-        hook = definition.hooks.create_conn_state
-        if hook is None:
-            return definition.conn_state.validated_or_constructed(params, "params")
-        value = definition.checked("create_conn_state", f"{definition.name} params", params)
-        return await self.run_hook(hook, RequestContext(self, came, params), value)
 
     def may_subscribe(self, connection: Connection[Any], topic: str, asked: bool) -> bool | Awaitable[bool]:
         return may_subscribe(self, connection, topic, asked)

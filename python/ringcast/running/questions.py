@@ -1,22 +1,20 @@
-"""What an actor is asked about a client: may it come in, listen for an event, call, and what must it know."""
+"""What an actor is asked about a client: may it listen for an event, call, and what must it know.
+
+Whether it may come in at all is asked in `letting_in.py`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..connection import Connection
-from ..context import Context, RequestContext
-from ..errors import ActorDestroyed, RingcastError
-from ..faults import Hook, for_client, was_cancelled
-from ..request import CallFromOutside
-from ..seam import Respond
+from ..context import Context
+from ..faults import Hook, for_client
 from ..wire.encoding import Encoding
 from .fingerprint import fingerprint
 from .snapshot import copied
@@ -24,7 +22,7 @@ from .snapshot import copied
 if TYPE_CHECKING:
     from .instance import ActorInstance
 
-__all__ = ["Inquiry", "asked_about", "call_let_in", "let_in", "may_call", "may_subscribe", "snapshot"]
+__all__ = ["Inquiry", "asked_about", "may_call", "may_subscribe", "snapshot"]
 
 
 class Inquiry:
@@ -141,66 +139,6 @@ async def _answer(instance: ActorInstance, hook: Hook, work: Awaitable[Any]) -> 
         return bool(await work)
     except Exception as error:
         raise for_client(error, instance.log, hook.name) from None
-
-
-def call_let_in(instance: ActorInstance, call: CallFromOutside, respond: Respond) -> None:
-    """Run an action without a connection, once `on_before_connect` has let in whoever calls.
-
-    Only calls of this process do without: what guards the door guards it for everybody who comes in from
-    outside. `respond` is called exactly once.
-    """
-    hook = instance.definition.hooks.on_before_connect
-    if hook is None or call.came.transport == "in_process":
-        instance.call(None, call, respond)
-    else:
-        # As a task of the actor's, which does not fall asleep between the hook and the action.
-        instance.start(_call_once_let_in(instance, hook, call, respond))
-
-
-async def _call_once_let_in(
-    instance: ActorInstance, hook: Hook, call: CallFromOutside, respond: Respond
-) -> None:
-    counts, began = instance.counts, perf_counter()
-    fault = await _fault_of_letting_in(instance, hook, call)
-    if fault is None:
-        instance.call(None, call, respond)
-        return
-    refused = respond if counts is None else counts.counted(call.action, began, respond)
-    refused(call.id, None, fault)
-
-
-async def let_in(instance: ActorInstance, call: CallFromOutside) -> None:
-    """Ask `on_before_connect` about who sends a call that is not to run again. Raises what refuses it."""
-    hook = instance.definition.hooks.on_before_connect
-    if hook is None or call.came.transport == "in_process":
-        return
-    try:
-        fault = await asyncio.shield(instance.start(_fault_of_letting_in(instance, hook, call)))
-    except asyncio.CancelledError:
-        if was_cancelled():
-            raise
-        fault = ActorDestroyed("the actor has stopped")  # before it could ask
-    if fault is not None:
-        raise fault
-
-
-async def _fault_of_letting_in(
-    instance: ActorInstance, hook: Hook, call: CallFromOutside
-) -> RingcastError | None:
-    """Ask `on_before_connect` about a call; return the error with which that is refused, if it is."""
-    try:
-        async with instance.turn():
-            instance.require_running()
-            value = instance.definition.checked(hook.name, f"{instance.definition.name} params", call.params)
-            try:
-                await instance.run_hook(hook, RequestContext(instance, call.came, call.params), value)
-            finally:
-                instance.settle()
-    except asyncio.CancelledError:
-        return ActorDestroyed(f"{call.action} did not run: the actor has stopped")
-    except Exception as error:
-        return for_client(error, instance.log, hook.name)
-    return None
 
 
 async def snapshot(

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from ..config import ServerConfig
 from ..errors import ProtocolError, RingcastError
 from ..gateway.answers import Keyed, Outcome
-from ..request import CallFromOutside, Keep
+from ..request import Caller, CallFromOutside, Keep
 from ..router import Router
 from ..wire.parsing import parse_address
 from ..wire.protocol import Connect
@@ -123,7 +123,9 @@ class _Calls:
 
     async def _resolve(self, request: Request, media: Media) -> dict[str, Any]:
         _, body = await self._body(request)
-        actor_id, key = await self._router.resolve(parse_address(request.path_params["actor"], body))
+        caller = Caller(came_of(request.scope, self._guard), body.get("params"))
+        address = parse_address(request.path_params["actor"], body)
+        actor_id, key = await self._router.resolve(address, caller)
         return {"actor_id": actor_id, "key": key}
 
     async def _body(self, request: Request) -> tuple[bytes, dict[Any, Any]]:

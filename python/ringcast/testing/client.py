@@ -44,8 +44,8 @@ class Wire:
     async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
         return await self._server.call(address, action, args, params)
 
-    async def resolve(self, address: Connect) -> tuple[str, tuple[str, ...]]:
-        return await self._server.resolve(address)
+    async def resolve(self, address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
+        return await self._server.resolve(address, params)
 
     async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
         if self._near is None:

@@ -119,6 +119,11 @@ class Connect:
         return ["connect", body]
 
 
+def existing_only(request: Connect) -> Connect:
+    """Return the same address, for which nothing is created."""
+    return request if request.lookup == "id" else Connect(request.actor, request.key, "get")
+
+
 class Call(NamedTuple):
     """Run an action. `id` counts up by one within a session, over calls and subscriptions together."""
 

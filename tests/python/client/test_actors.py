@@ -146,9 +146,9 @@ class TestHandle:
     ) -> None:
         resolve, lost = client._endpoint.resolve, 2
 
-        async def resolve_in_vain(address: Connect) -> tuple[str, tuple[str, ...]]:
+        async def resolve_in_vain(address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
             nonlocal lost
-            found = await resolve(address)
+            found = await resolve(address, params)
             if lost:
                 lost -= 1
                 raise OutcomeUnknown("no answer came")
