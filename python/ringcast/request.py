@@ -121,6 +121,8 @@ class Caller:
 
     came: Request
     params: Any = None
+    action: str | None = None
+    """What it calls, if it comes for a call: one that is refused is counted by that."""
     let_in_by: object = None
     """The actor that was created for it, and has let it in before it was stored: not asked again."""
 

@@ -433,4 +433,4 @@ class Router:
 
 
 def _caller(call: CallFromOutside) -> Caller:
-    return Caller(call.came, call.params)
+    return Caller(call.came, call.params, call.action)

@@ -24,7 +24,7 @@ __all__ = ["CallerRefused", "call_let_in", "let_in", "let_in_first", "new_conn_s
 class CallerRefused(Exception):  # noqa: N818 - passed on as the error that it holds
     """The caller for whom an actor was being created is not let in. Others who wait for it may be."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: RingcastError) -> None:
         super().__init__(type(error).__name__)
         self.error = error
 
@@ -51,13 +51,17 @@ async def let_in_first(instance: ActorInstance, caller: Caller) -> None:
 
     Raises `CallerRefused`, once what `on_start` has begun has been ended.
     """
+    counts, began = instance.counts, perf_counter()
     try:
         await _ask(instance, caller)
     except Exception as error:
+        fault = for_client(error, instance.log, "on_before_connect")
+        if counts is not None and caller.action is not None:
+            counts.counted(caller.action, began, lambda *_: None)(0, None, fault)
         timeout_s = instance.node.config.hook_timeout_s
         on_stop = instance.definition.hooks.on_stop
         await instance.guarded(run_hook(on_stop, instance.actor, instance.context, timeout_s=timeout_s))
-        raise CallerRefused(error) from None
+        raise CallerRefused(fault) from None
     caller.let_in_by = instance
 
 
