@@ -18,6 +18,7 @@ __all__ = ["ServerConfig", "with_tls"]
 _MAY_BE_ZERO: Final = frozenset(
     {"port", "session_window_s", "save_interval_s", "max_connects_per_s", "max_actions_per_s"}
     | {"drain_delay_s", "metrics_port", "max_connections", "max_connections_per_address"}
+    | {"max_calls", "max_calls_per_address"}
 )
 _MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
 
@@ -106,6 +107,14 @@ class ServerConfig:
     max_connections_per_address: int = 1000
     """The same for those of one address, or of one /64 of IPv6; one more is answered with 429. 0 is no
     limit."""
+
+    max_calls: int = 10_000
+    """Calls over HTTP, without a connection, that may run at a time, those included whose caller has gone;
+    one more is answered with 503. 0 is no limit."""
+
+    max_calls_per_address: int = 1000
+    """The same for those of one address, or of one /64 of IPv6, as it is known behind trusted proxies; one
+    more is answered with 429. 0 is no limit."""
 
     uncounted_networks: tuple[str, ...] = (
         "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",

@@ -23,6 +23,8 @@ COUNTED: Final = (
     "dead_peer_timeout_s",
     "idle_timeout_s",
     "max_actions_per_s",
+    "max_calls",
+    "max_calls_per_address",
     "max_calls_in_flight",
     "max_calls_recorded",
     "max_connections",

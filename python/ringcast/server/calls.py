@@ -5,6 +5,7 @@ Actors are the router's, and what is remembered of calls with a key is `gateway/
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from ..config import ServerConfig
 from ..errors import ProtocolError, RingcastError
 from ..gateway.answers import Keyed, Outcome
+from ..gateway.places import NoPlace
 from ..request import Caller, CallFromOutside, Keep
 from ..router import Router
 from ..wire.parsing import parse_address
@@ -34,6 +36,14 @@ MARK_HEADER: Final = "Ringcast-Answers"
 or nothing where the client does not know."""
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 """In an answer that was recorded."""
+
+_TURNED_AWAY: Final = {
+    "max_calls": ("try_again_later", "as many calls run as the server takes; this one did not"),
+    "max_calls_per_address": ("too_many_calls", "too many calls from this address run; this one did not"),
+}
+"""The code and the text for a call that runs into a limit."""
+_RETRY_AFTER_S: Final = 1
+"""When it may come again: nobody knows when another one ends."""
 
 _MAX_KEY_CHARS: Final = 255
 _CREDENTIALS: Final = ("authorization", "cookie")
@@ -55,14 +65,31 @@ class _Calls:
         self._router = router
         self._config = config
         self._guard = guard
+        self._running: set[asyncio.Task[Response]] = set()
 
     async def call(self, request: Request) -> Response:
         """Run an action without a connection."""
-        return await _answered(request, self._call)
+        return await self._in_place(request, self._call)
 
     async def resolve(self, request: Request) -> Response:
         """Find an actor, creating it where the lookup says so."""
-        return await _answered(request, self._resolve)
+        return await self._in_place(request, self._resolve)
+
+    async def _in_place(self, request: Request, work: Callable[[Request, Media], Awaitable[Any]]) -> Response:
+        """Have `work` answer where there is a place for it, which it has until it has ended.
+
+        Some servers cancel what serves a caller that has gone; its action goes on, and counts.
+        """
+        calls = self._guard.calls
+        try:
+            place = calls.take(came_of(request.scope, self._guard).address)
+        except NoPlace as full:
+            return _turned_away(request, full.limit)
+        task = asyncio.get_running_loop().create_task(_answered(request, work), name="HTTP call")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: calls.leave(place))
+        return await asyncio.shield(task)
 
     async def _call(self, request: Request, media: Media) -> Any:
         data, body = await self._body(request)
@@ -154,6 +181,14 @@ def _recalled(keyed: Keyed, kept: bytes) -> Outcome:
     content, caller, status, body = media.encoding.decode(kept)
     keyed.require_same(content, caller)
     return Outcome((Response(body, status), media), len(body), has_begun=True)
+
+
+def _turned_away(request: Request, limit: str) -> Response:
+    """Return the response to a call for which there is no place; nothing has run."""
+    code, text = _TURNED_AWAY[limit]
+    error = RequestError(text, code=code, metadata={"retry_after_ms": _RETRY_AFTER_S * 1000})
+    media = wanted(",".join(request.headers.getlist("accept")), JSON) or JSON
+    return error_response(error, {"Retry-After": str(_RETRY_AFTER_S)}, media)
 
 
 async def _answered(request: Request, work: Callable[[Request, Media], Awaitable[Any]]) -> Response:

@@ -67,6 +67,8 @@ class Guard:
 
     def __init__(self, config: ServerConfig, limits_hit: Counter[str], tls: bool = False) -> None:
         self.places = Places(config, limits_hit)
+        self.calls = Places(config, limits_hit, "calls")
+        """Those of calls over HTTP that run, which is not to say that somebody waits for them."""
         self.origins = Origins(config.allowed_origins)
         self.proxies = Proxies(Networks(config.trusted_proxies), config.forwarded_header)
         self.limits_hit = limits_hit
