@@ -176,6 +176,7 @@ async def test_refusals_have_a_status_and_a_code(hosted: Hosted, room: Any) -> N
         (target(room), {"Ringcast-Session": "x"}, 400, "invalid_message"),
         (target(room, actor="lobby"), {}, 401, "unauthorized"),
         (target(room), {"Origin": "https://evil.example"}, 403, "origin_not_allowed"),
+        (target(room), {"Sec-Fetch-Site": "cross-site"}, 403, "origin_not_allowed"),
     ]
     for at, headers, status, code in cases:
         refused = await request(hosted.host_url, at, headers={**STREAM, **headers})

@@ -1,7 +1,9 @@
 """Which pages may use a server through a browser: those of the same origin, and those that are allowed: pure.
 
 A browser sends the cookies of its user with a request that any page makes, and names that page in `Origin`
-(RFC 6454; for WebSockets RFC 6455, section 10.2). Who sends no `Origin` is no browser.
+(RFC 6454; for WebSockets RFC 6455, section 10.2). For an image or a link, whose answer the page
+cannot read, it does not; then it says in `Sec-Fetch-Site` (W3C Fetch Metadata) how far away the page is. Who
+sends neither is no browser, or an old one, or one that asks over plain HTTP for a host other than localhost.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from urllib.parse import urlsplit
 __all__ = ["Origins"]
 
 ANY: Final = "*"
+_OTHER_SITES: Final = ("cross-site", "same-site")
+"""Where a page is not of the server's own origin. The latter differs in the port or a part of the host."""
 OPAQUE: Final = "null"
 """What a page without an origin of its own sends: a local file, a frame in a sandbox."""
 
@@ -59,6 +63,13 @@ class Origins:
         nobody has told it about: pages of both are of the same origin then.
         """
         return self.any or self.lists(origin) or _is_same(origin, host, scheme)
+
+    def allows_unnamed(self, site: str | None) -> bool:
+        """Tell whether a page may use the server of which no origin is known, but perhaps how far away it is.
+
+        A page on the list has no need of this: it is named with all that it may read.
+        """
+        return self.any or site not in _OTHER_SITES
 
 
 def _is_same(origin: str, host: str | None, scheme: str | None) -> bool:

@@ -103,7 +103,7 @@ class _Served:
             router.config,
             _WebSockets(self.endpoint, guard),
             guard,
-            routes=event_routes(router, partial(respond, self.endpoint, guard)),
+            routes=event_routes(router, guard, partial(respond, self.endpoint, guard)),
         )
 
 

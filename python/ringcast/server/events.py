@@ -24,12 +24,14 @@ from ..config import ServerConfig
 from ..errors import ProtocolError
 from ..gateway.link import Gateway
 from ..gateway.session import Session
+from ..request import Headers
 from ..router import Router
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_client_message, parse_connect
 from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
 from .endpoint import is_ahead, looks
 from .event_stream import STREAM_HEADER, EventStreamLink, Lines, Opening
+from .guard import FOREIGN_PAGE, Guard, peer_of
 from .http import RequestError, answer, read_body
 
 __all__ = ["COOKIE", "SESSION_HEADER", "OpenStream", "event_routes"]
@@ -48,9 +50,9 @@ _JSON: Final = ("input", "params", "subscriptions")
 _ONCE: Final = (*_TEXT, *_JSON, "session_name", "last_event_id")
 
 
-def event_routes(router: Router, open_stream: OpenStream) -> list[Route]:
+def event_routes(router: Router, guard: Guard, open_stream: OpenStream) -> list[Route]:
     """Return the routes."""
-    events = _Events(router, open_stream)
+    events = _Events(router, guard, open_stream)
     return [
         Route("/actors/{actor}/events", events.open, methods=["GET", "POST"]),
         Route("/session/messages", events.post, methods=["POST"]),
@@ -85,8 +87,9 @@ class _Names:
 class _Events:
     """The requests, each answered by a method."""
 
-    def __init__(self, router: Router, open_stream: OpenStream) -> None:
+    def __init__(self, router: Router, guard: Guard, open_stream: OpenStream) -> None:
         self._router = router
+        self._guard = guard
         self._open_stream = open_stream
         self._config: ServerConfig = router.config
         self._names = _Names()
@@ -106,6 +109,9 @@ class _Events:
         return await answer(self._end(request))
 
     async def _open(self, request: Request) -> Response:
+        # Also a GET, which any page can cause: hooks run, and an actor may be created.
+        if not self._guard.allows(Headers(request.scope["headers"]), peer_of(request.scope, self._guard)):
+            raise RequestError(FOREIGN_PAGE, code="origin_not_allowed")
         opening = await (self._opening_from_body if request.method == "POST" else self._opening)(request)
         return self._open_stream(request, opening)
 

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODE_BY_LIMIT",
+    "FOREIGN_PAGE",
     "RETRY_AFTER_S",
     "Guard",
     "address_of",
     "came_of",
     "let_in",
+    "peer_of",
     "refusal_of",
     "take_place",
 ]
@@ -55,6 +57,8 @@ STATUS_BY_LIMIT: Final = {
 }
 RETRY_AFTER_S: Final = 5
 """When somebody for whom there is no place may try again: nobody knows when there will be one."""
+
+FOREIGN_PAGE: Final = "pages of this origin may not use this server"
 
 _TEXT_BY_LIMIT: Final = {
     "max_connections": "the server has as many connections as it takes",
@@ -83,12 +87,19 @@ class Guard:
         found = self.proxies.client_behind(address, headers)
         return found._replace(scheme="https") if self._tls and found.scheme is None else found
 
-    def allows(self, origin: str | None, host: str | None, peer: Peer) -> bool:
-        """Tell whether the page that a request comes from may use this server; counts those that may not."""
-        if origin is None or self.origins.allows(origin, peer.host or host, peer.scheme):
-            return True
-        self.limits_hit["allowed_origins"] += 1
-        return False
+    def allows(self, headers: Mapping[str, str], peer: Peer, *, has_effects: bool = True) -> bool:
+        """Tell whether the page that a request comes from may use this server; counts those that may not.
+
+        A request without effects may come from a page that has no name: somebody follows a link.
+        """
+        origin = headers.get("origin")
+        if origin is None:
+            allowed = not has_effects or self.origins.allows_unnamed(headers.get("sec-fetch-site"))
+        else:
+            allowed = self.origins.allows(origin, peer.host or headers.get("host"), peer.scheme)
+        if not allowed:
+            self.limits_hit["allowed_origins"] += 1
+        return allowed
 
     def take_place(self, address: str | None) -> str:
         """Take a place for a socket; as `Places.take`, and says in the log that there is none."""
@@ -112,10 +123,15 @@ def refusal_of(limit: str) -> tuple[HTTPStatus, str]:
     return STATUS_BY_LIMIT[limit], _TEXT_BY_LIMIT[limit]
 
 
+def peer_of(scope: Scope, guard: Guard) -> Peer:
+    """Return who has sent the request of an ASGI scope."""
+    client = scope.get("client")
+    return guard.peer(client[0] if client else None, Headers(scope.get("headers", ())))
+
+
 def came_of(scope: Scope, guard: Guard, transport: Transport = "http") -> Request:
     """Return the request of an ASGI scope as actors see it."""
-    client, raw = scope.get("client"), tuple(scope.get("headers", ()))
-    peer = guard.peer(client[0] if client else None, Headers(raw))
+    raw, peer = tuple(scope.get("headers", ())), peer_of(scope, guard)
     query = scope.get("query_string", b"").decode("latin-1")
     path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
     return Request(transport, peer.address, f"{path}?{query}" if query else path, raw)
@@ -128,8 +144,8 @@ def let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
     if gate.request is not None and guard.proxies.trusts(address):
         headers = gate.request.headers
     peer = guard.peer(address, headers)
-    if not guard.allows(headers.get("origin"), headers.get("host"), peer):
-        raise Refusal(HTTPStatus.FORBIDDEN, "pages of this origin may not use this server")
+    if not guard.allows(headers, peer):
+        raise Refusal(HTTPStatus.FORBIDDEN, FOREIGN_PAGE)
     if gate.request is not None:
         gate.request = replace(gate.request, address=peer.address)
     return take_place(guard, peer.address)

@@ -138,7 +138,7 @@ class _Server(uvicorn.Server):
             mount, sockets = application.mount, application_sockets(guard)
         self._endpoint = WebSocketEndpoint(router, config, guard, mount + PATH)
         upgrades = Upgrades(self._endpoint.upgraded_protocol, mount, sockets)
-        events = event_routes(router, partial(take_over, self._endpoint, guard))
+        events = event_routes(router, guard, partial(take_over, self._endpoint, guard))
         app: ASGIApp = create_app(router, config, guard=guard, routes=[*events, *beside.routes])
         self._divided = None if application is None else Divided(app, application, guard)
         self._is_started = asyncio.Event()

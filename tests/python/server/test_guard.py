@@ -224,6 +224,18 @@ async def test_pages_of_other_origins_over_http() -> None:
         assert server.hit == {"allowed_origins": 1}
 
 
+async def test_pages_that_have_no_name_call_nothing() -> None:
+    async with served(allowed_origins=(APP,)) as server, server.client() as client:
+        for site in ("cross-site", "same-site"):
+            response = await ask(client, {"sec-fetch-site": site})
+            assert (response.status_code, response.json()["error"]["code"]) == (403, "origin_not_allowed")
+            assert (await refused_upgrade(server.url, {"sec-fetch-site": site}))["status"] == "403"
+            # A page that has one is judged by that.
+            assert (await ask(client, {"sec-fetch-site": site, "origin": APP})).status_code == HTTPStatus.OK
+        assert server.hit == {"allowed_origins": 4}
+        assert (await ask(client, {"sec-fetch-site": "same-origin"})).status_code == HTTPStatus.OK
+
+
 async def test_preflights_are_answered_for_allowed_pages_only() -> None:
     asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
     path = "/actors/door/actions/who"

@@ -269,6 +269,29 @@ async def test_pages_of_foreign_origins_get_no_events_and_no_session(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_pages_that_have_no_name_have_no_effects(site: str) -> None:
+    # As for `<img src=…>`, or a link that somebody follows: a browser names no origin then.
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    async with served(allowed_origins=(APP,), docs=True) as server:
+        for method, path in (("GET", target()), ("POST", target()), ("DELETE", "/session")):
+            response = await request(server.url, path, method=method, headers=headers)
+            assert (response.status, response.json["error"]["code"]) == (403, "origin_not_allowed")
+        assert server.registry.router.actors == 0
+        assert server.hit == {"allowed_origins": 3}
+        for path in ("/health", "/docs"):
+            assert (await request(server.url, path, headers=headers)).status == 200
+        assert server.hit == {"allowed_origins": 3}
+
+
+async def test_pages_that_have_no_name_are_any_pages_or_the_servers_own() -> None:
+    for origins, site in ((("*",), "cross-site"), ((), "same-origin"), ((), "none")):
+        async with served(allowed_origins=origins) as server:
+            response = await server.open(Sec_Fetch_Site=site)
+            assert response.status == 200
+            response.writer.close()
+
+
 async def test_pages_on_the_list_can_read_every_response() -> None:
     async with served(allowed_origins=(APP,), max_connections=1) as server:
         held = await server.open(Origin=APP)
