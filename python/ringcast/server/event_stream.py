@@ -293,7 +293,8 @@ class EventStreamLink(Link):
             session = await find_session(gateway, request, resume)
         except Exception:
             session = None  # whatever it is: it is found again, and told
-        if session is not None:
+        # The token of another actor's session resumes nothing: what the request says holds for the new one.
+        if session is not None and session.actor.is_at(request):
             request = replace(request, subscriptions=session.subscriptions)
         await gateway.admit(gateway, self, request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from event_source import EventSource, Parser, Response, request
@@ -88,6 +89,17 @@ async def connected(source: EventSource) -> dict[str, Any]:
 def by_token(url: str, answer: dict[str, Any], last_event_id: str, at: str | None = None) -> Any:
     headers = {"Ringcast-Session": answer["session"], "Last-Event-ID": last_event_id}
     return request(url, at or target(), headers=headers)
+
+
+async def message_of(response: Response, kind: str) -> Any:
+    """Read a stream on to its next message of this kind, of which nobody needs what came with it."""
+    parser = Parser()
+    async with asyncio.timeout(30):
+        while data := await response.reader.read(65_536):
+            for message in parser.feed(data):
+                if message.json[0] == kind:
+                    return message.json
+    raise AssertionError("the stream has ended")
 
 
 async def first_message(response: Response) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from streamed import CONFIG, KeptRoom, by_token, connected, first_message, post, room, target
+from streamed import CONFIG, KeptRoom, by_token, connected, first_message, message_of, post, room, target
 
 from event_source import EventSource, request
 from ringcast import MemoryStore, Registry
@@ -141,6 +141,25 @@ async def test_without_a_session_a_position_begins_anew_and_says_what_is_lost(
     await source.close()
     elsewhere = EventSource(url, target("room", "last_event_id=another:7"))
     assert (await connected(elsewhere))["gap"] == {"reason": "epoch_changed"}
+    await elsewhere.close()
+
+
+async def test_the_token_of_another_actors_session_goes_on_with_nothing_of_it(
+    url: str, registry: Registry
+) -> None:
+    elsewhere = EventSource(url, "/actors/room/events?key=b&subscribe=other")
+    answer = await connected(elsewhere)
+    last_event_id = f"{answer['epoch']}:{answer['offset']}"
+    response = await by_token(url, answer, last_event_id)
+    [_, begun] = await message_of(response, "connected")
+    assert begun["gap"]["reason"] == "session_expired" and begun["session"] != answer["session"]
+    [session] = [each for each in registry.router.gateway.sessions.values() if each.token == begun["session"]]
+    assert list(session.subscriptions) == ["said"]
+    await room(registry).say("heard")
+    assert (await message_of(response, "event"))[4] == ["heard"]
+    response.writer.close()
+    # Nothing has happened to the other one.
+    assert answer["session"] in registry.router.gateway.sessions
     await elsewhere.close()
 
 
