@@ -154,7 +154,8 @@ class _Events:
         if not cookie:
             cookie = secrets.token_urlsafe(_COOKIE_BYTES)
             # Without a path it goes to the actors of this class alone, also behind a proxy with a prefix.
-            secure = "; Secure" if request.url.scheme == "https" else ""
+            scheme = peer_of(request.scope, self._guard).scheme or request.url.scheme
+            secure = "; Secure" if scheme == "https" else ""
             value = f"{COOKIE}={cookie}; HttpOnly; SameSite=Strict{secure}"
             headers = ((b"set-cookie", value.encode()),)
         keep = partial(self._names.keep, cookie, name, self._router.gateway)

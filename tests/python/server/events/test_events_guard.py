@@ -163,6 +163,16 @@ async def test_the_address_is_what_a_trusted_proxy_says() -> None:
         response.writer.close()
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_cookie_is_for_tls_alone_where_a_trusted_proxy_has_it(trusted: bool) -> None:
+    async with served(trusted_proxies=("127.0.0.1",) if trusted else ()) as server:
+        for scheme, is_secure in (("https", trusted), ("http", False)):
+            headers = {"X_Forwarded_For": "198.51.100.7", "X_Forwarded_Proto": scheme}
+            response = await server.open("session_name=page", **headers)
+            assert ("Secure" in response.headers["set-cookie"].split("; ")) == is_secure
+            response.writer.close()
+
+
 @pytest.mark.parametrize(
     ("more", "status", "code"),
     [("ticket=made-up", 401, "unauthorized"), ("params=%22forbidden%22", 403, "forbidden")],
