@@ -215,9 +215,13 @@ class Link:
 
     def refuse(self, error: RingcastError, code: CloseCode = CloseCode.CONNECT_REFUSED) -> None:
         """The connection is refused, for good unless `code` says otherwise: the client is told why."""
-        self._gateway.refusals[code.name.lower()] += 1
+        self.count_refusal(code)
         self.send(encode_error(self.encoding, None, error))
         self.close(code, str(error.code))
+
+    def count_refusal(self, code: CloseCode) -> None:
+        """A connect is refused: whoever watches the server sees it."""
+        self._gateway.refusals[code.name.lower()] += 1
 
     def connect(self, request: Connect, size_bytes: int = sys.maxsize) -> None:
         """Answer the connect message, which is the first, unless it is too large or too many come at the same

@@ -9,10 +9,12 @@ import asyncio
 import os
 import socket as sockets
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ..errors import ProtocolError
 from ..request import Request as CameRequest
@@ -47,14 +49,28 @@ def take_over(endpoint: Endpoint, guard: Guard, request: Request, opening: Openi
     transport = cast(TakeOver, request.scope["extensions"][TAKE_OVER])(stream)
     if transport is None:
         raise ProtocolError("a stream of events must wait for the responses to earlier requests")
-    stream.start_on(transport)
-    return Response()  # never sent
+    return _Answered(stream.start_on(transport))
+
+
+class _Answered(Response):
+    """Stands for the response that a stream writes itself: whoever watches the application, as the access log
+    does, is told its status once there is one. None of this is sent."""
+
+    def __init__(self, status: asyncio.Future[int | None]) -> None:
+        super().__init__()
+        self._status = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = await self._status
+        if status is not None:
+            self.status_code = status
+            await super().__call__(scope, receive, send)
 
 
 class EventSocket(EventStream, asyncio.Protocol):
     """The socket of a client that reads server-sent events; `start_on` the transport."""
 
-    __slots__ = ("_allowed", "_heard_eof", "_transport")
+    __slots__ = ("_allowed", "_heard_eof", "_status", "_transport")
 
     def __init__(
         self, endpoint: Endpoint, guard: Guard, opening: Opening, came: CameRequest, allowed: Lines
@@ -64,11 +80,18 @@ class EventSocket(EventStream, asyncio.Protocol):
         """Lines of the head of any response, which let a page of another origin read it."""
         self._heard_eof = False
         self._transport: asyncio.Transport | None = None
+        self._status: asyncio.Future[int | None] | None = None
+        """Of the response; let go of once that has begun."""
 
-    def start_on(self, transport: asyncio.Transport) -> None:
-        """Answer the request, whose socket this is now. Never raises."""
+    def start_on(self, transport: asyncio.Transport) -> asyncio.Future[int | None]:
+        """Answer the request, whose socket this is now, and return what will have the status of the response.
+
+        That is None if the client is gone before there is one. Never raises.
+        """
         self._transport = transport
+        self._status = status = asyncio.get_running_loop().create_future()
         self.start()
+        return status
 
     # What `EventStream` asks of a stream.
 
@@ -76,6 +99,7 @@ class EventSocket(EventStream, asyncio.Protocol):
         assert self._sink is not None  # a connection is accepted for whoever has one
         head = _head(b"HTTP/1.1 200 OK", (*headers, *self._allowed))
         self._sink.send_framed(head + body, False)
+        self._note(HTTPStatus.OK)
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -91,6 +115,7 @@ class EventSocket(EventStream, asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(written(answer, self._allowed))
             self._transport.close()
+            self._note(answer.status)
 
     def _open_sink(self) -> Sink:
         transport, router = self._transport, self._endpoint.router
@@ -101,6 +126,11 @@ class EventSocket(EventStream, asyncio.Protocol):
         if transport.get_extra_info("sslcontext") is None:
             return router.open_event_stream(descriptor)
         return router.open_relayed_event_stream(transport)
+
+    def _note(self, status: int | None) -> None:
+        told, self._status = self._status, None
+        if told is not None and not told.done():
+            told.set_result(status)
 
     # What the loop calls.
 
@@ -114,6 +144,7 @@ class EventSocket(EventStream, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._note(None)
         self.leave()
 
     def pause_writing(self) -> None:

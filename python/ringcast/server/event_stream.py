@@ -273,6 +273,7 @@ class EventStreamLink(Link):
         if self._accepted:
             super().refuse(error, code)
         else:
+            self.count_refusal(code)
             self._turn_away(error, code)
 
     def _turn_away(self, error: RingcastError | None, code: int, reason: str = "") -> None:

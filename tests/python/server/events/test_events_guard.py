@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,12 +30,16 @@ class Hall(Actor[None, Any]):
     """Keeps what its clients came with, and takes a ticket of those who have one."""
 
     tickets: Tickets[str]
+    waiting: asyncio.Event
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def on_before_connect(self, c: Context[None, Any], params: Any) -> None:
+    async def on_before_connect(self, c: Context[None, Any], params: Any) -> None:
         self.asked += 1
+        if params == "wait":
+            type(self).waiting.set()
+            await asyncio.Event().wait()
         if params == "forbidden":
             raise Forbidden("not you")
         if "ticket" in c.request.query:
@@ -90,6 +95,7 @@ class Served(NamedTuple):
 @asynccontextmanager
 async def served(**settings: Any) -> AsyncIterator[Served]:
     Hall.tickets = Tickets()
+    Hall.waiting = asyncio.Event()
     registry = Registry(Hall, store=MemoryStore(), config=ServerConfig(close_timeout_s=0.5, **settings))
     async with serving(registry) as url:
         yield Served(url, registry)
@@ -204,6 +210,47 @@ async def test_a_spent_ticket_does_no_harm_to_a_session_that_goes_on() -> None:
         # To begin again takes another one.
         response = await server.open(f"ticket={ticket}")
         assert (response.status, response.json["error"]["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_refusals_are_counted_and_the_access_log_has_their_status(
+    caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    caplog.set_level(logging.INFO, "ringcast.access")
+    async with served() as server:
+        for actor, body, status in (
+            ("hall", {"key": ["k"], "params": "forbidden"}, 403),
+            ("nobody", {"key": ["k"]}, 404),
+            ("hall", {"key": ["k"]}, 200),
+        ):
+            query = "".join(f"&params=%22{text}%22" for text in [body.get("params")] if text)
+            response = await request(
+                server.url,
+                f"/actors/{actor}/events" + (f"?key=k{query}" if method == "GET" else ""),
+                method=method,
+                body=body if method == "POST" else None,
+            )
+            assert response.status == status
+            response.writer.close()
+        assert server.registry.router.refusals == {"connect_refused": 2}
+    logged = [vars(each) for each in caplog.records if each.name == "ringcast.access"]
+    requests_logged = [each["code"] for each in logged if each["event"] == "request"]
+    assert requests_logged == [403, 404, 200]
+
+
+async def test_who_leaves_before_the_answer_is_in_the_access_log_without_a_status(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "ringcast.access")
+    async with served() as server:
+        address = urlsplit(server.url)
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(f"GET {target('params=%22wait%22')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await asyncio.wait_for(Hall.waiting.wait(), TIMEOUT_S)
+        writer.close()
+        await eventually(lambda: any(vars(each).get("event") == "request" for each in caplog.records))
+    [logged] = [vars(each) for each in caplog.records if vars(each).get("event") == "request"]
+    assert logged["code"] is None
 
 
 # --- places -----------------------------------------------------------------------------------------------
