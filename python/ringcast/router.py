@@ -28,7 +28,7 @@ from .gateway.session import Session
 from .gateway.unclaimed import Unclaimed
 from .operations.metrics import ActorCounts, Metrics
 from .operations.store_health import WatchedStore
-from .request import EMPTY, Caller, CallFromOutside, Request
+from .request import EMPTY, Caller, CallFromOutside, Request, Transport
 from .running.directory import Directory
 from .running.instance import ActorInstance
 from .running.letting_in import call_let_in, let_in
@@ -347,8 +347,16 @@ class Router:
 
     @property
     def sockets(self) -> int:
-        """How many WebSockets are open, connected to an actor or not yet."""
+        """How many sockets of clients are open, of WebSockets and event streams, connected to an actor or not
+        yet."""
         return 0 if self._gateway is None else len(self._gateway.links)
+
+    def sockets_by_transport(self) -> dict[Transport, int]:
+        """Count them by what they carry. Takes as long as there are many."""
+        found: dict[Transport, int] = {"websocket": 0, "sse": 0}
+        for link in () if self._gateway is None else self._gateway.links:
+            found[link.transport] += 1
+        return found
 
     @property
     def reconnect_within_s(self) -> float:

@@ -9,6 +9,7 @@ protocols may be assumed by either side.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -268,6 +269,8 @@ class Node(Protocol):
     def clock(self) -> Clock: ...
     @property
     def timetable(self) -> Timetable: ...
+    @property
+    def limits_hit(self) -> Counter[str]: ...
     def open_stream(self, epoch: str, definition: Any, base: int = 0) -> CoreStream: ...
     def counts_of(self, definition: Any) -> ActorCounts | None: ...
     def restore(self, actor: Any, session: StoredSession, member: Any, number: int) -> None:

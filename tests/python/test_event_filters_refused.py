@@ -112,6 +112,7 @@ async def test_an_actor_takes_so_many_different_filters(kind: type[World]) -> No
         assert await bob.ask(Subscribe, zone(3)) is None
         answer = await (await world.guest()).come_back(zone(4))
         assert [error["code"] for error in answer.refused_subscriptions.values()] == ["too_many_filters"]
+        assert world.router.limits_hit["max_filters_per_actor"] == 2
 
 
 @KINDS

@@ -85,6 +85,7 @@ async def test_one_that_has_grown_too_large_is_ended_and_the_others_get_the_even
         assert await ann.closed() == (CloseCode.DISCONNECTED, "its state is too large for filters")
         assert [await heard(bob), await heard(bob)] == [["first"], ["second"]]
         assert await call(router, place(kind), "a", "tell_all", "third") == 1
+        assert router.limits_hit["max_attributes_bytes"] == 1
     [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert "for filters, most of them for 'tags', and may take 1000 (max_attributes_bytes)" in record.message
 

@@ -113,7 +113,7 @@ test("a client that is closed is closed for its components, those that come late
   await app.close();
   await until(() => container.textContent === "closed no code no error closed;");
   rerender([player, <Player key="2" app={app} params={{ player_id: "bob" }} />] as any);
-  expect(container.textContent).toMatch(/closed connection_closed the client is closed no connection;$/);
+  expect(container.textContent).toMatch(/closed connection_closed client is closed no connection;$/);
 });
 
 test("an event name that nobody can listen for is an error of rendering, and leaves no connection", async () => {

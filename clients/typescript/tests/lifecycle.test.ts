@@ -130,7 +130,7 @@ describe("closing", () => {
     await Promise.all(connections.map((connection) => connection.ready()));
     await client.close();
     expect(connections.map((connection) => connection.status)).toEqual(["closed", "closed"]);
-    expect(() => handle.connect()).toThrow("the client is closed");
+    expect(() => handle.connect()).toThrow("client is closed");
     expect(await failure(handle.call("history"))).toMatchObject({ code: "connection_closed" });
   });
 

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..clock import Clock
 from ..config import ServerConfig
@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..faults import contained, raise_interrupt
 from ..operations.access import log_ended
-from ..request import EMPTY, Caller
+from ..request import EMPTY, Caller, Transport
 from ..request import Request as HttpRequest
 from ..seam import ActorPort
 from ..wire.encoding import Encoding, writable
@@ -103,6 +103,9 @@ class Link:
         "_gateway", "_inline", "_pending", "_pending_bytes", "_unflushed",
         "attempt", "encoding", "lost", "number", "request", "session", "sink",
     )  # fmt: skip
+
+    transport: ClassVar[Transport] = "websocket"
+    """What carries its messages."""
 
     def __init__(
         self, gateway: Gateway, sink: Sink, encoding: Encoding, request: HttpRequest = EMPTY

@@ -51,6 +51,7 @@ def _fits(instance: ActorInstance, topic: str) -> bool:
     most = instance.node.config.max_filters_per_actor
     stream = instance.stream
     if stream.filters >= most and not stream.has_filter(topic):
+        instance.node.limits_hit["max_filters_per_actor"] += 1
         raise TooManyFilters(f"{instance.definition.name}'s clients listen with {most} filters already")
     return True
 

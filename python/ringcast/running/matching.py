@@ -14,7 +14,7 @@ from ..faults import ActorLog
 from ..filters import Filter
 from ..schema.attributes import attributes_of, largest_field
 from ..schema.filterable import StateFields
-from ..seam import EventStream
+from ..seam import EventStream, Node
 from .touched import Touched
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ class Matching:
     sees what was assigned last, by whatever code.
     """
 
-    def __init__(self, stream: EventStream, fields: StateFields, log: ActorLog, max_bytes: int) -> None:
-        """`max_bytes` is how much the attributes of one connection may take."""
+    def __init__(self, stream: EventStream, fields: StateFields, log: ActorLog, node: Node) -> None:
+        """`node` says how much the attributes of one connection may take, and counts those that take more."""
         self._stream = stream
-        self._max_bytes = max_bytes
+        self._max_bytes = node.config.max_attributes_bytes
+        self._limits_hit = node.limits_hit
         self._fields = fields
         self._log = log
         self._checked: dict[Filter, bytes] = {}
@@ -54,8 +55,7 @@ class Matching:
     @classmethod
     def begin(cls, instance: ActorInstance) -> Matching:
         """Take all connections that a running actor has by now; it tells of others."""
-        max_bytes = instance.node.config.max_attributes_bytes
-        matching = cls(instance.stream, instance.definition.state_fields, instance.log, max_bytes)
+        matching = cls(instance.stream, instance.definition.state_fields, instance.log, instance.node)
         for connection in instance.open_connections:
             matching.add(connection)
         return matching
@@ -124,6 +124,7 @@ class Matching:
         if connection._number in self._too_large:
             return
         self._too_large.add(connection._number)
+        self._limits_hit["max_attributes_bytes"] += 1
         self._log.error(
             "the state of connection %s takes %d bytes for filters, most of them for %r, and may take %d "
             "(max_attributes_bytes): the connection is ended",

@@ -227,6 +227,8 @@ class EventStreamLink(Link):
 
     __slots__ = ("_accepted", "_opening", "_stream")
 
+    transport = "sse"
+
     def __init__(
         self, gateway: Gateway, sink: Sink, stream: EventStream, opening: Opening, came: Request
     ) -> None:

@@ -41,7 +41,11 @@ class Described:
 METRICS: Final[dict[str, Described]] = {
     "ringcast_build_info": Described("gauge", "The version that runs", ("version",)),
     "ringcast_ready": Described("gauge", "1 when /ready says yes, else 0"),
-    "ringcast_sockets": Described("gauge", "WebSockets that are open, connected to an actor or not yet"),
+    "ringcast_sockets": Described(
+        "gauge",
+        "Clients' sockets, connected to an actor or not yet: websocket, or sse (server-sent events)",
+        ("transport",),
+    ),
     "ringcast_actors": Described("gauge", "Actors that run", ("actor",)),
     "ringcast_connections": Described(
         "gauge", "Connections, attached to a client or waiting for it to come back", ("actor", "state")
@@ -146,7 +150,8 @@ class RouterCollector:
 
         put("ringcast_build_info", 1, version("ringcast"))
         put("ringcast_ready", router.unready is None)
-        put("ringcast_sockets", router.sockets)
+        for transport, count in router.sockets_by_transport().items():
+            put("ringcast_sockets", count, transport)
         put("ringcast_store_failures", router.store.failures, suffix="_total")
         put("ringcast_keyed_answers", len(router.answers))
         put("ringcast_repeated_calls", router.answers.repeats, suffix="_total")

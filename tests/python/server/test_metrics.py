@@ -14,6 +14,7 @@ from linked import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 from conformance.raw_client import RawClient
+from event_source import request
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, UserError, action
 from ringcast.client import ClientConfig
 from ringcast.errors import ConnectionRefused
@@ -120,10 +121,22 @@ async def test_events_and_deliveries_are_counted_exactly() -> None:
         assert await server.read("ringcast_events_total", actor="Desk") == 3
         assert await server.read("ringcast_connections", actor="Desk", state="attached") == 2
         assert await server.read("ringcast_connects_total", actor="Desk", outcome="new") == 2
-        assert await server.read("ringcast_sockets") == 2
+        assert await server.read("ringcast_sockets", transport="websocket") == 2
+        assert await server.read("ringcast_sockets", transport="sse") == 0
         assert await server.read("ringcast_actors", actor="Desk") == 1
         assert await server.read("ringcast_ring_events", actor="Desk") == 3
         assert await server.read("ringcast_lag_events", actor="Desk") == 0
+
+
+async def test_sockets_of_event_streams_are_told_from_websockets() -> None:
+    async with counting() as server, Client(server.url) as client:
+        await client.desk.get_or_create(["a"]).connect().ready()
+        streams = [await request(server.url, "/actors/desk/events?key=a") for _ in range(3)]
+        assert await server.read("ringcast_sockets", transport="sse") == 3
+        assert await server.read("ringcast_sockets", transport="websocket") == 1
+        for response in streams:
+            response.writer.close()
+        await server.until(0, "ringcast_sockets", transport="sse")
 
 
 async def test_bytes_are_those_that_clients_read() -> None:
@@ -278,7 +291,7 @@ async def test_metrics_on_a_port_of_their_own_are_not_on_the_server_s(
         [said] = [record.getMessage() for record in caplog.records if "metrics at " in record.getMessage()]
         address = said.removeprefix("metrics at ")
         answer = await http.get(address)
-        assert answer.status_code == 200 and "ringcast_sockets 0.0" in answer.text
+        assert answer.status_code == 200 and 'ringcast_sockets{transport="sse"} 0.0' in answer.text
         assert (await http.get(address.replace("/metrics", "/connect"))).status_code == 404
         openmetrics = await http.get(address, headers={"Accept": "application/openmetrics-text"})
         assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
