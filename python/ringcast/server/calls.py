@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -25,7 +26,7 @@ from ..wire.parsing import parse_address
 from ..wire.protocol import Connect
 from .guard import Guard, came_of
 from .media import JSON, MEDIA_TYPES, Media, sent_as, wanted
-from .replies import RequestError, answer, decoded, error_response, read_bytes, written
+from .replies import RequestError, answer, decoded, error_headers, error_response, read_bytes, written
 
 __all__ = ["KEY_HEADER", "MARK_HEADER", "REPLAYED_HEADER", "call_routes"]
 
@@ -45,6 +46,8 @@ _TURNED_AWAY: Final = {
 _RETRY_AFTER_S: Final = 1
 """When it may come again: nobody knows when another one ends."""
 
+_OF_ERRORS: Final = ("WWW-Authenticate", "Retry-After")
+"""What the head of an answer says of an error."""
 _MAX_KEY_CHARS: Final = 255
 _CREDENTIALS: Final = ("authorization", "cookie")
 
@@ -128,6 +131,9 @@ class _Calls:
         if media.encoding is not written_in.encoding:
             body = media.encoding.encode(written_in.encoding.decode(body))
         response = Response(body, first.status_code, media_type=media.type)
+        for name in _OF_ERRORS:
+            if name in first.headers:
+                response.headers[name] = first.headers[name]
         response.headers[MARK_HEADER] = self._router.answers.mark
         if was_known:
             response.headers[REPLAYED_HEADER] = "true"
@@ -180,7 +186,9 @@ def _recalled(keyed: Keyed, kept: bytes) -> Outcome:
     media = MEDIA_TYPES["application/msgpack"]
     content, caller, status, body = media.encoding.decode(kept)
     keyed.require_same(content, caller)
-    return Outcome((Response(body, status), media), len(body), has_begun=True)
+    error = media.encoding.decode(body)["error"] if status >= HTTPStatus.BAD_REQUEST else {}
+    first = Response(body, status, error_headers(status, error.get("metadata")))
+    return Outcome((first, media), len(body), has_begun=True)
 
 
 def _turned_away(request: Request, limit: str) -> Response:

@@ -39,7 +39,16 @@ from .http import RequestError, error_response
 if TYPE_CHECKING:
     from .._core import Sink
 
-__all__ = ["STREAM_HEADER", "Answer", "EventStream", "EventStreamLink", "Lines", "Opening", "no_place"]
+__all__ = [
+    "STREAM_HEADER",
+    "STREAM_HEADERS",
+    "Answer",
+    "EventStream",
+    "EventStreamLink",
+    "Lines",
+    "Opening",
+    "no_place",
+]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 
@@ -51,7 +60,7 @@ _FIRST_RETRY_S: Final = 0.5
 Lines: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Lines of the head of a response."""
 
-_STREAM_HEADERS: Final[Lines] = (
+STREAM_HEADERS: Final[Lines] = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     # For proxies in between: nginx and those that follow it would wait for more.
@@ -248,7 +257,7 @@ class EventStreamLink(Link):
         self._opening.on_accepted(answer.session)
         retry = _retry(answer.reconnect_within_s or 0.0)
         number = (STREAM_HEADER.lower().encode(), b"%d" % self.number)
-        self._stream.begin((*_STREAM_HEADERS, number, *self._opening.headers), retry + b"\n")
+        self._stream.begin((*STREAM_HEADERS, number, *self._opening.headers), retry + b"\n")
 
     def beat(self, beat: Beat, ping: bool) -> None:
         session = self.session
@@ -316,7 +325,7 @@ def _passing(error: RingcastError | None, code: int, reason: str, within_s: floa
     said = b"" if error is None else b"data: " + encode_error(Encoding.JSON, None, error) + b"\n\n"
     closing = Encoding.JSON.encode([code, reason or ("" if error is None else error.code)])
     body = retry + b"\n" + said + b"event: close\ndata: " + closing + b"\n\n"
-    return Answer(HTTPStatus.OK, _STREAM_HEADERS, body)
+    return Answer(HTTPStatus.OK, STREAM_HEADERS, body)
 
 
 def no_place(limit: str) -> Answer:

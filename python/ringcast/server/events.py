@@ -30,7 +30,7 @@ from ..wire.encoding import Encoding
 from ..wire.parsing import parse_client_message, parse_connect
 from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
 from .endpoint import is_ahead, looks
-from .event_stream import STREAM_HEADER, EventStreamLink, Lines, Opening
+from .event_stream import STREAM_HEADER, STREAM_HEADERS, EventStreamLink, Lines, Opening
 from .guard import FOREIGN_PAGE, Guard, peer_of
 from .http import RequestError, answer, read_body
 
@@ -96,9 +96,7 @@ class _Events:
 
     async def open(self, request: Request) -> Response:
         """Open a stream of events."""
-        if request.method == "HEAD":
-            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
-        return await answer(self._open(request))
+        return await answer(self._head(request) if request.method == "HEAD" else self._open(request))
 
     async def post(self, request: Request) -> Response:
         """Take messages into a session."""
@@ -114,6 +112,14 @@ class _Events:
             raise RequestError(FOREIGN_PAGE, code="origin_not_allowed")
         opening = await (self._opening_from_body if request.method == "POST" else self._opening)(request)
         return self._open_stream(request, opening)
+
+    async def _head(self, request: Request) -> Response:
+        """Answer as for a GET, as far as that can be told without an effect: nobody is asked, or begun."""
+        connect = (await self._opening(request)).connect
+        self._router.registry.definition(connect.actor).require_encoding(Encoding.JSON)
+        response = Response()
+        response.raw_headers = list(STREAM_HEADERS)
+        return response
 
     async def _opening_from_body(self, request: Request) -> Opening:
         body = await read_body(request, self._config, self._router.limits_hit)
@@ -134,7 +140,7 @@ class _Events:
             resume = {"session": token, "epoch": epoch, "offset": int(offset)}
         elif request.headers.get(SESSION_HEADER):
             raise ProtocolError("a session goes on from a position: say which in Last-Event-ID")
-        elif token:
+        elif token and request.method == "GET":
             self._replace(token)
         connect = parse_connect(request.path_params["actor"], {**query.body, "resume": resume})
         return Opening(connect, False, True, headers, on_accepted)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable
 from http import HTTPStatus
@@ -22,10 +23,12 @@ from ..wire.encoding import Encoding, writable
 from .media import JSON, Media, sent_as
 
 __all__ = [
+    "CHALLENGE",
     "STATUS_BY_CODE",
     "RequestError",
     "answer",
     "decoded",
+    "error_headers",
     "error_response",
     "read_body",
     "read_bytes",
@@ -44,7 +47,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "connection_closed": HTTPStatus.SERVICE_UNAVAILABLE,  # the server shuts down
     "connection_gone": HTTPStatus.INTERNAL_SERVER_ERROR,
     "connection_refused": HTTPStatus.FORBIDDEN,
-    "encoding_refused": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "encoding_refused": HTTPStatus.NOT_ACCEPTABLE,  # server-sent events are JSON
     "event_not_json": HTTPStatus.INTERNAL_SERVER_ERROR,
     "event_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "events_lost": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -92,6 +95,13 @@ An action may let out any error of this package, also one that it got as a clien
 """
 
 
+CHALLENGE: Final = 'Bearer realm="ringcast"'
+"""Goes with 401 (RFC 9110, section 15.5.2). What an actor wants to see is its own to say; this is a scheme
+for which no browser asks its user for a password."""
+
+_LONGEST_WAIT_MS: Final = 1e12
+
+
 class RequestError(RingcastError):
     """The HTTP request itself cannot be served."""
 
@@ -110,12 +120,26 @@ def status_of(error: RingcastError) -> HTTPStatus:
     return STATUS_BY_CODE.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def error_headers(status: int, metadata: Any) -> dict[str, str]:
+    """Return what the head of a response says of an error besides its status: what to come with, or when."""
+    found = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        found["WWW-Authenticate"] = CHALLENGE
+    wait_ms = metadata.get("retry_after_ms") if isinstance(metadata, dict) else None
+    # It may be an author's, who may write anything there.
+    if isinstance(wait_ms, bool) or not isinstance(wait_ms, int | float):
+        return found
+    if 0 <= wait_ms <= _LONGEST_WAIT_MS:
+        found["Retry-After"] = str(math.ceil(wait_ms / 1000))
+    return found
+
+
 def error_response(
     error: RingcastError, headers: dict[str, str] | None = None, media: Media = JSON
 ) -> Response:
     """Return the response for `error`; whatever it holds, it can be written."""
     response = written({"error": writable(media.encoding, error)}, status_of(error), media)
-    response.headers.update(headers or {})
+    response.headers.update(error_headers(response.status_code, error.metadata) | (headers or {}))
     return response
 
 
