@@ -7,7 +7,7 @@ server's, so WebSocket clients of actors get the same sink as without an applica
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,8 +37,12 @@ __all__ = [
     "mounted",
 ]
 
+_LOG: Final = logging.getLogger("ringcast.server")
+
 DEFAULT_MOUNT: Final = "/realtime"
 _MOUNT: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_LAST_MOMENT_S: Final = 0.5
+"""For what a request that is cut off does in the end. Later the server waits for one that goes on even so."""
 _WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
 
 NewSocket = Callable[..., asyncio.Protocol]
@@ -97,9 +101,8 @@ class Divided:
         self._app = application.app
         self._mount = application.mount
         self._guard = guard
-        self._requests = 0
-        """Of the application's, that are not answered yet."""
-        self._idle = asyncio.Event()
+        self._requests: set[asyncio.Task[Any]] = set()
+        """Those of the application that are not answered yet, by the tasks of the server that they run in."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -109,21 +112,28 @@ class Divided:
         elif scope["type"] == "websocket":
             await self._app(self._for_application(scope), receive, send)
         else:
-            self._requests += 1
+            task = asyncio.current_task()
+            assert task is not None  # the server runs each request in one
+            self._requests.add(task)
             try:
                 await self._app(self._for_application(scope), receive, send)
             finally:
-                self._requests -= 1
-                if not self._requests:
-                    self._idle.set()
+                self._requests.discard(task)
 
-    async def wait_idle(self, timeout_s: float) -> None:
-        """Wait for the application's requests, but no longer than that: some may have no end."""
-        self._idle.clear()
-        if self._requests:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._idle.wait()
+    async def end_requests(self, timeout_s: float) -> None:
+        """Wait for the application's requests, and cut off those that last longer: some have no end.
+
+        The server would wait for them a second time otherwise, with the actors gone. Nothing is to come anew.
+        """
+        over_at = asyncio.get_running_loop().time() + timeout_s
+        while self._requests and (left_s := over_at - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._requests, timeout=left_s)
+        late = set(self._requests)
+        if late:
+            _LOG.warning("the server stops, and requests of the application are cut off: %d", len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=_LAST_MOMENT_S)
 
     def _for_application(self, scope: Scope) -> Scope:
         """Return what the application is told: where a trusted proxy says so, who is behind that."""

@@ -259,7 +259,7 @@ class _Server(uvicorn.Server):
             server.close()
         if self._divided is not None:
             # They may call actors.
-            await self._divided.wait_idle(self._limits.close_timeout_s)
+            await self._divided.end_requests(self._limits.close_timeout_s)
         await self._stop_registry()
         await self._endpoint.deadlines.wait_all_closed(self._limits.close_timeout_s)
         for metrics_server in self._metrics_servers:

@@ -379,6 +379,31 @@ async def test_a_request_without_an_end_does_not_hold_up_the_end(registry: Regis
     assert registry.running is None
 
 
+async def test_a_response_without_an_end_is_cut_off_while_its_actors_are_there(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI()
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            yield await room(registry).say("one")
+            await asyncio.Event().wait()
+        finally:
+            Room.order.append("response ends")
+
+    @app.get("/endless")
+    def answer() -> StreamingResponse:
+        return StreamingResponse(endless())
+
+    async with under(registry, app) as url:
+        response = await request(url, "/endless")
+        assert await response.part() == b"one"
+    # And not when the server has waited for it once more, without them.
+    assert Room.order == ["room starts", "response ends", "room stops"]
+    assert "requests of the application are cut off: 1" in caplog.text
+    response.writer.close()
+
+
 # --- WebSockets of the application ------------------------------------------------------------------------
 
 
