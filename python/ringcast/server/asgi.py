@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from ..registry import Registry
     from ..router import Router
 
-__all__ = ["Asgi"]
+__all__ = ["HANDED_ON", "Asgi", "HandedOn"]
+
+HANDED_ON: Final = "ringcast.handed_on"
+"""The extension of a request that has come through an application which Ringcast's own server serves: a
+`HandedOn`."""
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _NOT_RUNNING: Final = (
@@ -33,6 +37,13 @@ _NOT_RUNNING: Final = (
     "Give the outermost one the lifespan, as in FastAPI(lifespan=registry.lifespan), or enter "
     "`async with registry.lifespan(app)` in the one that it has"
 )
+
+
+class HandedOn(NamedTuple):
+    """What answers a request for the actors of `registry` in the place of its own ASGI application."""
+
+    registry: Registry
+    app: ASGIApp
 
 
 class Asgi:
@@ -51,6 +62,10 @@ class Asgi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+            return
+        handed_on = (scope.get("extensions") or {}).get(HANDED_ON)
+        if handed_on is not None and handed_on.registry is self._registry:
+            await handed_on.app(scope, receive, send)
         else:
             await self._present().app(scope, receive, send)
 

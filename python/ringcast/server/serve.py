@@ -136,6 +136,8 @@ class _Server(uvicorn.Server):
         application, mount, sockets = beside.application, "", None
         if application is not None:
             mount, sockets = application.mount, application_sockets(guard)
+            if application.bypassed:
+                _LOG.warning("%s", application.bypassed)
         self._endpoint = WebSocketEndpoint(router, config, guard, mount + PATH)
         upgrades = Upgrades(self._endpoint.upgraded_protocol, mount, sockets)
         events = event_routes(router, guard, partial(take_over, self._endpoint, guard))
