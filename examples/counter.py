@@ -23,13 +23,13 @@ registry = Registry(Counter, store=MemoryStore())
 
 
 async def main() -> None:
-    counter = registry.client.get_or_create(Counter, ["visits"])
-    async with counter.connect() as connection:
-        connection.on("increased", lambda value: print("event:", value))
-        for by in (1, 2, 3):
-            print("reply:", await connection.increase(by))
-    print("over HTTP it would be the same:", await counter.increase())
-    await registry.stop()
+    async with registry:  # runs it, and stops it at the end, which saves the actors
+        counter = registry.client.get_or_create(Counter, ["visits"])
+        async with counter.connect() as connection:
+            connection.on("increased", lambda value: print("event:", value))
+            for by in (1, 2, 3):
+                print("reply:", await connection.increase(by))
+        print("over HTTP it would be the same:", await counter.increase())
 
 
 # `ringcast serve examples.counter:registry` imports this file without running the client.

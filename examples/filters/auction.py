@@ -170,6 +170,7 @@ async def show(form: type[Auction]) -> list[str]:
     """Return what four guests are sent, in lines."""
     told: list[str] = []
     registry = Registry(form, store=MemoryStore())
+    await registry.start()
     auction = registry.client.get_or_create(form, ["saturday"])
     guests = {name: auction.connect({"name": name}) for name in ("ann", "bob", "cleo")}
     guests["dora"] = auction.connect({"name": "dora", "role": "seller"})

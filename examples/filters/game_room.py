@@ -104,6 +104,7 @@ async def show(form: type[GameRoom]) -> list[str]:
     """Return what three members are sent, in lines."""
     told: list[str] = []
     registry = Registry(form, store=MemoryStore())
+    await registry.start()
     room = registry.client.get_or_create(form, ["room-456"])
     ann, bob = room.connect({"player_id": "ann"}), room.connect({"player_id": "bob"})
     cleo = room.connect({"player_id": "cleo", "role": "spectator"})

@@ -82,6 +82,7 @@ async def show(form: type[NewsRoom]) -> list[str]:
     """Return what two readers are sent, in lines."""
     told: list[str] = []
     registry = Registry(form, store=MemoryStore())
+    await registry.start()
     room = registry.client.get_or_create(form, ["world"])
     ann = room.connect({"user_id": "ann", "subscription": "premium"})
     bob = room.connect({"user_id": "bob"})

@@ -5,6 +5,7 @@ What runs them is the router (`router.py`), made on first use.
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -56,6 +57,8 @@ class Registry:
         self._router: Router | None = None
         self._client: Client | None = None
         self._asgi: Asgi | None = None
+        self.served_on: AbstractEventLoop | None = None
+        """The loop of the server that starts these actors and stops them; None where no server does."""
 
     def definition(self, wire_name: str) -> ActorDefinition:
         """Return the actor that answers to this name. Raises `UnknownActor`."""
@@ -82,12 +85,15 @@ class Registry:
 
     @property
     def client(self) -> Client:
-        """A client in this process, with the network's interface. It starts the router on first use."""
-        if self._client is None:
-            from .client import Client  # noqa: PLC0415
-            from .client.in_process import InProcessEndpoint  # noqa: PLC0415
+        """A client in this process, with the network's interface.
 
-            self._client = Client(endpoint=InProcessEndpoint(self))
+        What is used of it raises `RuntimeError` where the registry does not run, because whoever starts it
+        has to stop it, and on any other event loop than the registry's.
+        """
+        if self._client is None:
+            from .client.in_process import InProcessClient  # noqa: PLC0415
+
+            self._client = InProcessClient(self)
         return self._client
 
     async def start(self) -> None:

@@ -7,6 +7,7 @@ the server's own WebSocket code, so that there is no second way to deliver event
 
 from __future__ import annotations
 
+import asyncio
 import socket as sockets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,22 +15,50 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConnectionClosed, RingcastError, from_wire
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
+from .client import Client
 from .config import ClientConfig
+from .handle import Address
+from .lifecycle import Params
 from .socket import Receiver, Socket, open_socket
 
 if TYPE_CHECKING:
     from ..registry import Registry
     from ..router import Router
     from ..server.websocket import WebSocketEndpoint
+    from .connection import Connection
 
-__all__ = ["InProcessEndpoint"]
+__all__ = ["InProcessClient", "InProcessEndpoint"]
 
 _URL = "ws://127.0.0.1/connect"
 """Names the path for the upgrade request; nothing is looked up or connected to by it."""
 
+_NOT_RUNNING = (
+    "the registry is not running, and its client does not start it: nobody would stop it, which is what "
+    "saves the actors. Run it with `async with registry`, or with an application, as in "
+    "FastAPI(lifespan=registry.lifespan)"
+)
+_OTHER_LOOP = (
+    "an actor belongs to the event loop that its registry runs on, and this is another one. From a thread, "
+    "`asyncio.run_coroutine_threadsafe(…, loop)` runs a call of registry.client on that loop, and "
+    "`broadcast_threadsafe` of an actor sends an event to its clients"
+)
+
+
+class InProcessClient(Client):
+    """The client of a registry in its own process."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._in_process = InProcessEndpoint(registry)
+        super().__init__(endpoint=self._in_process)
+
+    def _connect(self, address: Address, params: Params, endpoint: Any = None) -> Connection:
+        # Now, and to the caller: in the background it would be tried again and again.
+        self._in_process.require()
+        return super()._connect(address, params, endpoint)
+
 
 class InProcessEndpoint:
-    """The actors of a registry in this process; the registry is started at the first use."""
+    """The actors of a registry in this process, which somebody else starts and stops."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -66,9 +95,22 @@ class InProcessEndpoint:
         """Refuse what comes after; the registry is stopped by whoever owns it."""
         self._closed = True
 
+    def require(self) -> None:
+        """Raise `RuntimeError` where the registry does not run, or not on the event loop of the caller."""
+        if self._closed:
+            return  # which is told where it is used
+        router = self._registry.running
+        loop = self._registry.served_on if router is None else router.gateway.loop
+        if loop is None:
+            raise RuntimeError(_NOT_RUNNING)
+        if loop is not asyncio.get_running_loop():
+            raise RuntimeError(_OTHER_LOOP)
+
     async def _router(self) -> Router:
         if self._closed:
             raise ConnectionClosed("the client is closed")
+        self.require()
+        # Under a server that starts and stops it, an application may be earlier, or later.
         await self._registry.start()
         return self._registry.router
 

@@ -182,6 +182,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # The application before the registry, and after it at the end: actors may use all that it sets up.
         is_prepared = False
+        self._registry.served_on = asyncio.get_running_loop()
         try:
             await self.lifespan.startup()
             is_prepared = not self.lifespan.should_exit
@@ -196,6 +197,7 @@ class _Server(uvicorn.Server):
             await self._stop_registry()
             if is_prepared:
                 await self.lifespan.shutdown()
+            self._registry.served_on = None
             raise
         self._is_started.set()
 
@@ -273,6 +275,7 @@ class _Server(uvicorn.Server):
                 sock.close()
             await self.lifespan.shutdown()
         # Whoever has used `registry.client` since then has started it again.
+        self._registry.served_on = None
         await self._stop_registry()
 
     async def _stop_registry(self) -> None:

@@ -256,7 +256,7 @@ class TestConnection:
         await connection.ready()
         await registry.stop()
         assert connection.status == "closed"
-        # It may be started again.
+        await registry.start()
         assert await registry.client.get_or_create(ChatRoom, ["other"]).messages() == []
 
 
