@@ -1,26 +1,60 @@
-"""`docs/embedding.md` held against the code: a thread that broadcasts."""
+"""`docs/embedding.md` held against the code: threads that broadcast, and that call."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import socket
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from ringcast import MemoryStore, Registry
+import httpx
+import pytest
+import uvicorn
+
+from ringcast import Client, MemoryStore, Registry, SqliteStore
+from ringcast.server.application import Beside, mounted
+from ringcast.server.serve import serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
 TIMEOUT_S = 10
 
 
-async def test_a_thread_of_an_actor_reaches_its_clients() -> None:
+@contextlib.asynccontextmanager
+async def on_uvicorn(registry: Registry, app: Any) -> AsyncIterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        running = asyncio.create_task(server.serve([listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
+
+
+def on_ringcast(registry: Registry, app: Any) -> Any:
+    return serving(registry, beside=Beside(application=mounted(registry, app)))
+
+
+SERVERS: dict[str, Any] = {"uvicorn": on_uvicorn, "ringcast": on_ringcast}
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run a program of the page and return what it has defined."""
     [program] = re.findall(
-        r"  <!-- tested: thermometer.py -->\n  ```python\n(.*?)^  ```", PAGE, re.DOTALL | re.MULTILINE
+        rf"  <!-- tested: {name}.py -->\n  ```python\n(.*?)^  ```", PAGE, re.DOTALL | re.MULTILINE
     )
-    module: dict[str, Any] = {"__name__": "thermometer"}
+    module: dict[str, Any] = {"__name__": name}
     source = re.sub(r"^  ", "", program, flags=re.MULTILINE)
-    exec(compile(source, "thermometer.py", "exec", dont_inherit=True), module)
+    exec(compile(source, f"{name}.py", "exec", dont_inherit=True), module)
+    return module
+
+
+async def test_a_thread_of_an_actor_reaches_its_clients() -> None:
+    module = run("thermometer")
     listening = threading.Event()
 
     class Waiting(module["Thermometer"]):  # type: ignore[misc]
@@ -37,3 +71,22 @@ async def test_a_thread_of_an_actor_reaches_its_clients() -> None:
         async with connection:
             listening.set()
             assert [await anext(measured) for _ in range(3)] == [20, 21, 22]
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "ringcast"])
+async def test_a_route_in_a_thread_calls_an_actor_on_its_loop(server: str, tmp_path: Path) -> None:
+    module = run("headlines")
+    registry: Registry = module["registry"]
+    registry.store = SqliteStore(str(tmp_path / "actors.db"))
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        SERVERS[server](registry, module["app"]) as url,
+        Client(f"{url}/realtime") as client,
+        client.get_or_create("newsDesk", ["world"]).connect() as connection,
+        httpx.AsyncClient(base_url=url) as http,
+    ):
+        heard = connection.stream("headline")
+        await connection.ready()
+        answer = await http.post("/headlines", params={"headline": "Ships that pass"})
+        assert answer.status_code == 200
+        assert await anext(heard) == "Ships that pass"
