@@ -141,6 +141,27 @@ async def test_the_application_sees_them_once_and_websockets_of_actors_never(
     assert "on_before_connect" in warning.message
 
 
+async def test_an_origin_is_let_in_by_both_the_middleware_and_the_actors() -> None:
+    ours, theirs = "https://app.example.com", "https://other.example.com"
+    registry = Registry(Room, store=MemoryStore(), config=ServerConfig(allowed_origins=(ours,)))
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware, allow_origins=[ours, theirs], allow_methods=["*"], allow_headers=["*"])
+    app.mount("/realtime", registry.asgi())
+    path = "/realtime/actors/room/actions/say"
+    async with under(registry, app) as url, httpx.AsyncClient(base_url=url) as http:
+        for origin, status in ((ours, 200), (theirs, 403)):
+            asking = {
+                "Origin": origin,
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "content-type,idempotency-key",
+            }
+            assert (await http.options(path, headers=asking)).status_code == 200
+            answer = await http.post(path, json={"args": ["x"]}, headers={"Origin": origin})
+            assert answer.status_code == status
+            # One of each, as browsers want it.
+            assert answer.headers.get_list("access-control-allow-origin") == [origin]
+
+
 def mounting(registry: Registry, how: Literal["nowhere", "inside", "around", "only http", "none"]) -> Any:
     app = guarded(registry, None) if how in ("nowhere", "only http") else FastAPI()
     match how:
