@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from .config import ClientConfig
 from .event_lines import EventLines
 from .liveness import Liveness, Step
 from .socket import Receiver
+from .ticks import Ticks
 
 __all__ = ["EventStreamSocket"]
 
@@ -76,7 +78,7 @@ class EventStreamSocket:
         """Ends the session."""
         self._closer: asyncio.Task[None] | None = None
         self._liveness: Liveness | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._ticks: Ticks | None = None
 
     # As `socket.Socket`.
 
@@ -99,7 +101,7 @@ class EventStreamSocket:
         """Give the stream up once heartbeats that come so often stay out; None: there are none to miss."""
         if self._liveness is None and heartbeat_s is not None:
             self._liveness = Liveness(self._config, heartbeat_s)
-            self._wait_for_tick(self._liveness)
+            self._ticks = Ticks(self._liveness.tick_s, partial(self._tick, self._liveness))
 
     def set_reading(self, reading: bool) -> None:
         """Stop or go on reading; while not reading, a silent server is not taken for dead."""
@@ -202,8 +204,8 @@ class EventStreamSocket:
     def _on_end(self, reader: asyncio.Task[_End]) -> None:
         """The stream has ended, or was given up."""
         self._closing = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._ticks is not None:
+            self._ticks.stop()
         end: _End = (None, "")
         if not reader.cancelled():
             fault = reader.exception()
@@ -272,16 +274,9 @@ class EventStreamSocket:
 
     # Silence.
 
-    def _wait_for_tick(self, liveness: Liveness) -> None:
-        loop = asyncio.get_running_loop()
-        due_s = loop.time() + liveness.tick_s
-        self._timer = loop.call_at(due_s, self._tick, liveness, due_s)
-
-    def _tick(self, liveness: Liveness, due_s: float) -> None:
+    def _tick(self, liveness: Liveness, missed: int) -> None:
         if self._closing:
             return
-        self._wait_for_tick(liveness)
-        missed = int((asyncio.get_running_loop().time() - due_s) / liveness.tick_s)
         heard, self._heard = self._heard, False
         sent, self._sent = self._sent, False
         step = liveness.tick(heard=heard, reading=self._may_read.is_set(), sent=sent, missed=missed)

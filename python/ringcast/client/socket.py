@@ -8,6 +8,7 @@ messages mean, and whether to come back, is decided by the receiver.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
 from typing import Final, Protocol, cast
@@ -22,6 +23,7 @@ from ..wire.encoding import Encoding
 from .config import ClientConfig
 from .liveness import Liveness, Step
 from .tcp import forget_next_descriptor
+from .ticks import Ticks
 
 __all__ = ["Receiver", "Socket", "open_socket"]
 
@@ -67,7 +69,7 @@ class Socket(WSListener):
         """Why this side gave up on the peer."""
         self._reading = True
         self._liveness: Liveness | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._ticks: Ticks | None = None
         # What has happened since its last tick.
         self._heard = False
         self._sent = False
@@ -93,7 +95,7 @@ class Socket(WSListener):
         """
         if self._liveness is None:
             self._liveness = Liveness(self._config, heartbeat_s)
-            self._wait_for_tick(self._liveness)
+            self._ticks = Ticks(self._liveness.tick_s, partial(self._tick, self._liveness))
 
     async def close(self) -> None:
         """Close with code 1000 and wait for the server, but not longer than the close timeout."""
@@ -164,9 +166,9 @@ class Socket(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._closing = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._ticks is not None:
+            self._ticks.stop()
+            self._ticks = None
         if not self._gone.done():
             self._gone.set_result(None)
             self.receiver.on_lost(*self._end(transport))
@@ -194,17 +196,10 @@ class Socket(WSListener):
         self._compression = agreed
         return None
 
-    def _wait_for_tick(self, liveness: Liveness) -> None:
-        loop = asyncio.get_running_loop()
-        due_s = loop.time() + liveness.tick_s
-        self._timer = loop.call_at(due_s, self._tick, liveness, due_s)
-
-    def _tick(self, liveness: Liveness, due_s: float) -> None:
+    def _tick(self, liveness: Liveness, missed: int) -> None:
         transport = self._transport
         if transport is None or self._closing:
             return
-        self._wait_for_tick(liveness)
-        missed = int((asyncio.get_running_loop().time() - due_s) / liveness.tick_s)
         heard = self._has_heard(transport)
         step = liveness.tick(heard=heard, reading=self._reading, sent=self._sent, missed=missed)
         self._sent = False
