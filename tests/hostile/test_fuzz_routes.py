@@ -18,7 +18,7 @@ import programs
 from integration.kinds import registry
 from ringcast.describe import interface_of
 from ringcast.describe.openapi import openapi
-from ringcast.server.http import STATUS_BY_CODE
+from ringcast.server.replies import STATUS_BY_CODE
 
 from .attackers import Attacker, Attackers
 from .conftest import Siege

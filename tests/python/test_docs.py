@@ -15,7 +15,7 @@ from ringcast import errors
 from ringcast.config import ServerConfig
 from ringcast.errors import CloseCode, RingcastError, from_wire, may_come_back
 from ringcast.server.handshake import PATH
-from ringcast.server.http import STATUS_BY_CODE
+from ringcast.server.replies import STATUS_BY_CODE
 from ringcast.wire import protocol
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.naming import RESERVED_EVENTS

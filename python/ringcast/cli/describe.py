@@ -15,7 +15,7 @@ import click
 
 from ..describe import Interface, asyncapi, interface_of, openapi, typescript
 from ..server.handshake import PATH
-from ..server.http import STATUS_BY_CODE
+from ..server.replies import STATUS_BY_CODE
 from .lines import remark
 from .loading import load_registry
 from .options import debug_option

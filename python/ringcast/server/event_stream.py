@@ -34,7 +34,7 @@ from ..wire.encoding import Encoding
 from ..wire.protocol import Connect, Connected, Resume
 from .endpoint import Endpoint
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
-from .http import RequestError, error_response
+from .replies import RequestError, error_response
 
 if TYPE_CHECKING:
     from .._core import Sink

@@ -32,7 +32,7 @@ from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
 from .endpoint import is_ahead, looks
 from .event_stream import STREAM_HEADER, STREAM_HEADERS, EventStreamLink, Lines, Opening
 from .guard import FOREIGN_PAGE, Guard, peer_of
-from .http import RequestError, answer, read_body
+from .replies import RequestError, answer, read_body
 
 __all__ = ["COOKIE", "SESSION_HEADER", "OpenStream", "event_routes"]
 

@@ -26,17 +26,9 @@ from .guard import Guard
 from .handshake import PATH
 from .media import JSON, wanted
 from .metrics import Exposition
-from .replies import STATUS_BY_CODE, RequestError, answer, error_response, read_body, written
+from .replies import STATUS_BY_CODE, RequestError, error_response, written
 
-__all__ = [
-    "STATUS_BY_CODE",
-    "RequestError",
-    "answer",
-    "create_app",
-    "create_metrics_app",
-    "error_response",
-    "read_body",
-]
+__all__ = ["create_app", "create_metrics_app"]
 
 _VERSION: Final = version("ringcast")
 

@@ -13,7 +13,7 @@ import pytest
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, UserError, action, errors
 from ringcast.errors import RingcastError
-from ringcast.server.http import STATUS_BY_CODE
+from ringcast.server.replies import STATUS_BY_CODE
 from ringcast.server.serve import serving
 
 BODY_TIMEOUT_S = 0.3
