@@ -110,6 +110,13 @@ class Lax(TypedDict):
     points: int
 
 
+class Open(TypedDict):
+    """Which may have more keys than it names."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="allow")  # type: ignore[misc]
+    points: int
+
+
 class Point(NamedTuple):
     x: int
     y: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -69,6 +70,7 @@ NAMES |= {
     "Decimal": Decimal,
     "date": date,
     "Sequence": Sequence,
+    "deque": deque,
     "Literal": Literal,
 }
 

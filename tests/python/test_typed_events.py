@@ -26,6 +26,7 @@ from event_types import (
     Lax,
     Move,
     Numbered,
+    Open,
     Page,
     Pet,
     Place,
@@ -103,6 +104,10 @@ def spec_of(*annotations: Any) -> EventSpec:
         (Table, {"scores": [{"points": 1}]}),
         (Played, Played({"points": 1})),
         (Lax, {"points": 1}),
+        (Open, {"points": 1, "more": 2}),
+        (Literal[1, True], True),
+        (Literal[3, "a"], Size.BIG),
+        (Literal[1] | bool, True),
         (Point, Point(1, 2)),
         (Pet, Dog("dog", "rex")),
         (Annotated[int, pydantic.Field(gt=0)], 1),
@@ -177,6 +182,12 @@ def test_a_value_of_the_type_fits(annotation: Any, value: Any) -> None:
         (list[Scored], [{"points": "1"}], "arg0.0.points: "),
         (Played, Played({"points": "1"}), "arg0.best.points: "),  # type: ignore[typeddict-item]
         (Lax, {"points": "1"}, "arg0.points: "),
+        (Said, {"text": "a", "by": "ann"}, "arg0.by: Extra inputs are not permitted (str was given)"),
+        (Table, {"scores": [{"points": 1, "more": 2}]}, "arg0.scores.0.more: Extra inputs"),
+        (Literal[1], True, "arg0: Input should be 1 (bool was given)"),
+        (Literal[1, 2], 1.0, "arg0: Input should be 1 or 2 (float was given)"),
+        (Literal[0, "a"], False, "arg0: Input should be 0 or 'a' (bool was given)"),
+        (Literal[True], 1, "arg0: Input should be True (int was given)"),
         (Annotated[int, pydantic.Strict(False)], "1", "arg0: Input should be a valid integer"),
         (Point, Point("a", 2), "arg0.x: Input should be a valid integer (str was given)"),  # type: ignore[arg-type]
         (Place | Article, Place("east"), "arg0.x: "),  # type: ignore[arg-type]

@@ -472,3 +472,28 @@ async def test_a_state_without_a_type_can_be_filtered() -> None:
         await other.connect("plain", "x")
         socket.send(Call(1, "tell", []))
         assert await socket.receive(Reply) == Reply(1, 1)
+
+
+class Lobby(Actor[None, Reader]):
+    """Notes what its hook sees of the connection that it is for."""
+
+    seen: list[bool]
+
+    def on_start(self) -> None:
+        self.seen = []
+
+    def on_connect(self, c: Context[None, Reader]) -> None:
+        self.seen += [c.conn in c.conns, c.conn in c.conns.where(level=0)]
+        c.broadcast("came", where=where(level=0))
+
+    @action
+    def look(self, c: Context[None, Reader]) -> list[bool]:
+        return [*self.seen, c.conn in c.conns, c.conn in c.conns.where(level=0)]
+
+
+async def test_selections_have_a_connection_when_its_on_connect_has_returned() -> None:
+    async with running(Lobby) as router, LinkedSocket(router) as client:
+        await client.connect("lobby", "a", params={}, events=("came",))
+        client.send(Call(1, "look", []))
+        assert (await client.receive(Event)).name == "came"
+        assert (await client.receive(Reply)).value == [False, False, True, True]

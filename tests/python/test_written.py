@@ -114,6 +114,12 @@ WRITTEN = {
     "plain, derived from pydantic's": (MovedFar(3, "s3cret"), {"z": 3, "far": 1}),
     "pydantic's, in a list": ([Moved(3)], [{"z": 3}]),
     "pydantic's, in a model": (Report(moved=Moved(3), note="n"), {"moved": {"z": 3}}),
+    "time": (dt.time(1, 2, 3, 50_000), "01:02:03.050000"),
+    "time with a zone": (dt.time(1, 2, 3, tzinfo=dt.UTC), "01:02:03Z"),
+    "times": (
+        [dt.datetime(2026, 1, 2, 3, 4, 5, 50_000, dt.UTC), dt.datetime(99, 1, 2), dt.date(99, 1, 2)],
+        ["2026-01-02T03:04:05.050000Z", "0099-01-02T00:00:00", "0099-01-02"],
+    ),
     "deep": (
         DEEP,
         {

@@ -6,7 +6,8 @@ is the work of `arguments.py`.
 Pydantic's strict mode is nearly that. It trusts instances of a dataclass, which has not looked at its fields
 when it was made; it takes a dict for a model, a `Decimal` (which is sent as text) for a float, and no set for
 a `collections.abc.Set`; and a `TypedDict`, or a field that says `strict=False`, is out of it with all that is
-inside. So its schemas of these are replaced.
+inside. It takes True for a literal 1, and a dict with further keys for a `TypedDict`. So its schemas of these
+are replaced.
 
 A float is finite where JSON is to carry it, which has null for NaN and infinities: a client that was told of
 a number would find none.
@@ -25,6 +26,7 @@ from pydantic_core import (
     CoreConfig,
     CoreSchema,
     PydanticCustomError,
+    PydanticKnownError,
     SchemaValidator,
     core_schema,
     to_jsonable_python,
@@ -71,28 +73,48 @@ class _Floats:
 def _exact(schema: Any, floats: _Floats) -> Any:
     """Return a schema that takes what is of the type, and nothing else."""
     match schema["type"]:
-        case "model":
-            origin = schema["cls"].__pydantic_generic_metadata__["origin"]
+        case "model" | "dataclass" if schema["type"] == "model" or is_pydantic_dataclass(schema["cls"]):
+            origin = getattr(schema["cls"], "__pydantic_generic_metadata__", {}).get("origin")
             return _instance_of(schema, origin or schema["cls"], schema, floats=floats)
-        case "dataclass" if is_pydantic_dataclass(schema["cls"]):
-            return _instance_of(schema, schema["cls"], schema, floats=floats)
         case "dataclass" if schema["schema"]["type"] == "dataclass-args":
             return _instance_of(schema, schema["cls"], _fields(schema, floats))
         case "float":
             then = {**schema, "allow_inf_nan": False} if floats.finite else schema
             return _instance_of(schema, (int, float), then, "float")
+        case "literal" if any(isinstance(each, int) for each in schema["expected"]):
+            return {"type": "chain", "steps": [_same_kind_as(schema["expected"]), schema]}
         case "frozenset":
             inside = {key: _inside(key, value, floats) for key, value in schema.items()}
             return _instance_of(schema, Set, {**inside, "strict": False}, "set")
     return _strict({key: _inside(key, value, floats) for key, value in schema.items()})
 
 
+def _same_kind_as(expected: Sequence[Any]) -> CoreSchema:
+    """Return a schema that refuses a number that only equals one of these, as True does 1."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, int | float) and not any(
+            value == each and _kind(value) is _kind(each) for each in expected
+        ):
+            raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, expected))})
+        return value
+
+    return core_schema.no_info_plain_validator_function(check)
+
+
+def _kind(value: Any) -> type | None:
+    return next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
+
+
 def _strict(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema that is as strict as what is around it, which has a say where it says nothing itself.
 
-    A `TypedDict` has a configuration of its own; it would hold for all that is inside.
+    A `TypedDict` has a configuration of its own; it would hold for all that is inside. Keys that it has not
+    would be sent, so there may be none, unless it says that it takes more.
     """
     schema.pop("strict", None)
+    if schema["type"] == "typed-dict" and schema.get("extra_behavior") != "allow":
+        schema["extra_behavior"] = "forbid"
     if "config" in schema:
         schema["config"] = {**schema["config"], **_STRICT}
     return schema
