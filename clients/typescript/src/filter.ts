@@ -63,17 +63,25 @@ export interface Filter<K extends string = string> {
  * Return a filter: `connection.on("playerMoved", handler, where({ zone: 3, level__ge: 2 }))`.
  *
  * By field of the event's first argument, with an operator behind two underscores unless it shall be equal, the value.
- * All of them have to hold. Throws `RangeError` for a number that is not finite, which JSON would make null.
+ * All of them have to hold. Throws `RangeError` for what no message can carry: a number that is not finite, which JSON
+ * would make null, and text with half a character, as `"😀".slice(0, 1)` is.
  */
 export function where<K extends string>(fields: Where<K>): Filter<K> {
   // A copy, which the caller does not change, and of which the server is told just this.
-  const copy = JSON.parse(JSON.stringify(fields, finite));
+  const copy = JSON.parse(JSON.stringify(fields, carried));
   return { where: copy, matches: (args) => matches(copy, args) };
 }
 
-function finite(_: string, value: unknown): unknown {
+/** Half of a character beyond U+FFFF, by itself: the server ends a connection over which it comes. */
+const HALF = /\p{Surrogate}/u;
+
+function carried(field: string, value: unknown): unknown {
   if (typeof value === "number" && !Number.isFinite(value)) {
     throw new RangeError(`a filter compares with numbers that are finite, not ${value}`);
+  }
+  const half = [field, value].find((text) => isText(text) && HALF.test(text));
+  if (half !== undefined) {
+    throw new RangeError(`a filter has whole characters, not half of one: ${JSON.stringify(half)}`);
   }
   return value;
 }

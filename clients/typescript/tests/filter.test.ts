@@ -126,6 +126,20 @@ test("a number that is not finite is no value of a filter", () => {
   }
 });
 
+test("half of a character is no text of a filter", () => {
+  const love = "I love 😀";
+  for (const fields of [
+    { name__prefix: love.slice(0, 8) },
+    { name: love.slice(8) },
+    { name__in: ["a", "\ud83d"] },
+    { "name\udc00": 1 },
+  ]) {
+    expect(() => where(fields as Record<string, unknown>)).toThrow(/whole characters/);
+  }
+  expect(where({ name__prefix: love }).matches([{ name: `${love}!` }])).toBe(true);
+  expect(where({ "name😀": "\uffff" }).where).toEqual({ "name😀": "\uffff" });
+});
+
 test("what a connection listens for is bounded, so that it can be said when it comes back", () => {
   const { listeners } = listening();
   const add = (n: number) =>
