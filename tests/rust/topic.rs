@@ -105,6 +105,18 @@ fn however_deep_a_field_nests_the_others_are_read() {
     }
 }
 
+/// An event that was restored has no arguments in an encoding that nobody used when it was sent.
+#[test]
+fn of_two_encodings_the_one_that_has_arguments_is_read() {
+    let filter = Filter::parse(&rmp_serde::to_vec(&json!(["eq", "zone", 3])).unwrap()).unwrap();
+    let (json, msgpack): (&[u8], &[u8]) = (b"[{\"zone\":3}]", b"\x91\x81\xa4zone\x03");
+    assert!(filter.matches([Some(json), Some(b"\x90")]));
+    assert!(filter.matches([Some(b"[]"), Some(msgpack)]));
+    assert!(filter.matches([Some(json), Some(msgpack)]));
+    assert!(!filter.matches([Some(b"[]"), Some(b"\x90")]));
+    assert!(!filter.matches([None, Some(b"\x90")]));
+}
+
 proptest! {
     /// Arguments are written by encoders; whatever they are, nothing breaks.
     #[test]

@@ -17,7 +17,8 @@ __all__ = ["base_of", "replay"]
 
 _UNREAD: Final = {encoding: encoding.encode([]) for encoding in Encoding}
 """What stands for an event in an encoding that nobody used when it was emitted: it is for nobody who reads
-that one, but the stream, where all connections are open from the base on, asks for it."""
+that one, but the stream, where all connections are open from the base on, asks for it. Filters read the other
+one then."""
 
 
 def base_of(kept: StoredStream) -> int:

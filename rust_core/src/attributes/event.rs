@@ -17,13 +17,18 @@ use crate::filter::Text;
 use crate::filter::number::Number;
 use crate::frame::{ENCODINGS, Encoding};
 
+/// No arguments. They also stand for an event in an encoding that nobody used when it was sent, once a durable actor's
+/// stream is restored: then the other encoding has them.
+const NONE_IN_MSGPACK: &[u8] = b"\x90";
+
 /// The fields of the first of these arguments, as far as `asked` knows their names. Of several encodings one is read.
 pub(crate) fn fields<'a>(args: [Option<&[u8]>; ENCODINGS], asked: impl Fn(&[u8]) -> Option<&'a Text>) -> Own {
     let mut read = Vec::new();
     let first = Arguments { asked: &asked, read: &mut read };
     // The arguments were written by an encoder, which makes no mistakes; and behind the first one nothing is read,
     // which is an error to the reader.
-    let _end = if let Some(msgpack) = args[Encoding::Msgpack.index()] {
+    let msgpack = args[Encoding::Msgpack.index()].filter(|&args| args != NONE_IN_MSGPACK);
+    let _end = if let Some(msgpack) = msgpack {
         rmp_serde::Deserializer::from_read_ref(msgpack).deserialize_any(first).is_ok()
     } else if let Some(json) = args[Encoding::Json.index()] {
         serde_json::Deserializer::from_slice(json).deserialize_any(first).is_ok()
