@@ -30,7 +30,7 @@ from ..wire.topics import by_name, refusal
 from .link import Gateway, Link
 from .session import Session
 
-__all__ = ["connect", "find_session"]
+__all__ = ["connect"]
 
 _log: Final = logging.getLogger("ringcast.session")
 _TOKEN_BYTES: Final = 24
@@ -181,7 +181,7 @@ def _not_creating(request: Connect) -> Connect:
 
 async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume) -> str | None:
     """Take up an earlier session; return None when that is done, otherwise the reason why it cannot be."""
-    session = await find_session(gateway, request, resume)
+    session = await _find_session(gateway, request, resume)
     if session is None or not session.actor.is_at(request):
         return _UNKNOWN if session is None else "session_expired"
     actor = session.actor
@@ -202,7 +202,8 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     session.hold()
     unheard = session.unheard(request)
     try:
-        refused = await _subscribe(session, request.subscriptions)
+        wanted = () if link.keeps_subscriptions else request.subscriptions
+        refused = await _subscribe(session, wanted)
         if not unheard.isdisjoint(session.subscriptions):
             # It has them back, and nobody has told it that it did not have them.
             session.missed_until = actor.stream.head
@@ -215,7 +216,7 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
     return None
 
 
-async def find_session(gateway: Gateway, request: Connect, resume: Resume) -> Session | None:
+async def _find_session(gateway: Gateway, request: Connect, resume: Resume) -> Session | None:
     """Return the session that a client comes back to, if there is one. Raises what finding the actor does."""
     session = gateway.sessions.get(resume.session)
     if session is None:
@@ -240,7 +241,8 @@ async def _take_up(
         raise ProtocolError("resume.offset is ahead of the stream")
     if not await _is_decided(session, link):
         return
-    session.keep_subscriptions(request.subscriptions)
+    if not link.keeps_subscriptions:
+        session.keep_subscriptions(request.subscriptions)
     if not await _is_decided(session, link):
         return
     if request.resume is not None and request.resume.unanswered is not None:

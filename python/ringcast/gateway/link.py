@@ -245,7 +245,12 @@ class Link:
             self._gateway.limits_hit["max_params_bytes"] += 1
             self.refuse(ParamsTooLarge(f"the parameters take more than {most} bytes"))
             return
-        self.hold_for(self._admission(request))
+        self.hold_for(self._gateway.admit(self._gateway, self, request))
+
+    @property
+    def keeps_subscriptions(self) -> bool:
+        """Whether a session that goes on keeps those that it has, whatever the connect message says."""
+        return False
 
     def begin(self, answer: Connected) -> None:
         """The connection is accepted: `answer` goes out next, and whatever has to be before it, now."""
@@ -276,9 +281,6 @@ class Link:
         """Run `work` before any further message is handled."""
         self._pending = deque()
         self._gateway.start(self._then_pending(work))
-
-    def _admission(self, request: Connect) -> Coroutine[Any, Any, None]:
-        return self._gateway.admit(self._gateway, self, request)
 
     def _flush(self) -> None:
         if self._unflushed:

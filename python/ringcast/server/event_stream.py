@@ -11,10 +11,10 @@ import asyncio
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from ..errors import (
     CloseCode,
@@ -25,13 +25,12 @@ from ..errors import (
     TryAgainLater,
     may_come_back,
 )
-from ..gateway.admission import find_session
 from ..gateway.heartbeat import Beat
 from ..gateway.link import Gateway, Link, encode_error
 from ..gateway.places import NoPlace
 from ..request import EMPTY, Request
 from ..wire.encoding import Encoding
-from ..wire.protocol import Connect, Connected, Resume
+from ..wire.protocol import Connect, Connected
 from .endpoint import Endpoint
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .replies import RequestError, error_response
@@ -251,6 +250,10 @@ class EventStreamLink(Link):
         """Something has come from the client."""
         self._stream.heard = True
 
+    @property
+    def keeps_subscriptions(self) -> bool:
+        return self._opening.keeps_subscriptions
+
     def begin(self, answer: Connected) -> None:
         self._accepted = True
         self.hear()
@@ -291,24 +294,6 @@ class EventStreamLink(Link):
         if not self.lost:
             self.lost = True
             self._stream.turn_away(error, code, reason)
-
-    def _admission(self, request: Connect) -> Coroutine[Any, Any, None]:
-        if request.resume is not None and self._opening.keeps_subscriptions:
-            return self._admit_as_it_was(request, request.resume)
-        return super()._admission(request)
-
-    async def _admit_as_it_was(self, request: Connect, resume: Resume) -> None:
-        """Go on with the subscriptions that the session has by now: an `EventSource` always names its
-        first."""
-        gateway = self._gateway
-        try:
-            session = await find_session(gateway, request, resume)
-        except Exception:
-            session = None  # whatever it is: it is found again, and told
-        # The token of another actor's session resumes nothing: what the request says holds for the new one.
-        if session is not None and session.actor.is_at(request):
-            request = replace(request, subscriptions=session.subscriptions)
-        await gateway.admit(gateway, self, request)
 
 
 def _retry(within_s: float) -> bytes:
