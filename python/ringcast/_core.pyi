@@ -302,6 +302,12 @@ class Sink:
 
         They end with an empty line. Raises `ValueError` unless the sink is an event stream.
         """
+    def send_heartbeat(self, fields: bytes | None = None) -> None:
+        """Queue a comment whose `id` is where its reader is then: behind every event that was published so
+        far. Nothing without a connection; forgotten where a gap takes the reader further.
+
+        `fields` are whole lines. Raises `ValueError` unless the sink is an event stream.
+        """
     def pong(self, payload: bytes) -> None:
         """Answer a ping at the next frame boundary."""
     def ping(self, payload: bytes | None = None) -> None: ...

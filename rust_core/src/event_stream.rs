@@ -13,6 +13,8 @@ pub const COMMENT: &[u8] = b":\n\n";
 
 const CLOSE: &[u8] = b"event: close\n";
 
+const HEARTBEAT: &[u8] = b": heartbeat\n";
+
 /// What stands around a payload, besides the epoch.
 const FIXED_BYTES: usize = "id: :\ndata: \n\n".len() + 20;
 
@@ -35,12 +37,33 @@ pub fn message_at(epoch: &str, offset: u64, payload: &[u8]) -> Bytes {
 /// Append what [`message_at`] returns.
 pub fn push_message_at(out: &mut BytesMut, epoch: &str, offset: u64, payload: &[u8]) {
     out.reserve(FIXED_BYTES + epoch.len() + payload.len());
+    push_id(out, epoch, offset);
+    push_data(out, payload);
+}
+
+fn push_id(out: &mut BytesMut, epoch: &str, offset: u64) {
     out.put_slice(b"id: ");
     out.put_slice(epoch.as_bytes());
     out.put_u8(b':');
     out.put_slice(itoa::Buffer::new().format(offset).as_bytes());
     out.put_u8(b'\n');
-    push_data(out, payload);
+}
+
+/// A comment whose readers know by its `id` that they are at `offset`. Further fields are whole lines.
+#[must_use]
+pub fn heartbeat(epoch: &str, offset: u64, fields: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(HEARTBEAT.len() + FIXED_BYTES + epoch.len() + fields.len());
+    out.put_slice(HEARTBEAT);
+    push_id(&mut out, epoch, offset);
+    out.put_slice(fields);
+    out.put_u8(b'\n');
+    out.freeze()
+}
+
+/// Whether this is what [`heartbeat`] makes.
+#[must_use]
+pub fn is_heartbeat(event: &[u8]) -> bool {
+    event.starts_with(HEARTBEAT)
 }
 
 /// What a close frame says, as an event of its own name: `[code, reason]`, with null for no code.

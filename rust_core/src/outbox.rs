@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
 use crate::connection::ConnectionId;
+use crate::event_stream;
 use crate::fanout::{Batch, Share};
 use crate::frame::{self, Form};
 use crate::subscription::Subscriptions;
@@ -149,6 +150,18 @@ impl Outbox {
     pub fn forget_after(&mut self, position: u64) {
         self.queue.retain(|queued| {
             let stays = queued.after <= position || frame::is_close(&queued.frame);
+            if !stays {
+                self.queued_bytes -= Self::cost(&queued.frame);
+            }
+            stays
+        });
+    }
+
+    /// Forget the heartbeats of server-sent events that say of a reader that it is at `position` or before: a gap takes
+    /// it there, and behind that its position would go back.
+    pub fn forget_heartbeats(&mut self, position: u64) {
+        self.queue.retain(|queued| {
+            let stays = queued.after > position || !event_stream::is_heartbeat(&queued.frame);
             if !stays {
                 self.queued_bytes -= Self::cost(&queued.frame);
             }

@@ -210,6 +210,20 @@ impl Sink {
         self.push(frame, false);
     }
 
+    /// Queue what tells a reader of server-sent events where it is, behind every event that was published to the
+    /// attached connection so far, and with just that position: it never goes back. Further fields are whole lines.
+    pub fn push_heartbeat(&self, fields: &[u8]) {
+        let mut state = self.state.lock();
+        if state.closing.is_some() || state.ended.is_some() {
+            return;
+        }
+        if let Some(cursor) = &state.cursor {
+            let head = cursor.stream.head();
+            let heartbeat = event_stream::heartbeat(&cursor.stream.config().epoch, head, fields);
+            state.outbox.push(heartbeat, head);
+        }
+    }
+
     fn push(self: &Arc<Self>, frame: Bytes, behind_events: bool) {
         if self.queued_bytes() > MAX_QUEUED_BYTES {
             // Perhaps nobody has tried to write it yet.

@@ -34,11 +34,3 @@ class Beat:
             heartbeat = Heartbeat(key[0], stream.head, self._reconnect_within_s)
             message = self._messages[key] = encoding.encode(heartbeat.to_wire())
         return message
-
-    def mark(self, stream: GatewayStream) -> bytes:
-        """Return the same for clients that read server-sent events: a comment, and the offset as an `id`."""
-        key = stream.id, -1
-        mark = self._messages.get(key)
-        if mark is None:
-            mark = self._messages[key] = b": heartbeat\nid: %s:%d\n\n" % (stream.epoch.encode(), stream.head)
-        return mark

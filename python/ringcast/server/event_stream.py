@@ -267,9 +267,9 @@ class EventStreamLink(Link):
         if self._opening.speaks_protocol:
             super().beat(beat, ping)
         elif not self.lost and session is not None and not session.ended and not self.sink.queued_bytes:
-            mark = beat.mark(session.actor.stream)
+            # Its position is the core's to say: it is this reader's own, however long the round has taken.
             within_s = self._gateway.reconnect_within_s
-            self.sink.send_framed(_retry(within_s) + mark if within_s else mark)
+            self.sink.send_heartbeat(_retry(within_s) if within_s else None)
 
     def close(self, code: int, reason: str = "") -> None:
         if self._accepted:

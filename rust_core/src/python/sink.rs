@@ -51,6 +51,19 @@ impl PySink {
         Ok(())
     }
 
+    #[pyo3(signature = (fields = None))]
+    fn send_heartbeat(&self, py: Python<'_>, fields: Option<&[u8]>) -> PyResult<()> {
+        if self.sink.form().framing != Framing::EventStream {
+            return Err(PyValueError::new_err("a WebSocket's heartbeat is a message"));
+        }
+        if let Some(relaying) = &self.relaying {
+            relaying.catch_up(py);
+        }
+        self.sink.push_heartbeat(fields.unwrap_or_default());
+        self.flush(py);
+        Ok(())
+    }
+
     fn pong(&self, py: Python<'_>, payload: &[u8]) -> PyResult<()> {
         self.control(py, Opcode::Pong, payload)
     }

@@ -105,6 +105,7 @@ impl Sink {
                 }
                 SlowReader::Skip => {
                     cursor.stream.tally().note_skipped();
+                    state.outbox.forget_heartbeats(last);
                     let gap = self.form.gap(&cursor.stream.config().epoch, first, last);
                     state.outbox.push_due(gap, cursor.position);
                     cursor.position = last;
