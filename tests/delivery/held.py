@@ -13,8 +13,8 @@ from ringcast.router import Router
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.protocol import Connected, Event, Gap, Resume, ServerMessage, Subscribe, Unsubscribe
 
+from .guest import GuestSocket
 from .hall import Guest, Hall
-from .reading import GuestSocket
 
 __all__ = ["Held"]
 

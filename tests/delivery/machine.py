@@ -17,10 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from ringcast.wire.encoding import Encoding
 
 from . import ending
+from .guest import GuestSocket
 from .hall import HOWS, How, Order
 from .model import Conn
-from .reading import GuestSocket, Place
-from .visitor import Visitor
+from .reading import Place
+from .visitor import CARRIERS, Carrier, Visitor
 from .wants import WANTS
 from .world import Setup, World
 
@@ -68,12 +69,17 @@ class Kind(NamedTuple):
     encoding: Encoding
     tight: bool
     acknowledges: bool
+    carrier: Carrier
 
     def __repr__(self) -> str:
-        return f"Kind(Encoding.{self.encoding.name}, {self.tight}, {self.acknowledges})"
+        return f"Kind(Encoding.{self.encoding.name}, {self.tight}, {self.acknowledges}, {self.carrier!r})"
 
 
-kinds = st.sampled_from([Kind(*each) for each in product(Encoding, (False, True), (False, True))])
+kinds = st.sampled_from([
+    Kind(*each)
+    for each in product(Encoding, (False, True), (False, True), CARRIERS)
+    if each[0] is Encoding.JSON or each[-1] == "frames"
+])  # fmt: skip
 names = st.sampled_from((*NAMES[:3], *FILTERED))
 """What a client listens for: a name, or a name with a filter."""
 name_sets = st.sets(st.sampled_from((*NAMES, *FILTERED)), max_size=4)
@@ -158,7 +164,14 @@ class History(RuleBasedStateMachine):
         return found[index % len(found)]
 
     def add(self, kind: Kind, names: set[str]) -> Visitor:
-        visitor = Visitor(self.world, kind.encoding, names, tight=kind.tight, acknowledges=kind.acknowledges)
+        visitor = Visitor(
+            self.world,
+            kind.encoding,
+            names,
+            tight=kind.tight,
+            acknowledges=kind.acknowledges,
+            carrier=kind.carrier,
+        )
         self.visitors.append(visitor)
         return visitor
 
@@ -241,7 +254,8 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.world.setup.max_events is not None)
     @rule(kind=kinds, names=name_sets, name=names, order=specs)
     def newcomer_in_a_hurry(self, kind: Kind, names: set[str], name: str, order: Spec) -> None:
-        visitor = self.add(kind, names)
+        # With server-sent events, nothing can be posted before there is an answer.
+        visitor = self.add(kind._replace(carrier="frames"), names)
         self.run(visitor.arrive_in_a_hurry(order.level, name, self.order(order)))
 
     # An action or a hook that waits holds up everything else in a durable actor.
@@ -283,9 +297,15 @@ class History(RuleBasedStateMachine):
         meanwhile=st.lists(specs, max_size=3),
         names=name_sets | st.none(),
         other_encoding=st.integers(0, 9).map(lambda n: n == 0),
+        carrier=st.none() | st.sampled_from(CARRIERS),
     )
     def comes_back(
-        self, index: int, meanwhile: list[Spec], names: set[str] | None, other_encoding: bool
+        self,
+        index: int,
+        meanwhile: list[Spec],
+        names: set[str] | None,
+        other_encoding: bool,
+        carrier: Carrier | None,
     ) -> None:
         visitor = self.one(without_network, index)
         if names is not None:
@@ -294,7 +314,7 @@ class History(RuleBasedStateMachine):
         async def come_back() -> None:
             await self.publish_all(meanwhile)
             await self.make_room(3 + 2 * len(visitor.unanswered))
-            await visitor.arrive(other_encoding=other_encoding)
+            await visitor.arrive(other_encoding=other_encoding, carrier=carrier)
 
         self.run(come_back())
 

@@ -74,7 +74,8 @@ class Requests:
     def restart(self) -> None:
         """The server begins with what the store has. What has no answer there has had no effect."""
         answered, self.forgotten = self.stored
-        self.answered, self.acknowledges = list(answered), False
+        # Only of a client that says what has arrived is so much kept. Whether one does is not kept itself.
+        self.answered, self.acknowledges = list(answered), len(answered) > self.kept
         self.newest = self.forgotten
 
     def repeat(self, id: int, head: int) -> Answer | None:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from enum import Enum, auto
-from typing import ClassVar
 
-from linked import TIMEOUT_S, Closed, LinkedSocket
+from linked import Closed
 
 from ringcast.errors import CloseCode
 from ringcast.gateway.heartbeat import Beat
-from ringcast.router import Router
-from ringcast.wire.encoding import Encoding
-from ringcast.wire.protocol import Call, Error, Event, Gap, Heartbeat, Reply, ServerMessage
+from ringcast.wire.protocol import Call, Connected, Error, Event, Gap, Heartbeat, Reply, ServerMessage
 
+from .guest import GuestSocket
 from .model import Answer, Conn
 from .world import World
 
-__all__ = ["GuestSocket", "Place", "Reader"]
-
-ROOMY_BYTES = 1 << 20
-"""More than is ever unread on a socket that is read."""
-TIGHT_BYTES = 1
-"""The system makes the least of it that it has: a few events."""
+__all__ = ["Place", "Reader"]
 
 
 class Place(Enum):
@@ -40,29 +31,6 @@ class Place(Enum):
     """It will not come back."""
 
 
-class GuestSocket(LinkedSocket):
-    """A socket that takes much or little of what is written to it and not read."""
-
-    patience_s: ClassVar[float] = TIMEOUT_S
-    """Lowered once something has failed: what follows only looks for a shorter way to the same failure."""
-
-    def __init__(self, router: Router, encoding: Encoding, *, tight: bool) -> None:
-        super().__init__(router, encoding)
-        size = TIGHT_BYTES if tight else ROOMY_BYTES
-        self._near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-
-    async def next(self) -> ServerMessage | Closed:
-        async with asyncio.timeout(self.patience_s):
-            return await super().next()
-
-    def at_rest(self) -> bytes:
-        """Return what has arrived and was not asked for."""
-        try:
-            return self._buffer + self._far.recv(65536)
-        except BlockingIOError:
-            return self._buffer
-
-
 class Reader:
     """The reading half of a client. With `tight`, it is a slow reader unless it reads at once."""
 
@@ -73,6 +41,7 @@ class Reader:
         self.place = Place.AWAY
         self.socket: GuestSocket | None = None
         self.conn: Conn | None = None
+        self.known: Connected | None = None
         self.seen = 0
         self.unanswered: list[Call] = []
         self.arrived: list[int] = []
@@ -128,10 +97,15 @@ class Reader:
         while self.place is Place.HERE and self.owed and most != 0:
             assert self.socket is not None
             self._take(await self.socket.next())
+            self._check_position()
             self.world.counts["messages"] += 1
             most = None if most is None else most - 1
         if self.place is Place.HERE and not self.owed:
             self.even_at = self.model.first
+
+    def _check_position(self) -> None:
+        if self.socket is not None and self.known is not None:
+            self.socket.check_position(self.known.epoch, self.seen)
 
     async def read_all_and_hear_nothing_more(self) -> None:
         """Read what is to come, and find that this was all."""
@@ -178,6 +152,9 @@ class Reader:
         # It ended where the ring began, at some moment since this client had read everything.
         assert self.even_at <= gap.last + 1 <= self.model.first
         self.seen = gap.last
+        if self.socket is not None and self.socket.tells_by_ids:
+            # Those that wait behind it would take the position back: they are left out.
+            self.beats = [offset for offset in self.beats if offset > gap.last]
         self.world.counts["gaps"] += 1
 
     def _take_answer(self, message: Reply | Error) -> None:

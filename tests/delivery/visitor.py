@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from linked import eventually
 
@@ -11,13 +11,18 @@ from ringcast.errors import CloseCode
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.protocol import Call, Connect, Connected, Gap, Received, Resume, Subscribe, Unsubscribe
 
+from .guest import GuestSocket
 from .hall import Order
 from .model import Answer
-from .reading import GuestSocket, Place, Reader
+from .reading import Place, Reader
 from .wants import topic
 from .world import Running, World
 
-__all__ = ["Visitor"]
+__all__ = ["CARRIERS", "Carrier", "Visitor"]
+
+Carrier = Literal["frames", "stream", "browser"]
+"""A WebSocket's frames; server-sent events, read as messages; the same, read by a browser's `EventSource`."""
+CARRIERS: Final[tuple[Carrier, ...]] = get_args(Carrier)
 
 
 class Visitor(Reader):
@@ -31,15 +36,16 @@ class Visitor(Reader):
         *,
         tight: bool = False,
         acknowledges: bool = False,
+        carrier: Carrier = "frames",
     ) -> None:
         super().__init__(world, tight=tight)
+        self.carrier = carrier
         self.acknowledges = acknowledges
         world.counts["clients"] += 1
         self.encoding = encoding
         self.begun_in = encoding
         """The encoding of its session."""
         self.wanted = set(names)
-        self.known: Connected | None = None
         self.life = 0
         """The life of the stream that `known` and `seen` are of."""
         self.last_id = 0
@@ -49,27 +55,41 @@ class Visitor(Reader):
 
     # --- coming and going ---------------------------------------------------------------------------------
 
-    def _open_socket(
+    async def _open_socket(
         self, *behind: Call | Subscribe | Unsubscribe, level: int = 0, knocks: bool = False
     ) -> GuestSocket:
-        """Open a socket and send the connect message, with others in the same read."""
+        """Open a socket and send the connect message, with others in the same read if it is a WebSocket's."""
         self._who, self._level = next(self.world.numbers), level
-        opened = GuestSocket(self.world.router, self.encoding, tight=self.tight)
         resume = None
         if self.known is not None:
-            wanted = tuple(call.id for call in self.unanswered) if self.acknowledges else None
+            wanted = tuple(call.id for call in self.unanswered) if self._says_what_it_wants else None
             resume = Resume(self.known.session, self.known.epoch, self.seen, wanted)
         params = {"who": self._who, "level": level, "knocks": knocks}
         topics = tuple(map(topic, sorted(self.wanted)))
-        opened.send(Connect("sized", ("a",), params=params, subscriptions=topics, resume=resume), *behind)
+        connect = Connect("sized", ("a",), params=params, subscriptions=topics, resume=resume)
+        if self.carrier != "frames":
+            browser = self.carrier == "browser"
+            return await self.world.streams.open(connect, tight=self.tight, browser=browser)
+        opened = GuestSocket(self.world.router, self.encoding, tight=self.tight)
+        opened.send(connect, *behind)
         return opened
 
-    async def arrive(self, level: int = 0, *, other_encoding: bool = False) -> None:
-        """Connect, for the first time or again; an earlier socket may still seem to live."""
+    @property
+    def _says_what_it_wants(self) -> bool:
+        return self.acknowledges and self.carrier != "browser"
+
+    async def arrive(
+        self, level: int = 0, *, other_encoding: bool = False, carrier: Carrier | None = None
+    ) -> None:
+        """Connect, for the first time or again, by the same carrier or another; an earlier socket may still
+        seem to live."""
         before = self.socket
+        self.carrier = carrier or self.carrier
         if other_encoding:
             self.encoding = next(each for each in Encoding if each is not self.encoding)
-        opened = self._open_socket(level=level)
+        if self.encoding is not Encoding.JSON:
+            self.carrier = "frames"
+        opened = await self._open_socket(level=level)
         if self.conn is not None and self.model.now < self.conn.farewell_until:
             await self._be_sent_away(opened, before)
             return
@@ -101,7 +121,7 @@ class Visitor(Reader):
     async def arrive_in_a_hurry(self, level: int, name: str, order: Order) -> None:
         """Connect for the first time, and ask for more before there is an answer."""
         subscribe, call = Subscribe(1, topic(name)), Call(2, "publish", [order])
-        opened = self._open_socket(subscribe, call, level=level)
+        opened = await self._open_socket(subscribe, call, level=level)
         answer = await opened.receive(Connected)
         self._enter(answer)
         self._settle_in(opened, answer)
@@ -113,7 +133,7 @@ class Visitor(Reader):
 
     async def knock(self, level: int = 0) -> None:
         """Connect for the first time, and be kept waiting by `on_connect`."""
-        self.socket = self._open_socket(level=level, knocks=True)
+        self.socket = await self._open_socket(level=level, knocks=True)
         place = (self._who, "knock")
         await eventually(lambda: place in self.world.hall.waiting)
         self.conn = self.model.enter(self._who, self.wanted)
@@ -148,7 +168,7 @@ class Visitor(Reader):
         assert gateway is not None
         before = set(gateway.tasks)
         # Nobody is there any more when it is handled: it changes nothing.
-        self._open_socket().lose()
+        (await self._open_socket()).lose()
         await eventually(lambda: gateway.tasks <= before)
 
     def fall_silent(self) -> None:
@@ -201,9 +221,12 @@ class Visitor(Reader):
 
     def _check_resumed(self, answer: Connected) -> None:
         assert self.conn is not None and self.known is not None
+        if self.carrier == "browser":
+            # It names those that it began with: the session keeps what it has.
+            self.wanted = set(self.conn.names)
         self.conn.names = set(self.wanted)
         self.model.away.pop(self.conn, None)
-        if self.acknowledges:
+        if self._says_what_it_wants:
             self.conn.requests.wanted([call.id for call in self.unanswered])
             self.arrived.clear()
         missed = self.model.missed(self.conn, self.seen)
@@ -223,6 +246,7 @@ class Visitor(Reader):
         self.life, self.begun_in = self.model.life, self.encoding
         self.even_at = self.model.first
         self.world.answer_to[self.conn] = self._now_due
+        self._check_position()
 
     # --- asking -------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from ringcast.wire.protocol import Connect
 
 from .hall import FILTERED, Declared, Hall, Order, emit
 from .model import Answer, Conn, Model, Moment
+from .streaming import Streams
 
 __all__ = ["ManualClock", "Running", "Setup", "World"]
 
@@ -131,9 +132,12 @@ class World:
             close_timeout_s=NEVER_S,
             hook_timeout_s=NEVER_S,
             action_timeout_s=NEVER_S,
+            heartbeat_s=NEVER_S,
+            dead_peer_timeout_s=3 * NEVER_S,
         )
         self.registry = Registry(self.actor, store=self.store, config=config, clock=self.clock)
         self.router = self.registry.router
+        self.streams = Streams(self.router)
 
     @property
     def hall(self) -> Hall:
