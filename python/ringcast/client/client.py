@@ -34,10 +34,10 @@ class Client:
     `client.news_room.get_or_create(["world"])`; the snake_case and the camelCase name of an actor mean the
     same.
 
-    `encoding` is how connections talk: `json`, or `msgpack`, which also carries bytes. `transport` is what
-    they talk over: `websocket`; `sse`, server-sent events and posted messages, which carry JSON alone; or
-    `auto`, which is a WebSocket unless the network lets none through (and always one with `msgpack`). Raises
-    `ValueError` for a URL that does not start with http:// or https://.
+    `encoding` is how connections and calls talk: `json`, or `msgpack`, which also carries bytes. `transport`
+    is what connections talk over: `websocket`; `sse`, server-sent events and posted messages, which carry
+    JSON alone; or `auto`, which is a WebSocket unless the network lets none through (and always one with
+    `msgpack`). Raises `ValueError` for a URL that does not start with http:// or https://.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Client:
         if (url is None) == (endpoint is None):
             raise ValueError("a client takes either a URL or an endpoint")
         way = checked_transport(transport, self._encoding)
-        self._endpoint: Endpoint = endpoint or HttpEndpoint(url or "", self._config, way)
+        self._endpoint: Endpoint = endpoint or HttpEndpoint(url or "", self._config, way, self._encoding)
         self._connections: set[Connection] = set()
         self._closed = False
 

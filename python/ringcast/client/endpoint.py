@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
-import orjson
 
 from ..errors import ConnectionClosed, ConnectionFailure, InternalError, OutcomeUnknown, from_wire
 from ..wire.encoding import Encoding
@@ -24,6 +23,8 @@ __all__ = ["Endpoint", "HttpEndpoint", "addresses"]
 
 _WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
+
+_MEDIA_TYPES: Final = {Encoding.JSON: "application/json", Encoding.MSGPACK: "application/msgpack"}
 
 _KEEP_ALIVE_S: Final = 2.0
 """Well below the 5 s of uvicorn: a call on a socket that the server is closing has no certain outcome."""
@@ -77,7 +78,15 @@ def addresses(url: str) -> tuple[str, str]:
 class HttpEndpoint:
     """A server behind a URL."""
 
-    def __init__(self, url: str, config: ClientConfig, transport: Transport = "websocket") -> None:
+    def __init__(
+        self,
+        url: str,
+        config: ClientConfig,
+        transport: Transport = "websocket",
+        encoding: Encoding = Encoding.JSON,
+    ) -> None:
+        self.encoding = encoding
+        """That of calls; connections bring their own."""
         self._base_url, websocket_url = addresses(url)
         self._config = config
         self._ways = Ways(self._base_url, websocket_url, config, transport)
@@ -119,8 +128,9 @@ class HttpEndpoint:
         # The connect message's own fields, so that an actor is named in one way everywhere.
         body = {**address.to_wire()[1], **extra}
         url = f"{self._base_url}/actors/{quote(body.pop('actor'), safe='')}{path}"
-        content = Encoding.JSON.encode(body)
-        headers = {"Content-Type": "application/json"}
+        content = self.encoding.encode(body)
+        # What it is answered in as well.
+        headers = {"Content-Type": _MEDIA_TYPES[self.encoding]}
         attempts = self._config.max_call_attempts if keyed else 1
         if attempts > 1:
             headers["Idempotency-Key"] = secrets.token_urlsafe(_KEY_BYTES)
@@ -163,9 +173,12 @@ class HttpEndpoint:
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
+    # Not always in the encoding of the call: what stands before the server's routes answers in JSON.
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    encoding = Encoding.MSGPACK if kind == _MEDIA_TYPES[Encoding.MSGPACK] else Encoding.JSON
     try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
+        body = encoding.decode(response.content)
+    except Exception:  # each decoder has its own tree of errors, and MessagePack several
         body = None
     if isinstance(body, dict) and "error" in body:
         raise from_wire(body["error"])

@@ -75,6 +75,7 @@ class LocalClient(Client):
     ) -> None:
         self._server = HttpEndpoint(url, config)
         super().__init__(endpoint=self._server, encoding=encoding, config=config)
+        self._server.encoding = self._encoding
         self._transport = checked_transport(transport, self._encoding)
         self._add = add
         self._network = network
