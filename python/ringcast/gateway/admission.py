@@ -200,7 +200,7 @@ async def _resume(gateway: Gateway, link: Link, request: Connect, resume: Resume
         session.end(CloseCode.SESSION_REPLACED)
         return "epoch_changed"
     session.hold()
-    unheard = session.unheard(request)
+    unheard = frozenset[str]() if link.keeps_subscriptions else session.unheard(request)
     try:
         wanted = () if link.keeps_subscriptions else request.subscriptions
         refused = await _subscribe(session, wanted)

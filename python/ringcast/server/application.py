@@ -8,7 +8,6 @@ sockets are this server's, so WebSocket clients of actors get the same sink as w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import logging
 import re
