@@ -7,6 +7,7 @@ document is written by hand, and drawn byte by byte.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 import schemathesis
@@ -26,11 +27,17 @@ from .drawing import FEW, SETTINGS, TIMES, damaged
 
 PLACE = programs.PROJECT / "tests" / "integration"
 DOCUMENT = openapi(interface_of(registry), STATUS_BY_CODE)
+# What is drawn is JSON: not all of it can be said in MessagePack, which tests of the encodings are about.
+for path in DOCUMENT["paths"].values():
+    for operation in path.values():
+        if "requestBody" in operation:
+            del operation["requestBody"]["content"]["application/msgpack"]
+
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 # It takes the items of a tuple, as OpenAPI 3.1 has them, for those of an older draft.
 schema = schema.exclude(path_regex="givePair|giveNamedTuple")
-# The document knows what a type variable of a base class stands for; calls do not, and take anything for it.
-schema = schema.exclude(path_regex="/shop/actions/sell")
+# Of a decimal in a class of pydantic's the document says that it is text, and not which.
+schema = schema.exclude(path_regex="takeDataclassOfPydantic")
 if TIMES == 1:
     # A hundred actions take minutes: one of a kind, of the actors that have more to them.
     schema = schema.exclude(path_regex="/kinds/actions/(give|take[^DL])")
@@ -57,6 +64,9 @@ def url() -> Iterator[str]:
 @schema.parametrize()
 @settings(SETTINGS, max_examples=4 * TIMES)
 def test_every_action_does_what_its_document_says(case: schemathesis.Case, url: str) -> None:
+    # Two requests with one key are one request, and two with one key that say different things are a mistake.
+    if case.headers is not None and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = uuid4().hex
     case.call_and_validate(base_url=url, checks=[CHECKS.get_one(name) for name in NAMES])
 
 

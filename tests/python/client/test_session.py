@@ -34,12 +34,12 @@ def test_before_the_first_answer_there_is_nothing_to_resume() -> None:
     arrival = session.accept(answer())
     assert arrival.first
     assert arrival.gap is None
-    assert session.resume(("a",)) == Resume("s1", "e1", 4, (), 0, ("a",))
+    assert session.resume(("a",)) == Resume("s1", "e1", 4, (), 0, ("a",), number=1)
 
 
 def test_it_resumes_from_the_last_event(session: Session) -> None:
     session.position.advance(9)
-    assert session.resume(("a",)) == Resume("s1", "e1", 9, (), 0, ("a",))
+    assert session.resume(("a",)) == Resume("s1", "e1", 9, (), 0, ("a",), number=1)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_session_that_could_not_be_resumed(session: Session, reason: str) -> N
     assert arrival.gap == Gap(reason)
     assert arrival.resend == []
     assert isinstance(settled[0], OutcomeUnknown)
-    assert session.resume(("a",)) == Resume("s2", "e2", 1, (), 0, ("a",))
+    assert session.resume(("a",)) == Resume("s2", "e2", 1, (), 0, ("a",), number=1)
 
 
 def test_a_session_that_goes_on_in_another_epoch_is_resumed_like_any_other(session: Session) -> None:
@@ -79,7 +79,7 @@ def test_a_session_that_goes_on_in_another_epoch_is_resumed_like_any_other(sessi
     session.lost()
     arrival = session.accept(answer(epoch="e2", offset=9, replayed=2))
     assert (arrival.gap, arrival.replayed, arrival.resend, settled) == (None, 2, [payload], [])
-    assert session.resume(("a",)) == Resume("s1", "e2", 9, (1,), 0, ("a",))
+    assert session.resume(("a",)) == Resume("s1", "e2", 9, (1,), 0, ("a",), number=1)
     assert not session.position.advance(9)
     assert session.position.advance(10)
 
