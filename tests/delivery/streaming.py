@@ -48,7 +48,7 @@ class Streams:
     def __init__(self, router: Router) -> None:
         self._endpoint = Endpoint(router, router.config)
         self._guard = Guard(router.config, Counter())
-        self._opened_by = event_routes(router, _note)[0].endpoint
+        self._opened_by = event_routes(router, self._guard, _note)[0].endpoint
 
     async def open(self, connect: Connect, *, tight: bool, browser: bool) -> StreamSocket:
         """Come as a browser's `EventSource` does, with a position in a header, or by a connect message."""

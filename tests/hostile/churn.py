@@ -96,9 +96,12 @@ def come_and_go(address: tuple[str, int], count: int) -> int:
     return resumed
 
 
-def come_and_go_for_events(address: tuple[str, int], count: int) -> None:
-    """Have `count` clients open streams of server-sent events and leave: their sessions end by themselves."""
-    for numbers in _batches(count):
+def come_and_go_for_events(address: tuple[str, int], count: int, first: int = 0) -> None:
+    """Have `count` clients open streams of server-sent events and leave: their sessions end by themselves.
+
+    They are numbered from `first` on, and named by that.
+    """
+    for numbers in _batches(count, first):
         guests = []
         for number in numbers:
             guest = Guest(address)
@@ -111,7 +114,7 @@ def come_and_go_for_events(address: tuple[str, int], count: int) -> None:
             guest.sock.close()
 
 
-def _batches(count: int) -> Iterator[list[int]]:
-    numbers = iter(range(count))
+def _batches(count: int, first: int = 0) -> Iterator[list[int]]:
+    numbers = iter(range(first, first + count))
     while batch := list(islice(numbers, BATCH)):
         yield batch

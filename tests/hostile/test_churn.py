@@ -41,9 +41,9 @@ async def test_twenty_thousand_clients_over_websockets(churned: Siege) -> None:
 
 async def test_thousands_of_clients_over_server_sent_events(churned: Siege) -> None:
     address = _address(churned.url)
-    await asyncio.to_thread(come_and_go_for_events, address, BATCH)
+    await asyncio.to_thread(come_and_go_for_events, address, TO_WARM_UP)
     before = await churned.until_alone()
-    await asyncio.to_thread(come_and_go_for_events, address, FOR_EVENTS)
+    await asyncio.to_thread(come_and_go_for_events, address, FOR_EVENTS, TO_WARM_UP)
     await churned.check()
     after = await churned.vitals.until_back(before)
     # The names by which browsers would come back are forgotten with their sessions, when there are many.

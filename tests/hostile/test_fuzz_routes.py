@@ -6,6 +6,7 @@ document is written by hand, and drawn byte by byte.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -16,17 +17,14 @@ from hypothesis import strategies as st
 from schemathesis.checks import CHECKS
 
 import programs
-from integration.kinds import registry
-from ringcast.describe import interface_of
-from ringcast.describe.openapi import openapi
-from ringcast.server.replies import STATUS_BY_CODE
 
 from .attackers import Attacker, Attackers
 from .conftest import Siege
 from .drawing import FEW, SETTINGS, TIMES, damaged
 
 PLACE = programs.PROJECT / "tests" / "integration"
-DOCUMENT = openapi(interface_of(registry), STATUS_BY_CODE)
+# By the command: another module of this name belongs to the tests of documents.
+DOCUMENT = json.loads("\n".join(programs.run("openapi", "kinds:registry", cwd=PLACE).out))
 # What is drawn is JSON: not all of it can be said in MessagePack, which tests of the encodings are about.
 for path in DOCUMENT["paths"].values():
     for operation in path.values():

@@ -26,6 +26,8 @@ def server_context(certificate: str, key: str | None = None) -> ssl.SSLContext:
         _check_readable(key, "key")
     _check_has_certificates(certificate)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # Of some builds of Python the default is whatever OpenSSL has been configured with.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     # WebSockets need HTTP/1.1, and nothing else is spoken here.
     context.set_alpn_protocols(["http/1.1"])
     holder = certificate if key is None else key

@@ -75,6 +75,10 @@ class Doorman(Actor[Page]):
     async def on_disconnect(self, c: Context[Page]) -> None:
         await self.pass_door()
 
+    @action
+    def look(self, c: Context[Page]) -> None:
+        """Nothing that anybody is asked about, from inside of the process."""
+
     async def pass_door(self) -> None:
         Doorman.at_the_door.set()
         await Doorman.may_pass.wait()

@@ -85,6 +85,7 @@ async def test_a_background_task_keeps_it_awake(clock: ManualClock) -> None:
 async def test_hooks_of_those_who_come_and_go_keep_it_awake(clock: ManualClock) -> None:
     Doorman.at_the_door, Doorman.may_pass = asyncio.Event(), asyncio.Event()
     async with running(Doorman, clock=clock, sleep_after_s=10) as router, LinkedSocket(router) as client:
+        await call(router, "doorman", "k", "look")
         connecting = asyncio.ensure_future(client.connect("doorman", "k"))
         await Doorman.at_the_door.wait()
         await clock.advance(1000)
@@ -105,6 +106,7 @@ async def test_hooks_of_those_who_come_and_go_keep_it_awake(clock: ManualClock) 
 async def test_a_client_that_is_lost_while_it_connects_does_not_keep_it_awake(clock: ManualClock) -> None:
     Doorman.at_the_door, Doorman.may_pass = asyncio.Event(), asyncio.Event()
     async with running(Doorman, clock=clock, sleep_after_s=10) as router:
+        await call(router, "doorman", "k", "look")
         async with LinkedSocket(router) as client:
             client.send(Connect("doorman", ("k",)))
             await Doorman.at_the_door.wait()
