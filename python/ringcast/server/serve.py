@@ -118,7 +118,7 @@ async def _running(server: _Server, listening: list[socket.socket]) -> AsyncIter
 def _unless_gone(app: ASGIApp) -> ASGIApp:
     """Answer nobody where the client is gone.
 
-    uvicorn does so by itself once it is told, which is a turn of the loop after uvloop has closed the transport;
+    uvicorn does so by itself once it is told, which is a turn of the loop after uvloop closed the transport;
     in between uvloop raises, and the log would have each client that resets its socket at that moment.
     """
 
