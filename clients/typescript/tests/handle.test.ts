@@ -98,7 +98,12 @@ test("a handle's parameters go with each of its calls, and with connections that
   const banned = games.getOrCreate(key, { params: { player_id: "banned" } });
   expect(await failure(banned.startGame())).toMatchObject({ code: "banned" });
 
+  // Who was refused has created nothing.
   const ann = { player_id: "ann" };
+  expect(await failure(games.get(key, { params: ann }).startGame())).toMatchObject({
+    code: "actor_not_found",
+  });
+  expect(await games.getOrCreate(key, { params: ann }).startGame()).toBeNull();
   let asked = 0;
   const freshly = games.get(key, { params: async () => ({ player_id: `ann ${++asked}` }) });
   const id = await freshly.resolve();
