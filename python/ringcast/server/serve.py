@@ -129,7 +129,9 @@ def _unless_gone(app: ASGIApp) -> ASGIApp:
             except RuntimeError as error:
                 if "the handler is closed" not in str(error):
                     raise
-                await asyncio.sleep(0)
+                # Until uvicorn has been told: before, it would miss the rest of the answer.
+                while (await receive())["type"] != "http.disconnect":
+                    pass
 
         await app(scope, receive, send_unless_gone)
 
