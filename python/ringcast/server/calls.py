@@ -43,7 +43,7 @@ _TURNED_AWAY: Final = {
     "max_calls_per_address": ("too_many_calls", "too many calls from this address run; this one did not"),
 }
 """The code and the text for a call that runs into a limit."""
-_RETRY_AFTER_S: Final = 1
+_RETRY_AFTER_MS: Final = 1000
 """When it may come again: nobody knows when another one ends."""
 
 _OF_ERRORS: Final = ("WWW-Authenticate", "Retry-After")
@@ -194,9 +194,9 @@ def _recalled(keyed: Keyed, kept: bytes) -> Outcome:
 def _turned_away(request: Request, limit: str) -> Response:
     """Return the response to a call for which there is no place; nothing has run."""
     code, text = _TURNED_AWAY[limit]
-    error = RequestError(text, code=code, metadata={"retry_after_ms": _RETRY_AFTER_S * 1000})
+    error = RequestError(text, code=code, metadata={"retry_after_ms": _RETRY_AFTER_MS})
     media = wanted(",".join(request.headers.getlist("accept")), JSON) or JSON
-    return error_response(error, {"Retry-After": str(_RETRY_AFTER_S)}, media)
+    return error_response(error, media=media)
 
 
 async def _answered(request: Request, work: Callable[[Request, Media], Awaitable[Any]]) -> Response:
