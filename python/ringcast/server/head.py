@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol, with limits on the head of a request; leaves requests to the ASGI application.
 
 uvicorn bounds neither the size of a head nor the time it may take, waits for ever for the rest of a request
-that it has answered and for a client that does not take its answer, and upgrades a socket on which an earlier
-response is still to be written: two writers, where only the core may write.
+that it has answered and for a client that does not take its answer, tells only the last of several pipelined
+requests that their client is gone, and upgrades a socket on which an earlier response is still to be written:
+two writers, where only the core may write.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from ..gateway.places import NoPlace
@@ -143,6 +145,8 @@ class HeadProtocol(HttpToolsProtocol):
         self._rest_deadline: asyncio.TimerHandle | None = None
         """For what is still to come of a request that has been answered already."""
         self._head_bytes = 0
+        self._answering: RequestResponseCycle | None = None
+        """The request that the application has, which is not the last one where some wait in the pipeline."""
         self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -161,8 +165,13 @@ class HeadProtocol(HttpToolsProtocol):
             self._guard.turned_away -= 1
         if self._parts is not None:
             self._parts.server_state.connections.discard(self)
-        else:
-            super().connection_lost(exc)
+            return
+        if self._answering is not None:
+            # uvicorn tells the last one only. This one would wait for ever, or fail when it writes.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+            self._answering = None
+        super().connection_lost(exc)
 
     def shutdown(self) -> None:
         if self._parts is not None:
@@ -222,7 +231,12 @@ class HeadProtocol(HttpToolsProtocol):
         self._rest_is_complete()
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
+        self._answering = None
         # Nothing is to be read for a request that waits in the pipeline: what was before it is whole.
         if not self.pipeline and self.cycle.more_body and not self.transport.is_closing():
             # Read and forgotten, so that a client which sends first and reads then finds its answer.

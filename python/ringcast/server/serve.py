@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..operations.access import AccessLogged
@@ -115,29 +115,6 @@ async def _running(server: _Server, listening: list[socket.socket]) -> AsyncIter
         await task
 
 
-def _unless_gone(app: ASGIApp) -> ASGIApp:
-    """Answer nobody where the client is gone.
-
-    uvicorn does so by itself once it is told, which is a turn of the loop after uvloop closed the transport;
-    in between uvloop raises, and the log would have each client that resets its socket at that moment.
-    """
-
-    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_unless_gone(message: Message) -> None:
-            try:
-                await send(message)
-            except RuntimeError as error:
-                if "the handler is closed" not in str(error):
-                    raise
-                # Until uvicorn has been told: before, it would miss the rest of the answer.
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-
-        await app(scope, receive, send_unless_gone)
-
-    return answering
-
-
 class _Server(uvicorn.Server):
     """uvicorn's server, which tells WebSocket clients to come back later before it waits for HTTP
     requests."""
@@ -170,7 +147,7 @@ class _Server(uvicorn.Server):
         self._is_stopping = asyncio.Event()
         super().__init__(
             uvicorn.Config(
-                _unless_gone(AccessLogged(self._divided or app, lambda scope: came_of(scope, guard).address)),
+                AccessLogged(self._divided or app, lambda scope: came_of(scope, guard).address),
                 http=head_protocol_class(config.connect_timeout_s, upgrades, guard),
                 ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
                 # An application without one is as good.
