@@ -35,8 +35,6 @@ MATCHING: Final = (1, 9, 90, 900, 9000)
 """Of as many connections as the last one says."""
 FILTERED_CONNECTIONS: Final = (90, 900, 9000)
 """Of which as many match as the first one says."""
-CURVE_RUNS: Final = 3
-"""Fewer than elsewhere: there are many points, and they support each other."""
 
 _QUICK_CONNECTIONS: Final = 200
 _CURVE_DELIVERIES: Final = 4_000_000
@@ -52,8 +50,6 @@ class Point:
     label: str
     question: Question
     options: Any
-    runs: int | None = None
-    """How often, unless it is as often as everything else."""
 
 
 def points() -> Iterator[Point]:
@@ -99,7 +95,7 @@ def _filter_curve(label: str, matching: int, connections: int, changes: bool) ->
         burst=30,
         messages=messages,
     )
-    return Point("P5-curves", label, fanout.QUESTION, options, CURVE_RUNS)
+    return Point("P5-curves", label, fanout.QUESTION, options)
 
 
 def _curves() -> Iterator[Point]:
@@ -117,7 +113,7 @@ def _curve(name: str, size: int, **given: Any) -> Point:
     frame = options.payload + 50
     messages = min(_CURVE_DELIVERIES // options.connections, _CURVE_BYTES // (options.connections * frame))
     messages = max(_CURVE_MESSAGES.start, min(_CURVE_MESSAGES.stop - 1, messages))
-    return Point("P11", f"{name}: {size}", fanout.QUESTION, replace(options, messages=messages), CURVE_RUNS)
+    return Point("P11", f"{name}: {size}", fanout.QUESTION, replace(options, messages=messages))
 
 
 CURVE_LABELS: Final = frozenset(point.label for point in _curves())
@@ -129,7 +125,7 @@ def small(point: Point) -> Point:
     names = {name: getattr(point.options, name) for name in point.options.__dataclass_fields__}
     most = {"connections": _QUICK_CONNECTIONS, "clients": 300, "others": _QUICK_CONNECTIONS, "messages": 600}
     less = {name: min(names[name], bound) for name, bound in most.items() if name in names}
-    return replace(point, options=replace(point.options, **less), runs=1)
+    return replace(point, options=replace(point.options, **less))
 
 
 def asked(point: Point, runs: int, cores: Cores) -> dict[str, Any]:
@@ -139,7 +135,7 @@ def asked(point: Point, runs: int, cores: Cores) -> dict[str, Any]:
         return ask(
             point.question,
             point.options,
-            point.runs or runs,
+            runs,
             cores,
             lambda line, done, of: click.echo(f"  {line}", err=True),
         )
@@ -202,7 +198,7 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
         if time.monotonic() > deadline:
             of[point.label] = {"failed": f"left out: {budget:g} s were over"}
         else:
-            of[point.label] = asked(small(point) if quick else point, runs, cores)
+            of[point.label] = asked(small(point), 1, cores) if quick else asked(point, runs, cores)
         write(results, point.target, of)
 
 
