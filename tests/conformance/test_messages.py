@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from raw_client import BINARY, TEXT, RawClient, frame
 
-MALFORMED = json.loads((Path(__file__).parents[1] / "wire" / "malformed.json").read_text())["client"]
+GOLDEN = json.loads((Path(__file__).parents[1] / "wire" / "malformed.json").read_text())
+MALFORMED, UNREADABLE = GOLDEN["client"], GOLDEN["unreadable"]
 
 
 @pytest.mark.parametrize("case", MALFORMED, ids=lambda case: f"{case['encoding']}: {case['name']}")
@@ -21,6 +22,22 @@ def test_malformed_message(address: tuple[str, int], case: dict[str, Any]) -> No
         kind, id_, error = client.read_message()
         assert (kind, id_, error["code"]) == ("error", None, case["error_code"])
         client.expect_close(case["close_code"])
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=lambda case: f"{case['encoding']}: {case['name']}")
+def test_request_with_text_that_is_no_unicode_leaves_the_connection_open(
+    address: tuple[str, int], case: dict[str, Any]
+) -> None:
+    with RawClient(address, case["encoding"], next_id=case["id"] + 1) as client:
+        client.connect("shouted", key=case["name"])
+        payload = case["text"].encode() if "text" in case else bytes.fromhex(case["hex"])
+        for _ in range(2):  # a request that is sent again has the same answer
+            client.send(frame(client.data_opcode, payload))
+            kind, id_, error = client.read_message()
+            assert (kind, id_, error["code"]) == ("error", case["id"], case["error_code"])
+        client.send_message(client.new_call("shout", "still open")[1])
+        assert client.read_message()[3:] == ["shouted", ["still open"]]
+        assert client.read_message()[0] == "reply"
 
 
 @pytest.mark.parametrize("message", [["call", 1, "echo", [1]], ["subscribe", 1, "shouted"]], ids=str)

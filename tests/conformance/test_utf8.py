@@ -92,12 +92,13 @@ def test_invalid_text_before_the_connect_message(raw: RawClient) -> None:
 
 
 def test_binary_messages_are_not_text(address: tuple[str, int]) -> None:
-    """On a MessagePack connection invalid UTF-8 is a malformed message, not a malformed frame."""
+    """On a MessagePack connection invalid UTF-8 is the fault of a request, not of a frame."""
     with RawClient(address, "msgpack") as client:
         client.connect()
-        client.send(frame(BINARY, b"\x94\xa4call\x01\xa1\xff\x90"))
-        assert client.read_message()[0] == "error"
-        client.expect_close(4001)
+        client.send(frame(BINARY, b"\x94\xa4call\x01\xa4echo\x91\xa1\xff"))
+        assert client.read_message()[:2] == ["error", 1]
+        client.next_id = 2
+        assert client.call("echo", "still open") == "still open"
 
 
 def test_invalid_text_in_a_close_reason(json_client: RawClient) -> None:

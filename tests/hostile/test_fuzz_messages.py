@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ringcast.errors import CloseCode, ProtocolError, RingcastError
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.parsing import parse_address, parse_client_message, parse_connect, parse_server_message
-from ringcast.wire.protocol import Connect
+from ringcast.wire.protocol import Call, Connect, Unreadable
 
 from .drawing import SETTINGS, WIRE, damaged, values
 
@@ -76,6 +76,19 @@ def _replaced(data: st.DataObject, value: Any) -> Any:
         at = data.draw(st.sampled_from(sorted(value, key=str)))
         return {name: _replaced(data, each) if name == at else each for name, each in value.items()}
     return data.draw(values())
+
+
+@given(id=st.integers(1, 2**63 - 1), args=st.lists(st.text(st.sampled_from("ab\ud83d\ude00😀")), max_size=3))
+@SETTINGS
+def test_any_halves_of_characters_in_a_call(id: int, args: list[str]) -> None:
+    message = parse_client_message(Encoding.JSON, json.dumps(["call", id, "say", args]).encode())
+    # What stands side by side is a character.
+    together = [arg.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for arg in args]
+    if "\ufffd" in "".join(together):
+        assert isinstance(message, Unreadable)
+        assert (message.id, message.error.code) == (id, "validation_error")
+    else:
+        assert message == Call(id, "say", together)
 
 
 FIELDS = ("key", "lookup", "actor_id", "input", "attempt", "params", "subscriptions", "resume")

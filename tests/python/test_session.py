@@ -121,6 +121,20 @@ async def test_a_malformed_message_closes_this_socket_only() -> None:
         assert (await good.receive(Reply)).id == 1
 
 
+async def test_requests_with_text_that_is_no_unicode_are_counted_like_others() -> None:
+    limits = {"max_actions_per_s": 1, "max_actions_at_once": 3}
+    async with running(Room, **limits) as router, LinkedSocket(router) as client:
+        await client.connect("room", "a", events=("said",))
+        await client.receive(Event)
+        codes = []
+        for id in range(1, 5):
+            client.send_raw(rb'["call",%d,"say",["\ud83d"]]' % id)
+            answer = await client.receive(Error)
+            assert answer.id == id
+            codes.append(answer.error["code"])
+        assert codes == ["validation_error"] * 3 + ["rate_limited"]
+
+
 async def test_names_that_may_not_be_subscribed_are_reported(encoding: Encoding) -> None:
     async with running(Room) as router, LinkedSocket(router, encoding) as client:
         connected = await client.connect("room", "a", events=("private", "said", "gap"))

@@ -13,7 +13,7 @@ from ringcast.errors import CloseCode, ProtocolError, may_come_back
 from ringcast.wire.deflate import inflate
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.parsing import parse_client_message, parse_server_message
-from ringcast.wire.protocol import Connect, Connected, Gap
+from ringcast.wire.protocol import Connect, Connected, Gap, Unreadable
 
 WIRE = Path(__file__).parents[1] / "wire"
 
@@ -87,6 +87,14 @@ def test_malformed_client_message_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError) as caught:
         parse_client_message(Encoding[case["encoding"].upper()], data)
     assert (caught.value.code, caught.value.close_code) == (case["error_code"], case["close_code"])
+
+
+@pytest.mark.parametrize("case", load("malformed.json", "unreadable"))
+def test_request_with_text_that_is_no_unicode_is_an_error_of_that_request(case: dict[str, Any]) -> None:
+    data = case["text"].encode() if "text" in case else bytes.fromhex(case["hex"])
+    message = parse_client_message(Encoding[case["encoding"].upper()], data)
+    assert isinstance(message, Unreadable)
+    assert (message.id, message.error.code) == (case["id"], case["error_code"])
 
 
 @pytest.mark.parametrize("case", load("malformed.json", "server"))

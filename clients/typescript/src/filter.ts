@@ -72,7 +72,7 @@ export function where<K extends string>(fields: Where<K>): Filter<K> {
   return { where: copy, matches: (args) => matches(copy, args) };
 }
 
-/** Half of a character beyond U+FFFF, by itself: the server ends a connection over which it comes. */
+/** Half of a character beyond U+FFFF, by itself: the server refuses who comes, or comes back, with it. */
 const HALF = /\p{Surrogate}/u;
 
 function carried(field: string, value: unknown): unknown {

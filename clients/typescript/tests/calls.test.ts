@@ -143,6 +143,20 @@ describe("errors", () => {
     expect(await failure(connection.echo(new Uint8Array(1)))).toBeInstanceOf(TypeError);
     expect(await connection.echo("still there")).toBe("still there");
   });
+
+  test.each(Object.entries(CODECS))("half of a character is one of its call alone: %s", async (_, codec) => {
+    const connection = clumsy({ codec });
+    const ends: unknown[] = [];
+    connection.on("disconnected", (...args) => ends.push(args));
+    await connection.ready();
+    const whole = "😀";
+    const answers = [connection.echo(1), failure(connection.echo([whole[0]])), connection.echo(whole)];
+    const [before, error, after] = await Promise.all(answers);
+    expect([before, after]).toEqual([1, whole]);
+    expect(error).toMatchObject({ code: "validation_error", fromServer: true });
+    expect(error.message).toContain("echo: argument 1 has text");
+    expect(ends).toEqual([]);
+  });
 });
 
 test("MessagePack carries bytes; a date is a string, an undefined field is left out, in both encodings", async () => {

@@ -33,7 +33,7 @@ from ..request import Request as HttpRequest
 from ..seam import ActorPort
 from ..wire.encoding import Encoding, writable
 from ..wire.parsing import parse_client_message
-from ..wire.protocol import Call, ClientMessage, Connect, Connected, Error
+from ..wire.protocol import Call, Connect, Connected, Error, LaterMessage
 from .heartbeat import Beat
 from .intake import Intake
 from .limits import new_counters
@@ -292,7 +292,7 @@ class Link:
         # Nearly always the whole message is smaller, and nothing has to be written to know it.
         return size_bytes > most and len(self.encoding.encode(message.params)) > most
 
-    def _handle(self, message: ClientMessage, size_bytes: int) -> None:
+    def _handle(self, message: Connect | LaterMessage, size_bytes: int) -> None:
         session = self.session
         if session is not None:
             if isinstance(message, Connect):

@@ -27,6 +27,7 @@ from ..wire.protocol import (
     Connect,
     Connected,
     Heartbeat,
+    LaterMessage,
     Received,
     Subscribe,
     Unsubscribe,
@@ -36,7 +37,6 @@ from .limits import too_fast, too_many_calls, too_many_topics
 from .link import Gateway, Link, encode_error, encode_reply
 
 __all__ = ["Session"]
-
 
 _FAREWELLS: Final = (CloseCode.DISCONNECTED, CloseCode.ACTOR_DESTROYED)
 """What a client that is away when its session ends is told when it comes back."""
@@ -244,13 +244,13 @@ class Session:
         asked = self.actor.call(self.member, request, self.respond)
         return None if asked is None else _done(asked)
 
-    def handle(self, request: Call | Subscribe | Unsubscribe | Received) -> Coroutine[Any, Any, None] | None:
+    def handle(self, request: LaterMessage) -> Coroutine[Any, Any, None] | None:
         """Answer a request, now or later. A coroutine that comes back has to run before the next message."""
         if self.ended:
             return None
         if isinstance(request, Call):
             return self.call(request)
-        if self.doubted and not isinstance(request, Received):
+        if self.doubted and isinstance(request, Subscribe | Unsubscribe):
             return self._handle_when_decided(request)
         record = self._have_record()
         if isinstance(request, Received):
@@ -259,13 +259,14 @@ class Session:
         standing = record.begin(request.id)
         if standing is not Standing.NEW:
             self._repeat(request.id, standing)
-        elif isinstance(request, Subscribe):
-            # Code of the actor runs for it, as for a call.
-            if record.bucket is None or not self._is_too_fast(record.bucket, request.id):
-                return self._subscribe(request)
-        else:
+        elif isinstance(request, Unsubscribe):
             self._unsubscribe(request.name)
             self.respond(request.id, None, None)
+        elif record.bucket is None or not self._is_too_fast(record.bucket, request.id):
+            # Code of the actor runs for a subscription, as for a call.
+            if isinstance(request, Subscribe):
+                return self._subscribe(request)
+            self.respond(request.id, None, request.error)
         return None
 
     async def _handle_when_decided(self, request: Subscribe | Unsubscribe) -> None:

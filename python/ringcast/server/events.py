@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -28,7 +30,7 @@ from ..request import Headers
 from ..router import Router
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_client_message, parse_connect
-from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect
+from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect, Unreadable
 from .endpoint import is_ahead, looks
 from .event_stream import STREAM_HEADER, STREAM_HEADERS, EventStreamLink, Lines, Opening
 from .guard import FOREIGN_PAGE, Guard, peer_of
@@ -175,7 +177,7 @@ class _Events:
 
     async def _post(self, request: Request) -> Response:
         session = self._session(request)
-        body = await read_body(request, self._config, self._router.limits_hit)
+        body = await read_body(request, self._config, self._router.limits_hit, any_text=True)
         messages = _messages(body)
         for message in messages:
             # All of them before the first is handled: a request is taken whole or not at all.
@@ -252,9 +254,18 @@ def _messages(body: Any) -> list[bytes]:
     """Return the messages in a body, which is one or an array of them, as they come on a WebSocket."""
     if not isinstance(body, list) or not body:
         raise ProtocolError("the body is a message, or an array of them")
+    return [_written(message) for message in ([body] if isinstance(body[0], str) else body)]
+
+
+def _written(message: Any) -> bytes:
     try:
-        return [Encoding.JSON.encode(message) for message in ([body] if isinstance(body[0], str) else body)]
+        return Encoding.JSON.encode(message)
     except TypeError:
+        # It may have text that is no Unicode: then it is taken as it came, and answered with that.
+        with suppress(RecursionError, ProtocolError):
+            payload = json.dumps(message).encode()
+            if isinstance(parse_client_message(Encoding.JSON, payload), Unreadable):
+                return payload
         raise ProtocolError(f"a message nests at most {MAX_NESTING} deep") from None
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -162,21 +163,29 @@ async def _written(work: Awaitable[Any], media: Media) -> Response:
     return result if isinstance(result, Response) else written(result, media=media)
 
 
-async def read_body(request: Request, config: ServerConfig, limits_hit: Counter[str]) -> Any:
-    """Return the JSON that a request carries. Raises `RingcastError` for anything else."""
+async def read_body(
+    request: Request, config: ServerConfig, limits_hit: Counter[str], any_text: bool = False
+) -> Any:
+    """Return the JSON that a request carries. Raises `RingcastError` for anything else.
+
+    With `any_text`, text in it need not be Unicode.
+    """
     # A page of another origin may send a form or plain text without asking first, but not JSON.
     media = sent_as(request.headers.get("content-type", ""))
     if media is not JSON:
         raise RequestError("send application/json", code="unsupported_media_type")
-    return decoded(await read_bytes(request, config, limits_hit), Encoding.JSON)
+    return decoded(await read_bytes(request, config, limits_hit), Encoding.JSON, any_text)
 
 
-def decoded(data: bytes, encoding: Encoding) -> Any:
+def decoded(data: bytes, encoding: Encoding, any_text: bool = False) -> Any:
     """Return what a body says. Raises `ProtocolError` for what is not in this encoding."""
     try:
         return encoding.decode(data)
-    except Exception:  # each decoder has its own tree of errors, and MessagePack several
-        raise ProtocolError(f"the body is not valid {encoding.name}") from None
+    except Exception as error:  # each decoder has its own tree of errors, and MessagePack several
+        if any_text:
+            with suppress(Exception):  # what is wrong has been said
+                return encoding.decode_any_text(data)
+        raise ProtocolError(f"the body is not valid {encoding.name}: {error}") from None
 
 
 async def read_bytes(request: Request, config: ServerConfig, limits_hit: Counter[str]) -> bytes:

@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast, get_args
 
-from ..errors import CloseCode, ProtocolError
-from .encoding import Encoding
+from ..errors import (
+    CloseCode,
+    InvalidEventName,
+    InvalidFilter,
+    ProtocolError,
+    RingcastError,
+    UnknownAction,
+    ValidationError,
+)
+from .encoding import Encoding, is_unicode
 from .protocol import (
     MAX_KEY_PARTS,
     MAX_NAME_CHARS,
@@ -22,15 +30,17 @@ from .protocol import (
     Event,
     Gap,
     Heartbeat,
+    LaterMessage,
     Lookup,
     Received,
     Reply,
     Resume,
     ServerMessage,
     Subscribe,
+    Unreadable,
     Unsubscribe,
 )
-from .topics import from_wire
+from .topics import from_wire, name_of
 
 __all__ = ["parse_address", "parse_client_message", "parse_connect", "parse_server_message"]
 
@@ -51,7 +61,11 @@ def _decode(encoding: Encoding, payload: bytes) -> list[Any]:
     try:
         message = encoding.decode(payload)
     except Exception as error:  # each decoder has its own tree of errors, and MessagePack several
-        raise ProtocolError(f"the message is not valid {encoding.name}") from error
+        raise ProtocolError(f"the message is not valid {encoding.name}: {error}") from error
+    return _array(message)
+
+
+def _array(message: Any) -> list[Any]:
     if type(message) is not list or not message or type(message[0]) is not str:
         raise ProtocolError("a message is an array that starts with its kind")
     return message
@@ -201,17 +215,68 @@ _CLIENT_KINDS: Final[dict[str, Callable[[list[Any]], ClientMessage]]] = {
 }
 
 
-def parse_client_message(encoding: Encoding, payload: bytes) -> ClientMessage:
+def parse_client_message(encoding: Encoding, payload: bytes) -> Connect | LaterMessage:
     """Decode a message that a client sent.
 
-    Raises `ProtocolError`, with the code to close with, for anything that is not exactly one known message.
+    Raises `ProtocolError`, with the code to close with, for anything that is not exactly one known message,
+    or one but for some text in a request, which is `Unreadable` then.
     Unknown keys of an object are ignored, so that a newer client can talk to an older server.
     """
-    message = _decode(encoding, payload)
+    try:
+        message = _decode(encoding, payload)
+    except ProtocolError:
+        unreadable = _parse_unreadable(encoding, payload)
+        if unreadable is None:
+            raise
+        return unreadable
+    return _parse_client_array(message)
+
+
+def _parse_client_array(message: list[Any]) -> ClientMessage:
     parse = _CLIENT_KINDS.get(message[0])
     if parse is None:
         raise ProtocolError(f"unknown message kind {message[0][:MAX_NAME_CHARS]!r}", code="unknown_message")
     return parse(message)
+
+
+_BAD_TEXT: Final = {
+    Encoding.JSON: "text with half a character (an unpaired surrogate)",
+    Encoding.MSGPACK: "text that is not UTF-8",
+}
+
+
+def _parse_unreadable(encoding: Encoding, payload: bytes) -> Unreadable | None:
+    """Return the request that could not be decoded for text in it that is no Unicode; None if it is another.
+
+    Scripts easily cut text in the middle of a character, as `"😀"[0]` does. That request has to fail, and not
+    all that its client does.
+    """
+    try:
+        request = _parse_client_array(_array(encoding.decode_any_text(payload)))
+    except Exception:  # as in `_decode`; or it is malformed as well
+        return None
+    text = _BAD_TEXT[encoding]
+    match request:
+        case Subscribe(id, topic) | Unsubscribe(id, topic):
+            return Unreadable(id, _fault_of_topic(topic, text))
+        case Call(id) if (fault := _fault_of_call(request, text)) is not None:
+            return Unreadable(id, fault)
+    return None
+
+
+def _fault_of_call(call: Call, text: str) -> RingcastError | None:
+    if not is_unicode(call.action):
+        return UnknownAction(f"no action is called {call.action!r}")
+    for position, arg in enumerate(call.args, 1):
+        if not is_unicode(arg):
+            return ValidationError(f"{call.action}: argument {position} has {text}")
+    return None
+
+
+def _fault_of_topic(topic: str, text: str) -> RingcastError:
+    if not is_unicode(name_of(topic)):
+        return InvalidEventName(f"no event is called {name_of(topic)!r}")
+    return InvalidFilter(f"a filter of {name_of(topic)!r} has {text}")
 
 
 def _parse_gap(gap: Any) -> Gap:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from ..errors import RingcastError
 from .naming import MAX_NAME_CHARS
 from .topics import MAX_FILTER_BYTES, MAX_TOPICS_BYTES, is_filtered, to_wire
 
@@ -28,12 +29,14 @@ __all__ = [
     "Event",
     "Gap",
     "Heartbeat",
+    "LaterMessage",
     "Lookup",
     "Received",
     "Reply",
     "Resume",
     "ServerMessage",
     "Subscribe",
+    "Unreadable",
     "Unsubscribe",
 ]
 
@@ -164,6 +167,17 @@ class Received(NamedTuple):
 
 
 ClientMessage = Connect | Call | Subscribe | Unsubscribe | Received
+
+
+class Unreadable(NamedTuple):
+    """A request in which text is no Unicode. It does not run, and is answered with the error."""
+
+    id: int
+    error: RingcastError
+
+
+LaterMessage = Call | Subscribe | Unsubscribe | Received | Unreadable
+"""What comes from a client behind its connect message."""
 
 
 @dataclass(slots=True, frozen=True)

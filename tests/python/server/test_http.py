@@ -132,6 +132,13 @@ async def test_failed_call(
     assert (await call(client, "add", 1)).status_code == 200
 
 
+async def test_body_with_half_of_a_character(client: httpx.AsyncClient) -> None:
+    given = {"headers": {"Content-Type": "application/json"}, "content": rb'{"key":["k"],"args":["\ud83d"]}'}
+    response = await client.post("/actors/counter/actions/add", **given)
+    assert fault(response) == (400, "invalid_message")
+    assert "surrogate" in response.json()["error"]["message"]
+
+
 async def test_create_of_an_existing_actor(client: httpx.AsyncClient) -> None:
     await call(client, "add", 1)
     assert fault(await call(client, "add", 1, lookup="create")) == (409, "actor_already_exists")

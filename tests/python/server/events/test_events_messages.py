@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from streamed import CONFIG, connected, post, target
 
 from event_source import EventSource, request
@@ -43,6 +44,49 @@ async def test_a_request_is_taken_whole_or_not_at_all(url: str, registry: Regist
             response = await post(url, answer["session"], call, wrong)
             assert (response.status, response.json["error"]["code"]) == (400, code), wrong
     # The stream goes on, and nothing has run.
+    await post(url, answer["session"], ["call", 1, "say", ["yes"]])
+    assert (await source.next()).json[3:] == ["said", ["yes"]]
+    await source.close()
+
+
+async def test_text_that_is_no_unicode_is_an_error_of_its_request_alone(url: str) -> None:
+    source = EventSource(url, target())
+    answer = await connected(source)
+    half = [rb'["call",2,"say",["\ud83d"]]', rb'["subscribe",3,["said",{"a":"\ude00"}]]']
+    good = [b'["call",1,"say",["one"]]', r'["call",4,"say",["größe \ud83d\ude00"]]'.encode()]
+    for body in (b"[%b,%b,%b,%b]" % (good[0], *half, good[1]), half[0]):
+        assert (await post(url, answer["session"], body)).status == 204
+    assert (await source.next()).json[3:] == ["said", ["one"]]
+    assert (await source.next()).json == ["reply", 1, 1]
+    kind, id_, first = (await source.next()).json
+    assert (kind, id_, first["code"]) == ("error", 2, "validation_error")
+    kind, id_, error = (await source.next()).json
+    assert (kind, id_, error["code"]) == ("error", 3, "invalid_filter")
+    assert (await source.next()).json[3:] == ["said", ["größe 😀"]]
+    assert (await source.next()).json == ["reply", 4, 2]
+    # It was sent again, and has the same answer.
+    assert (await source.next()).json == ["error", 2, first]
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        rb'["call",0,"say",["\ud83d"]]',
+        rb'["connect",{"actor":"room","params":"\ud83d"}]',
+        rb'["call",2,"say",["\ud83d"]',
+        rb'["call",2,"say",["\ud83d",NaN]]',
+        b'["call",2,"say",["\xed\xa0\xbd"]]',
+        b'["call",2,"say",[%b]]' % (b"[" * 20_000 + rb'"\ud83d"' + b"]" * 20_000),
+    ],
+    ids=["no id", "connect", "cut off", "no JSON", "no UTF-8", "too deep"],
+)
+async def test_what_is_wrong_besides_its_text_is_refused(url: str, wrong: bytes) -> None:
+    source = EventSource(url, target())
+    answer = await connected(source)
+    for body in (wrong, b'[["call",1,"say",["no"]],%b]' % wrong):
+        response = await post(url, answer["session"], body)
+        assert (response.status, response.json["error"]["code"]) == (400, "invalid_message")
     await post(url, answer["session"], ["call", 1, "say", ["yes"]])
     assert (await source.next()).json[3:] == ["said", ["yes"]]
     await source.close()
