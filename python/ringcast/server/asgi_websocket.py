@@ -10,21 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from ..errors import CloseCode, RingcastError, is_valid_close_code
+from ..errors import CloseCode, is_valid_close_code
 from ..request import Request
-from ..router import Link
 from ..wire.encoding import Encoding
 from .asgi_outgoing import Outgoing
+from .client_socket import ClientSocket, Phase
 from .endpoint import Endpoint, has_caught_up, is_ahead, looks
 from .guard import Guard, came_of, take_place
 from .handshake import Refusal, first_known
-
-if TYPE_CHECKING:
-    from .._core import Sink
 
 __all__ = ["AsgiWebSocket"]
 
@@ -33,19 +30,19 @@ _LOG: Final = logging.getLogger("ringcast.server")
 _Message = MutableMapping[str, Any]
 
 
-class AsgiWebSocket:
+class AsgiWebSocket(ClientSocket):
     """One client's WebSocket, from its request on."""
 
     __slots__ = (
         "_encoding",
         "_endpoint",
         "_guard",
-        "_is_closing",
-        "_is_open",
         "_link",
         "_outgoing",
         "_over",
         "_peer_code",
+        "_phase",
+        "_place",
         "_receive",
         "_scope",
         "_send",
@@ -63,14 +60,11 @@ class AsgiWebSocket:
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = loop.create_future()
         """Done when this side has no more to do with the socket."""
-        self._sink: Sink | None = None
-        self._link: Link | None = None
-        self._is_open = False
-        """Whether the connect message has been accepted."""
-        self._is_closing = False
-        """Whether a close frame is queued or sent: whatever still comes is ignored."""
-        self._since = loop.time()
-        """When what is the case began: to wait for the connect message, or to close."""
+        self._place = None
+        self._sink = None
+        self._link = None
+        # Whether the client is still there is the server's to ask, which sends the pings and gets the pongs.
+        self._phase, self._since = Phase.CONNECTING, loop.time()
         self._outgoing = Outgoing(send, self._on_sent)
         self._peer_code: int | None = None
 
@@ -80,14 +74,14 @@ class AsgiWebSocket:
         try:
             self._encoding = first_known(self._scope["subprotocols"])
             came = came_of(self._scope, self._guard, "websocket")
-            place = take_place(self._guard, came.address)
+            self._place = take_place(self._guard, came.address)
         except Refusal as refusal:
             await self._refuse(refusal)
             return
         try:
             await self._serve(came)
         finally:
-            self._guard.places.leave(place)
+            self._leave(self._guard, self._peer_code)  # also one that could not be accepted
 
     async def _serve(self, came: Request) -> None:
         batched = self._encoding.batched_subprotocol in self._scope["subprotocols"]
@@ -100,7 +94,9 @@ class AsgiWebSocket:
         try:
             await self._over
         finally:
-            await self._end(reader)
+            self._leave(self._guard, self._peer_code)
+            reader.cancel()
+            await asyncio.gather(reader, self._outgoing.stop(), return_exceptions=True)
 
     # What the relay calls.
 
@@ -120,28 +116,6 @@ class AsgiWebSocket:
         if not self._over.done():
             self._over.set_result(None)
 
-    # What `Deadlines` calls.
-
-    def check(self, now: float) -> None:
-        """Close the socket if it has kept us waiting for too long, and send a heartbeat when that is due.
-
-        Whether the client is still there is the server's to ask, which sends the pings and gets the pongs.
-        """
-        endpoint, link, sink = self._endpoint, self._link, self._sink
-        assert link is not None and sink is not None  # deadlines come after them
-        if self._is_closing:
-            if now - self._since > endpoint.close_timeout_s:
-                self.abort()
-        elif sink.end_reason is not None:
-            self._note_closing()
-        elif self._is_open or link.connected:
-            self._is_open = True
-            if endpoint.beat is not None:
-                link.beat(endpoint.beat, ping=False)
-        elif now - self._since > endpoint.connect_timeout_s:
-            endpoint.limits_hit["connect_timeout_s"] += 1
-            self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
-
     # Inside.
 
     async def _refuse(self, refusal: Refusal) -> None:
@@ -159,19 +133,20 @@ class AsgiWebSocket:
         try:
             self._sink = router.open_message_sink(self, self._encoding, batched)
             self._link = router.accept(self._sink, self._encoding, came)
-        except RingcastError:  # the router has stopped meanwhile
-            await self._send({"type": "websocket.close", "code": int(CloseCode.SERVER_RESTART)})
+        except Exception as error:
+            code, _ = self._endpoint.turned_away_for(error)
+            await self._send({"type": "websocket.close", "code": int(code)})
             return False
         return True
 
     async def _read(self) -> None:
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
-                if not self._is_closing:
+                if self._phase is not Phase.CLOSING:
                     self._on_message(message)
                     await self._wait_if_behind()
             code = message.get("code")
-            if not self._is_closing and code is not None and is_valid_close_code(code):
+            if self._phase is not Phase.CLOSING and code is not None and is_valid_close_code(code):
                 # Otherwise it answers a close of ours, and says nothing about what the client wants.
                 self._peer_code = code
         except Exception:
@@ -212,29 +187,6 @@ class AsgiWebSocket:
                 if has_caught_up(sink, link):
                     return
 
-    def _close(self, code: int, reason: str) -> None:
-        """Close behind what is queued, and ignore whatever still comes."""
-        if not self._is_closing:
-            self._note_closing()
-            assert self._sink is not None
-            self._sink.close(code, reason)
-
-    def _note_closing(self) -> None:
-        if not self._is_closing:
-            self._is_closing, self._since = True, asyncio.get_running_loop().time()
-
     def _on_sent(self) -> None:
         if self._sink is not None:
             self._sink.resume_writing()
-
-    async def _end(self, reader: asyncio.Task[None]) -> None:
-        self._endpoint.deadlines.remove(self)
-        self._is_closing = True
-        try:
-            if self._link is not None:
-                self._link.on_lost(self._peer_code)
-        finally:
-            if self._sink is not None:
-                self._sink.drop()
-        reader.cancel()
-        await asyncio.gather(reader, self._outgoing.stop(), return_exceptions=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ..config import ServerConfig
+from ..errors import CloseCode, InternalError, RingcastError, TryAgainLater
 from ..gateway.heartbeat import Beat
 from .deadlines import Deadlines
 
@@ -58,11 +59,20 @@ class Endpoint:
         _LOG.debug("nothing comes from a client any more")
         return True
 
-    def warn_of_turning_away(self, error: OSError) -> None:
-        """Say in the log that a client was turned away; most likely descriptors have run out.
+    def turned_away_for(self, error: Exception) -> tuple[CloseCode, RingcastError]:
+        """Return what a client is told that could not be accepted because of `error`, and note it in the
+        log."""
+        if isinstance(error, OSError):
+            self._warn_of_turning_away(error)
+            return CloseCode.TRY_AGAIN_LATER, TryAgainLater("the server can take no more sockets")
+        if isinstance(error, RingcastError):  # the router is not running
+            return CloseCode.SERVER_RESTART, error
+        _LOG.error("a client could not be accepted", exc_info=error)
+        return CloseCode.INTERNAL_ERROR, InternalError("internal error")
 
-        Not for each of them: those turned away come back, all at once.
-        """
+    def _warn_of_turning_away(self, error: OSError) -> None:
+        # Most likely descriptors have run out. Not for each of them: those turned away come back, all at
+        # once.
         now = asyncio.get_running_loop().time()
         if now >= self._next_warning:
             self._next_warning = now + _WARN_EVERY_S

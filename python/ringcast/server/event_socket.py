@@ -105,12 +105,6 @@ class EventSocket(EventStream, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def check(self, now: float) -> None:
-        if self._heard_eof and self._closing_since is not None and self._is_ended:
-            self.abort()
-        else:
-            super().check(now)
-
     def _answer(self, answer: Answer) -> None:
         if self._transport is not None:
             self._transport.write(written(answer, self._allowed))
@@ -139,8 +133,7 @@ class EventSocket(EventStream, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client is gone; return whether the socket is still needed, to write what ends it."""
-        self._heard_eof = True
-        return self._closing_since is not None and self._sink is not None and self._sink.end_reason is None
+        return self._hear_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -7,8 +7,6 @@ connection is accepted nothing is written, so that a refusal can have a status o
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,21 +14,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from ..errors import (
-    CloseCode,
-    ConnectionRefused,
-    InternalError,
-    ProtocolError,
-    RingcastError,
-    TryAgainLater,
-    may_come_back,
-)
+from ..errors import CloseCode, ConnectionRefused, ProtocolError, RingcastError, may_come_back
 from ..gateway.heartbeat import Beat
 from ..gateway.link import Gateway, Link, encode_error
 from ..gateway.places import NoPlace
 from ..request import EMPTY, Request
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect, Connected
+from .client_socket import ClientSocket, Phase
 from .endpoint import Endpoint
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .replies import RequestError, error_response
@@ -48,8 +39,6 @@ __all__ = [
     "Opening",
     "no_place",
 ]
-
-_LOG: Final = logging.getLogger("ringcast.server")
 
 STREAM_HEADER: Final = "Ringcast-Stream"
 """Has the number of a stream: in its response, and in requests that are for this stream and no later one."""
@@ -91,18 +80,19 @@ class Opening:
     """Told the session's token."""
 
 
-class EventStream(ABC):
+class EventStream(ClientSocket, ABC):
     """A client that reads server-sent events. Whoever makes one calls `start`, and `leave` at the end."""
 
     __slots__ = (
         "_came",
-        "_closing_since",
         "_endpoint",
         "_guard",
         "_link",
         "_opening",
+        "_phase",
         "_place",
         "_quiet_rounds",
+        "_since",
         "_sink",
         "heard",
     )
@@ -110,30 +100,22 @@ class EventStream(ABC):
     def __init__(self, endpoint: Endpoint, guard: Guard, opening: Opening, came: Request) -> None:
         self._endpoint = endpoint
         self._guard = guard
-        self._place: str | None = None
-        """What its socket has taken of the server's places."""
+        self._place = None
         self._opening: Opening | None = opening
         self._came = came
         """The request, for the hooks before the connection; let go of as the link has it."""
-        self._sink: Sink | None = None
-        self._link: EventStreamLink | None = None
-        self._closing_since: float | None = None
-        """When the end was queued or sent; None until then."""
+        self._sink = None
+        self._link = None
+        # Its connect message has come, as the request.
+        self._phase, self._since = Phase.OPEN, 0.0
         self.heard = False
-        """Whether something was posted since `check` last looked."""
         self._quiet_rounds = 0 if opening.speaks_protocol else None
-        """How many rounds of `Deadlines` ago that was, as for a WebSocket; None of a client that need not say
-        anything."""
 
     # What the kinds of streams differ in.
 
     @abstractmethod
     def begin(self, headers: Lines, body: bytes) -> None:
         """Write the head of a response with status 200, and `body` behind it; what follows is the sink's."""
-
-    @abstractmethod
-    def abort(self) -> None:
-        """Let go of the client at once."""
 
     @abstractmethod
     def _answer(self, answer: Answer) -> None:
@@ -162,14 +144,9 @@ class EventStream(ABC):
                 link.connect(opening.connect)
         except NoPlace as full:
             self.turn_away(_no_place(full.limit), CloseCode.TRY_AGAIN_LATER)
-        except OSError as error:
-            self._endpoint.warn_of_turning_away(error)
-            self.turn_away(TryAgainLater("the server can take no more sockets"), CloseCode.TRY_AGAIN_LATER)
-        except RingcastError as error:  # the router is not running
-            self.turn_away(error, CloseCode.SERVER_RESTART)
-        except Exception:
-            _LOG.exception("a client could not be accepted")
-            self.turn_away(InternalError("internal error"), CloseCode.INTERNAL_ERROR)
+        except Exception as error:
+            code, told = self._endpoint.turned_away_for(error)
+            self.turn_away(told, code)
 
     def turn_away(self, error: RingcastError | None, code: int, reason: str = "") -> None:
         """Answer the request with what keeps its client from the events, and close.
@@ -177,9 +154,9 @@ class EventStream(ABC):
         A browser's `EventSource` comes back after the end of a response with status 200, and never after
         another one. So the status says what a close code says otherwise.
         """
-        if self._closing_since is not None:
+        if self._phase is Phase.CLOSING:
             return
-        self._closing_since = asyncio.get_running_loop().time()
+        self._note_closing()
         if may_come_back(code):
             answer = _passing(error, code, reason, self._endpoint.router.reconnect_within_s)
         else:
@@ -190,44 +167,7 @@ class EventStream(ABC):
 
     def leave(self) -> None:
         """The client is gone, or was let go of."""
-        self._endpoint.deadlines.remove(self)
-        place, self._place = self._place, None
-        if place is not None:
-            self._guard.places.leave(place)
-        link, self._link = self._link, None
-        try:
-            if link is not None:
-                link.on_lost(None)
-        finally:
-            if self._sink is not None:
-                self._sink.drop()
-
-    def check(self, now: float) -> None:
-        """Let go of a client that takes too long to end; otherwise tell it where it is, when that is due."""
-        if self._closing_since is not None:
-            if now - self._closing_since > self._endpoint.close_timeout_s:
-                self.abort()
-        elif self._is_ended:
-            # The session closed it, or the core did: the client has to close as well.
-            self._closing_since = now
-        elif self._is_silent():
-            self._closing_since = now
-            self.abort()
-        elif self._endpoint.beat is not None and self._link is not None:
-            self._link.beat(self._endpoint.beat, ping=False)
-
-    @property
-    def _is_ended(self) -> bool:
-        """Whether the core writes nothing more."""
-        return self._sink is None or self._sink.end_reason is not None
-
-    def _is_silent(self) -> bool:
-        """Tell whether a client that has to say something now and then has not, for too long."""
-        if self._quiet_rounds is None:
-            return False
-        self._quiet_rounds = 0 if self.heard else self._quiet_rounds + 1
-        self.heard = False
-        return self._endpoint.is_dead(self._quiet_rounds)
+        self._leave(self._guard, None)
 
 
 class EventStreamLink(Link):
@@ -265,7 +205,7 @@ class EventStreamLink(Link):
     def beat(self, beat: Beat, ping: bool) -> None:
         session = self.session
         if self._opening.speaks_protocol:
-            super().beat(beat, ping)
+            super().beat(beat, ping=False)  # which nothing can carry here, nor needs: it speaks by itself
         elif not self.lost and session is not None and not session.ended and not self.sink.queued_bytes:
             # Its position is the core's to say: it is this reader's own, however long the round has taken.
             within_s = self._gateway.reconnect_within_s

@@ -10,24 +10,21 @@ import asyncio
 import codecs
 import logging
 import socket
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from ..config import ServerConfig
-from ..errors import CloseCode, RingcastError, is_valid_close_code
+from ..errors import CloseCode, is_valid_close_code
 from ..request import EMPTY
-from ..router import Link, Router
+from ..router import Router
 from ..wire.deflate import BrokenMessage, inflate
 from ..wire.encoding import Encoding
 from .bridge import FrameListener, FrameProtocol, Gate
+from .client_socket import ClientSocket, Phase
 from .endpoint import FIRST_LOOK_S, Endpoint, has_caught_up, is_ahead, later
 from .guard import Guard, let_in
 from .handshake import PATH, Refusal, accepted, choose_encoding, choose_extension, forget_handshake
-
-if TYPE_CHECKING:
-    from .._core import Sink
 
 __all__ = ["WebSocketEndpoint", "accept_socket"]
 
@@ -80,14 +77,6 @@ class WebSocketEndpoint(Endpoint):
         return WSUpgradeResponseWithListener(accepted(encoding, extension), listener)
 
 
-class _Phase(Enum):
-    CONNECTING = auto()
-    """Upgraded; the connect message has not been accepted yet."""
-    OPEN = auto()
-    CLOSING = auto()
-    """A close frame is queued or sent: whatever still comes is ignored."""
-
-
 class _Violation(Exception):  # noqa: N818 - caught where it is turned into a close frame
     """The client broke a rule; the connection fails with this close code."""
 
@@ -103,7 +92,7 @@ class _CompressedParts(bytearray):
     __slots__ = ()
 
 
-class WebSocket(FrameListener):
+class WebSocket(ClientSocket, FrameListener):
     """One client's WebSocket, from the upgrade on."""
 
     __slots__ = (
@@ -124,6 +113,8 @@ class WebSocket(FrameListener):
         "_sink",
     )
 
+    _endpoint: WebSocketEndpoint
+
     def __init__(
         self,
         endpoint: WebSocketEndpoint,
@@ -133,26 +124,22 @@ class WebSocket(FrameListener):
     ) -> None:
         self._endpoint = endpoint
         self._place = place
-        """What its socket has taken of the server's places; None if it takes none."""
         self._encoding = encoding
         self._data_kind = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
         self._compressed = compressed
         """Whether messages may be compressed, in both directions."""
         self._gate: Gate | None = None
-        self._sink: Sink | None = None
-        self._link: Link | None = None
-        self._phase = _Phase.CONNECTING
-        self._since = 0.0
-        """When the phase began; not kept for OPEN."""
+        self._sink = None
+        self._link = None
+        self._phase, self._since = Phase.CONNECTING, 0.0
         self.heard = False
         self._quiet_rounds = 0
-        """While OPEN: how many rounds of `Deadlines` ago something came from the client. Rounds and not a
-        time, because small numbers cost no memory, and for the reason that is given there."""
         self._parts: bytearray | None = None
         """The fragments of an unfinished message so far (RFC 6455, section 5.4)."""
         self._decoder: codecs.IncrementalDecoder | None = None
         """Checks those fragments, where they are text."""
         self._peer_code: int | None = None
+        """What its close frame said, unless that answers ours."""
         self._heard_eof = False
 
     # What the bridge and picows call.
@@ -169,14 +156,14 @@ class WebSocket(FrameListener):
         if gate.is_plain and gate.transport.get_write_buffer_size():
             # The core must not write before the response is out. The kernel takes it at once unless the
             # client has stopped reading, before it even began: not worth waiting for.
-            self._phase = _Phase.CLOSING
+            self._phase = Phase.CLOSING
             gate.abort()
             return
         self._open(gate)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A frame has come. Never raises: picows would write a close frame of its own."""
-        if self._phase is _Phase.CLOSING:
+        if self._phase is Phase.CLOSING:
             return
         try:
             self._on_frame(frame)
@@ -194,32 +181,15 @@ class WebSocket(FrameListener):
 
     def on_eof(self) -> bool:
         """The client has closed its side of the socket; return whether ours is still needed."""
-        self._heard_eof = True
         # TLS has no half of a connection to keep.
-        plain = self._gate is not None and self._gate.is_plain
-        return (
-            plain
-            and self._phase is _Phase.CLOSING
-            and self._sink is not None
-            and self._sink.end_reason is None
-        )
+        return self._hear_eof() and self._gate is not None and self._gate.is_plain
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The socket is gone."""
-        self._phase = _Phase.CLOSING
-        self._endpoint.deadlines.remove(self)
-        if self._place is not None and self._endpoint.guard is not None:
-            self._endpoint.guard.places.leave(self._place)
-            self._place = None
         if self._gate is not None:
             self._gate.release()
             self._gate = None
-        try:
-            if self._link is not None:
-                self._link.on_lost(self._peer_code)
-        finally:
-            if self._sink is not None:
-                self._sink.drop()
+        self._leave(self._endpoint.guard, self._peer_code)
 
     def pause_writing(self) -> None:
         """The transport is full. Only its own to say, not the socket's, to which the core writes itself."""
@@ -233,46 +203,12 @@ class WebSocket(FrameListener):
 
     # What `Deadlines` calls.
 
-    def check(self, now: float) -> None:
-        """Close or abort the socket if it has kept us waiting for too long."""
-        sink = self._sink
-        ended = sink is None or sink.end_reason is not None
-        if self._phase is _Phase.CLOSING:
-            if now - self._since > self._endpoint.close_timeout_s or (self._heard_eof and ended):
-                self.abort()
-        elif ended:
-            # The router closed it, or the core did: the client has as long to go as if we had.
-            self._phase, self._since = _Phase.CLOSING, now
-            if self._gate is not None:
-                self._gate.discard_input()
-        elif self._phase is _Phase.CONNECTING:
-            if self._link is not None and self._link.connected:
-                self._phase, self._since = _Phase.OPEN, 0.0
-            elif now - self._since > self._endpoint.connect_timeout_s:
-                self._endpoint.limits_hit["connect_timeout_s"] += 1
-                self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
-        else:
-            self._check_life()
-
     def abort(self) -> None:
         """Let go of the socket at once."""
         if self._gate is not None:
             self._gate.abort()
 
     # Inside.
-
-    def _check_life(self) -> None:
-        """Give up a client that has gone without a word; otherwise tell it where it is, when that is due."""
-        endpoint = self._endpoint
-        if self.heard:
-            self.heard, self._quiet_rounds = False, 0
-        else:
-            self._quiet_rounds += 1
-            if endpoint.is_dead(self._quiet_rounds):
-                self.abort()
-                return
-        if endpoint.beat is not None and self._link is not None:
-            self._link.beat(endpoint.beat, ping=self._quiet_rounds >= endpoint.rounds_per_beat)
 
     def _open(self, gate: Gate) -> None:
         router, encoding = self._endpoint.router, self._encoding
@@ -285,40 +221,30 @@ class WebSocket(FrameListener):
                 self._sink = router.open_sink(fd, encoding, self._compressed)
             else:
                 self._sink = router.open_relayed_sink(gate.transport, encoding, self._compressed)
-        except OSError as error:
-            self._endpoint.warn_of_turning_away(error)
-            self._turn_away(gate, CloseCode.TRY_AGAIN_LATER)
-            return
-        except RingcastError:  # the router is not running
-            self._turn_away(gate, CloseCode.SERVER_RESTART)
-            return
-        except Exception:
-            _LOG.exception("a connection could not be accepted")
-            self._turn_away(gate, CloseCode.INTERNAL_ERROR)
-            return
-        try:
             came = EMPTY if request is None or self._endpoint.guard is None else request
             self._link = router.accept(self._sink, encoding, came)
-        except Exception:
-            _LOG.exception("a connection could not be accepted")
-            self._close(CloseCode.INTERNAL_ERROR, "")
-
-    def _turn_away(self, gate: Gate, code: int) -> None:
-        """Close without the core, which writes nothing to this socket."""
-        self._phase, self._since = _Phase.CLOSING, asyncio.get_running_loop().time()
-        gate.turn_away(code)
+        except Exception as error:
+            code, _ = self._endpoint.turned_away_for(error)
+            if self._sink is not None:
+                self._close(code, "")
+            else:  # the core writes nothing to this socket
+                self._note_closing()
+                gate.turn_away(code)
 
     def _close(self, code: int | None, reason: str) -> None:
-        """Send a close frame, after what is queued, and ignore whatever still comes."""
-        if self._phase is _Phase.CLOSING:
-            return
-        if code == CloseCode.MESSAGE_TOO_BIG and self._peer_code is None:  # otherwise it is the client's
+        if (
+            code == CloseCode.MESSAGE_TOO_BIG
+            and self._phase is not Phase.CLOSING
+            and self._peer_code is None  # otherwise it is the client's
+        ):
             self._endpoint.limits_hit["max_message_bytes"] += 1
-        self._phase, self._since = _Phase.CLOSING, asyncio.get_running_loop().time()
+        super()._close(code, reason)
+
+    def _note_closing(self) -> None:
+        super()._note_closing()
         self._parts = self._decoder = None
-        assert self._sink is not None and self._gate is not None  # before that, the phase is CLOSING
-        self._sink.close(code, reason)
-        self._gate.discard_input()
+        if self._gate is not None:
+            self._gate.discard_input()
 
     def _on_frame(self, frame: WSFrame) -> None:
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
@@ -433,7 +359,7 @@ class WebSocket(FrameListener):
 
     def _resume_if_caught_up(self, delay_s: float) -> None:
         gate, sink = self._gate, self._sink
-        if gate is None or sink is None or self._phase is _Phase.CLOSING:
+        if gate is None or sink is None or self._phase is Phase.CLOSING:
             return  # closing has resumed reading
         if self._link is not None and self._link.is_behind:
             self.heard = True  # perhaps: it waits for us
