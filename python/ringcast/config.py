@@ -18,7 +18,7 @@ __all__ = ["ServerConfig", "with_tls"]
 _MAY_BE_ZERO: Final = frozenset(
     {"port", "session_window_s", "save_interval_s", "max_connects_per_s", "max_actions_per_s"}
     | {"drain_delay_s", "metrics_port", "max_connections", "max_connections_per_address"}
-    | {"max_calls", "max_calls_per_address"}
+    | {"max_calls", "max_calls_per_address", "max_actors", "max_stored_actors"}
 )
 _MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
 
@@ -115,6 +115,14 @@ class ServerConfig:
     max_calls_per_address: int = 1000
     """The same for those of one address, or of one /64 of IPv6, as it is known behind trusted proxies; one
     more is answered with 429. 0 is no limit."""
+
+    max_actors: int = 100_000
+    """Actors that run at a time; one more is not created, and who asks for it is told when to try again. One
+    that is asleep is woken all the same. 0 is no limit."""
+
+    max_stored_actors: int = 1_000_000
+    """Actors that the store has, those asleep included; one more is refused for good, with
+    `too_many_actors`, until one is destroyed. 0 is no limit."""
 
     uncounted_networks: tuple[str, ...] = (
         "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",

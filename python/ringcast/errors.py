@@ -9,6 +9,7 @@ The tree::
     │   ├── ActorAlreadyExists         actor_already_exists
     │   ├── ActorDestroyed             actor_destroyed
     │   ├── UnknownActor               unknown_actor
+    │   ├── TooManyActors              too_many_actors
     │   └── StoreUnavailable           store_unavailable
     ├── ActionError
     │   ├── UnknownAction              unknown_action
@@ -92,6 +93,7 @@ __all__ = [
     "RingcastError",
     "StoreUnavailable",
     "SubscriptionRefused",
+    "TooManyActors",
     "TooManyCalls",
     "TooManyFilters",
     "TryAgainLater",
@@ -231,6 +233,12 @@ class UnknownActor(ActorError):
     code = "unknown_actor"
 
 
+class TooManyActors(ActorError):
+    """There are as many actors as the server keeps: this one was not created."""
+
+    code = "too_many_actors"
+
+
 class StoreUnavailable(ActorError):
     """The store of a durable actor takes nothing at the moment, and too much waits for it already.
 
@@ -344,7 +352,8 @@ class ParamsTooLarge(ConnectionFailure):
 
 
 class TryAgainLater(ConnectionFailure):
-    """More clients connect than the server lets in; `metadata` has `retry_after_ms`, when to come back."""
+    """More clients connect, or more actors run, than the server takes; `metadata` has `retry_after_ms`, when
+    to come back."""
 
     code = "try_again_later"
 

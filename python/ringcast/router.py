@@ -107,6 +107,7 @@ class Router:
             try:
                 calls = await self.store.schedule()
                 with_sessions = await self.store.with_sessions()
+                self._directory.capacity.stored = await self.store.count()
             except BaseException:
                 await self.store.close()
                 raise
@@ -325,6 +326,11 @@ class Router:
     def actors(self) -> int:
         """How many actors run."""
         return len(self._directory)
+
+    @property
+    def stored_actors(self) -> int:
+        """How many actors the store has, those that are asleep included."""
+        return self._directory.capacity.stored
 
     @property
     def unready(self) -> str | None:

@@ -106,6 +106,18 @@ async def test_a_deleted_actor_is_gone_and_its_key_is_free(store: Store) -> None
     assert (await store.find("Room", ("a", "b"))) is not None
 
 
+async def test_actors_are_counted(store: Store) -> None:
+    assert await store.count() == 0
+    await store.create(ANN)
+    await store.create(StoredActor("id-2", "Room", ("c",), b"{}"))
+    with pytest.raises(ActorAlreadyExists):
+        await store.create(ANN)
+    assert await store.count() == 2
+    await store.delete("id-1")
+    await store.delete("id-1")
+    assert await store.count() == 1
+
+
 async def test_a_store_can_be_closed_twice_and_opened_again(store: Store) -> None:
     await store.create(ANN)
     await store.close()

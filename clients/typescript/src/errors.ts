@@ -38,6 +38,7 @@ export type ErrorCode =
   | "event_too_large"
   | "events_lost"
   | "subscription_refused"
+  | "too_many_actors"
   | "too_many_filters"
   | "invalid_filter"
   | "store_unavailable"

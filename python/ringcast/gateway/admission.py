@@ -19,6 +19,7 @@ from ..errors import (
     ProtocolError,
     RingcastError,
     StoreUnavailable,
+    TryAgainLater,
 )
 from ..faults import StoreFault, for_client
 from ..operations.access import log_connected
@@ -55,9 +56,16 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
         link.fail(error)
     except Exception as error:
         fault = for_client(error, _log, f"connecting to {request.actor}")
-        # What took too long or could not be read may go well the next time; what a hook raises would not.
-        passing = isinstance(error, ActionTimeout | StoreFault | StoreUnavailable)
-        link.refuse(fault, CloseCode.INTERNAL_ERROR if passing else CloseCode.CONNECT_REFUSED)
+        link.refuse(fault, _close_code(error))
+
+
+def _close_code(error: Exception) -> CloseCode:
+    """Return what a connection is refused with because of `error`: whether its client comes back."""
+    if isinstance(error, TryAgainLater):
+        return CloseCode.TRY_AGAIN_LATER
+    # What took too long or could not be read may go well the next time; what a hook raises would not.
+    passing = isinstance(error, ActionTimeout | StoreFault | StoreUnavailable)
+    return CloseCode.INTERNAL_ERROR if passing else CloseCode.CONNECT_REFUSED
 
 
 def _say_farewell(gateway: Gateway, link: Link, token: str) -> bool:

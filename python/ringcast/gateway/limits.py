@@ -23,6 +23,7 @@ COUNTED: Final = (
     "dead_peer_timeout_s",
     "idle_timeout_s",
     "max_actions_per_s",
+    "max_actors",
     "max_attributes_bytes",
     "max_calls",
     "max_calls_in_flight",
@@ -38,6 +39,7 @@ COUNTED: Final = (
     "max_params_bytes",
     "max_pending_messages",
     "max_reply_bytes",
+    "max_stored_actors",
     "max_subscriptions",
 )
 """What is counted. A limit on bytes counts with that on how many there are, where both end the same way."""

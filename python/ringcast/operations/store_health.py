@@ -77,6 +77,9 @@ class WatchedStore(Store):
     async def with_sessions(self) -> list[str]:
         return await self._store.with_sessions()
 
+    async def count(self) -> int:
+        return await self._store.count()
+
     async def schedule(self) -> list[ScheduledCall]:
         return await self._store.schedule()
 

@@ -27,6 +27,7 @@ from ..schema.definition import ActorDefinition
 from ..seam import Node
 from ..store import JournalCorrupt, ScheduledCall, StoredActor, StoredStream
 from ..wire.protocol import Connect
+from .capacity import Capacity
 from .instance import ActorInstance
 from .letting_in import CallerRefused
 from .timetable import Absence
@@ -58,6 +59,7 @@ class Directory:
         # Ids of actors whose journal a commit has found damaged, until they have started anew: what it has
         # met may be nowhere that a start looks.
         self._damaged: set[str] = set()
+        self.capacity = Capacity(node, self._by_place)
         self._closed = False
 
     def __len__(self) -> int:
@@ -78,7 +80,8 @@ class Directory:
         `letting_in.py` says.
 
         Raises `ActorNotFound` (lookup `get` or `id`), `ActorAlreadyExists` (lookup `create`), what its hooks
-        raise when it starts, and `ConnectionClosed` when the directory has been closed.
+        raise when it starts, as `Capacity.creating` where it is created, and `ConnectionClosed` when the
+        directory has been closed.
         """
         key = request.key
         if request.lookup == "id":
@@ -250,8 +253,10 @@ class Directory:
             raise _no_such_id(definition.name, request)
         if stored is None and request.lookup in ("get", "id"):
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
-        actor_id = new_id if stored is None else stored.actor_id
-        return await self._run(definition, place, actor_id, stored, request.input, caller)
+        if stored is not None:
+            return await self._run(definition, place, stored.actor_id, stored, None)
+        with self.capacity.creating():
+            return await self._run(definition, place, new_id, None, request.input, caller)
 
     async def _finish_destroy(
         self, definition: ActorDefinition, place: _Place, stored: StoredActor
@@ -287,6 +292,9 @@ class Directory:
                 # What it was writing when it was cancelled may take effect all the same.
                 self._node.timetable.doubt(actor_id)
             raise
+        finally:
+            if stored is None and instance.state.is_stored:  # be it that it could not start then
+                self.capacity.stored += 1
         self._damaged.discard(actor_id)
         self._by_place[place] = instance
         self._by_id[actor_id] = instance
@@ -349,6 +357,8 @@ class Directory:
     def _forget(self, place: _Place, instance: ActorInstance) -> None:
         self._by_place.pop(place, None)
         self._by_id.pop(instance.actor_id, None)
+        if instance.deleted:
+            self.capacity.stored -= 1
         if instance.is_damaged and not instance.deleted:
             self._damaged.add(instance.actor_id)
             # The last of what it has run, scheduled and cancelled is lost.

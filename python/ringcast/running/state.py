@@ -126,6 +126,11 @@ class SavedState:
         self._is_stored = True
         self._tell(taken)
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether the store has this actor."""
+        return self._is_stored
+
     def start_saving(self, is_busy: Callable[[], bool]) -> None:
         """Save by itself from now on, beginning with what has changed since `create` or `load`.
 

@@ -47,6 +47,7 @@ METRICS: Final[dict[str, Described]] = {
         ("transport",),
     ),
     "ringcast_actors": Described("gauge", "Actors that run", ("actor",)),
+    "ringcast_stored_actors": Described("gauge", "Actors that the store has, those asleep included"),
     "ringcast_connections": Described(
         "gauge", "Connections, attached to a client or waiting for it to come back", ("actor", "state")
     ),
@@ -152,6 +153,7 @@ class RouterCollector:
         put("ringcast_ready", router.unready is None)
         for transport, count in router.sockets_by_transport().items():
             put("ringcast_sockets", count, transport)
+        put("ringcast_stored_actors", router.stored_actors)
         put("ringcast_store_failures", router.store.failures, suffix="_total")
         put("ringcast_keyed_answers", len(router.answers))
         put("ringcast_repeated_calls", router.answers.repeats, suffix="_total")

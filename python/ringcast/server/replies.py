@@ -76,6 +76,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "server_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "store_unavailable": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503: its action may have done a part
     "subscription_refused": HTTPStatus.FORBIDDEN,
+    "too_many_actors": HTTPStatus.INSUFFICIENT_STORAGE,
     "too_many_calls": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_connections": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_filters": HTTPStatus.FORBIDDEN,

@@ -75,6 +75,14 @@ class Store(ABC):
         Those that have begun to be destroyed are among them, without sessions too: they have to end as well.
         """
 
+    async def count(self) -> int:
+        """Return how many actors there are.
+
+        Asked for when a server starts, for its limit on them. A store that cannot tell has as many as are
+        created from then on.
+        """
+        return 0
+
     @abstractmethod
     async def schedule(self) -> list[ScheduledCall]:
         """Return the scheduled calls of all actors: the earliest first, else as they were made."""

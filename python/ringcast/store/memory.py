@@ -73,6 +73,9 @@ class MemoryStore(Store):
     async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
         return self._by_id.get(self._ids.get((name, key), ""))
 
+    async def count(self) -> int:
+        return len(self._by_id)
+
     async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
         if actor_id not in self._by_id:
             raise ActorNotFound(f"the store has no actor with the id {actor_id!r}")

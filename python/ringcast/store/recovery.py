@@ -42,6 +42,12 @@ def find_actor(database: sqlite3.Connection, name: str, key: tuple[str, ...]) ->
     return _actor(database, "name = ? and key = ?", name, text_of(key))
 
 
+def count_actors(database: sqlite3.Connection) -> int:
+    """Return how many actors there are."""
+    (count,) = database.execute("select count(*) from actor").fetchone()
+    return int(count)
+
+
 def load_with_sessions(database: sqlite3.Connection) -> list[str]:
     """Return the ids of the actors whose streams have sessions, and of those that are to be destroyed."""
     found = database.execute(

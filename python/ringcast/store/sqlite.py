@@ -15,7 +15,15 @@ from .interface import Store
 from .journal import Journal
 from .lock import FileLock
 from .records import Change, ScheduledCall, StoredActor, StoredStream
-from .recovery import find_actor, load_actor, load_answer, load_schedule, load_stream, load_with_sessions
+from .recovery import (
+    count_actors,
+    find_actor,
+    load_actor,
+    load_answer,
+    load_schedule,
+    load_stream,
+    load_with_sessions,
+)
 from .schema import prepare
 from .transactions import JournalThread
 
@@ -70,6 +78,9 @@ class SqliteStore(Store):
 
     async def find(self, name: str, key: tuple[str, ...]) -> StoredActor | None:
         return await self._opened.read(lambda journal: find_actor(journal.database, name, key))
+
+    async def count(self) -> int:
+        return await self._opened.read(lambda journal: count_actors(journal.database))
 
     async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
         # A copy: it is read on the thread, some time later.
