@@ -93,7 +93,9 @@ registry = Registry(
     Lobby,
     Zone,
     store=MemoryStore(),
-    config=ServerConfig(connect_timeout_s=1, heartbeat_s=1, allowed_origins=("https://app.example.com",)),
+    config=ServerConfig(
+        connect_timeout_s=1, heartbeat_s=1, allowed_origins=("https://app.example.com",), docs=True
+    ),
 )
 
 

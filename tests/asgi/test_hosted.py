@@ -262,3 +262,13 @@ async def test_a_client_that_says_goodbye_is_gone_at_once(hosted: Hosted) -> Non
             return await connections() == before + waiting
 
         await eventually(is_gone)
+
+
+async def test_the_documents_name_the_path_below_which_the_actors_are(hosted: Hosted) -> None:
+    below = httpx.URL(hosted.url).path
+    assert below != "/"
+    async with httpx.AsyncClient() as client:
+        calls = (await client.get(f"{hosted.url}/openapi.json")).json()
+        messages = (await client.get(f"{hosted.url}/asyncapi.json")).json()
+    assert calls["servers"] == [{"url": below}]
+    assert messages["channels"]["room"]["address"] == f"{below}/connect"

@@ -17,9 +17,15 @@ _ERROR: Final = "ringcast.Error"
 
 
 def openapi(
-    interface: Interface, statuses: Mapping[str, int], *, title: str = "Actors", version: str = "1.0.0"
+    interface: Interface,
+    statuses: Mapping[str, int],
+    *,
+    below: str = "",
+    title: str = "Actors",
+    version: str = "1.0.0",
 ) -> dict[str, Any]:
-    """Return the document. `statuses` has the HTTP status of each error code."""
+    """Return the document. `statuses` has the HTTP status of each error code, and `below` is the path below
+    which the server has all of it, if that is not its root."""
     paths: dict[str, Any] = {}
     for actor in interface.actors:
         for action in actor.actions:
@@ -29,6 +35,7 @@ def openapi(
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": _ABOUT},
+        **({"servers": [{"url": below}]} if below else {}),
         "tags": [_tag(actor) for actor in interface.actors],
         "paths": paths,
         "components": {

@@ -10,7 +10,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,22 +28,38 @@ if TYPE_CHECKING:
 __all__ = ["docs_routes"]
 
 _PAGE: Final = Path(__file__).with_name("docs.html")
+_MOST_MOUNTS: Final = 8
+"""For so many, documents are kept: a path may have a part that is anybody's to choose."""
 
 
 def docs_routes(registry: Registry, statuses: Mapping[str, int]) -> list[Route]:
-    """Return the routes. What they answer is made now, before anybody waits for it."""
+    """Return the routes. What they answer at a server's root is made now, before anybody waits for it."""
     interface = interface_of(registry)
     page, policy = _page()
+
+    def calls(below: str) -> bytes:
+        return _written(openapi(interface, statuses, below=below))
+
+    def messages(below: str) -> bytes:
+        return _written(asyncapi(interface, below + PATH))
+
     return [
-        _route("/docs", page.encode(), "text/html", {"Content-Security-Policy": policy}),
-        _route("/openapi.json", _written(openapi(interface, statuses)), "application/json"),
-        _route("/asyncapi.json", _written(asyncapi(interface, PATH)), "application/json"),
+        _route("/docs", lambda _: page.encode(), "text/html", {"Content-Security-Policy": policy}),
+        _route("/openapi.json", calls, "application/json"),
+        _route("/asyncapi.json", messages, "application/json"),
     ]
 
 
-def _route(path: str, body: bytes, media_type: str, headers: dict[str, str] | None = None) -> Route:
+def _route(
+    path: str, body: Callable[[str], bytes], media_type: str, headers: dict[str, str] | None = None
+) -> Route:
+    """Return a route whose `body` is made for the path below which the registry is mounted."""
+    made = lru_cache(_MOST_MOUNTS)(body)
+    made("")
+
     async def answer(request: Request) -> Response:
-        return Response(body, headers=headers, media_type=media_type)
+        below = request.scope.get("root_path", "").rstrip("/")
+        return Response(made(below), headers=headers, media_type=media_type)
 
     return Route(path, answer, methods=["GET"])
 

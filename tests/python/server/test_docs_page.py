@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from raw_socket import opened
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.server.application import Beside, mounted
@@ -30,8 +31,8 @@ class Greeter(Actor[None, None]):
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     registry = Registry(Greeter, store=MemoryStore(), config=ServerConfig(docs=True))
-    async with serving(registry) as url, httpx.AsyncClient(base_url=url) as opened:
-        yield opened
+    async with serving(registry) as url, httpx.AsyncClient(base_url=url) as client:
+        yield client
 
 
 async def test_there_are_none_by_default() -> None:
@@ -68,6 +69,29 @@ async def test_below_a_mount_the_page_asks_for_nothing_above_it() -> None:
         assert (await client.get("/live/openapi.json")).json()["paths"]
         # FastAPI's own, of no actors.
         assert (await client.get("/openapi.json")).json()["paths"] == {}
+
+
+@pytest.mark.parametrize("by_application", [False, True])
+async def test_below_a_mount_the_documents_name_where_it_is(by_application: bool) -> None:
+    registry = Registry(Greeter, store=MemoryStore(), config=ServerConfig(docs=True))
+    application = FastAPI()
+    if by_application:
+        application.mount("/live", registry.asgi())
+    beside = Beside(application=mounted(registry, application, "/live"))
+    async with serving(registry, beside=beside) as url, httpx.AsyncClient(base_url=url) as client:
+        openapi, asyncapi = [(await client.get(f"/live{path}")).json() for path in PATHS[1:]]
+        [server] = openapi["servers"]
+        response = await client.post(f"{server['url']}/actors/greeter/actions/greet", json={"args": ["ann"]})
+        assert response.json() == {"value": "hello ann"}
+        address = asyncapi["channels"]["greeter"]["address"]
+        async with opened(url.removesuffix("/live") + address.removesuffix("/connect")) as socket:
+            assert (await socket.connect("greeter"))[0] == "connected"
+
+
+async def test_at_the_root_the_documents_name_no_place(client: httpx.AsyncClient) -> None:
+    openapi, asyncapi = [(await client.get(path)).json() for path in PATHS[1:]]
+    assert "servers" not in openapi
+    assert asyncapi["channels"]["greeter"]["address"] == "/connect"
 
 
 async def test_the_documents_are_json_and_name_every_action(client: httpx.AsyncClient) -> None:
