@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ["Origins"]
+__all__ = ["OPAQUE", "Origins"]
 
 ANY: Final = "*"
 _OTHER_SITES: Final = ("cross-site", "same-site")

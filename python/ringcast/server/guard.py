@@ -18,7 +18,7 @@ from urllib.parse import quote
 from starlette.types import Scope
 
 from ..config import ServerConfig
-from ..gateway.origins import Origins
+from ..gateway.origins import OPAQUE, Origins
 from ..gateway.peers import Networks, Peer, Proxies
 from ..gateway.places import NoPlace, Places
 from ..request import Headers, Request, Transport
@@ -60,6 +60,10 @@ RETRY_AFTER_S: Final = 5
 
 FOREIGN_PAGE: Final = "pages of this origin may not use this server"
 
+_OPAQUE_ALLOWED: Final = (
+    "allowed_origins has null, which is any page without an origin: every site can show one, in a frame in a "
+    "sandbox, and that can use this server with the cookies of its users"
+)
 _TEXT_BY_LIMIT: Final = {
     "max_connections": "the server has as many connections as it takes",
     "max_connections_per_address": "there are too many connections from this address",
@@ -74,6 +78,9 @@ class Guard:
         self.calls = Places(config, limits_hit, "calls")
         """Those of calls over HTTP that run, which is not to say that somebody waits for them."""
         self.origins = Origins(config.allowed_origins)
+        if self.origins.lists(OPAQUE):
+            # Not refused: it is what a local page has, and the way to try one. But few know what else it is.
+            _LOG.warning("%s", _OPAQUE_ALLOWED)
         self.proxies = Proxies(Networks(config.trusted_proxies), config.forwarded_header)
         self.limits_hit = limits_hit
         self.dead_peer_timeout_s = config.dead_peer_timeout_s

@@ -330,3 +330,15 @@ async def test_the_access_log_has_the_address_that_the_server_goes_by(
             await client.get("/health", headers=sent)
     logged = [vars(each)["client"] for each in caplog.records if each.name == "ringcast.access"]
     assert logged == ["127.0.0.1", expected]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "warnings"), [(("null",), 1), ((APP, "null"), 1), ((APP,), 0), (("*",), 0)]
+)
+async def test_a_server_that_pages_without_an_origin_may_use_says_so_in_its_log(
+    caplog: pytest.LogCaptureFixture, allowed: tuple[str, ...], warnings: int
+) -> None:
+    async with served(allowed_origins=allowed):
+        logged = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(logged) == warnings
+    assert all(text.startswith("allowed_origins has null") for text in logged)
