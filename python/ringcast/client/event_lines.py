@@ -37,11 +37,11 @@ class EventLines:
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that `chunk` completes. Raises `ProtocolError` for one that is too long."""
-        if self._after_cr:
-            # The second half of a line's end.
-            chunk = chunk.removeprefix(b"\n")
         if not chunk:
             return []
+        if self._after_cr:
+            # The second half of a line's end, which may be all that has come.
+            chunk = chunk.removeprefix(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         events: list[ServerSentEvent] = []
         for part in chunk.splitlines(keepends=True):  # of bytes: at LF, CR and CRLF

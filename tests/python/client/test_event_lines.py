@@ -22,6 +22,7 @@ ENDS = st.sampled_from(["\n", "\r", "\r\n"])
     st.booleans(),
 )
 @example([("data: a", "\r\n"), ("", "\r\n"), ("data: b", "\r"), ("", "\n")], [1], True)
+@example([("data: a", "\r"), ("", "\n"), ("", "\n")], [1], False)
 def test_any_stream_in_any_parts(lines: list[tuple[str, str]], sizes: list[int], bom: bool) -> None:
     stream = (("\ufeff" if bom else "") + "".join(line + end for line, end in lines)).encode()
     expected = [(message.type, message.data) for message in Parser().feed(stream)]
