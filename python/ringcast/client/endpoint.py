@@ -16,7 +16,7 @@ from ..errors import ConnectionClosed, ConnectionFailure, InternalError, Outcome
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
 from .config import ClientConfig
-from .fallback import AnySocket, Transport, Ways
+from .fallback import KEPT_SOCKETS, AnySocket, Transport, Ways
 from .socket import Receiver
 
 __all__ = ["Endpoint", "HttpEndpoint", "addresses"]
@@ -25,9 +25,6 @@ _WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 
 _MEDIA_TYPES: Final = {Encoding.JSON: "application/json", Encoding.MSGPACK: "application/msgpack"}
-
-_KEEP_ALIVE_S: Final = 2.0
-"""Well below the 5 s of uvicorn: a call on a socket that the server is closing has no certain outcome."""
 
 _KEY_BYTES: Final = 16
 _NOTHING_KNOWN: Final = "unknown"
@@ -166,7 +163,7 @@ class HttpEndpoint:
         if self._http is None:
             self._http = httpx.AsyncClient(
                 verify=self._config.ssl_context or True,
-                limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S),
+                limits=KEPT_SOCKETS,
                 timeout=httpx.Timeout(self._config.http_timeout_s, connect=self._config.connect_timeout_s),
             )
         return self._http

@@ -21,12 +21,15 @@ from .config import ClientConfig
 from .event_stream import EventStreamSocket
 from .socket import Receiver, Socket, open_socket
 
-__all__ = ["AnySocket", "Transport", "Ways", "checked_transport"]
+__all__ = ["KEPT_SOCKETS", "AnySocket", "Transport", "Ways", "checked_transport"]
 
 _log: Final = logging.getLogger("ringcast.client")
 
 Transport = Literal["auto", "websocket", "sse"]
 AnySocket = Socket | EventStreamSocket
+
+KEPT_SOCKETS: Final = httpx.Limits(keepalive_expiry=2.0)
+"""Well below the 5 s of uvicorn: a request on a socket that the server is closing has no certain outcome."""
 
 _SHARE: Final = 0.25
 """Of the time for connecting, for one upgrade, and half of it for one plain request: both are tried twice at
@@ -127,7 +130,7 @@ class Ways:
             # Once for all: the system's certificates take long to read.
             is_tls = self._base_url.startswith("https:")
             self._tls = config.ssl_context or (httpx.create_ssl_context() if is_tls else False)
-        return httpx.AsyncClient(verify=self._tls)
+        return httpx.AsyncClient(verify=self._tls, limits=KEPT_SOCKETS)
 
 
 def _is_of_the_server(error: Exception) -> bool:

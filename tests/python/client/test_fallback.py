@@ -13,6 +13,7 @@ import pytest
 from blocking_proxy import WAYS, BlockingProxy, Way
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import Client, ClientConfig
+from ringcast.client.fallback import KEPT_SOCKETS
 from ringcast.errors import ConnectionRefused
 from ringcast.server.serve import serving
 from ringcast.testing import eventually
@@ -25,6 +26,8 @@ CONFIG = ClientConfig(
     connect_timeout_s=2.0,
     close_timeout_s=1.0,
 )
+PATIENT = replace(CONFIG, connect_timeout_s=20.0)
+"""Where nothing has to be given up, an upgrade may take as long as a busy machine needs."""
 TIMEOUT_S = 30.0
 
 
@@ -86,7 +89,7 @@ async def test_where_upgrades_are_blocked_events_come_all_the_same(
 
 
 async def test_where_nothing_is_blocked_it_is_a_websocket(proxy: BlockingProxy) -> None:
-    async with Client(proxy.url, config=CONFIG) as client:
+    async with Client(proxy.url, config=PATIENT) as client:
         async with client.room.get_or_create("a").connect() as connection:
             assert not is_event_stream(connection)
         assert (proxy.upgrades, proxy.others) == (1, 0)
@@ -106,10 +109,16 @@ async def test_a_server_that_is_down_is_waited_for(
     assert ("do not get through" in caplog.text) is (way == "refuse")
 
 
+def test_a_socket_that_is_kept_is_let_go_before_the_server_does_so() -> None:
+    """A request on one that the server is closing would be lost, and the connection with it."""
+    assert KEPT_SOCKETS.keepalive_expiry is not None
+    assert KEPT_SOCKETS.keepalive_expiry < ServerConfig().idle_timeout_s / 2
+
+
 async def test_a_network_that_is_lost_now_and_then_blocks_nothing(proxy: BlockingProxy) -> None:
     async with (
         asyncio.timeout(TIMEOUT_S),
-        Client(proxy.url, config=CONFIG) as client,
+        Client(proxy.url, config=PATIENT) as client,
         client.room.get_or_create("a").connect() as connection,
     ):
         for _ in range(5):
