@@ -121,7 +121,7 @@ TIGHT = ServerConfig(
     connect_timeout_s=60.0,
     idle_timeout_s=1.0,
     close_timeout_s=1.0,
-    session_window_s=1.0,
+    session_window_s=0.25,
     max_connections_per_address=MOST_PER_ADDRESS,
     uncounted_networks=(),
     max_connects_per_s=0,
@@ -129,10 +129,15 @@ TIGHT = ServerConfig(
 )
 ACTORS = (Ticker, Room, Hall, Vitals)
 registry = Registry(*ACTORS, store=MemoryStore(), config=TIGHT)
-churned = Registry(*ACTORS, store=MemoryStore(), config=replace(TIGHT, max_connections_per_address=0))
+churned = Registry(
+    *ACTORS,
+    store=MemoryStore(),
+    # A third of its clients come back to their sessions, and a machine may be busy.
+    config=replace(TIGHT, max_connections_per_address=0, session_window_s=2.0),
+)
 hasty = Registry(*ACTORS, store=MemoryStore(), config=replace(TIGHT, connect_timeout_s=3.0))
 impatient = Registry(
     *ACTORS,
     store=MemoryStore(),
-    config=replace(TIGHT, heartbeat_s=4.0, dead_peer_timeout_s=10.0),
+    config=replace(TIGHT, heartbeat_s=3.0, dead_peer_timeout_s=7.0),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
@@ -59,10 +60,11 @@ async def test_bodies_that_go_on_for_ever(hasty_siege: Siege) -> None:
     )
 
     def attack(attackers: Attackers) -> None:
-        for kind, part in bodies:
-            large = attackers.open()
+        sending = [(attackers.open(), part) for _, part in bodies]
+        for (large, _), (kind, _) in zip(sending, bodies, strict=True):
             large.send(head + kind)
-            assert _refused_while_sending(large, part) == 413
+        with ThreadPoolExecutor() as senders:
+            assert [*senders.map(_refused_while_sending, *zip(*sending, strict=True))] == [413, 413]
 
     hit = await hasty_siege.withstand(attack)
     assert hit["max_message_bytes"] == 2
