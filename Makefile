@@ -119,17 +119,35 @@ wheel: setup page ## a wheel in dist/, the demo's page inside, for `pip install`
 	$(BIN)/maturin build --release --quiet --out dist
 	@ls dist/*.whl
 
+BROWSER := clients/browser
+BROWSER_MODULES := $(BROWSER)/node_modules/.installed
+
+# The page of the hooks' tests is built from the sources of the client and of the hooks.
+$(BROWSER_MODULES): $(BROWSER)/package-lock.json $(BROWSER)/package.json $(REACT_MODULES)
+	cd $(BROWSER) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: test
 test: test-rust test-python test-typescript test-react test-demo test-browser ## all tests
 
+NGINX := $(VENV)/nginx/usr/sbin/nginx
+RUST_TESTS := cargo test --workspace --quiet
+SHUTTLE_TESTS := $(RUST_TESTS) --features shuttle --test interleavings
+
+.PHONY: ready
+ready: ready-rust setup $(NGINX) $(PAGE) $(BROWSER_MODULES) chromium ## what the tests need, compiled and installed (`make --jobs 4 lint ready`)
+
+.PHONY: ready-rust
+ready-rust:
+	$(RUST_TESTS) --no-run
+	$(SHUTTLE_TESTS) --no-run
+
 .PHONY: test-rust
 test-rust: ## the core's tests, without Python
-	cargo test --workspace --quiet
-	cargo test --workspace --quiet --features shuttle --test interleavings
-
-NGINX := $(VENV)/nginx/usr/sbin/nginx
+	$(RUST_TESTS)
+	$(SHUTTLE_TESTS)
 
 .PHONY: nginx
 nginx: $(NGINX) ## nginx for the tests that put it before a server: the one on the PATH, or Debian's, inside .venv
@@ -163,19 +181,12 @@ test-react: setup $(REACT_MODULES) ## the React hooks' tests, against servers th
 test-demo: setup $(PAGE) ## the demo page's tests, against a server that they start
 	cd $(DEMO) && RINGCAST_PYTHON=$(CURDIR)/$(BIN)/python npm test
 
-BROWSER := clients/browser
-BROWSER_MODULES := $(BROWSER)/node_modules/.installed
-
-# The page of the hooks' tests is built from the sources of the client and of the hooks.
-$(BROWSER_MODULES): $(BROWSER)/package-lock.json $(BROWSER)/package.json $(REACT_MODULES)
-	cd $(BROWSER) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error
-	@touch $@
-
 FIND_CHROMIUM := node $(BROWSER)/support/chromium.mjs
 INSTALL_CHROMIUM := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
 
 .PHONY: chromium
-chromium: | $(BROWSER_MODULES) ## the browser for the tests in one: this machine's Chromium or Chrome, or Debian's, installed now
+# Behind nginx, as two apt-get at a time are one too many.
+chromium: | $(BROWSER_MODULES) $(NGINX) ## the browser for the tests in one: this machine's Chromium or Chrome, or Debian's, installed now
 	@$(FIND_CHROMIUM) 2>/dev/null || { \
 		if command -v apt-get >/dev/null; then \
 			echo "no Chromium and no Chrome on the PATH: installing Debian's" >&2; \
