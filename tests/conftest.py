@@ -4,12 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
 
 DIFFERS: Final = re.compile(r" at 0x|\{[^{}:]*,[^{}:]*\}")
 """In a name: an address, or a set, whose order is another one in each process."""
+MOST_LINES: Final = 60
+"""Of a failure, where it is first shown."""
+
+# Nothing is timed: a machine may be slow. What was drawn can be drawn again.
+hypothesis.settings.register_profile("ringcast", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("ringcast")
+
+
+class ShownAtOnce:
+    """Shows what has failed when it fails: with several processes pytest itself does so at the end alone,
+    which a run that is broken off does not come to."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"FAILED at {report.when}: {report.nodeid}")
+            for line in report.longreprtext.splitlines()[-MOST_LINES:]:
+                self._terminal.write_line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # The processes that xdist starts have no terminal.
+    if (terminal := config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        config.pluginmanager.register(ShownAtOnce(terminal))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import what has no test to run: of the files of tests, few have one that must be alone."""
+    is_file = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if config.option.markexpr == "alone" and is_file and "mark.alone" not in collection_path.read_text():
+        return True
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
