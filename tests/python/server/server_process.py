@@ -50,13 +50,13 @@ class Server:
         protocol = Subprotocol("ringcast.v1.json")
         with connect(url, subprotocols=[protocol], compression=None) as opened:
             opened.send(orjson.dumps(["connect", {"actor": "diary", "key": ["k"]}]).decode())
-            assert orjson.loads(opened.recv(timeout=5))[0] == "connected"
+            assert orjson.loads(opened.recv(timeout=30))[0] == "connected"
             yield opened
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code; nothing may have been logged."""
         self.process.send_signal(number)
-        output, errors = self.process.communicate(timeout=20)
+        output, errors = self.process.communicate(timeout=60)
         assert (output, errors) == ("", "")
         return self.process.returncode
 

@@ -139,23 +139,26 @@ def test_server_that_stood_still_blames_no_client_for_it(run: Run) -> None:
                 heartbeats -= 1
 
     async def scenario() -> None:
-        config = ServerConfig(heartbeat_s=0.1, dead_peer_timeout_s=0.4)
+        config = ServerConfig(heartbeat_s=0.1, dead_peer_timeout_s=0.8)
         async with serving(Registry(Room, store=MemoryStore(), config=config)) as url:
             address = urlsplit(url)
             with RawClient((address.hostname or "", address.port or 0)) as client:
                 await asyncio.to_thread(client.connect, actor="room")
                 await asyncio.to_thread(answer_pings, client, 3)
-                time.sleep(0.8)  # noqa: ASYNC251 - the loop is held up, and the client has nothing to answer
+                time.sleep(1.6)  # noqa: ASYNC251 - the loop is held up, and the client has nothing to answer
                 await asyncio.to_thread(answer_pings, client, 10)
 
     run(scenario())
 
 
-def first_frame(sock: socket.socket, server: Server) -> bytes:
-    """Upgrade and return what follows the response, if anything does within a moment."""
+def first_frame(server: Server, opened: contextlib.ExitStack, wait_s: float) -> bytes:
+    """Open a socket, upgrade and return what follows the response until the server closes, or in so long."""
+    sock = opened.enter_context(socket.create_connection(server.host_and_port, 30))
     sock.sendall(server.upgrade_request())
     received = b""
-    sock.settimeout(0.3)
+    while b"\r\n\r\n" not in received:
+        received += sock.recv(10_000) or pytest.fail(f"the server has closed: {received!r}")
+    sock.settimeout(wait_s)
     with contextlib.suppress(TimeoutError):
         while data := sock.recv(10_000):
             received += data
@@ -171,16 +174,14 @@ def test_client_without_a_descriptor_left_for_it_is_told_to_come_back(server: Se
         in_use = max(int(entry) for entry in os.listdir(f"/proc/{pid}/fd")) + 1
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 9, in_use + 9))
         with contextlib.ExitStack() as opened:
-            answers = [
-                first_frame(opened.enter_context(socket.create_connection(server.host_and_port, 5)), server)
-                for _ in range(8)
-            ]
+            answers = [first_frame(server, opened, 0.2) for _ in range(7)]
+            answers.append(first_frame(server, opened, 30))
         told_to_come_back = b"\x88\x02" + (1013).to_bytes(2, "big")
         assert answers[0] == b"" and answers[-1] == told_to_come_back, answers
         witness.send(b'["call",1,"read",[]]', text=True)
-        assert orjson.loads(witness.recv(timeout=5)) == ["reply", 1, []]
+        assert orjson.loads(witness.recv(timeout=30)) == ["reply", 1, []]
     server.process.send_signal(signal.SIGTERM)
-    _, errors = server.process.communicate(timeout=20)
+    _, errors = server.process.communicate(timeout=60)
     assert server.process.returncode == 0
     assert errors.count("connections are turned away") == len(errors.splitlines()) == 1
 
@@ -197,7 +198,7 @@ def test_closed_sockets_leave_no_descriptor_behind(server: Server) -> None:
             if number % 2:
                 client.send(b"\xff", text=True)
                 with pytest.raises(ConnectionClosed):
-                    client.recv(timeout=5)
+                    client.recv(timeout=30)
     assert server.settles(lambda: len(list(path.iterdir())) <= before)
 
 
