@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from .running.event import Emitter
     from .seam import Attachment
 
-__all__ = ["Connection", "KeptConnection", "Phase"]
+__all__ = ["Connection", "KeptConnection", "Phase", "require_reason"]
+
+
+def require_reason(reason: str) -> None:
+    """Raise `TypeError` for what a client cannot be told as the reason of its end."""
+    if not isinstance(reason, str):
+        # Without the value itself, which may be a secret or long.
+        raise TypeError(f"disconnect takes a reason that is a str, not a {type(reason).__name__}")
 
 
 class Phase(Enum):
@@ -115,7 +122,9 @@ class Connection(Generic[ConnStateT]):
         """End this connection for good: the client is told `reason` and does not come back.
 
         It takes effect when the running action or hook gives way to the loop, after what was sent so far.
+        Raises `TypeError` for a reason that is no str, such as None.
         """
+        require_reason(reason)
         if self._attachment is not None:
             self._attachment.end_soon(CloseCode.DISCONNECTED, reason)
 

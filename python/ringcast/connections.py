@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic
 
-from .connection import Connection, Phase
+from .connection import Connection, Phase, require_reason
 from .filters import where
 from .typevars import ConnStateT
 
@@ -120,7 +120,8 @@ class Selection(Generic[ConnStateT]):
             self._all._emitter.check(name, data)
 
     def disconnect(self, reason: str = "") -> None:
-        """End each of these for good, as `Connection.disconnect` does."""
+        """End each of these for good, as `Connection.disconnect` does; raises as that, also for none."""
+        require_reason(reason)
         for connection in self:
             connection.disconnect(reason)
 

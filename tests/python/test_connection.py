@@ -327,6 +327,18 @@ async def test_sending_to_a_connection_that_has_ended_does_nothing() -> None:
         assert await p.received("bob") == []
 
 
+@pytest.mark.parametrize("reason", [None, 5, b"late"])
+async def test_a_reason_that_is_no_text_is_refused_and_ends_nobody(reason: Any) -> None:
+    async with party("ann", "bob") as p:
+        nobody = p.game.conns.where(name="cat")
+        for found in (p.conn("ann"), p.game.conns, p.game.conns.where(name="ann"), nobody):
+            with pytest.raises(TypeError, match=f"a reason that is a str, not a {type(reason).__name__}"):
+                found.disconnect(reason)
+        assert await p.received("ann") == []
+        p.conn("ann").disconnect("late")
+        assert await p.clients["ann"].closed() == (CloseCode.DISCONNECTED, "late")
+
+
 async def test_a_connection_that_is_not_open_yet_cannot_be_sent_to() -> None:
     class Early(Actor):
         async def on_connect(self, c: Context) -> None:
