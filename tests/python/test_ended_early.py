@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
@@ -181,3 +182,51 @@ async def test_what_waits_for_its_turn_is_done_for_one_that_has_closed_by_itself
             socket.send(Call(1, "act", []))
             socket.lose(CloseCode.NORMAL)
         assert await call(router, "durableDoor", "x", "look") == ["comes", "acts", "goes"]
+
+
+@pytest.fixture
+def break_access_log() -> Iterator[Callable[[], None]]:
+    """Gives what makes the access log raise from then on, as a filter of the user's may."""
+    access = logging.getLogger("ringcast.access")
+    level = access.level
+
+    def broken(_record: logging.LogRecord) -> bool:
+        raise RuntimeError("the filter of a log is broken")
+
+    def break_it() -> None:
+        access.setLevel(logging.INFO)
+        access.addFilter(broken)
+
+    yield break_it
+    access.removeFilter(broken)
+    access.setLevel(level)
+
+
+@KINDS
+async def test_an_error_in_the_middle_of_an_end_leaves_nobody_half_ended(
+    kind: type[Door], break_access_log: Callable[[], None]
+) -> None:
+    name = name_of(kind)
+    async with running(kind) as router, LinkedSocket(router) as socket:
+        await socket.connect(name, "x")
+        (instance,) = router._directory
+        (conn,) = instance.conns
+        break_access_log()
+        conn.disconnect("kicked")
+        await socket.closed_with(CloseCode.DISCONNECTED)
+        assert await call(router, name, "x", "look") == ["comes", "goes"]
+        assert router.connections == 0
+
+
+@KINDS
+async def test_an_error_while_a_socket_is_lost_leaves_nobody_there(
+    kind: type[Door], break_access_log: Callable[[], None]
+) -> None:
+    name = name_of(kind)
+    async with running(kind) as router, LinkedSocket(router) as socket:
+        await socket.connect(name, "x")
+        break_access_log()
+        with pytest.raises(RuntimeError, match="filter of a log"):
+            socket.link.on_lost(CloseCode.NORMAL)
+        assert await call(router, name, "x", "look") == ["comes", "goes"]
+        assert router.connections == 0

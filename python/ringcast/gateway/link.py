@@ -169,11 +169,14 @@ class Link:
         was_lost, self.lost = self.lost, True
         self._gateway.links.discard(self)
         session, self.session = self.session, None
+        try:
+            if session is not None:
+                session.link_lost(self, for_good=code == CloseCode.NORMAL and not was_lost)
+        finally:
+            self.sink.drop()
+        # Last: a log has filters and handlers of the user's, which may raise.
         if not was_lost:
             log_ended(session, code, by_server=False)
-        if session is not None:
-            session.link_lost(self, for_good=code == CloseCode.NORMAL and not was_lost)
-        self.sink.drop()
 
     def send(self, message: bytes) -> None:
         """Send a message behind every event that was published for this link's connection so far."""
@@ -206,8 +209,9 @@ class Link:
         """Send a close frame behind everything else; nothing is handled after it. Idempotent."""
         if not self.lost:
             self.lost = True
-            log_ended(self.session, code, by_server=True)
             self.sink.close(code, _fitting(reason))
+            # Last, as in `on_lost`.
+            log_ended(self.session, code, by_server=True)
 
     def fail(self, error: ProtocolError) -> None:
         """The client broke the protocol."""

@@ -181,13 +181,14 @@ class Session:
         if code in _FAREWELLS and self.token:
             self._keep_farewell(code, reason)
         is_attached = self.link is not None
-        if is_attached:
-            # The stream delivers up to the close frame: it lets the connection go with the socket
-            # (`link_lost`).
-            self.actor.after(partial(self._let_go, CloseCode.NORMAL if code is None else code, reason))
-        self.actor.leave(self.member)
-        if not is_attached:
-            self.actor.stream.close(self.number)
+        try:
+            if is_attached:
+                # The stream delivers up to the close frame, and lets go with the socket (`link_lost`).
+                self.actor.after(partial(self._let_go, CloseCode.NORMAL if code is None else code, reason))
+        finally:  # whatever was raised: the actor does not go on with somebody who has gone
+            self.actor.leave(self.member)
+            if not is_attached:
+                self.actor.stream.close(self.number)
 
     def _keep_farewell(self, code: CloseCode, reason: str) -> None:
         farewells, token = self.gateway.farewells, self.token
