@@ -165,6 +165,11 @@ impl Attributes {
         matched
     }
 
+    /// Let go of the results that are kept, and of their filters.
+    pub fn forget_kept(&mut self) {
+        self.kept.clear();
+    }
+
     /// Whether the connection in `slot` matches; never, if it has no attributes set.
     #[must_use]
     pub fn matches(&self, slot: u32, filter: &Filter) -> bool {

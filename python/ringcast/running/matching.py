@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConnectionGone, InvalidFilter
 from ..faults import ActorLog
-from ..filters import Filter
+from ..filters import MAX_BYTES, Filter
 from ..schema.attributes import attributes_of, largest_field
 from ..schema.filterable import StateFields
 from ..seam import EventStream, Node
@@ -25,6 +25,8 @@ __all__ = ["Matching"]
 
 _MOST_CHECKED: Final = 256
 """How many filters are remembered to fit: an actor that makes up new ones has each of them checked."""
+_MOST_CHECKED_BYTES: Final = 4 * MAX_BYTES
+"""What they take at most. The core keeps as many, as it has read them (`MAX_FILTER_BYTES`)."""
 _TOO_LARGE: Final = "its state is too large for filters"
 """What a client is told."""
 
@@ -44,7 +46,9 @@ class Matching:
         self._limits_hit = node.limits_hit
         self._fields = fields
         self._log = log
-        self._checked: dict[Filter, bytes] = {}
+        # In their compiled forms: of many values, those take the least.
+        self._checked: set[bytes] = set()
+        self._checked_bytes = 0
         self._touched: Touched[Connection[Any]] = Touched(bool)
         # By number, those that are open in the stream, each with its place in the order of opening.
         self._open: dict[int, tuple[int, Connection[Any]]] = {}
@@ -80,12 +84,15 @@ class Matching:
         """Return a filter as the stream takes it. Raises `InvalidFilter` for one that fits no state."""
         if not isinstance(wanted, Filter):
             raise InvalidFilter(f"a filter is made by where(…), unlike {wanted!r:.60}")
-        compiled = self._checked.get(wanted)
-        if compiled is None:
+        compiled = wanted.compiled
+        if compiled not in self._checked:
             self._fields.require(wanted)
-            if len(self._checked) == _MOST_CHECKED:
+            size = self._checked_bytes + len(compiled)
+            if len(self._checked) == _MOST_CHECKED or size > _MOST_CHECKED_BYTES:
                 self._checked.clear()
-            compiled = self._checked[wanted] = wanted.compiled
+                size = len(compiled)
+            self._checked.add(compiled)
+            self._checked_bytes = size
         return compiled
 
     def compiled(self, wanted: Filter) -> bytes:

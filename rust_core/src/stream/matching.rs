@@ -8,13 +8,17 @@ use super::{Gone, Inner, Stream};
 use crate::attributes::Attributes;
 use crate::audience::{Audience, Members};
 use crate::connection::{ConnectionId, ConnectionTable};
-use crate::filter::{Filter, Malformed};
+use crate::filter::{Filter, MAX_BYTES, Malformed};
 use crate::sink::Sink;
 use crate::subscription::Topics;
 
 /// Filters that are kept as they were read, by their compiled form. An actor that makes up new ones all the time has
 /// each of them read.
 const MAX_FILTERS: usize = 256;
+
+/// What their compiled forms take at most. As they were read they take ten times as much and more, if they have
+/// thousands of values.
+const MAX_FILTER_BYTES: usize = 4 * MAX_BYTES;
 
 /// Audiences that are kept while nothing changes.
 const MAX_AUDIENCES: usize = 16;
@@ -59,6 +63,8 @@ pub(super) struct Matching {
     attributes: Attributes,
     /// Filters that were used, by their compiled form.
     filters: HashMap<Box<[u8]>, Arc<Filter>>,
+    /// What the keys of `filters` take.
+    filter_bytes: usize,
     /// By topics and filter: subscribers that match. They hold until `changed`.
     audiences: Vec<(Topics, Arc<Filter>, Arc<Members>)>,
 }
@@ -80,10 +86,14 @@ impl Matching {
             return Ok(Arc::clone(filter));
         }
         let filter = Arc::new(Filter::parse(compiled)?);
-        if self.filters.len() == MAX_FILTERS {
+        if self.filters.len() == MAX_FILTERS || self.filter_bytes + compiled.len() > MAX_FILTER_BYTES {
             self.filters.clear();
+            self.filter_bytes = 0;
+            // These hold filters too, and know them by their address.
             self.audiences.clear();
+            self.attributes.forget_kept();
         }
+        self.filter_bytes += compiled.len();
         self.filters.insert(compiled.into(), Arc::clone(&filter));
         Ok(filter)
     }
