@@ -33,12 +33,32 @@ impl Members {
         let list_bytes = ids.len() * size_of::<ConnectionId>();
         if list_bytes > MAX_LIST_BYTES {
             let set: RoaringTreemap = ids.iter().map(|id| id.to_bits()).collect();
-            let bytes = set.bitmaps().map(|(_, bitmap)| bitmap_bytes(bitmap)).sum();
+            let bytes = set_bytes(&set);
             if bytes < list_bytes {
                 return Self { form: Form::Set(set), bytes };
             }
         }
         Self { form: Form::List(ids.into()), bytes: list_bytes }
+    }
+
+    /// These but for `others`.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        match &self.form {
+            Form::List(ids) => Self::new(ids.iter().copied().filter(|&id| !others.contains(id)).collect()),
+            Form::Set(set) => {
+                let mut left = set.clone();
+                for id in others.iter() {
+                    left.remove(id.to_bits());
+                }
+                let list_bytes = left.len() as usize * size_of::<ConnectionId>();
+                let bytes = set_bytes(&left);
+                if list_bytes > MAX_LIST_BYTES && bytes < list_bytes {
+                    return Self { form: Form::Set(left), bytes };
+                }
+                Self::new(left.into_iter().map(ConnectionId::from_bits).collect())
+            }
+        }
     }
 
     /// Whether this one is among them.
@@ -82,6 +102,10 @@ impl Members {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+fn set_bytes(set: &RoaringTreemap) -> usize {
+    set.bitmaps().map(|(_, bitmap)| bitmap_bytes(bitmap)).sum()
 }
 
 /// Up to here they are a list in any case.

@@ -9,6 +9,7 @@ mod history;
 mod naive;
 
 mod attributes;
+mod audience;
 mod connection;
 mod containment;
 mod deflate;

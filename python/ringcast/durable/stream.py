@@ -177,7 +177,8 @@ class DurableStream:
         """
         undecided: list[tuple[Member, str]] = []
         if matching is not None:
-            matched = [number for number in self._stream.select(matching) if number not in (exclude or ())]
+            left_out = frozenset(exclude or ())
+            matched = [number for number in self._stream.select(matching) if number not in left_out]
             heard_as = {name, *self._ledger.filtered.matching(name, json, msgpack)}
             only = self._listening(heard_as, matched)
             undecided = [

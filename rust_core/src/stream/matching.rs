@@ -119,25 +119,37 @@ impl Matching {
         except: &[ConnectionId],
     ) -> Result<(Audience, Vec<ConnectionId>), Malformed> {
         let filter = self.filter(compiled)?;
+        let (members, undecided) = self.members(table, topics, filter);
+        if except.is_empty() {
+            return Ok((Audience::Only(members), undecided));
+        }
+        let except = Members::new(except.to_vec());
+        let undecided = undecided.into_iter().filter(|&id| !except.contains(id)).collect();
+        Ok((Audience::Only(Arc::new(members.without(&except))), undecided))
+    }
+
+    /// The same without exceptions. Kept so, for events that leave out somebody else each time.
+    fn members(
+        &mut self,
+        table: &ConnectionTable<Sink>,
+        topics: &Topics,
+        filter: Arc<Filter>,
+    ) -> (Arc<Members>, Vec<ConnectionId>) {
+        let kept = self.audiences.iter().find(|kept| kept.0 == *topics && Arc::ptr_eq(&kept.1, &filter));
+        if let Some((_, _, members)) = kept {
+            return (Arc::clone(members), Vec::new());
+        }
         let undecided = RefCell::new(Vec::new());
         let listens = |id| {
             let Some(connection) = table.get(id) else {
                 return false;
             };
             let subscriptions = connection.subscriptions.lock();
-            if topics.iter().any(|topic| subscriptions.is_asked(topic)) && !except.contains(&id) {
+            if topics.iter().any(|topic| subscriptions.is_asked(topic)) {
                 undecided.borrow_mut().push(id);
             }
             subscriptions.listens_to_any(topics)
         };
-        if !except.is_empty() {
-            let ids = self.matching(&filter, table, |id| listens(id) && !except.contains(&id));
-            return Ok((Audience::only(ids), undecided.into_inner()));
-        }
-        let kept = self.audiences.iter().find(|kept| kept.0 == *topics && Arc::ptr_eq(&kept.1, &filter));
-        if let Some((_, _, members)) = kept {
-            return Ok((Audience::Only(Arc::clone(members)), Vec::new()));
-        }
         let members = Arc::new(Members::new(self.matching(&filter, table, listens)));
         let undecided = undecided.into_inner();
         // Those are to be told of each event.
@@ -147,7 +159,7 @@ impl Matching {
             }
             self.audiences.push((topics.clone(), filter, Arc::clone(&members)));
         }
-        Ok((Audience::Only(members), undecided))
+        (members, undecided)
     }
 }
 
