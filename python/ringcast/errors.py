@@ -409,7 +409,8 @@ class EventTooLarge(EventError):
 
 
 class EventNotJson(EventError):
-    """An event holds bytes that are no text, and a client of its actor may use JSON, which has no bytes."""
+    """An event holds what JSON cannot carry: bytes that are no text, where a client of its actor may use it;
+    an int of more than 64 bits, a cycle, or an object that nothing is known of, in any case."""
 
     code = "event_not_json"
 

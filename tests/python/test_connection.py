@@ -17,6 +17,7 @@ from ringcast import Actor, Connection, Context
 from ringcast.errors import (
     CloseCode,
     ConnectionGone,
+    EventNotJson,
     EventTooLarge,
     InvalidEventName,
     ReservedName,
@@ -298,9 +299,11 @@ async def test_what_no_client_could_read_is_the_senders_error_and_harms_nobody(e
     deep: list[Any] = []
     for _ in range(1021):  # as deep as a MessagePack client can send it
         deep = [deep]
+    cycle: list[Any] = []
+    cycle.append(cycle)
     async with party("ann", encodings=(encoding,)) as game:
-        for data in (deep, {(1, 2): "x"}):
-            with pytest.raises(TypeError):
+        for data in (deep, cycle, {(1, 2): "x"}, 2**70, object()):
+            with pytest.raises(EventNotJson, match=r"the event 'said' of Game .* JSON cannot carry"):
                 game.game.broadcast("said", data)
         game.conn("ann").send("said", "well")
         assert (await game.clients["ann"].receive(Event)).args == ["well"]

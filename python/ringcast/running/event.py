@@ -97,7 +97,7 @@ class Emitter:
         With `where`, for those of the subscribers that match. May be called from any thread; with `where`,
         and where there is a `permission`, from the loop's. Raises as `check`, `EventTooLarge`,
         `EventNotJson`, `InvalidFilter`, `StoreUnavailable`, `ActorDestroyed` once the actor
-        has stopped, and what an encoder raises for other data that it cannot write.
+        has stopped.
         """
         # As `check`, without a call: this runs for every event.
         checks = self._checks
@@ -133,15 +133,13 @@ class Emitter:
                     matching=matching,
                 )
         except TypeError as error:
+            event = f"the event {name!r} of {self._actor}"
             if isinstance(error.__cause__, NoText):
-                raise self._not_json(name) from None
-            raise
-
-    def _not_json(self, name: str) -> EventNotJson:
-        return EventNotJson(
-            f"the event {name!r} of {self._actor} holds bytes that are no text, which JSON cannot carry: "
-            "send text, or say msgpack_only=True in the class statement"
-        )
+                raise EventNotJson(
+                    f"{event} holds bytes that are no text, which JSON cannot carry: "
+                    "send text, or say msgpack_only=True in the class statement"
+                ) from None
+            raise EventNotJson(f"{event} holds what JSON cannot carry: {error}") from error
 
     def close(self) -> None:
         """Refuse every later event. Idempotent."""
