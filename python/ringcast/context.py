@@ -79,7 +79,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
         A connection of another actor there leaves nobody out; what is no connection is a `TypeError`.
 
         With `where`, to those of them that match now: ``where=ringcast.where(role="admin")``. Without it, it
-        costs the same for one connection and for thousands; with it, it costs what matches.
+        costs the same for one connection and for thousands; with it, it costs what matches. None is no
+        filter, and so everybody.
 
         Call it on the loop's thread (another thread uses `Actor.broadcast_threadsafe`). Raises
         `UnknownEvent` and `InvalidEvent` (where the class declares its `Events`), `InvalidEventName`,
