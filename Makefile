@@ -219,6 +219,7 @@ lint-rust: | $(BIN)/python
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --workspace --all-targets --features python --quiet -- -D warnings
 	cargo clippy --workspace --lib --test interleavings --features shuttle --quiet -- -D warnings
+	cargo check --manifest-path fuzz/Cargo.toml --locked --quiet
 
 .PHONY: lint-python
 lint-python: setup
