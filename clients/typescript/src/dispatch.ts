@@ -6,7 +6,7 @@
  * listeners, or to the console if there are none, and stops nothing.
  */
 
-import { isActorEvent, type Listener, type Listeners } from "./listeners.js";
+import { isActorEvent, type Listener, type Listeners, LOST } from "./listeners.js";
 import type { Subscriptions } from "./subscriptions.js";
 
 type Waiting = [name: string, args: unknown[], listeners: readonly Listener[]];
@@ -16,16 +16,13 @@ export class Dispatch {
   readonly #listeners: Listeners;
   readonly #subscriptions: Subscriptions;
   #waiting: Waiting[] = [];
+  /** Of those that wait, the actor's own events: this is what is bounded. */
+  waiting = 0;
   #busy = false;
 
   constructor(listeners: Listeners, subscriptions: Subscriptions) {
     this.#listeners = listeners;
     this.#subscriptions = subscriptions;
-  }
-
-  /** How many things wait for a handler that runs. */
-  get waiting(): number {
-    return this.#waiting.length;
   }
 
   /**
@@ -40,12 +37,19 @@ export class Dispatch {
       .filter(({ topic, filter }) => !names.anew.includes(topic) && filter?.matches(args) !== false);
     const hearing = wanting.filter(({ topic }) => names.has(topic));
     this.#waiting.push([name, args, hearing[0] ? hearing : wanting]);
+    if (isActorEvent(name)) this.waiting += 1;
     if (!this.#busy) void this.#run();
   }
 
-  /** Forget the actor's events that wait; with `all`, everything. A handler that runs is not touched. */
+  /**
+   * Forget the actor's events that wait, and the gaps among them: whoever lets events go tells of one gap, which stands
+   * for all. With `all`, forget everything. A handler that runs is not touched.
+   */
   clear(all = false): void {
-    this.#waiting = all ? [] : this.#waiting.filter(([name]) => !isActorEvent(name));
+    this.#waiting = this.#waiting.filter(
+      ([name]) => !all && name !== "gap" && name !== LOST && !isActorEvent(name),
+    );
+    this.waiting = 0;
   }
 
   /** Runs to its end at once unless a handler returns a promise. */
@@ -54,6 +58,10 @@ export class Dispatch {
     for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
       const [name, args, listeners] = next;
       const failures: unknown[] = [];
+      if (isActorEvent(name)) this.waiting -= 1;
+      // A stream has been told as well.
+      if (name === "gap" && !listeners[0] && !this.#listeners.has(LOST))
+        console.warn("ringcast: gap", ...args);
       for (const listener of listeners) {
         if (!listener.active) continue;
         // Before the handler runs: it must not fire again for what comes in the same read.

@@ -347,10 +347,7 @@ export class Lifecycle implements LinkOwner {
 
   #emitGap(gap: Gap): void {
     this.dispatch.deliver(LOST, gap);
-    if (this.listeners.has("gap")) this.dispatch.deliver("gap", gap);
-    else if (!this.listeners.has(LOST)) {
-      console.warn("ringcast: gap", gap);
-    }
+    this.dispatch.deliver("gap", gap);
   }
 
   #report(error: unknown): void {

@@ -149,6 +149,51 @@ test("handlers that fall too far behind are told so by a gap", async () => {
   expect(heard).toEqual([1, "handlers_behind", 6]);
 });
 
+test.each([4, 100])(
+  "one gap stands for all that is let go meanwhile; %i events wait at most",
+  async (max) => {
+    const connection = world.near({ maxUnhandledEvents: max }).actor("feed").getOrCreate(world.key).connect();
+    const heard: unknown[] = [];
+    let release = () => {};
+    connection.on("item", async (item) => {
+      heard.push(item);
+      if (item % 5000 === 1) await new Promise<void>((resolve) => (release = resolve));
+    });
+    connection.on("gap", (gap) => heard.push(gap.reason));
+    const stream = connection.stream("never");
+    const expected: unknown[] = [];
+    for (const last of [5000, 10_000]) {
+      for (let round = 0; round < 10; round += 1) await connection.emit(500);
+      release();
+      // The first has its handler, and as many as may wait are let go, again and again.
+      const left = upTo(last).slice(-1 - (4998 % max));
+      expected.push(last - 4999, "handlers_behind", ...left);
+      await until(() => heard.at(-1) === last);
+      expect(heard).toEqual(expected);
+      await expect(stream.next()).rejects.toMatchObject({ metadata: { reason: "handlers_behind" } });
+    }
+    const next = stream.next();
+    await connection.close();
+    expect(await next).toEqual({ done: true, value: undefined });
+  },
+);
+
+test("a gap that nobody listens for is told to the console once, however often events are let go meanwhile", async () => {
+  const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+  const connection = world.near({ maxUnhandledEvents: 4 }).actor("feed").getOrCreate(world.key).connect();
+  const items: number[] = [];
+  let release = () => {};
+  connection.on("item", async (item) => {
+    items.push(item);
+    if (item === 1) await new Promise<void>((resolve) => (release = resolve));
+  });
+  await connection.emit(500);
+  release();
+  await until(() => items.at(-1) === 500);
+  expect(warn.mock.calls).toEqual([["ringcast: gap", { reason: "handlers_behind" }]]);
+  warn.mockRestore();
+});
+
 test("whoever stops listening without a network, and listens again, wants nothing older", async () => {
   const { connection, items } = listening("feed");
   const far = emitter("feed");
