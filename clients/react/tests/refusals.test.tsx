@@ -76,7 +76,7 @@ test("parameters that cannot be sent are an error at once, of a connection that 
   const { container, rerender } = render(<Player app={app} params={{ player_id: 1n }} />);
   expect(container.textContent).toMatch(/^closed no code .*BigInt.* no connection;$/);
   rerender(<Player app={app} params={{ player_id: new Uint8Array([1]) }} />);
-  expect(container.textContent).toMatch(/^closed no code JSON carries no bytes.* no connection;$/);
+  expect(container.textContent).toMatch(/^closed no code a message carries no Uint8Array.* no connection;$/);
   rerender(<Player app={app} params={{ player_id: "ann" }} />);
   await until(() => container.textContent.startsWith("connected"));
   expect(app.opened()).toBe(1);

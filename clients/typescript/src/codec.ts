@@ -16,15 +16,22 @@ export interface Codec {
 /** Most arrays and objects within one another that a message may have. */
 const MAX_NESTING = 254;
 
-/** Throw for a value that would arrive as something else, or end the connection. */
-export function checkWritable(value: unknown, bytes: boolean, left = MAX_NESTING): void {
-  if (typeof value !== "object" || value === null) return;
-  if (ArrayBuffer.isView(value)) {
-    if (bytes) return;
-    throw new TypeError("JSON carries no bytes");
-  }
+/** Of what would be null, or an object without its contents: what it is called. */
+const NO_VALUE = /(NaN|Infinity|Function|Symbol|Map|Set|Buffer|Error|Promise)$/;
+
+/**
+ * Throw for a value that would arrive as something else, or is nested too deep for the server. A field that is undefined is
+ * left out, and text with half a character is for the server to refuse: it answers that one request with an error.
+ */
+export function checkWritable(value: any, bytes: boolean, left = MAX_NESTING): void {
+  const isBytes = ArrayBuffer.isView(value);
+  if (Number.isFinite(value) || (bytes && (isBytes || typeof value === "number"))) return;
+  const given = !isBytes && typeof value?.toJSON === "function" ? value.toJSON() : value;
+  const kind = typeof given === "number" ? `${given}` : {}.toString.call(given).slice(8, -1);
+  if (isBytes || NO_VALUE.test(kind)) throw new TypeError(`a message carries no ${kind}`);
+  if (typeof given !== "object" || given === null) return;
   if (!left) throw new RangeError(`nested over ${MAX_NESTING} deep`);
-  for (const item of Object.values(value)) checkWritable(item, bytes, left - 1);
+  for (const item of Object.values(given)) checkWritable(item, bytes, left - 1);
 }
 
 /** JSON in text frames. */

@@ -28,7 +28,7 @@ export interface Settings {
   websocketRetryMs: number;
   /** Calls that may wait for the network; one more rejects with `offline_queue_full`. */
   maxOfflineCalls: number;
-  /** Calls that are sent and not answered; further ones wait here. */
+  /** Calls that are sent and not answered. Sixteen times as many may wait here; one more rejects with `too_many_calls`. */
   maxUnansweredCalls: number;
   /**
    * Events that may wait for an async handler, or for the reader of a stream. Past it they are let go, and a gap

@@ -6,7 +6,7 @@
 
 import { RingcastError } from "./errors.js";
 import { type ConnectionOptions, Lifecycle, type Status } from "./lifecycle.js";
-import { checkName, END, isActorEvent, LOST } from "./listeners.js";
+import { checkCall, checkName, END, isActorEvent, LOST } from "./listeners.js";
 import { withActions } from "./proxy.js";
 import type {
   ActionArgs,
@@ -113,7 +113,7 @@ export class ConnectionBase<A = any> {
    * Run an action and return its result; for names that are also those of a method here, and for options.
    *
    * While there is no network the call waits; if it was sent already it is sent again, and runs once. Rejects with the
-   * error that the action ended with, with `offline_queue_full` when too many calls wait, with `outcome_unknown` when
+   * error that the action ended with, with `offline_queue_full` or `too_many_calls` when too many wait, with `outcome_unknown` when
    * the server no longer has the result after a lost network, with `connection_closed`, with the reason of a signal,
    * and with what encoding the arguments throws.
    */
@@ -122,24 +122,23 @@ export class ConnectionBase<A = any> {
     args: ActionArgs<A, N> | [] = [],
     { signal }: CallOptions = {},
   ): Promise<ActionResult<A, N>> {
-    checkName(action);
+    checkCall(action, args);
     signal?.throwIfAborted();
     const lifecycle = this.#lifecycle;
-    let abort = () => {};
-    try {
-      return await new Promise((resolve, reject) => {
-        const settle: Request["settle"] = (error, value) => (error ? reject(error) : resolve(value as never));
-        const request: Request = { kind: "call", name: action, args, settle };
-        abort = () => {
-          lifecycle.session.requests.abandon(request);
-          reject(signal?.reason);
-        };
-        signal?.addEventListener("abort", abort);
-        lifecycle.submit(request);
-      });
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
+    return new Promise((resolve, reject) => {
+      const abort = () => {
+        lifecycle.session.requests.abandon(request);
+        reject(signal?.reason);
+      };
+      const settle: Request["settle"] = (error, value) => {
+        signal?.removeEventListener("abort", abort);
+        if (error) reject(error);
+        else resolve(value as never);
+      };
+      const request: Request = { kind: "call", name: action, args, settle };
+      lifecycle.submit(request);
+      signal?.addEventListener("abort", abort, { once: true });
+    });
   }
 
   // Lifecycle.

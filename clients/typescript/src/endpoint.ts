@@ -113,11 +113,10 @@ export class Endpoint {
     } catch (cause) {
       signal?.throwIfAborted();
       const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code ?? "";
-      if (NEVER_SENT.test(code))
-        throw new RingcastError("unreachable", `no answer from ${url}: ${code}`, { cause });
-      throw new RingcastError("outcome_unknown", `no answer from ${url}: the call ran once or not at all`, {
-        cause,
-      });
+      const [kind, why] = NEVER_SENT.test(code)
+        ? ["unreachable", code]
+        : ["outcome_unknown", "it ran once or not at all"];
+      throw new RingcastError(kind, `no answer from ${url}: ${why}`, { cause });
     }
     let answer: Record<string, unknown> | undefined;
     try {

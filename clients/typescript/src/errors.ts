@@ -80,11 +80,8 @@ export class RingcastError extends Error {
 /** Build the error for an error object that came over the wire, whatever it is. */
 export function fromWire(error: unknown): RingcastError {
   const { code, message, metadata } = (error ?? {}) as Record<string, unknown>;
-  return new RingcastError(
-    typeof code === "string" && code ? code : "internal_error",
-    String(message ?? ""),
-    { metadata, fromServer: true },
-  );
+  const known = typeof code === "string" && code ? code : "internal_error";
+  return new RingcastError(known, `${message ?? ""}`, { metadata, fromServer: true });
 }
 
 /**

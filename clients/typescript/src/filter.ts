@@ -6,7 +6,7 @@
  * filter does not load this: `where` is imported by itself.
  */
 
-import { isText } from "./protocol.js";
+import { HALF, isText } from "./protocol.js";
 
 /** A filter: by field and operator, the value. */
 export type Where<K extends string = string> = Readonly<Record<K, unknown>>;
@@ -71,9 +71,6 @@ export function where<K extends string>(fields: Where<K>): Filter<K> {
   const copy = JSON.parse(JSON.stringify(fields, carried));
   return { where: copy, matches: (args) => matches(copy, args) };
 }
-
-/** Half of a character beyond U+FFFF, by itself: the server refuses who comes, or comes back, with it. */
-const HALF = /\p{Surrogate}/u;
 
 function carried(field: string, value: unknown): unknown {
   if (typeof value === "number" && !Number.isFinite(value)) {

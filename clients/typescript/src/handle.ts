@@ -7,7 +7,7 @@
 import type { CallOptions, Connection } from "./connection.js";
 import { needsConnection } from "./connection.js";
 import type { Endpoint } from "./endpoint.js";
-import { checkName } from "./listeners.js";
+import { checkCall } from "./listeners.js";
 import type { Address } from "./protocol.js";
 import { withActions } from "./proxy.js";
 import type { ActionArgs, ActionName, ActionResult, Actions, ConnectArgs } from "./registry.js";
@@ -77,7 +77,7 @@ export class HandleBase<A = any> {
     { signal }: CallOptions = {},
   ): Promise<ActionResult<A, N>> {
     this.#owner.check();
-    checkName(action);
+    checkCall(action, args);
     return (await this.#owner.endpoint.call(await this.#current(), action, args, signal)) as ActionResult<
       A,
       N

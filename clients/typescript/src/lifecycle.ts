@@ -230,19 +230,22 @@ export class Lifecycle implements LinkOwner {
     const toldMs = Number(this.#retryAfterMs);
     this.#retryAfterMs = undefined;
     return new Promise((resolve) => {
-      const goOn = () => {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const wait = () => {
+        clearTimeout(timer);
+        timer = setTimeout(this.#goOn, this.#backoff.nextDelayMs(toldMs));
+      };
+      const forget = onPage("online", () => {
+        if (toldMs >= 0) return;
+        this.#backoff.reset();
+        wait();
+      });
+      this.#goOn = () => {
         clearTimeout(timer);
         forget();
         resolve();
       };
-      let timer = setTimeout(goOn, this.#backoff.nextDelayMs(toldMs));
-      const forget = onPage("online", () => {
-        if (toldMs >= 0) return;
-        clearTimeout(timer);
-        this.#backoff.reset();
-        timer = setTimeout(goOn, this.#backoff.nextDelayMs());
-      });
-      this.#goOn = goOn;
+      wait();
     });
   }
 

@@ -6,7 +6,7 @@
  */
 
 import type { Filter } from "./filter.js";
-import { isText, MAX_NAME_CHARS, MAX_SUBSCRIPTIONS, MAX_TOPICS_CHARS } from "./protocol.js";
+import { HALF, isText, MAX_NAME_CHARS, MAX_SUBSCRIPTIONS, MAX_TOPICS_CHARS } from "./protocol.js";
 import { topicOf } from "./topics.js";
 
 /** It gets the arguments of the broadcast. A promise that it returns is waited for. */
@@ -130,7 +130,13 @@ const topicsOf = (listeners: readonly Listener[]) => [
 /** Throw `RangeError` for a name that the server would not take. */
 export function checkName(name: string, least = 1): void {
   // The server counts code points, of which a string has at most its length.
-  if (!isText(name) || name.length < least || [...name].length > MAX_NAME_CHARS) {
+  if (!isText(name) || name.length < least || [...name].length > MAX_NAME_CHARS || HALF.test(name)) {
     throw new RangeError(`a name has ${least} to ${MAX_NAME_CHARS} characters, not ${JSON.stringify(name)}`);
   }
+}
+
+/** Throw for what is no call of an action: the server would end the connection. */
+export function checkCall(action: string, args: unknown): void {
+  checkName(action);
+  if (!Array.isArray(args)) throw new TypeError("arguments are an array");
 }

@@ -17,6 +17,9 @@ export const MAX_SUBSCRIPTIONS = 256;
 /** Most characters of all of them in here: a connect message, which may have them twice, has to stay a message. */
 export const MAX_TOPICS_CHARS = 17_000;
 
+/** Half of a character beyond U+FFFF, by itself: the server refuses who comes, or comes back, with it. */
+export const HALF = /\p{Surrogate}/u;
+
 /** How an actor is looked up. */
 export type Lookup = "get_or_create" | "get" | "create" | "id";
 
@@ -104,7 +107,7 @@ type Check = (value: unknown) => boolean;
 export const isText = (value: unknown): value is string => typeof value === "string";
 const isSeconds: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
 const isCount: Check = (value) => Number.isInteger(value) && isSeconds(value);
-const isObject: Check = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject: Check = (value) => Object(value) === value && !Array.isArray(value);
 const orAbsent =
   (check: Check): Check =>
   (value) =>

@@ -77,14 +77,15 @@ export class Requests {
    * Keep a call until there is a network, or room for it.
    *
    * Its arguments are copied now: what the caller does to them later changes nothing, and what cannot be encoded
-   * is thrown now. Throws `offline_queue_full` past the bound on those that wait for the network.
+   * is thrown now. Throws `offline_queue_full` past the bound on those that wait for the network, and `too_many_calls`
+   * past that on those that wait for room.
    */
   queue(request: Request, offline: boolean): void {
-    if (offline && this.#queued.length >= this.#config.maxOfflineCalls) {
-      throw new RingcastError("offline_queue_full", "too many calls wait");
+    const { codec, maxOfflineCalls, maxUnansweredCalls } = this.#config;
+    if (this.#queued.length >= (offline ? maxOfflineCalls : maxUnansweredCalls * 16)) {
+      throw new RingcastError(offline ? "offline_queue_full" : "too_many_calls", "too many calls wait");
     }
     // In an array, as the message will have them: what is nested too deep by then is thrown now as well.
-    const { codec } = this.#config;
     [request.args] = codec.decode(codec.encode([request.args])) as [unknown[]];
     this.#queued.push(request);
   }

@@ -63,10 +63,9 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
       socket.binaryType = "arraybuffer";
       socket.onopen = () => receiver.onOpen();
       socket.onmessage = ({ data }: { data: string | ArrayBuffer }) => {
-        if (typeof data !== "string") receiver.onMessage(new Uint8Array(data));
-        else
-          for (const line of socket.protocol === protocols[1] ? data.split("\n") : [data])
-            receiver.onMessage(line);
+        const isText = typeof data === "string";
+        const lines = isText && socket.protocol === protocols[1] ? data.split("\n") : [data];
+        for (const line of lines) receiver.onMessage(typeof line === "string" ? line : new Uint8Array(line));
       };
       // Says nothing that `onclose`, which follows, does not; but where nobody listens, `ws` throws.
       socket.onerror = () => {};
@@ -75,7 +74,7 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
       return {
         send: (payload) => socket.send(payload),
         close: (code) => socket.close(code),
-        abort: () => (socket.terminate ? socket.terminate() : socket.close()),
+        abort: () => (socket.terminate ?? socket.close).call(socket),
       };
     },
   };

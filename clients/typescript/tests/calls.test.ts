@@ -73,7 +73,7 @@ test("calls that are made without a network wait, so many, with the arguments th
 });
 
 test("calls past the bound on unanswered ones wait for their turn", async () => {
-  const connection = clumsy({ maxUnansweredCalls: 2 });
+  const connection = clumsy({ maxUnansweredCalls: 20 });
   await connection.ready();
   const answers = Array.from({ length: 300 }, (_, index) => connection.echo(index));
   expect(await Promise.all(answers)).toEqual(Array.from({ length: 300 }, (_, index) => index));
@@ -156,6 +156,55 @@ describe("errors", () => {
     expect(error).toMatchObject({ code: "validation_error", fromServer: true });
     expect(error.message).toContain("echo: argument 1 has text");
     expect(ends).toEqual([]);
+  });
+
+  test.each(Object.entries(CODECS))(
+    "values that would arrive as others are refused, at any depth: %s",
+    async (name, codec) => {
+      const connection = clumsy({ codec });
+      await connection.ready();
+      const answer = connection.echo(1);
+      const values = [
+        () => 1,
+        Symbol("x"),
+        new Map([[1, 2]]),
+        new Set([1]),
+        new Error("x"),
+        new ArrayBuffer(1),
+      ];
+      if (name === "json") values.push(...([NaN, -Infinity, new DataView(new ArrayBuffer(1)), 1n] as any[]));
+      for (const value of [...values, Promise.resolve(1)])
+        for (const argument of [value, [{ value }], { toJSON: () => ({ value }) }])
+          expect(await failure(connection.echo(argument))).toBeInstanceOf(TypeError);
+      // What an object says of itself counts, not what it has.
+      const own = Object.assign(new Error("x"), { unsaid: () => {}, toJSON: () => "an error" });
+      expect(await connection.echo(own)).toBe("an error");
+      expect(await answer).toBe(1);
+    },
+  );
+
+  test("names with half a character and arguments that are no array are refused, and nothing else happens", async () => {
+    const connection = clumsy();
+    const half = "😀".slice(0, 1);
+    // Also before there is a connection, whose first message would have had the name.
+    expect(() => connection.on(half, () => {})).toThrow(RangeError);
+    expect(() => world.near().actor("clumsy").getOrCreate([half])).toThrow(RangeError);
+    const answer = connection.echo(1);
+    await connection.ready();
+    expect(await failure(connection.call(half))).toBeInstanceOf(RangeError);
+    expect(await failure(connection.call("echo", "abc" as any))).toBeInstanceOf(TypeError);
+    const handle = world.near().actor("feed").get("x");
+    expect(await failure(handle.call("add", "1" as any))).toBeInstanceOf(TypeError);
+    expect(await answer).toBe(1);
+    expect(await connection.echo("still there")).toBe("still there");
+  });
+
+  test("of calls that wait for room, so many wait: one more is refused", async () => {
+    const connection = clumsy({ maxUnansweredCalls: 1 });
+    await connection.ready();
+    const answers = Array.from({ length: 17 }, (_, index) => connection.echo(index));
+    expect(await failure(connection.echo(17))).toMatchObject({ code: "too_many_calls", fromServer: false });
+    expect(await Promise.all(answers)).toEqual(Array.from({ length: 17 }, (_, index) => index));
   });
 });
 
