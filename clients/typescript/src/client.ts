@@ -12,7 +12,7 @@ import { type ActorHandle, type HandleOwner, makeHandle } from "./handle.js";
 import { checkName } from "./listeners.js";
 import { onPage } from "./page.js";
 import { type Address, isText, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
-import { withNames } from "./proxy.js";
+import { type NeverMade, withNames } from "./proxy.js";
 import type { CreateOptions, HandleOptions, RegistryType } from "./registry.js";
 
 /** The parts of an actor's key; a string is a key of one part. */
@@ -102,7 +102,7 @@ export class ClientBase<R = any> {
 
 /** A client, with the actors of its registry as properties. */
 export type Client<R = any> = ClientBase<R> & {
-  [N in Exclude<keyof R, keyof ClientBase>]: ActorAccess<R[N]>;
+  [N in Exclude<keyof R, keyof ClientBase | NeverMade>]: ActorAccess<R[N]>;
 };
 
 /**

@@ -6,6 +6,17 @@
  */
 const NEVER = /^(then|catch|finally|toJSON|asymmetricMatch|nodeType|tagName|[_$@].*)$/;
 
+/** The same for the compiler: no type has them as methods. */
+export type NeverMade =
+  | "then"
+  | "catch"
+  | "finally"
+  | "toJSON"
+  | "asymmetricMatch"
+  | "nodeType"
+  | "tagName"
+  | `${"_" | "$" | "@"}${string}`;
+
 /** Return `target` with every name that it does not have itself answered by `make`, once for each name. */
 export function withNames<T extends object>(target: T, make: (name: string) => unknown): T {
   const made = new Map<string | symbol, unknown>();

@@ -6,6 +6,7 @@
 
 import type { Filter } from "./filter.js";
 import type { Gap } from "./protocol.js";
+import type { NeverMade } from "./proxy.js";
 
 /** What there is to know about one actor. All of it may be left out. */
 export interface ActorType {
@@ -109,13 +110,13 @@ export type ActionArgs<A, N> =
 export type ActionResult<A, N> =
   IsAny<A> extends true ? any : Fn<A, N> extends (...args: never[]) => infer T ? Awaited<T> : never;
 
-/** An actor's actions as methods, save those whose names `Taken` has already. */
+/** An actor's actions as methods, save those whose names `Taken` has already, or JavaScript asks of any object. */
 export type Actions<A, Taken> =
   IsAny<A> extends true
     ? // Any, so that `noUncheckedIndexedAccess` does not have each of them undefined.
       { [action: string]: any }
     : {
-        [N in Exclude<ActionName<A>, keyof Taken>]: (
+        [N in Exclude<ActionName<A>, keyof Taken | NeverMade>]: (
           ...args: ActionArgs<A, N>
         ) => Promise<ActionResult<A, N>>;
       };

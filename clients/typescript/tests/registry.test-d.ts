@@ -22,6 +22,7 @@ interface App {
     snapshot: { articles: Article[] };
   };
   counter: { actions: { increase(by: number): number } };
+  tagName: { actions: { catch(pattern: string): string; tagName(): void; _low(): void; catchAll(): void } };
 }
 
 const client = createClient<App>("http://localhost:8080");
@@ -34,6 +35,20 @@ describe("with a registry", () => {
     client.chatRoom;
     // @ts-expect-error no such actor
     client.actor("chatRoom");
+  });
+
+  test("what JavaScript asks of any object is no method: it is called by its name", () => {
+    const tags = client.actor("tagName").get("x");
+    tags.catchAll();
+    expectTypeOf(tags.call("catch", ["x"])).resolves.toEqualTypeOf<string>();
+    // @ts-expect-error promises have it
+    tags.catch("x");
+    // @ts-expect-error elements of a page have it
+    tags.connect().tagName();
+    // @ts-expect-error tools that look at objects ask for such
+    tags._low();
+    // @ts-expect-error so it is with actors
+    client.tagName;
   });
 
   test("an event has its arguments", () => {
