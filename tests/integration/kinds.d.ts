@@ -50,7 +50,7 @@ export interface DayInput {
   day: string;
 }
 
-export type Empty = Record<string, never>;
+export type Empty = { [key: string]: never };
 
 export interface Goods {
   title: string;
@@ -162,6 +162,11 @@ export type PointInput = [x: number, y?: number];
 
 export type Rank = 1 | 2;
 
+/** TypeScript has a type of this name, too. */
+export interface Record {
+  number: number;
+}
+
 export type Rights = number;
 
 export interface Tree {
@@ -217,6 +222,7 @@ export interface Registry {
       givePair(): [number, string];
       givePath(): string;
       givePlainDay(): PlainDay;
+      giveRecord(): Record;
       giveRecursive(): Json;
       giveRoot(): Numbers;
       giveSequence(): number[];
@@ -270,6 +276,7 @@ export interface Registry {
       takePair(value: [number, string]): void;
       takePath(value: string): void;
       takePlainDay(value: PlainDay): void;
+      takeRecord(value: Record): void;
       takeRecursive(value: Json): void;
       takeRoot(value: Numbers): void;
       takeSequence(value: number[]): void;
@@ -329,6 +336,7 @@ export interface Registry {
       generic_of_text: [data: PageStr];
       tree: [data: Tree];
       empty: [data: Empty];
+      record: [data: Record];
       typed_dict: [data: Options];
       model: [data: Order];
       dataclass_of_pydantic: [data: Badge];
@@ -373,6 +381,11 @@ export interface Registry {
     };
     /** It does not declare its events: any name and arguments are allowed. */
     events: { [event: string]: any[] };
+  };
+  /** Has nothing to call, and nothing to listen for. */
+  idle: {
+    actions: { [name in never]: never };
+    events: { [name in never]: never };
   };
   camera: {
     actions: {

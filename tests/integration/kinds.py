@@ -78,6 +78,13 @@ class Empty:
     pass
 
 
+@dataclass
+class Record:
+    """TypeScript has a type of this name, too."""
+
+    number: int
+
+
 class Options(TypedDict):
     """Some may be absent."""
 
@@ -202,6 +209,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "generic_of_text": (Page[str], Page(["a"], more=True)),
     "tree": (Tree, Tree("a", [Tree("b")])),
     "empty": (Empty, Empty()),
+    "record": (Record, Record(4)),
     "typed_dict": (Options, {"size": 1}),
     "model": (Order, Order(orderNumber=2, wait=dt.timedelta(seconds=1))),
     "dataclass_of_pydantic": (Badge, Badge(badgeNumber=2)),
@@ -315,6 +323,13 @@ class Silent(Actor[None, None]):
         c.broadcast("said", text)
 
 
+class Idle(Actor[None, None]):
+    """Has nothing to call, and nothing to listen for."""
+
+    class Events:
+        pass
+
+
 class Camera(Actor[None, None], msgpack_only=True):
     class Events:
         frame: bytes
@@ -324,4 +339,4 @@ class Camera(Actor[None, None], msgpack_only=True):
         c.broadcast("frame", picture)
 
 
-registry = Registry(Kinds, Shop, Silent, Camera, store=MemoryStore(), config=ServerConfig(docs=True))
+registry = Registry(Kinds, Shop, Silent, Idle, Camera, store=MemoryStore(), config=ServerConfig(docs=True))

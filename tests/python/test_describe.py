@@ -89,6 +89,33 @@ def test_names_that_mean_something_else_are_changed() -> None:
     assert "give(): never2;" in declared(described(Room))
 
 
+@pytest.mark.parametrize("name", ["Uint8Array", "enum", "keyof", "Registry"])
+def test_no_type_has_the_name_of_one_of_typescripts(name: str) -> None:
+    cls = type(name, (pydantic.BaseModel,), {"__annotations__": {"x": int}, "__module__": __name__})
+
+    class Room(Actor[None, None]):
+        @action
+        def give(self, c: Context[None, None]) -> Any: ...
+
+    Room.give.__annotations__["return"] = cls
+    assert f"give(): {name}2;" in declared(described(Room))
+
+
+def test_a_record_is_the_authors_and_not_typescripts() -> None:
+    class Room(Actor[None, None]):
+        """Without actions, and with an object that has no fields."""
+
+        def on_before_connect(self, c: Context[None, None], params: Any) -> None: ...
+
+        def snapshot(self, c: Context[None, None]) -> Any: ...
+
+    Room.on_before_connect.__annotations__["params"] = pydantic.create_model("Empty")
+    Room.snapshot.__annotations__["return"] = pydantic.create_model("Record", x=int)
+    text = declared(described(Room))
+    assert "snapshot: Record;" in text
+    assert "Record<" not in text
+
+
 @dataclass
 class Needs:
     user: str

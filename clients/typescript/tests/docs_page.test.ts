@@ -62,6 +62,7 @@ test("every actor and action is there", async () => {
     "kinds",
     "shop",
     "silent",
+    "idle",
     "camera",
   ]);
   expect(action("shop", "sell").textContent).toContain("Nobody hears of it.");

@@ -82,6 +82,16 @@ describe("a generated registry", () => {
       .on("whatever", (first, second) => [first.x, second]);
   });
 
+  test("an actor without actions and events has none", () => {
+    const idle = client.idle.get().connect();
+    // @ts-expect-error no such action
+    idle.call("anything", []);
+    // @ts-expect-error no such action
+    idle.anything();
+    // @ts-expect-error no such event
+    idle.on("anything", () => {});
+  });
+
   test("events with MessagePack alone have bytes", () => {
     client.camera
       .get()

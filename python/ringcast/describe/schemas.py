@@ -25,7 +25,7 @@ from pydantic_core import core_schema
 from ..wire.written import is_serialized_by_pydantic
 from .interface import REF, Schema, mapped
 
-__all__ = ["Place", "schemas_of"]
+__all__ = ["RESERVED", "Place", "schemas_of"]
 
 _CONFIG: Final = pydantic.ConfigDict(
     # Comments behind fields go into the documents.
@@ -191,11 +191,20 @@ def _tidy(schema: Schema, names: dict[str, str]) -> Schema:
     return mapped(schema, change)
 
 
-_TAKEN: Final = frozenset(
-    {"Registry", "Uint8Array", "any", "bigint", "boolean", "never", "null", "number", "object", "string"}
-    | {"symbol", "undefined", "unknown", "void"}
+RESERVED: Final = frozenset(
+    "arguments await break case catch class const continue debugger default delete do else enum eval export "
+    "extends false finally for function if implements import in instanceof interface let new null package "
+    "private protected public return static super switch this throw true try typeof var void while with "
+    "yield".split()
 )
-"""Names that mean something else in TypeScript, or in our documents."""
+"""Words that cannot be the name of a type or of a parameter in TypeScript."""
+
+_TAKEN: Final = (
+    RESERVED
+    | {"Registry", "Uint8Array", "any", "bigint", "boolean", "never", "number", "object", "string", "symbol"}
+    | {"undefined", "unknown", "infer", "keyof", "readonly", "unique"}
+)
+"""Names that mean something else as a type in TypeScript, or in our documents: all that `typescript.py` uses."""
 
 
 def _names(refs: dict[str, tuple[str, str]], named: dict[Any, Schema]) -> dict[str, str]:

@@ -11,20 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .interface import REF, ActionInterface, ActorInterface, Argument, EventInterface, Interface, Schema
+from .schemas import RESERVED
 
 __all__ = ["typescript"]
 
 _INDENT: Final = "  "
 _WIDTH: Final = 110
 _WORD: Final = re.compile(r"[^\W\d]\w*")
-_RESERVED: Final = re.compile(
-    r"arguments|await|break|case|catch|class|const|continue|debugger|default|delete|do|"
-    r"else|enum|eval|export|extends|false|finally|for|function|if|implements|import|in|"
-    r"instanceof|interface|let|new|null|package|private|protected|public|return|static|"
-    r"super|switch|this|throw|true|try|typeof|var|void|while|with|yield"
-)
-"""Words that cannot be the name of a parameter."""
-
 _PRIMITIVES: Final = {
     "string": "string",
     "integer": "number",
@@ -88,8 +81,8 @@ def _actor(actor: ActorInterface, indent: str) -> Iterator[str]:
 
 def _block(name: str, members: Sequence[str], indent: str) -> Iterator[str]:
     if not members:
-        # An empty type would allow everything.
-        yield f"{indent}{name}: Record<never, never>;"
+        # An empty type would allow everything; `Record` may be a class of the registry.
+        yield f"{indent}{name}: {{ [name in never]: never }};"
         return
     yield f"{indent}{name}: {{"
     yield from members
@@ -107,7 +100,7 @@ def _action(action: ActionInterface, indent: str) -> str:
 
 def _parameter(argument: Argument, indent: str) -> str:
     name = argument.name
-    if _RESERVED.fullmatch(name):
+    if name in RESERVED:
         name += "_"
     if argument.repeated:
         return f"...{name}: {_element(argument.schema, indent)}[]"
@@ -204,7 +197,7 @@ def _members(schema: Schema, indent: str, bytes_: str = _BYTES) -> str:
     properties = schema.get("properties", {})
     others = _others(schema, indent, bytes_)
     if not properties:
-        return "Record<string, never>" if others is None else f"{{ {others} }}"
+        return "{ [key: string]: never }" if others is None else f"{{ {others} }}"
     inner = indent + _INDENT
     required = schema.get("required", ())
     lines = [
