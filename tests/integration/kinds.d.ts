@@ -209,6 +209,7 @@ export interface Registry {
       giveListOfBytes(): (string | Uint8Array)[];
       giveLiteral(): "a" | 1 | true | null;
       giveLiteralKeys(): { [key in "a" | "b"]?: number };
+      giveLiteralOfBoth(): 1 | "a";
       giveLoose(): Loose;
       giveModel(): Order;
       giveModelOfItsOwnMind(): Day;
@@ -263,6 +264,7 @@ export interface Registry {
       takeListOfBytes(value: (string | Uint8Array)[]): void;
       takeLiteral(value: "a" | 1 | true | null): void;
       takeLiteralKeys(value: { [key in "a" | "b"]?: number }): void;
+      takeLiteralOfBoth(value: 1 | "a"): void;
       takeLoose(value: Loose): void;
       takeModel(value: OrderInput): void;
       takeModelOfItsOwnMind(value: DayInput): void;
@@ -303,6 +305,7 @@ export interface Registry {
       truth_or_none: [data: boolean | null];
       union: [data: number | string | string[]];
       literal: [data: "a" | 1 | true | null];
+      literal_of_both: [data: 1 | "a"];
       enum: [data: Colour];
       int_enum: [data: Rank];
       flag: [data: Rights];
@@ -356,6 +359,13 @@ export interface Registry {
     input: GoodsInput;
     actions: {
       find(...words: string[]): KindsItem | null;
+      /** What is left out in the middle of its arguments is null, where that means the same. */
+      listSome(
+        ...args:
+          | []
+          | [first: number, colour?: Colour | null]
+          | [first: number, colour: Colour | null | undefined, most: number, last?: string | null]
+      ): unknown[];
       /** Names that TypeScript has for itself, and an argument that no client can give. */
       "new"(default_: string): void;
       /**
@@ -363,7 +373,7 @@ export interface Registry {
        *
        * Nobody hears of it.
        */
-      sell(thing: KindsItemInput, copies?: number): KindsItem[];
+      sell(...args: [thing: KindsItemInput] | [thing: KindsItemInput, copies: number]): KindsItem[];
       unannotated(a: unknown, b?: unknown): unknown;
     };
     events: {

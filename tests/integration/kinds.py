@@ -176,6 +176,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "truth_or_none": (bool | None, True),
     "union": (int | str | list[str], ["a"]),
     "literal": (Literal["a", 1, True, None], "a"),
+    "literal_of_both": (Literal[1, Rank.first, "a"], 1),
     "enum": (Colour, Colour.green),
     "int_enum": (Rank, Rank.second),
     "flag": (Rights, Rights.read | Rights.write),
@@ -309,6 +310,18 @@ class Shop(Selling[Item]):
     @action
     def find(self, c: Context[Goods, Customer], *words: str) -> Item | None:
         return next((item for item in c.state.items if item.id in words), None)
+
+    @action
+    def list_some(
+        self,
+        c: Context[Goods, Customer],
+        first: int = 0,
+        colour: Colour | None = None,
+        most: int = 10,
+        last: str | None = None,
+    ) -> list[Any]:
+        """What is left out in the middle of its arguments is null, where that means the same."""
+        return [first, colour, most, last]
 
     @action
     def unannotated(self, c, a, b=None):  # type: ignore[no-untyped-def]

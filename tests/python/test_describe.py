@@ -232,3 +232,35 @@ def test_long_signatures_are_broken() -> None:
         third: [string, number][],
       ): void;
 """ in declared(described(Room))
+
+
+def test_an_argument_with_a_default_is_left_out_and_not_undefined() -> None:
+    class Room(Actor[None, None]):
+        @action
+        def move(self, c: Context[None, None], x: int, y: int = 5) -> None: ...
+
+        @action
+        def find(
+            self, c: Context[None, None], text: str | None = None, most: int = 5, *more: str
+        ) -> None: ...
+
+        @action
+        def open(self, c: Context[None, None], x: int, door: str | None = None, wide: Any = None) -> None: ...
+
+        @action
+        def shut(self, c: Context[None, None], door: str | None = "front", hard: bool = False) -> None: ...
+
+    text = declared(described(Room))
+    assert "move(...args: [x: number] | [x: number, y: number]): void;" in text
+    assert (
+        """\
+      find(
+        ...args:
+          | [text?: string | null]
+          | [text: string | null | undefined, most: number, ...more: string[]]
+      ): void;
+"""
+        in text
+    )
+    assert "open(x: number, door?: string | null, wide?: unknown): void;" in text
+    assert "shut(...args: [] | [door: string | null] | [door: string | null, hard: boolean]): void;" in text

@@ -108,7 +108,7 @@ export type ActionArgs<A, N> =
 
 /** The result of an action. */
 export type ActionResult<A, N> =
-  IsAny<A> extends true ? any : Fn<A, N> extends (...args: never[]) => infer T ? Awaited<T> : never;
+  IsAny<A> extends true ? any : Fn<A, N> extends (...args: never) => infer T ? Awaited<T> : never;
 
 /** An actor's actions as methods, save those whose names `Taken` has already, or JavaScript asks of any object. */
 export type Actions<A, Taken> =

@@ -55,6 +55,23 @@ describe("a generated registry", () => {
     connection.find("1").then((item) => item?.price.toFixed());
   });
 
+  test("an argument that is left out is not undefined, which would travel as null", () => {
+    connection.sell(thing);
+    connection.listSome();
+    connection.listSome(1, "red", 5, "z");
+    connection.listSome(1, undefined, 5);
+    connection.listSome(1, undefined);
+    connection.listSome(1, null, 5, undefined);
+    // @ts-expect-error it has another default than null
+    connection.sell(thing, undefined);
+    // @ts-expect-error it has another default than null
+    connection.listSome(undefined, "red");
+    // @ts-expect-error it has another default than null
+    connection.listSome(1, "red", undefined, "z");
+    // @ts-expect-error it is no number
+    connection.listSome(1, "red", "5");
+  });
+
   test("what has come may be sent back", async () => {
     const [item] = await connection.sell(thing);
     if (item) await connection.sell(item);

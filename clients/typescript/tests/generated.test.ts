@@ -10,6 +10,7 @@ import { decode, encode } from "@msgpack/msgpack";
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import type { Registry } from "../../../tests/integration/kinds.js";
 import { createClient } from "../src/index.js";
 import { msgpack } from "../src/msgpack.js";
 import { Server } from "./support/server.js";
@@ -120,6 +121,19 @@ test.each(["json", "msgpack"])("in %s", async (encoding) => {
     await client.close();
   }
   compile(lines.join("\n"));
+});
+
+test("what may be undefined in the middle of arguments has its default there", async () => {
+  const client = createClient<Registry>({ url: server.url, WebSocket: WebSocket as never });
+  const shop = client.shop.getOrCreate(["undefined"], { input: { title: "Ours" } });
+  expect(await shop.connect({ name: "ann" }).listSome(1, undefined, 5, undefined)).toEqual([
+    1,
+    null,
+    5,
+    null,
+  ]);
+  expect(await shop.connect({ name: "ann" }).listSome(1, undefined)).toEqual([1, null, 10, null]);
+  await client.close();
 });
 
 test("what compiles is not just anything", () => {

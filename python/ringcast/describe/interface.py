@@ -38,6 +38,8 @@ class Argument:
     required: bool = True
     repeated: bool = False
     """Whether any number of them may follow, as Python's ``*names``."""
+    defaults_to_none: bool = False
+    """Whether it is None where it is left out."""
 
 
 @dataclass(slots=True, frozen=True)

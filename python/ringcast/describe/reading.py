@@ -106,7 +106,8 @@ class _Reader:
         schema = self.places.add(Place(f"{where}: {parameter.name}", hint, "client"))
         repeated = parameter.kind is parameter.VAR_POSITIONAL
         required = parameter.default is parameter.empty and not repeated
-        return lambda: Argument(parameter.name, schema(), required, repeated)
+        none = parameter.default is None
+        return lambda: Argument(parameter.name, schema(), required, repeated, none)
 
     def _action(self, spec: ActionSpec) -> Callable[[], ActionInterface]:
         where = f"{self.name}.{spec.name}"

@@ -163,6 +163,13 @@ class _Writer(GenerateJsonSchema):
             del written["enum"]
         return written
 
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> Schema:
+        written = super().literal_schema(schema)
+        if "enum" in written:
+            # 1 and a member of an enum that is 1 are one value in JSON; True is another.
+            written["enum"] = list({(type(each), each): each for each in written["enum"]}.values())
+        return written
+
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
@@ -192,10 +199,11 @@ def _tidy(schema: Schema, names: dict[str, str]) -> Schema:
 
 
 RESERVED: Final = frozenset(
-    "arguments await break case catch class const continue debugger default delete do else enum eval export "
-    "extends false finally for function if implements import in instanceof interface let new null package "
-    "private protected public return static super switch this throw true try typeof var void while with "
-    "yield".split()
+    {"arguments", "await", "break", "case", "catch", "class", "const", "continue", "debugger"}
+    | {"default", "delete", "do", "else", "enum", "eval", "export", "extends", "false", "finally"}
+    | {"for", "function", "if", "implements", "import", "in", "instanceof", "interface", "let", "new"}
+    | {"null", "package", "private", "protected", "public", "return", "static", "super", "switch"}
+    | {"this", "throw", "true", "try", "typeof", "var", "void", "while", "with", "yield"}
 )
 """Words that cannot be the name of a type or of a parameter in TypeScript."""
 
@@ -204,7 +212,7 @@ _TAKEN: Final = (
     | {"Registry", "Uint8Array", "any", "bigint", "boolean", "never", "number", "object", "string", "symbol"}
     | {"undefined", "unknown", "infer", "keyof", "readonly", "unique"}
 )
-"""Names that mean something else as a type in TypeScript, or in our documents: all that `typescript.py` uses."""
+"""Names that mean something else as a type in TypeScript, or in our documents."""
 
 
 def _names(refs: dict[str, tuple[str, str]], named: dict[Any, Schema]) -> dict[str, str]:

@@ -90,21 +90,58 @@ def _block(name: str, members: Sequence[str], indent: str) -> Iterator[str]:
 
 
 def _action(action: ActionInterface, indent: str) -> str:
-    arguments = [_parameter(argument, indent) for argument in action.arguments]
     result = "void" if action.returns_nothing else _type(action.result, indent)
     # In quotes, `new` is a method like others.
     name = f'"{action.name}"' if action.name == "new" else _property(action.name)
     head, tail = f"{indent}{name}(", f"): {result};"
-    return _comment(action.description, indent) + _listed(head, arguments, tail, indent)
+    return _comment(action.description, indent) + _parameters(head, action.arguments, tail, indent)
 
 
-def _parameter(argument: Argument, indent: str) -> str:
+def _parameters(head: str, arguments: Sequence[Argument], tail: str, indent: str) -> str:
+    """Return the parameters: one by one, or as tuples of several lengths.
+
+    For an argument with a question mark TypeScript takes `undefined` too, which travels as null. Where that
+    does not mean what leaving it out means, each number of arguments has a tuple of its own.
+    """
+    ends = [i for i, each in enumerate(arguments) if _may_be_absent(each) and not _may_be_undefined(each)]
+    if not ends:
+        return _listed(head, [_parameter(each, indent) for each in arguments], tail, indent)
+    inner = indent + _INDENT * 2
+    tuples = []
+    needed = 0
+    for end in (*ends, len(arguments)):
+        items = [_parameter(each, inner, index < needed) for index, each in enumerate(arguments[:end])]
+        tuples.append(f"[{', '.join(items)}]")
+        needed = end + 1
+    line = f"{head}...args: {' | '.join(tuples)}{tail}"
+    if len(line.partition("\n")[0]) <= _WIDTH:
+        return line
+    each_in_a_line = "".join(f"{inner}| {each}\n" for each in tuples)
+    return f"{head}\n{indent}{_INDENT}...args:\n{each_in_a_line}{indent}{tail}"
+
+
+def _parameter(argument: Argument, indent: str, is_there: bool = False) -> str:
+    """Return one parameter. `is_there` if others behind it are, so that it cannot be left out."""
     name = argument.name
     if name in RESERVED:
         name += "_"
     if argument.repeated:
         return f"...{name}: {_element(argument.schema, indent)}[]"
-    return f"{name}{'' if argument.required else '?'}: {_type(argument.schema, indent)}"
+    type_ = _type(argument.schema, indent)
+    if is_there and _may_be_absent(argument):
+        return f"{name}: {type_}{' | undefined' if _may_be_undefined(argument) else ''}"
+    return f"{name}{'?' if _may_be_absent(argument) else ''}: {type_}"
+
+
+def _may_be_absent(argument: Argument) -> bool:
+    return not (argument.required or argument.repeated)
+
+
+def _may_be_undefined(argument: Argument) -> bool:
+    """Tell whether null, which `undefined` travels as, is taken for it, and means what its absence means."""
+    return argument.defaults_to_none and not {"null", "unknown"}.isdisjoint(
+        _type(argument.schema, "").split(" | ")
+    )
 
 
 def _event(event: EventInterface, indent: str, bytes_: str) -> str:
