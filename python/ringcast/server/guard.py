@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -64,6 +65,10 @@ _OPAQUE_ALLOWED: Final = (
     "allowed_origins has null, which is any page without an origin: every site can show one, in a frame in a "
     "sandbox, and that can use this server with the cookies of its users"
 )
+_NAMED_ORIGIN: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+"""Origins that the log names: a developer's own. In another one a client can write anything, a token too."""
+_MOST_ORIGINS_NAMED: Final = 16
+
 _TEXT_BY_LIMIT: Final = {
     "max_connections": "the server has as many connections as it takes",
     "max_connections_per_address": "there are too many connections from this address",
@@ -88,6 +93,8 @@ class Guard:
         """How many sockets are open without a place, until they are told so."""
         self._tls = tls
         self._next_warning = 0.0
+        self._refused_origins: set[str] = set()
+        """Those that the log has named."""
 
     def peer(self, address: str | None, headers: Mapping[str, str]) -> Peer:
         """Return who has sent these headers over a socket from `address`."""
@@ -106,7 +113,17 @@ class Guard:
             allowed = self.origins.allows(origin, peer.host or headers.get("host"), peer.scheme)
         if not allowed:
             self.limits_hit["allowed_origins"] += 1
+            if origin is not None:
+                self._say_refused(origin)
         return allowed
+
+    def _say_refused(self, origin: str) -> None:
+        """Say in the log, once, what would let a page in: a browser does not show the page why it is not."""
+        who = origin if _NAMED_ORIGIN.fullmatch(origin) else "another origin"
+        if who in self._refused_origins or len(self._refused_origins) >= _MOST_ORIGINS_NAMED:
+            return
+        self._refused_origins.add(who)
+        _LOG.warning("a page of %s is refused: allowed_origins (--allowed-origins) does not list it", who)
 
     def take_place(self, address: str | None) -> str:
         """Take a place for a socket; as `Places.take`, and says in the log that there is none."""

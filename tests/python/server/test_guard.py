@@ -261,6 +261,30 @@ async def test_any_page_without_the_cookies_of_its_user() -> None:
             assert (await raw.connect("door"))[0] == "connected"
 
 
+async def test_the_log_says_once_what_would_let_a_page_in(caplog: pytest.LogCaptureFixture) -> None:
+    vite = "http://localhost:5173"
+
+    def said() -> list[str]:
+        return [text for text in caplog.messages if "is refused" in text]
+
+    async with served(allowed_origins=(APP,)) as server, server.client() as client:
+        await ask(client, {"origin": APP})
+        await ask(client, {"sec-fetch-site": "cross-site"})
+        assert said() == []
+        await refused_upgrade(server.url, {"origin": vite})
+        await refused_upgrade(server.url, {"origin": vite})
+        await ask(client, {"origin": vite})
+        assert said() == [
+            "a page of http://localhost:5173 is refused: allowed_origins (--allowed-origins) does not list it"
+        ]
+        for origin in (FOREIGN, f"{vite}.evil.example", f"http://token@localhost:{5173}"):
+            await ask(client, {"origin": origin})
+        assert [text.split(" is ")[0] for text in said()[1:]] == ["a page of another origin"]
+        for port in range(1, 21):
+            await ask(client, {"origin": f"http://localhost:{port}"})
+        assert len(said()) == 16
+
+
 async def test_the_origin_behind_a_proxy_that_is_trusted() -> None:
     forwarded = {
         "x-forwarded-for": "192.0.2.7",
