@@ -65,6 +65,12 @@ export class Visitor {
     await this.part("Chat").getByRole("button", { name: "Send" }).click();
   }
 
+  async rename(name: string): Promise<void> {
+    const form = this.page.getByRole("form", { name: "Your name" });
+    await form.getByRole("textbox").fill(name);
+    await form.getByRole("button", { name: "Rename" }).click();
+  }
+
   /** Let no timer of the page run from now on: what ends by itself ends when the test says so. */
   async stopTime(): Promise<void> {
     await this.page.clock.pauseAt(await this.page.evaluate(() => Date.now() + 1_000));

@@ -13,8 +13,24 @@ interface Line extends Message {
   replayed: boolean;
 }
 
+/** Where somebody says something, and under which name. */
+interface Place {
+  room: string;
+  name: string;
+}
+
+/** What was said and has no answer yet. */
+interface Said extends Place {
+  id: number;
+  text: string;
+}
+
 export function Chat({ name }: { name: string }) {
   const [room, setRoom] = useState("general");
+  const { waiting, problems, send } = useWaiting();
+  // A room is left when all that was said there is answered, whichever room and name are chosen meanwhile.
+  const shown = placeKey({ room, name });
+  const places = new Map([...waiting, { room, name }].map((each) => [placeKey(each), each]));
   return (
     <section className="chat" aria-labelledby="chat-title">
       <div className="title">
@@ -29,18 +45,61 @@ export function Chat({ name }: { name: string }) {
           ))}
         </fieldset>
       </div>
-      <Room key={`${room} ${name}`} room={room} name={name} />
+      {[...places].map(([key, place]) => (
+        <Room
+          key={key}
+          room={place.room}
+          name={place.name}
+          isShown={key === shown}
+          waiting={waiting.filter((each) => placeKey(each) === key)}
+          problems={problems}
+          onSend={send}
+        />
+      ))}
     </section>
   );
 }
 
-function Room({ room, name }: { room: string; name: string }) {
+function placeKey({ room, name }: Place): string {
+  return JSON.stringify([room, name]);
+}
+
+/** What waits for an answer, and what was not sent. */
+function useWaiting() {
+  const [waiting, setWaiting] = useState<Said[]>([]);
+  const [problems, setProblems] = useState<string[]>([]);
+  const last = useRef(0);
+  const send = async ({ room, name }: Place, text: string, call: () => Promise<unknown> | undefined) => {
+    last.current += 1;
+    const id = last.current;
+    setWaiting((all) => [...all, { id, room, name, text }]);
+    setProblems([]);
+    try {
+      const sent = call();
+      if (!sent) throw new Error("there is no connection");
+      await sent;
+    } catch (error) {
+      const why = (error as Error).message;
+      setProblems((all) => [...all, `Not sent to ${room}: “${text}”. ${why}`]);
+    }
+    setWaiting((all) => all.filter((each) => each.id !== id));
+  };
+  return { waiting, problems, send };
+}
+
+interface RoomProps extends Place {
+  /** It goes on without being shown while something waits there. */
+  isShown: boolean;
+  waiting: Said[];
+  problems: string[];
+  onSend(place: Place, text: string, call: () => Promise<unknown> | undefined): void;
+}
+
+function Room({ room, name, isShown, waiting, problems, onSend }: RoomProps) {
   const { useActor } = useWorld();
   const chat = useActor({ name: "chatRoom", key: [room], params: { user_id: name } });
   const [lines, setLines] = useState<Line[]>([]);
   const [present, setPresent] = useState<string[]>([]);
-  const [waiting, setWaiting] = useState<string[]>([]);
-  const [problem, setProblem] = useState("");
   const isReplayed = useReplay(chat);
 
   chat.useEvent("resynced", ({ messages, present }) => {
@@ -60,17 +119,9 @@ function Room({ room, name }: { room: string; name: string }) {
     setPresent(names);
   });
 
-  const send = async (text: string) => {
-    setWaiting((all) => [...all, text]);
-    setProblem("");
-    try {
-      await chat.connection?.sendMessage(name, text);
-    } catch (error) {
-      setProblem(`Not sent: ${(error as Error).message}`);
-    }
-    setWaiting((all) => all.toSpliced(all.indexOf(text), 1));
-  };
+  const send = (text: string) => onSend({ room, name }, text, () => chat.connection?.sendMessage(name, text));
 
+  if (!isShown) return null;
   return (
     <>
       <div className="present">
@@ -84,23 +135,13 @@ function Room({ room, name }: { room: string; name: string }) {
         </ul>
       </div>
       <Log room={room} name={name} lines={lines} waiting={waiting} />
-      {problem && <p role="alert">{problem}</p>}
+      {problems.length > 0 && <p role="alert">{problems.join(" ")}</p>}
       <Entry label={`Message to ${room}`} onSend={send} />
     </>
   );
 }
 
-function Log({
-  room,
-  name,
-  lines,
-  waiting,
-}: {
-  room: string;
-  name: string;
-  lines: Line[];
-  waiting: string[];
-}) {
+function Log({ room, name, lines, waiting }: { room: string; name: string; lines: Line[]; waiting: Said[] }) {
   const list = useRef<HTMLOListElement>(null);
   const count = lines.length + waiting.length;
   useEffect(() => {
@@ -118,8 +159,8 @@ function Log({
             <span className="text">{line.text}</span>
           </li>
         ))}
-        {waiting.map((text, index) => (
-          <li key={`waiting ${index}`} data-me="true" data-waiting="true">
+        {waiting.map(({ id, text }) => (
+          <li key={`waiting ${id}`} data-me="true" data-waiting="true">
             <span className="from">{name}</span>
             <span className="mark">waiting</span>
             <span className="text">{text}</span>

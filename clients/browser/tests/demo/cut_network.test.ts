@@ -63,6 +63,36 @@ test("what was missed arrives in order, counted, and what was said meanwhile is 
   await priceMoves(ann);
 });
 
+test("what waits is sent once, whatever room and name are taken meanwhile", async ({ visit }) => {
+  const [ann, bob] = [await visit("Ann"), await visit("Bob")];
+  const choose = (visitor: Visitor, room: string) =>
+    visitor.page.getByRole("radio", { name: room, exact: true }).check();
+  await choose(bob, "quiet");
+  await bob.connected("quiet");
+  await bob.say("here before", "quiet");
+  await choose(ann, "quiet");
+  await ann.connected("quiet");
+  await expect(ann.lines("quiet")).toHaveText(["Bobhere before"]);
+  await ann.stopTime();
+  await ann.page.getByRole("button", { name: "Cut my network" }).click();
+  await expect(ann.status("quiet")).toHaveText("reconnecting");
+  await ann.say("first", "quiet");
+  await choose(ann, "markets");
+  await expect(ann.lines("markets")).toHaveCount(0);
+  await choose(ann, "quiet");
+  await expect(ann.lines("quiet")).toHaveText(["Bobhere before", "Annwaitingfirst"]);
+  await ann.say("second", "quiet");
+  await ann.rename("Anna");
+  await expect(ann.lines("quiet")).toHaveCount(0);
+  await ann.page.getByRole("button", { name: "Restore my network" }).click();
+  await ann.letTimePass();
+  await ann.connected("quiet");
+  await expect(bob.lines("quiet")).toHaveText(["Bobhere before", "Annfirst", "Annsecond"]);
+  await expect(ann.lines("quiet")).toHaveText(["Bobhere before", "Annfirst", "Annsecond"]);
+  // Nobody is there any more under the name of before.
+  await expect(bob.present("quiet")).toHaveText(["Anna", "Bob"]);
+});
+
 test("the network comes back by itself when the time is over", async ({ visit }) => {
   const [ann, bob] = [await visit("Ann"), await visit("Bob")];
   await priceMoves(ann);
