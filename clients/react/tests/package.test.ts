@@ -34,3 +34,15 @@ test("what is built can be imported, and imports nothing else", () => {
   });
   expect(JSON.parse(printed)).toEqual(["createRingcast"]);
 });
+
+test("its archive has the licence, which is the repository's", () => {
+  const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+    cwd: PACKAGE,
+    encoding: "utf8",
+  });
+  const paths = JSON.parse(packed)[0].files.map((file: { path: string }) => file.path);
+  expect(paths).toContain("LICENSE");
+  expect(readFileSync(join(PACKAGE, "LICENSE"), "utf8")).toBe(
+    readFileSync(join(PACKAGE, "../../LICENSE"), "utf8"),
+  );
+});

@@ -76,3 +76,15 @@ test.each(["websocket", "sse", "msgpack"])("what is built does what the sources 
   expect(connection.status).toBe("closed");
   expect(await failure(connection.add(1))).toMatchObject({ code: "connection_closed" });
 });
+
+test("its archive has the licence, which is the repository's", () => {
+  const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+    cwd: fileURLToPath(new URL("..", import.meta.url)),
+    encoding: "utf8",
+  });
+  const paths = JSON.parse(packed)[0].files.map((file: { path: string }) => file.path);
+  expect(paths).toContain("LICENSE");
+  expect(readFileSync(new URL("../LICENSE", import.meta.url), "utf8")).toBe(
+    readFileSync(new URL("../../../LICENSE", import.meta.url), "utf8"),
+  );
+});
