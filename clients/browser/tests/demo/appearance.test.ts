@@ -63,6 +63,16 @@ for (const isMobile of [true, false]) {
   });
 }
 
+test("on the narrowest screen a whisper is sent from within its column", async ({ visit }) => {
+  await visit("Bob");
+  const ann = await visit("Ann", { isMobile: true, hasTouch: true, viewport: { width: 320, height: 800 } });
+  const column = ann.part("Cursors");
+  const send = column.getByRole("button", { name: "Send" });
+  await expect(send).toBeVisible();
+  const right = (of: typeof send) => of.evaluate((element) => element.getBoundingClientRect().right);
+  expect(await right(send)).toBeLessThanOrEqual((await right(column.locator(".field"))) + 0.5);
+});
+
 test("a phone does not zoom in when something is written", async ({ visit }) => {
   const ann = await visit("Ann", { isMobile: true, hasTouch: true, viewport: { width: 390, height: 800 } });
   const entries = await ann.page.getByRole("textbox").all();
