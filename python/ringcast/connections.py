@@ -99,10 +99,12 @@ class Selection(Generic[ConnStateT]):
         """Return the first connection that fits, in the order of connecting, or None.
 
         It fits if `predicate(connection)` is true and every keyword equals the field of that name in its
-        state. Raises `AttributeError` for a keyword that the state does not have.
+        state, in Python's sense: an enum's member is not its value, as it is to `where`. What a dict does not
+        have is None; raises `AttributeError` for a keyword that any other state does not have.
         """
         for connection in self:
-            if all(_field(connection.state, name) == value for name, value in equal.items()) and (
+            # Not by `state`: nobody gets it here, and all would count as changed.
+            if all(_field(connection._state, name) == value for name, value in equal.items()) and (
                 predicate is None or predicate(connection)
             ):
                 return connection
@@ -154,6 +156,8 @@ class Connections(Selection[ConnStateT]):
         """Make the connection visible. For the actor's instance only."""
         connection._phase = Phase.JOINED
         self._by_id[connection.id] = connection
+        if self._emitter.filtered is not None:
+            self._emitter.filtered.admit(connection)
 
     def release(self, connection: Connection[ConnStateT]) -> bool:
         """Take the connection out; tell whether it had joined and not left. For the actor's instance only."""

@@ -242,4 +242,26 @@ def test_who_was_only_read_is_taken_once_and_who_is_held_until_he_is_let_go() ->
     assert touched.take() == {owners[7]}
     touched.discard(owners[7])
     assert touched.take() == set()
+    touched.add(owners[7])
+    touched.discard(owners[7])
+    assert touched.take() == set(), "it has ended before it was taken"
     assert held == {"a"}
+
+
+def test_a_class_that_derives_from_a_frozen_one_may_be_changed() -> None:
+    class Guest(Role):
+        banned = False
+
+    @dataclass(frozen=True)
+    class Member(Role):
+        since: int = 0
+
+    guest, member = Owner(Guest()), Owner(Member())
+    me = guest._state
+    me.banned = True
+    assert is_held(guest)
+    del me
+    assert not is_held(guest)
+    them = member._state
+    assert not is_held(member)
+    assert them.since == 0

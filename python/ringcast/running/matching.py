@@ -50,7 +50,7 @@ class Matching:
         self._checked: set[bytes] = set()
         self._checked_bytes = 0
         self._touched: Touched[Connection[Any]] = Touched(bool)
-        # By number, those that are open in the stream, each with its place in the order of opening.
+        # By number, those that are open in the stream, each with its place in the order of connecting.
         self._open: dict[int, tuple[int, Connection[Any]]] = {}
         self._places = itertools.count()
         # By number, those that are being ended.
@@ -68,6 +68,11 @@ class Matching:
         """A connection is open in the stream from now on."""
         self._open[connection._number] = next(self._places), connection
         self._touched.add(connection)
+
+    def admit(self, connection: Connection[Any]) -> None:
+        """Its connect hooks have passed: in this order connections are selected."""
+        if connection._number in self._open:
+            self._open[connection._number] = next(self._places), connection
 
     def touch(self, connection: Connection[Any]) -> None:
         """The state of a connection may have changed."""
@@ -101,10 +106,12 @@ class Matching:
         for connection in self._touched.take():
             if connection._number in self._open:
                 self._tell(connection)
+            else:
+                self._touched.discard(connection)
         return compiled
 
     def select(self, wanted: Filter) -> Iterator[Connection[Any]]:
-        """Return the connections that match now, in the order of opening. Raises as `compiled`."""
+        """Return the connections that match now, in the order of connecting. Raises as `compiled`."""
         numbers: Iterable[int] = self._stream.select(self.compiled(wanted))
         found = sorted(self._open[number] for number in numbers if number in self._open)
         return iter([connection for _, connection in found])

@@ -94,6 +94,7 @@ class Permission:
         """A connection has ended."""
         self._touched.discard(connection)
         self._looked_at.discard(connection)
+        self._due.pop(connection, None)
         self._known.pop(connection, None)
 
     def renew(self) -> None:
@@ -111,7 +112,9 @@ class Permission:
         while self._due:
             connection = next(iter(self._due))
             del self._due[connection]
-            if connection.is_open and connection.subscriptions:
+            if not connection.is_open:
+                self._touched.discard(connection)
+            elif connection.subscriptions:
                 self._ask_about(connection)
 
     def _ask_about(self, connection: Connection[Any]) -> None:
@@ -171,7 +174,7 @@ class Permission:
                 # The actor stops before the answer is there.
                 connection.give_up()
             if not connection.is_open:
-                self._known.pop(connection, None)
+                self.remove(connection)
 
     async def _refusals(
         self, connection: Connection[Any], asked: Mapping[str, Sequence[str]]

@@ -23,7 +23,7 @@ import logging
 import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
@@ -119,7 +119,8 @@ class Touched(Generic[OwnerT]):
         self._held.add(connection)
 
     def discard(self, connection: OwnerT) -> None:
-        """Its state is of no interest, unless it is accessed again."""
+        """Its state is of no interest, unless it is accessed again: nothing is kept of one that has ended."""
+        self._fresh.discard(connection)
         self._held.discard(connection)
         self._unbounded.discard(connection)
 
@@ -204,6 +205,7 @@ def _fixed_fields(kind: type) -> tuple[str, ...] | None:
     """Return what to look at to know whether an object of this type is fixed; None if it is not anyway."""
     if issubclass(kind, _NO_DATA):
         return ()
-    if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        return tuple(field.name for field in fields(kind))
+    # A class that only derives from a frozen one lets through what is no field.
+    if "__dataclass_params__" in vars(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
     return None
