@@ -19,6 +19,7 @@ from .errors import (
     RingcastError,
     UnknownEvent,
 )
+from .fault_log import log_fault
 from .operations.logs import of_actor
 
 __all__ = [
@@ -71,17 +72,18 @@ def for_client(error: BaseException, log: logging.Logger | ActorLog, what: str) 
     """Return the error that the client gets for `error`, raised by `what`.
 
     Errors of this package go as they are: they were made to be read by a client. Anything else goes to the
-    log with its traceback, and to the client without its text. Raises `KeyboardInterrupt` again.
+    log with its traceback, which `fault_log.py` bounds, and to the client without its text. Raises
+    `KeyboardInterrupt` again.
 
     An event that its actor does not declare goes to both: only the actor's author can do something about it.
     """
     raise_interrupt(error)
     if isinstance(error, RingcastError):
         if isinstance(error, InvalidEvent | UnknownEvent):
-            log.error("%s raised %s", what, type(error).__name__, exc_info=error)
+            log_fault(log, error, "%s raised %s", what, type(error).__name__)
         # Its author may keep it and raise it again: it would hold all that was going on, each time more.
         return error.with_traceback(None)
-    log.error("%s raised %s", what, type(error).__name__, exc_info=error)
+    log_fault(log, error, "%s raised %s", what, type(error).__name__)
     return InternalError(MASKED)
 
 

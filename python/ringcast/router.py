@@ -16,6 +16,7 @@ from .clock import Clock
 from .config import ServerConfig
 from .connection import Connection
 from .errors import ActorNotFound, CloseCode, ConnectionClosed, OutcomeUnknown, RingcastError
+from .fault_log import forget_faults
 from .faults import for_client, from_store
 from .gateway.admission import connect
 from .gateway.answers import Answers
@@ -103,6 +104,7 @@ class Router:
             if self._gateway is not None:
                 return
             loop = asyncio.get_running_loop()
+            forget_faults()
             await self.store.open()
             try:
                 calls = await self.store.schedule()

@@ -26,7 +26,8 @@ from ..errors import (
     RingcastError,
     TryAgainLater,
 )
-from ..faults import contained, raise_interrupt
+from ..fault_log import log_fault
+from ..faults import ActorLog, contained, raise_interrupt
 from ..operations.access import log_ended
 from ..request import EMPTY, Caller, Transport
 from ..request import Request as HttpRequest
@@ -156,8 +157,8 @@ class Link:
                     self._handle(message, len(payload))
         except ProtocolError as error:
             self.fail(error)
-        except Exception:
-            _log.exception("handling a message failed")
+        except Exception as error:
+            log_fault(_log, error, "handling a message failed")
             self.close(CloseCode.INTERNAL_ERROR)
         finally:
             self._inline = False
@@ -324,8 +325,8 @@ class Link:
     async def _then_pending(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await contained(work, "what others wait for")
-        except Exception:
-            _log.exception("admitting a client failed")
+        except Exception as error:
+            log_fault(_log, error, "admitting a client failed")
         finally:
             # Also when the task was cancelled: no socket may be left without an answer.
             if self.session is None:
@@ -346,13 +347,13 @@ def encode_error(encoding: Encoding, id: int | None, error: RingcastError) -> by
     return encoding.encode(Error(id, writable(encoding, error)).to_wire())
 
 
-def encode_reply(encoding: Encoding, id: int, value: Any) -> bytes:
-    """Return a reply; an internal error when the value cannot be written."""
+def encode_reply(encoding: Encoding, id: int, value: Any, log: ActorLog) -> bytes:
+    """Return a reply; an internal error when the value cannot be written, which the actor's log tells."""
     try:
         return encoding.encode(("reply", id, value))  # `Reply.to_wire`, for every call
     except BaseException as error:  # of the author's own types: they may raise anything
         raise_interrupt(error)
-        _log.exception("the result of a request cannot be written as %s", encoding.name)
+        log_fault(log, error, "the result of a request cannot be written as %s", encoding.name)
         return encoding.encode(Error(id, InternalError(MASKED).to_wire()).to_wire())
 
 

@@ -337,7 +337,8 @@ class Session:
         """Send a reply to whoever is attached, and keep it for a client that asks again."""
         if self.ended:
             return
-        message = encode_error(self.encoding, id, error) if error else encode_reply(self.encoding, id, value)
+        encoding, log = self.encoding, self.actor.log
+        message = encode_error(encoding, id, error) if error else encode_reply(encoding, id, value, log)
         most = self.gateway.config.max_reply_bytes
         if len(message) > most:
             self.gateway.limits_hit["max_reply_bytes"] += 1

@@ -20,6 +20,7 @@ from ..context import Context, RequestContext
 from ..durable.keeping import Keeping
 from ..durable.room import Room
 from ..errors import ActorDestroyed, CloseCode
+from ..fault_log import log_fault
 from ..faults import ActorLog, Hook, StoreFault, from_store, raise_interrupt, run_hook, was_cancelled
 from ..record import Span
 from ..request import EMPTY, Caller
@@ -368,7 +369,7 @@ class ActorInstance:
             hook.start(self.actor, context)
         except BaseException as error:
             raise_interrupt(error)
-            self.log.exception("on_disconnect raised")
+            log_fault(self.log, error, "on_disconnect raised")
         self.settle()
         return None
 
@@ -490,7 +491,7 @@ class ActorInstance:
         """Wait for all of `work`; log what it raises."""
         for outcome in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-                self.log.error("a hook or a save failed", exc_info=outcome)
+                log_fault(self.log, outcome, "a hook or a save failed")
         if settle:
             self.settle()
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from ..fault_log import log_fault
 from ..faults import contained, raise_interrupt
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Settling:
             instance.state.settle()
         except BaseException as error:
             raise_interrupt(error)
-            instance.log.exception("on_state_change raised, or the state cannot be written as JSON")
+            log_fault(instance.log, error, "on_state_change raised, or the state cannot be written as JSON")
 
     async def _settle_later(self, hook: Awaitable[Any]) -> None:
         instance = self._instance
@@ -59,5 +60,5 @@ class Settling:
             return
         try:
             instance.state.settle()
-        except Exception:
-            instance.log.exception("the state cannot be written as JSON")
+        except Exception as error:
+            log_fault(instance.log, error, "the state cannot be written as JSON")

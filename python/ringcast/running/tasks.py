@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
+from ..fault_log import log_fault
 from ..faults import ActorLog, contained
 from .home import Home
 
@@ -64,7 +65,7 @@ class ActorTasks:
         self.background.discard(task)
         self._ended()
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("background task %s raised", task.get_name(), exc_info=error)
+            log_fault(self._log, error, "background task %s raised", task.get_name())
 
 
 async def _finish(tasks: Collection[asyncio.Task[Any]], timeout_s: float) -> None:

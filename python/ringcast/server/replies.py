@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from ..config import ServerConfig
 from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
+from ..fault_log import log_fault
 from ..faults import contained
 from ..wire.encoding import Encoding, writable
 from .media import JSON, Media, sent_as
@@ -154,8 +155,8 @@ async def answer(work: Awaitable[Any], media: Media = JSON) -> Response:
         return error_response(error.with_traceback(None), media=media)
     except ClientDisconnect:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
-    except Exception:
-        _LOG.exception("an HTTP request failed")
+    except Exception as error:
+        log_fault(_LOG, error, "an HTTP request failed")
         return error_response(InternalError(MASKED), media=media)
 
 

@@ -16,6 +16,7 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 import orjson
 
 from ..errors import MASKED, InternalError, RingcastError
+from ..fault_log import log_fault
 from .written import dataclass_writer, jsonable
 
 __all__ = ["Encoding", "NoText", "encode_for_all", "encode_msgpack_of_json", "is_unicode", "writable"]
@@ -183,8 +184,8 @@ def writable(encoding: Encoding, error: RingcastError) -> dict[str, Any]:
         wire = error.to_wire()
         # Wrapped: nesting is bounded, and a message adds to it.
         encoding.encode([[[[wire]]]])
-    except Exception:
-        _log.exception("an error cannot be written as %s", encoding.name)
+    except Exception as fault:
+        log_fault(_log, fault, "an error cannot be written as %s", encoding.name)
     else:
         return wire
     try:
