@@ -19,6 +19,7 @@ from ringcast.errors import (
     ActorAlreadyExists,
     ActorNotFound,
     ConnectionRefused,
+    EventNotJson,
     InternalError,
     InvalidEvent,
     ReservedName,
@@ -156,7 +157,6 @@ async def clumsy(tried: programs.Server, carrier: Carrier, encoding: Encoding) -
         ["fail"],
         ["fail_later"],
         ["give_nonsense"],
-        ["broadcast_nonsense"],
         ["echo", "on_before_action_response"],
     ],
     ids=" ".join,
@@ -184,6 +184,16 @@ async def test_a_broadcast_of_a_reserved_name(clumsy: Client, key: list[str]) ->
         with pytest.raises(ReservedName, match="disconnected"):
             await connection.broadcast_reserved()
         assert connection.status == "connected"
+
+
+async def test_an_event_that_cannot_be_written(clumsy: Client, key: list[str]) -> None:
+    handle = clumsy.clumsy.get_or_create(key, params={})
+    async with handle.connect() as connection, handle.connect() as other:
+        for caller in (connection, handle):
+            with pytest.raises(EventNotJson, match="nonsense"):
+                await caller.broadcast_nonsense()
+        assert await connection.echo(1) == 1
+        assert await other.echo(2) == 2
 
 
 async def test_an_event_that_its_actor_does_not_declare(clumsy: Client, key: list[str]) -> None:
