@@ -337,9 +337,8 @@ class Session:
         """Send a reply to whoever is attached, and keep it for a client that asks again."""
         if self.ended:
             return
-        encoding, log = self.encoding, self.actor.log
+        encoding, log, most = self.encoding, self.actor.log, self.gateway.config.max_reply_bytes
         message = encode_error(encoding, id, error) if error else encode_reply(encoding, id, value, log)
-        most = self.gateway.config.max_reply_bytes
         if len(message) > most:
             self.gateway.limits_hit["max_reply_bytes"] += 1
             fault = ReplyTooLarge(f"the result takes {len(message)} bytes, and a client takes {most}")
