@@ -130,8 +130,7 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 1011
     """A fault of the server's, or a connect that failed for a reason that may pass."""
     TRY_AGAIN_LATER = 1013
-    """The server can take no more sockets, or no more connects now; an error message may say when to try
-    again."""
+    """The server can take no more now; an error message may say when to try again."""
 
     CONNECT_REFUSED = 4000
     """The actor refused the connection or cannot be had; the error message before the close says why."""
@@ -240,10 +239,7 @@ class TooManyActors(ActorError):
 
 
 class StoreUnavailable(ActorError):
-    """The store of a durable actor takes nothing at the moment, and too much waits for it already.
-
-    What raises this has not happened; the same may go well later.
-    """
+    """The store of a durable actor takes nothing now: this has not happened, and may go well later."""
 
     code = "store_unavailable"
 
@@ -352,8 +348,7 @@ class ParamsTooLarge(ConnectionFailure):
 
 
 class TryAgainLater(ConnectionFailure):
-    """More clients connect, or more actors run, than the server takes; `metadata` has `retry_after_ms`, when
-    to come back."""
+    """There are more clients, or actors, than the server takes; `metadata` says when to come back."""
 
     code = "try_again_later"
 

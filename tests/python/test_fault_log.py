@@ -43,6 +43,11 @@ class Fragile(Actor):
     async def fails_later(self, c: Context) -> None:
         raise ValueError("later")
 
+    @action
+    def fails_behind(self, c: Context) -> None:
+        for _ in range(TIMES):
+            c.spawn(self.fails_later(c))
+
 
 def with_tracebacks(caplog: pytest.LogCaptureFixture, *, of: str = "") -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.exc_info and of in record.getMessage()]
@@ -158,6 +163,14 @@ async def test_calls_over_http_do_not_fill_the_log_either(caplog: pytest.LogCapt
             with pytest.raises(InternalError):
                 await client.fragile.get_or_create("k").nests(DEEP)
     assert len(with_tracebacks(caplog, of="an HTTP request failed")) == MOST_OF_A_KIND
+
+
+async def test_background_tasks_without_a_name_are_of_one_kind(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(Fragile) as router, LinkedSocket(router) as client:
+        await client.connect("fragile", "k")
+        client.send(Call(1, "failsBehind", []))
+        await eventually(lambda: with_tracebacks(caplog))
+    assert len(with_tracebacks(caplog, of="background task Fragile.fails_later raised")) == MOST_OF_A_KIND
 
 
 async def test_a_server_that_starts_has_logged_nothing_yet(caplog: pytest.LogCaptureFixture) -> None:

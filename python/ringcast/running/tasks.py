@@ -44,6 +44,8 @@ class ActorTasks:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str | None) -> asyncio.Task[None]:
         """Run a coroutine until the actor stops; what it raises is logged."""
+        # What asyncio would call it is a number: no two would be of a kind in the log.
+        name = name or getattr(coroutine, "__qualname__", None)
         task = asyncio.get_running_loop().create_task(contained(coroutine, "it"), name=name)
         self.background.add(task)
         task.add_done_callback(self._background_done)
