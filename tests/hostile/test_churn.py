@@ -17,6 +17,8 @@ from .drawing import TIMES
 CLIENTS = 20_000 * TIMES
 FOR_EVENTS = 2000 * TIMES
 TO_WARM_UP = 10 * BATCH
+FOR_LONGER = 3 * TO_WARM_UP
+"""So that it takes longer than a lost session waits: later no more of them wait, nor take more."""
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ async def churned() -> AsyncIterator[Siege]:
 @pytest.mark.timeout(600)
 async def test_twenty_thousand_clients_over_websockets(churned: Siege) -> None:
     address = _address(churned.url)
-    await asyncio.to_thread(come_and_go, address, TO_WARM_UP)
+    await asyncio.to_thread(come_and_go, address, FOR_LONGER)
     before = await churned.until_alone()
     resumed = await asyncio.to_thread(come_and_go, address, CLIENTS)
     assert resumed == len(range(1, CLIENTS, 3))
