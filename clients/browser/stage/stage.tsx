@@ -7,6 +7,7 @@ import { flushSync } from "react-dom";
 import { createRoot, type Root } from "react-dom/client";
 import { Alive } from "./alive.js";
 import { requests, sockets } from "./sockets.js";
+import type { Begin, Call } from "./worker.js";
 
 /** A component: which connection it wants, and which event it listens for. */
 export interface Guest {
@@ -49,7 +50,12 @@ function Shown({ guest: { event = "item", ...options } }: { guest: Guest }) {
   return <li data-id={connection?.id ?? undefined}>{[status, code, ...items].filter(Boolean).join(" ")}</li>;
 }
 
+let worker: Worker | undefined;
+/** What the worker has heard. */
+const heard: unknown[] = [];
+
 const stage = {
+  heard,
   effects,
   sockets,
   requests,
@@ -76,6 +82,14 @@ const stage = {
     call = undefined;
   },
   call: (action: string, ...args: unknown[]) => call?.(action, args),
+  /** Have a worker connect, without any component. */
+  work(key: string[], options: StageOptions) {
+    worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }) => heard.push(data);
+    worker.postMessage({ key, options: { ...options, url: window.location.origin } } satisfies Begin);
+  },
+  callFromWorker: (action: string, ...args: unknown[]) =>
+    worker?.postMessage({ action, args } satisfies Call),
 };
 
 export type Stage = typeof stage;

@@ -25,5 +25,7 @@ export default async function buildStage(): Promise<void> {
     },
     build: { outDir: STAGE, emptyOutDir: true, minify: false, modulePreload: { polyfill: false } },
     base: "./",
+    // In parts, as the page: what a client loads only where no WebSocket gets through is one.
+    worker: { format: "es" },
   });
 }
