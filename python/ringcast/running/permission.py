@@ -64,7 +64,7 @@ class Permission:
         if not connection.is_open:
             return
         inquiry = asked_about.get()
-        if inquiry is not None and inquiry.connection is connection:
+        if inquiry is not None and inquiry.connection is connection and not inquiry.is_over:
             inquiry.look()
             self._looked_at.add(connection)
         else:

@@ -28,13 +28,15 @@ __all__ = ["Inquiry", "asked_about", "may_call", "may_subscribe", "snapshot"]
 class Inquiry:
     """`can_subscribe` being asked about a connection, whose state it only looks at."""
 
-    __slots__ = ("_answer", "_begun", "connection", "seen")
+    __slots__ = ("_answer", "_begun", "connection", "is_over", "seen")
 
     def __init__(self, connection: Connection[Any], answer: Coroutine[Any, Any, bool] | None = None) -> None:
         """`answer` is what an async hook works on; None for a sync one."""
         self.connection = connection
         self._answer = answer
         self._begun = False
+        self.is_over = False
+        """Whether the answer is there: a task that the hook has begun goes on, and finds this inquiry."""
         self.seen: bytes | None = None
         """What the state was all the time that an async hook could see it; None if it was not the same."""
 
@@ -82,11 +84,13 @@ def may_subscribe(instance: ActorInstance, connection: Connection[Any], name: st
     hook = instance.definition.hooks.can_subscribe
     if hook is None:
         return True
-    token = asked_about.set(Inquiry(connection))
+    inquiry = Inquiry(connection)
+    token = asked_about.set(inquiry)
     try:
         answer = _ask(instance, hook, Context(instance, connection), name)
     finally:
         asked_about.reset(token)
+        inquiry.is_over = True
     permission = instance.emitter.permission
     if not isinstance(answer, bool):
         if permission is not None:
@@ -106,6 +110,7 @@ async def _about(
         allowed = await inquiry
     finally:
         asked_about.reset(token)
+        inquiry.is_over = True
     permission = instance.emitter.permission
     if allowed and permission is not None:
         permission.allowed(connection, inquiry.seen)
