@@ -91,6 +91,8 @@ class Connection(Generic[ConnStateT]):
     def state(self, state: ConnStateT) -> None:
         self._touch()
         self._state = state
+        if self._emitter.permission is not None:
+            self._emitter.permission.assign(self)
 
     def _touch(self) -> None:
         # Whoever reads the state may change it.

@@ -36,6 +36,9 @@ class Permission:
     another, as pickle writes it down, than that which it has seen all the time while it allowed what is
     listened for. Where it has seen several, as it took its time, or what is listened for was allowed at
     different ones, it is asked again; also about a state that cannot be written down.
+
+    What a sync hook looks at of others is compared in the same way, if it does: otherwise each question about
+    one would be followed by questions about all that the hook has looked at, and those by as many each.
     """
 
     def __init__(self, instance: ActorInstance) -> None:
@@ -46,6 +49,8 @@ class Permission:
         self._touched: Touched[Connection[Any]] = Touched(bool)
         # Those that the hook itself has looked at, about whom it was asked.
         self._looked_at: set[Connection[Any]] = set()
+        # What the states of others were when a sync hook first looked at them, since that was last compared.
+        self._shown: dict[Connection[Any], bytes | None] = {}
         # Still to be asked about. A hook may send something, and comes here again.
         self._due: dict[Connection[Any], None] = {}
         # What the states are about which an async hook has allowed all that is listened for, or is being
@@ -60,14 +65,26 @@ class Permission:
             self._touched.again(connection)
 
     def touch(self, connection: Connection[Any]) -> None:
-        """The state of a connection may have changed."""
+        """The state of a connection was accessed, and may change."""
         if not connection.is_open:
             return
         inquiry = asked_about.get()
-        if inquiry is not None and inquiry.connection is connection and not inquiry.is_over:
+        if inquiry is None or inquiry.is_over:
+            self._touched.add(connection)
+        elif inquiry.connection is connection:
             inquiry.look()
             self._looked_at.add(connection)
-        else:
+        elif not inquiry.is_at_once:
+            self._touched.add(connection)
+        elif connection not in self._shown:
+            self._shown[connection] = fingerprint(connection._state)
+
+    def assign(self, connection: Connection[Any]) -> None:
+        """A connection was given a state, be it the same: so it is asked about, unless it is by the hook."""
+        if not connection.is_open:
+            return
+        inquiry = asked_about.get()
+        if inquiry is None or inquiry.is_over or inquiry.connection is not connection:
             self._touched.add(connection)
 
     def allowed(self, connection: Connection[Any], seen: bytes | None) -> None:
@@ -94,6 +111,7 @@ class Permission:
         """A connection has ended."""
         self._touched.discard(connection)
         self._looked_at.discard(connection)
+        self._shown.pop(connection, None)
         self._due.pop(connection, None)
         self._known.pop(connection, None)
 
@@ -106,6 +124,13 @@ class Permission:
             looked_at, self._looked_at = self._looked_at, set()
             for connection in looked_at:
                 self._touched.again_if_held(connection)
+        if self._shown:
+            shown, self._shown = self._shown, {}
+            for connection, before in shown.items():
+                if before is None or fingerprint(connection._state) != before:
+                    self._touched.add(connection)
+                else:
+                    self._touched.again_if_held(connection)
         taken = self._touched.take()
         if taken:
             self._due.update(dict.fromkeys(sorted(taken, key=lambda connection: connection._number)))

@@ -40,6 +40,11 @@ class Inquiry:
         self.seen: bytes | None = None
         """What the state was all the time that an async hook could see it; None if it was not the same."""
 
+    @property
+    def is_at_once(self) -> bool:
+        """Whether nothing else runs before the answer is there."""
+        return self._answer is None
+
     def look(self) -> None:
         """The hook sees the state now."""
         if self._answer is None:
