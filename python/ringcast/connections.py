@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from .connection import Connection, Phase, require_reason
 from .filters import where
+from .running.touched import is_fixed, is_read_plainly
 from .typevars import ConnStateT
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class Selection(Generic[ConnStateT]):
         have is None; raises `AttributeError` for a keyword that any other state does not have.
         """
         for connection in self:
-            # Not by `state`: nobody gets it here, and all would count as changed.
-            if all(_field(connection._state, name) == value for name, value in equal.items()) and (
+            if all(_field(connection, name) == value for name, value in equal.items()) and (
                 predicate is None or predicate(connection)
             ):
                 return connection
@@ -171,7 +171,16 @@ class Connections(Selection[ConnStateT]):
         return joined
 
 
-def _field(state: Any, name: str) -> Any:
-    if isinstance(state, Mapping):
-        return state.get(name)
-    return getattr(state, name)
+def _field(connection: Connection[Any], name: str) -> Any:
+    """Return a field of a connection's state to compare it.
+
+    That is an access only if some code could change the state by it: that of a property, or of the value that
+    it is compared with, which gets what is returned. Otherwise all would count as changed that are looked at.
+    """
+    state = connection._state
+    if is_read_plainly(type(state), name):  # type: ignore[arg-type]  # types are hashable
+        value = state.get(name) if type(state) is dict else getattr(state, name)
+        if is_fixed(value):
+            return value
+    state = connection.state
+    return state.get(name) if isinstance(state, Mapping) else getattr(state, name)

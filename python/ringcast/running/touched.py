@@ -19,6 +19,7 @@ import concurrent.futures
 import contextvars
 import datetime as dt
 import gc
+import inspect
 import logging
 import threading
 import uuid
@@ -32,6 +33,7 @@ from types import (
     BuiltinFunctionType,
     FrameType,
     FunctionType,
+    MemberDescriptorType,
     MethodType,
     ModuleType,
     NoneType,
@@ -39,7 +41,9 @@ from types import (
 )
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-__all__ = ["Touched", "is_held"]
+import pydantic
+
+__all__ = ["Touched", "is_fixed", "is_held", "is_read_plainly"]
 
 _MOST_REFERENCES: Final = 10_000
 """A state of more references than these counts as held: to numbers and text, for the most part."""
@@ -140,7 +144,7 @@ def is_held(owner: _Owner) -> bool:
 def _look(owner: _Owner) -> bool | None:
     """Return what `is_held` does, and None where the state leads too far to tell."""
     state = owner._state
-    if _is_fixed(state):
+    if is_fixed(state):
         return False
     kind = type(owner)
     inner = None
@@ -164,7 +168,7 @@ def _look(owner: _Owner) -> bool | None:
             elif isinstance(inner, kind) or _leads_away(type(inner)):  # type: ignore[arg-type]  # types are hashable
                 # Also the owner itself, whose reference to the state would be counted twice.
                 return None
-            elif not _is_fixed(inner):
+            elif not is_fixed(inner):
                 if len(parts) == _MOST_PARTS:
                     return None
                 inside[key] = 1
@@ -178,7 +182,7 @@ def _look(owner: _Owner) -> bool | None:
     return max(counts) > counts[-1]
 
 
-def _is_fixed(value: Any, depth: int = 4) -> bool:
+def is_fixed(value: Any, depth: int = 4) -> bool:
     """Tell whether a value, and all that is in it, cannot be changed."""
     kind = type(value)
     if kind in _FIXED:
@@ -186,12 +190,32 @@ def _is_fixed(value: Any, depth: int = 4) -> bool:
     if kind in _CHANGEABLE or not depth:
         return False
     if kind is tuple or kind is frozenset:
-        return all(_is_fixed(item, depth - 1) for item in value)
+        return all(is_fixed(item, depth - 1) for item in value)
     names = _fixed_fields(kind)  # type: ignore[arg-type]  # types are hashable
     try:
-        return names is not None and all(_is_fixed(getattr(value, name, None), depth - 1) for name in names)
+        return names is not None and all(is_fixed(getattr(value, name, None), depth - 1) for name in names)
     except Exception:  # an attribute may be the user's code
         return False
+
+
+@lru_cache(maxsize=1024)
+def is_read_plainly(kind: type, name: str) -> bool:
+    """Tell whether no code of its author runs when an attribute of this name is read of such an object.
+
+    Of a dict, when it is asked for what it has by this name. Sooner false than true.
+    """
+    if kind is dict:
+        return True
+    if inspect.getattr_static(kind, "__getattribute__") is not object.__getattribute__:
+        return False
+    if issubclass(kind, pydantic.BaseModel):
+        # Any other may be found by `__getattr__`.
+        is_there = name in kind.model_fields
+    else:
+        is_there = not hasattr(kind, "__getattr__")
+    # What the class itself has is a slot, or what its objects have until they have their own.
+    found = inspect.getattr_static(kind, name, None)
+    return is_there and (isinstance(found, MemberDescriptorType) or not hasattr(type(found), "__get__"))
 
 
 @lru_cache(maxsize=256)
