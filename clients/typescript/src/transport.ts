@@ -70,7 +70,8 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
       // Says nothing that `onclose`, which follows, does not; but where nobody listens, `ws` throws.
       socket.onerror = () => {};
       socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
-        receiver.onLost(code === 1006 ? null : code, reason);
+        // Deno has 0 for it.
+        receiver.onLost(code === 1006 || !code ? null : code, reason);
       return {
         send: (payload) => socket.send(payload),
         close: (code) => socket.close(code),
