@@ -36,6 +36,9 @@ MATCHING: Final = (1, 9, 90, 900, 9000)
 FILTERED_CONNECTIONS: Final = (90, 900, 9000)
 """Of which as many match as the first one says."""
 
+MACHINE: Final = ("python_version", "system", "release", "machine")
+"""What of a machine belongs to the figures of pytest-benchmark."""
+
 _QUICK_CONNECTIONS: Final = 200
 _CURVE_DELIVERIES: Final = 4_000_000
 _CURVE_BYTES: Final = 2_000_000_000
@@ -156,14 +159,20 @@ def calls(results: Path) -> None:
         "no:cacheprovider",
         str(HERE / "test_broadcast.py"),
     ]
-    subprocess.run([*command, f"--benchmark-json={file}"], check=False, stdout=sys.stderr, cwd=HERE.parent)
-
-
-def write(results: Path, target: str, reports: dict[str, Any]) -> None:
-    """Keep what was answered of one target."""
-    (results / f"{target}.json").write_text(
-        json.dumps({"target": target, "reports": reports}, indent=1) + "\n"
+    subprocess.run([*command, f"--benchmark-json={file}"], check=True, stdout=sys.stderr, cwd=HERE.parent)
+    found = json.loads(file.read_text())
+    for benchmark in found["benchmarks"]:
+        del benchmark["stats"]["data"]  # every single round
+    machine = {name: found["machine_info"][name] for name in MACHINE}
+    keep(
+        file,
+        {name: found[name] for name in ("benchmarks", "datetime", "version")} | {"machine_info": machine},
     )
+
+
+def keep(file: Path, found: dict[str, Any]) -> None:
+    """Write it in one line: nobody reads these files, and their changes would hide all others."""
+    file.write_text(json.dumps(found, separators=(",", ":")) + "\n")
 
 
 @click.command(help=__doc__)
@@ -199,7 +208,7 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
             of[point.label] = {"failed": f"left out: {budget:g} s were over"}
         else:
             of[point.label] = asked(small(point), 1, cores) if quick else asked(point, runs, cores)
-        write(results, point.target, of)
+        keep(results / f"{point.target}.json", {"target": point.target, "reports": of})
 
 
 if __name__ == "__main__":
