@@ -11,6 +11,7 @@ import asyncio
 from functools import partial
 from http import HTTPStatus
 from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
+from traceback import walk_tb
 from typing import Final, Protocol, cast
 
 import picows
@@ -338,9 +339,10 @@ async def open_socket(
         raise ConnectionFailure(
             f"the server does not accept the connection: {error}", code="upgrade_refused"
         ) from error
-    except BaseException:
+    except BaseException as error:
         # A cancelled `ws_connect` leaves its socket open.
         socket.abort()
+        _let_go(error)
         raise
     if listener is None:
         if connected is not None:
@@ -352,6 +354,18 @@ async def open_socket(
         socket.abort()
         raise ConnectionFailure(socket.refusal, code="upgrade_refused")
     return socket
+
+
+def _let_go(cancelled: BaseException) -> None:
+    """Drop the socket of a `ws_connect` that has ended in the midst of its upgrade.
+
+    picows itself does so when `websocket_handshake_timeout` is over, and tells nobody else of the socket
+    before the server has answered: it is found where the wait for that was broken off.
+    """
+    for frame, _ in walk_tb(cancelled.__traceback__):
+        transport = getattr(frame.f_locals.get("ws_protocol"), "transport", None)
+        if isinstance(transport, WSTransport):
+            transport.disconnect(False)
 
 
 def _refused(error: picows.WSInvalidStatusError) -> RingcastError:

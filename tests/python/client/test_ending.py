@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ringcast.client import Client
+from ringcast.client import Client, ClientConfig
 from ringcast.errors import (
     ActorNotFound,
     CloseCode,
@@ -178,15 +178,27 @@ class TestClosing:
         await connection.close()
         assert log == [("connected",), ("disconnected",)]
 
-    async def test_close_while_the_socket_is_being_opened(
-        self, server: ScriptedServer, client: Client
-    ) -> None:
-        server.upgrading.clear()
-        connection = client.room.get_or_create("k").connect()
-        await until(lambda: server.attempts == 1)
-        await connection.close()
-        server.upgrading.set()
-        assert await (await server.accept()).closed() == 1006  # nothing was said on it
+    async def test_close_while_the_socket_is_being_opened(self) -> None:
+        asked = asyncio.Event()
+        ended = asyncio.Event()
+
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            ended.set()
+            writer.close()
+
+        async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+            port = silent.sockets[0].getsockname()[1]
+            # The time for the upgrade is not what ends it.
+            patient = ClientConfig(connect_timeout_s=3600)
+            async with Client(f"http://127.0.0.1:{port}", transport="websocket", config=patient) as client:
+                client.room.get_or_create("k").connect()
+                await asked.wait()
+            async with asyncio.timeout(10):
+                await ended.wait()
 
     async def test_close_between_attempts(self, server: ScriptedServer, make_client: MakeClient) -> None:
         waiting = asyncio.Event()
