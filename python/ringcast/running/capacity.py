@@ -5,7 +5,6 @@ Only who is created is asked: an actor that is there is started whenever it is w
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Final
 
 from ..errors import RingcastError, TooManyActors, TryAgainLater
 from ..seam import Node
+from ..seldom import SeldomLog
 
 __all__ = ["Capacity"]
 
@@ -20,7 +20,6 @@ _log: Final = logging.getLogger("ringcast.directory")
 
 _RETRY_AFTER_MS: Final = 5000
 """Actors that nobody uses go to sleep, and nobody knows when."""
-_WARN_EVERY_S: Final = 10.0
 
 
 class Capacity:
@@ -32,7 +31,7 @@ class Capacity:
         self.stored = 0
         """How many the store has: what it says itself when it is opened, and what has become of it since."""
         self._creating = 0
-        self._next_warning = 0.0
+        self._seldom = SeldomLog(_log)
 
     @contextmanager
     def creating(self) -> Iterator[None]:
@@ -56,9 +55,5 @@ class Capacity:
 
     def _full(self, limit: str, error: RingcastError) -> RingcastError:
         self._node.limits_hit[limit] += 1
-        # Not for each of them, who may come back.
-        now = asyncio.get_running_loop().time()
-        if now >= self._next_warning:
-            self._next_warning = now + _WARN_EVERY_S
-            _log.warning("actors are not created: %s (%s)", error.message, limit)
+        self._seldom.warn("actors are not created: %s (%s)", error.message, limit)
         return error

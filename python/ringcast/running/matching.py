@@ -106,8 +106,6 @@ class Matching:
         for connection in self._touched.take():
             if connection._number in self._open:
                 self._tell(connection)
-            else:
-                self._touched.discard(connection)
         return compiled
 
     def select(self, wanted: Filter) -> Iterator[Connection[Any]]:

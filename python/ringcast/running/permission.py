@@ -137,9 +137,7 @@ class Permission:
         while self._due:
             connection = next(iter(self._due))
             del self._due[connection]
-            if not connection.is_open:
-                self._touched.discard(connection)
-            elif connection.subscriptions:
+            if connection.is_open and connection.subscriptions:
                 self._ask_about(connection)
 
     def _ask_about(self, connection: Connection[Any]) -> None:

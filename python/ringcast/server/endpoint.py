@@ -3,7 +3,6 @@ server a client may be."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..config import ServerConfig
 from ..errors import CloseCode, InternalError, RingcastError, TryAgainLater
 from ..gateway.heartbeat import Beat
+from ..seldom import SeldomLog
 from .deadlines import Deadlines
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ MAX_QUEUED_BYTES: Final = 1_048_576
 FIRST_LOOK_S: Final = 0.01
 """When to look for the first time whether that is over."""
 _LONGEST_LOOK_S: Final = 1.0
-_WARN_EVERY_S: Final = 10.0
 
 
 class Endpoint:
@@ -48,7 +47,7 @@ class Endpoint:
         self.beat: Beat | None = None
         """The heartbeat of this round, if it is one in which everybody gets one."""
         self._rounds = 0
-        self._next_warning = 0.0
+        self._full = SeldomLog(_LOG)
 
     def is_dead(self, quiet_rounds: int) -> bool:
         """Tell whether a client is to be given up of which nothing was heard for so many rounds; counts
@@ -63,20 +62,13 @@ class Endpoint:
         """Return what a client is told that could not be accepted because of `error`, and note it in the
         log."""
         if isinstance(error, OSError):
-            self._warn_of_turning_away(error)
+            # Most likely descriptors have run out.
+            self._full.warn("connections are turned away: %s", error)
             return CloseCode.TRY_AGAIN_LATER, TryAgainLater("the server can take no more sockets")
         if isinstance(error, RingcastError):  # the router is not running
             return CloseCode.SERVER_RESTART, error
         _LOG.error("a client could not be accepted", exc_info=error)
         return CloseCode.INTERNAL_ERROR, InternalError("internal error")
-
-    def _warn_of_turning_away(self, error: OSError) -> None:
-        # Most likely descriptors have run out. Not for each of them: those turned away come back, all at
-        # once.
-        now = asyncio.get_running_loop().time()
-        if now >= self._next_warning:
-            self._next_warning = now + _WARN_EVERY_S
-            _LOG.warning("connections are turned away: %s", error)
 
     def _begin_round(self) -> None:
         self._rounds += 1

@@ -23,6 +23,7 @@ from ..gateway.origins import OPAQUE, Origins
 from ..gateway.peers import Networks, Peer, Proxies
 from ..gateway.places import NoPlace, Places
 from ..request import Headers, Request, Transport
+from ..seldom import SeldomLog
 from .handshake import Refusal
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ __all__ = [
 ]
 
 _LOG: Final = logging.getLogger("ringcast.server")
-_WARN_EVERY_S: Final = 10.0
 
 CODE_BY_LIMIT: Final = {
     "max_connections": "server_full",
@@ -92,7 +92,7 @@ class Guard:
         self.turned_away = 0
         """How many sockets are open without a place, until they are told so."""
         self._tls = tls
-        self._next_warning = 0.0
+        self._full = SeldomLog(_LOG)
         self._refused_origins: set[str] = set()
         """Those that the log has named."""
 
@@ -134,12 +134,8 @@ class Guard:
             raise
 
     def _warn(self, limit: str) -> None:
-        # Not for each of them, who come back.
-        now = asyncio.get_running_loop().time()
-        if now >= self._next_warning:
-            self._next_warning = now + _WARN_EVERY_S
-            hint = "" if limit == "max_connections" else "; is it a proxy's, which trusted_proxies lacks?"
-            _LOG.warning("connections are turned away: %s (%s)%s", _TEXT_BY_LIMIT[limit], limit, hint)
+        hint = "" if limit == "max_connections" else "; is it a proxy's, which trusted_proxies lacks?"
+        self._full.warn("connections are turned away: %s (%s)%s", _TEXT_BY_LIMIT[limit], limit, hint)
 
 
 def refusal_of(limit: str) -> tuple[HTTPStatus, str]:
