@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
 from linked import eventually
 from raw_socket import opened
+from served_here import ServedHere
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
 from ringcast.errors import (
@@ -58,14 +59,7 @@ class Guarded(Actor):
         raise Unauthorized("who are you?")
 
 
-class Served(NamedTuple):
-    url: str
-    registry: Registry
-
-    @property
-    def hit(self) -> dict[str, int]:
-        return {name: times for name, times in self.registry.router.limits_hit.items() if times}
-
+class Served(ServedHere):
     async def post(self, key: str, name: str = "greet", actor: str = "room", *args: Any) -> httpx.Response:
         body = {"key": [key], "args": args}
         async with httpx.AsyncClient(base_url=self.url) as http:

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from raw_socket import TIMEOUT_S, opened
+from served_here import ServedHere
 from websockets.exceptions import InvalidStatus
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
@@ -35,14 +36,7 @@ class Door(Actor):
         return [c.request.address, c.request.origin]
 
 
-class Served(NamedTuple):
-    url: str
-    registry: Registry
-
-    @property
-    def hit(self) -> dict[str, int]:
-        return {name: times for name, times in self.registry.router.limits_hit.items() if times}
-
+class Served(ServedHere):
     def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
         """Return a client whose sockets come from `address`, and are closed after each request."""
         transport = httpx.AsyncHTTPTransport(

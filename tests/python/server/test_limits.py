@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
 from raw_socket import TIMEOUT_S, opened
+from served_here import ServedHere
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.config import ServerConfig as Config
@@ -39,17 +40,7 @@ class Desk(Actor):
         return True
 
 
-class Served(NamedTuple):
-    """A server in this process."""
-
-    url: str
-    registry: Registry
-
-    @property
-    def hit(self) -> dict[str, int]:
-        """The limits that were run into so far."""
-        return {name: times for name, times in self.registry.router.limits_hit.items() if times}
-
+class Served(ServedHere):
     async def until_hit(self, **expected: int) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             while self.hit != expected:  # noqa: ASYNC110 - counters call nobody

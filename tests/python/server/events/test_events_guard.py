@@ -7,10 +7,11 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from served_here import ServedHere
 
 from event_source import EventSource, Parser, Response, request
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, Tickets, action
@@ -69,14 +70,7 @@ class Hall(Actor[None, Any]):
         c.broadcast("said", text)
 
 
-class Served(NamedTuple):
-    url: str
-    registry: Registry
-
-    @property
-    def hit(self) -> dict[str, int]:
-        return {name: times for name, times in self.registry.router.limits_hit.items() if times}
-
+class Served(ServedHere):
     @property
     def hall(self) -> Any:
         return self.registry.client.get_or_create("hall", ["k"])
