@@ -66,6 +66,12 @@ async def test_text_that_is_no_unicode_is_an_error_of_its_request_alone(url: str
     assert (await source.next()).json == ["reply", 4, 2]
     # It was sent again, and has the same answer.
     assert (await source.next()).json == ["error", 2, first]
+    # What stands beside it is read as it is by itself.
+    beside = rb'[["call",5,"say",["\ud83d"]],["call",6,"say",[99999999999999999999999]]]'
+    assert (await post(url, answer["session"], beside)).status == 204
+    for id_ in (5, 6):
+        kind, of, error = (await source.next()).json
+        assert (kind, of, error["code"]) == ("error", id_, "validation_error")
     await source.close()
 
 
@@ -76,10 +82,11 @@ async def test_text_that_is_no_unicode_is_an_error_of_its_request_alone(url: str
         rb'["connect",{"actor":"room","params":"\ud83d"}]',
         rb'["call",2,"say",["\ud83d"]',
         rb'["call",2,"say",["\ud83d",NaN]]',
+        rb'["call",2,"say",[1e400]]',
         b'["call",2,"say",["\xed\xa0\xbd"]]',
         b'["call",2,"say",[%b]]' % (b"[" * 20_000 + rb'"\ud83d"' + b"]" * 20_000),
     ],
-    ids=["no id", "connect", "cut off", "no JSON", "no UTF-8", "too deep"],
+    ids=["no id", "connect", "cut off", "no JSON", "infinity", "no UTF-8", "too deep"],
 )
 async def test_what_is_wrong_besides_its_text_is_refused(url: str, wrong: bytes) -> None:
     source = EventSource(url, target())
