@@ -77,7 +77,7 @@ class Lounge(Actor[None, Member]):
 
     def on_before_connect(self, c: Context[None, Member], params: Any) -> None:
         # It is asked before each call without a connection, too. Of connections the hook below sees to it: a
-        # ticket is good once.
+        # ticket is good once. A room that somebody is the first to name is stored when both have let it in.
         if c.request.transport == "http" and caller(c) in BANNED:
             raise Forbidden(f"{caller(c)} may not come in")
 

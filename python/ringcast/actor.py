@@ -66,10 +66,12 @@ class Actor(ActorScope[StateT, ConnStateT]):
       time it runs.
     - ``on_destroy(self, c)`` after `destroy`, when the state is gone.
     - ``on_before_connect(self, c, params)`` raises to refuse a connection, or a call over HTTP without one.
-    - ``create_conn_state(self, c, params)`` returns a connection's state; without it, it is validated from
-      params.
+      An actor that is created for somebody from outside is stored once this has passed.
+    - ``create_conn_state(self, c, params)`` returns a connection's state, or raises to refuse it; without it,
+      it is validated from params. An actor that is created for a connection is stored once this has passed,
+      too; calls without a connection, which may create one as well, do not meet it.
     - ``on_connect(self, c)`` once per session, with `c.conn`; ``on_disconnect(self, c)`` when the session
-      ends.
+      ends. It may refuse as well; the actor is stored by then.
     - ``can_subscribe(self, c, event)`` returns whether `c.conn` may listen for an event. It is asked again
       when the connection's state may have changed, before anything else is sent: who has lost the permission
       gets nothing of that. Raise an error of this package to say why not.

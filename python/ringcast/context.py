@@ -106,7 +106,7 @@ class ActorScope(Generic[StateT, ConnStateT]):
         Raises what the store raises, and `ValueError`, which names the field, for a state that cannot be
         kept. Nothing is lost then: it is tried again later, and a later call saves what was mended meanwhile.
 
-        While the actor is being created there is nothing to do: it is stored once `on_create` has passed.
+        While the actor is being created there is nothing to do: it is stored at the end of that.
         """
         await self._instance.state.save()
 

@@ -117,14 +117,18 @@ EMPTY: Final = Request()
 
 @dataclass(slots=True, repr=False)
 class Caller:
-    """Who asks for an actor from outside, as `on_before_connect` is asked about it."""
+    """Who asks for an actor from outside, as the hooks that let it in are asked about it."""
 
     came: Request
     params: Any = None
     action: str | None = None
     """What it calls, if it comes for a call: one that is refused is counted by that."""
+    connects: bool = False
+    """Whether it comes for a connection, so that `create_conn_state` may refuse it as well."""
     let_in_by: object = None
     """The actor that was created for it, and has let it in before it was stored: not asked again."""
+    conn_state: Any = None
+    """The state that `let_in_by` has made for its connection."""
 
 
 class Keep(NamedTuple):

@@ -135,6 +135,24 @@ async def test_a_ticket_in_the_url(example: ModuleType) -> None:
         assert await connect_with(url, f"/connect?ticket={ticket}") == "unauthorized"
 
 
+async def test_who_is_refused_makes_no_room(example: ModuleType) -> None:
+    issuer, registry = (
+        example.Issuer(example.KEY, example.AUDIENCE),
+        Registry(example.Lounge, store=MemoryStore()),
+    )
+    async with serving(registry) as url, httpx.AsyncClient(base_url=url) as http:
+        banned = {"Authorization": f"Bearer {issuer.token('mallory')}"}
+        for target in ("/connect?ticket=made+up", "/connect"):
+            assert await connect_with(url, target) == "unauthorized"
+        refused = await http.get("/actors/lounge/events", params={"key": "main", "ticket": "made up"})
+        assert refused.status_code == 401
+        for headers, status in (({}, 401), (banned, 403)):
+            for way in ("actions/ticket", "resolve"):
+                response = await http.post(f"/actors/lounge/{way}", json={"key": ["main"]}, headers=headers)
+                assert response.status_code == status
+        assert registry.router.stored_actors == await registry.router.store.count() == 0
+
+
 async def connect_with(url: str, target: str) -> str:
     """Connect with a request for `target`; return the answer's kind, or the code of the error."""
     protocol = [Subprotocol("ringcast.v1.json")]

@@ -41,7 +41,7 @@ _UNKNOWN: Final = "unknown"
 
 async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
     """Answer a connect message on `link`: it is attached to a session when this returns, or closed."""
-    caller = Caller(link.take_request(), request.params)
+    caller = Caller(link.take_request(), request.params, connects=True)
     try:
         reason = None
         if request.resume is not None:

@@ -33,7 +33,7 @@ from .calls import Calls
 from .ending import TimeLeft, end, fall_asleep
 from .event import Emitter
 from .event_filters import may_subscribe
-from .letting_in import let_in_first, welcome
+from .letting_in import is_asked_about, let_in_first, welcome
 from .matching import Matching
 from .performing import Performing
 from .permission import Permission
@@ -119,8 +119,7 @@ class ActorInstance:
     async def create(self, input: Any, caller: Caller | None = None) -> None:
         """Start an actor that the store does not have yet: it is stored once `on_create` has passed.
 
-        One for a `caller` from outside is started before that, and asks `on_before_connect` about it. Raises
-        `CallerRefused`.
+        One for a `caller` from outside is started before that, and lets it in first. Raises `CallerRefused`.
         """
         self.actor.__init__()  # type: ignore[misc]  # made by __new__, so that `__init__` can use the scope
         hooks = self.definition.hooks
@@ -133,7 +132,7 @@ class ActorInstance:
             state = await hooks.create_state.run(self.actor, context, value)
         self.state.begin(state)
         await run_hook(hooks.on_create, self.actor, context)
-        guarded = caller is not None and hooks.on_before_connect is not None
+        guarded = caller is not None and is_asked_about(self, caller)
         if guarded:
             await self._on_start()
             await let_in_first(self, asked)
@@ -161,15 +160,15 @@ class ActorInstance:
             await from_store(self.state.keep())
         if self._keeping is not None:
             self._keeping.journal.open()
-        self._run_on()
+        self._run_on(settled=has_started)
         for connection in self.conns:
             connection.expected()
         if self._keeping is not None:
             self._keeping.see_off_lost()
 
-    def _run_on(self) -> None:
+    def _run_on(self, settled: bool = False) -> None:
         self.status = Status.RUNNING
-        if self.definition.hooks.on_state_change is not None:
+        if not settled and self.definition.hooks.on_state_change is not None:
             self.state.settle()
         self.state.start_saving(lambda: bool(self.tasks or self.tasks.background))
         self.idle.used()

@@ -1,4 +1,4 @@
-"""Who is let in: `on_before_connect` asked about connections, calls, and who has an actor created.
+"""Who is let in: the hooks before a connection, asked about connections, calls, and who has an actor created.
 
 What is asked about a client that is inside is in `questions.py`.
 """
@@ -18,7 +18,15 @@ from ..seam import Respond
 if TYPE_CHECKING:
     from .instance import ActorInstance
 
-__all__ = ["CallerRefused", "call_let_in", "let_in", "let_in_first", "new_conn_state", "welcome"]
+__all__ = [
+    "CallerRefused",
+    "call_let_in",
+    "is_asked_about",
+    "let_in",
+    "let_in_first",
+    "new_conn_state",
+    "welcome",
+]
 
 
 class CallerRefused(Exception):  # noqa: N818 - passed on as the error that it holds
@@ -31,8 +39,11 @@ class CallerRefused(Exception):  # noqa: N818 - passed on as the error that it h
 
 async def welcome(instance: ActorInstance, caller: Caller) -> Any:
     """Let in who connects, and return the state of its connection. Raises what refuses it."""
-    if caller.let_in_by is not instance:
-        await _ask(instance, caller)
+    if caller.let_in_by is instance:
+        # Handed over: a state that somebody else holds is looked at again and again.
+        state, caller.conn_state, caller.let_in_by = caller.conn_state, None, None
+        return state
+    await _ask(instance, caller)
     return await new_conn_state(instance, caller.params, caller.came)
 
 
@@ -46,16 +57,34 @@ async def new_conn_state(instance: ActorInstance, params: Any, came: Request = E
     return await instance.run_hook(hook, RequestContext(instance, came, params), value)
 
 
+def is_asked_about(instance: ActorInstance, caller: Caller) -> bool:
+    """Tell whether something of the actor may refuse this caller before there is a connection."""
+    definition = instance.definition
+    if definition.hooks.on_before_connect is not None:
+        return True
+    makes_state = (
+        definition.hooks.create_conn_state is not None or definition.conn_state.annotation is not None
+    )
+    return caller.connects and makes_state
+
+
 async def let_in_first(instance: ActorInstance, caller: Caller) -> None:
     """Ask about the caller for whom an actor is being created, which has started and is not stored yet.
 
-    Raises `CallerRefused`, once what `on_start` has begun has been ended.
+    For one that connects, the state of its connection is made as well. Raises `CallerRefused`, once what
+    `on_start` has begun has been ended.
     """
     counts, began = instance.counts, perf_counter()
+    if instance.definition.hooks.on_state_change is not None:
+        # It will hear of what those who let in have changed, and not of what came before.
+        instance.state.settle()
     try:
         await _ask(instance, caller)
+        if caller.connects:
+            caller.conn_state = await new_conn_state(instance, caller.params, caller.came)
     except Exception as error:
-        fault = for_client(error, instance.log, "on_before_connect")
+        what = f"connecting to {instance.definition.name}" if caller.connects else "on_before_connect"
+        fault = for_client(error, instance.log, what)
         if counts is not None and caller.action is not None:
             counts.counted(caller.action, began, lambda *_: None)(0, None, fault)
         timeout_s = instance.node.config.hook_timeout_s

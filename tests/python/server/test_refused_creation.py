@@ -59,6 +59,59 @@ class KeptRoom(Room):
     durable = True
 
 
+@dataclass
+class Member:
+    name: str
+
+
+class Lounge(Actor[Told, Member]):
+    """Refuses connections where it makes their state."""
+
+    heard: ClassVar[list[list[str]]] = []
+
+    def on_create(self, c: Context[Told, Member]) -> None:
+        c.state.lines.append("created")
+
+    def create_conn_state(self, c: Context[Told, Member], params: Any) -> Member:
+        Room.hooks.append(f"state for {params}")
+        if params == "broken":
+            raise RuntimeError("as the test has it")
+        if params not in ("ann", "bob"):
+            raise Unauthorized("sign in first")
+        c.state.lines.append(params)
+        return Member(params)
+
+    def on_connect(self, c: Context[Told, Member]) -> None:
+        if c.conn.state.name == "bob":
+            raise Unauthorized("not today")
+
+    def on_state_change(self, c: Context[Told, Member]) -> None:
+        Lounge.heard.append(list(c.state.lines))
+
+    def on_stop(self, c: Context[Told, Member]) -> None:
+        Room.hooks.append("stop")
+
+    @action
+    def who(self, c: Context[Told, Member]) -> str:
+        return c.conn.state.name
+
+
+class KeptLounge(Lounge):
+    durable = True
+
+
+class Seats(Actor[None, Member]):
+    """Has no hook: the parameters are the state of a connection."""
+
+    @action
+    def who(self, c: Context[None, Member]) -> str:
+        return c.conn.state.name
+
+
+class KeptSeats(Seats):
+    durable = True
+
+
 class Picky(Actor[None, None]):
     """Refuses to be created: there it sees who asks."""
 
@@ -74,8 +127,10 @@ class Picky(Actor[None, None]):
 @pytest.fixture
 async def registry() -> AsyncIterator[Registry]:
     Room.hooks.clear()
+    Lounge.heard.clear()
     Room.asked, Room.go_on = asyncio.Event(), asyncio.Event()
-    async with Registry(Room, KeptRoom, Picky, store=MemoryStore()) as registry:
+    classes = (Room, KeptRoom, Lounge, KeptLounge, Seats, KeptSeats, Picky)
+    async with Registry(*classes, store=MemoryStore()) as registry:
         yield registry
 
 
@@ -86,6 +141,7 @@ async def url(registry: Registry) -> AsyncIterator[str]:
 
 
 both = pytest.mark.parametrize("actor", ["room", "keptRoom"])
+both_lounges = pytest.mark.parametrize("actor", ["lounge", "keptLounge"])
 
 
 async def is_stored(registry: Registry, actor: str, key: str = "k") -> bool:
@@ -130,6 +186,55 @@ async def test_a_made_up_session_creates_nothing_either(url: str, registry: Regi
         response = await client.get(f"/actors/{actor}/events", params=query)
         assert response.status_code == 401
     assert registry.router.actors == 0 and not await is_stored(registry, actor)
+
+
+@both_lounges
+@pytest.mark.parametrize(("params", "code"), [("mallory", "unauthorized"), ("broken", "internal_error")])
+async def test_a_connection_whose_state_is_not_made(
+    url: str, registry: Registry, actor: str, params: str, code: str
+) -> None:
+    async with Client(url) as client:
+        handle = client.get_or_create(actor, "k")
+        with pytest.raises(ConnectionRefused) as refused:
+            await handle.connect(params).ready()
+        assert refused.value.code == code
+        assert Room.hooks == [f"state for {params}", "stop"]
+        assert registry.router.actors == 0 and not await is_stored(registry, actor)
+        async with handle.connect("ann") as connection:
+            assert await connection.call("who") == "ann"
+        # Once, and what it has changed is told of.
+        assert Room.hooks[2:] == ["state for ann"]
+        assert Lounge.heard == [["created", "ann"]]
+
+
+@both_lounges
+async def test_an_event_source_whose_state_is_not_made(url: str, registry: Registry, actor: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        for number in range(3):
+            response = await client.get(f"/actors/{actor}/events", params={"key": f"k{number}"})
+            assert response.status_code == 401
+    assert await registry.router.store.count() == registry.router.stored_actors == 0
+
+
+@pytest.mark.parametrize("actor", ["seats", "keptSeats"])
+async def test_a_connection_with_parameters_that_do_not_fit(url: str, registry: Registry, actor: str) -> None:
+    async with Client(url) as client:
+        handle = client.get_or_create(actor, "k")
+        for params in (None, {"name": 5}):
+            with pytest.raises(ConnectionRefused) as refused:
+                await handle.connect(params).ready()
+            assert refused.value.code == "validation_error"
+        assert registry.router.actors == 0 and not await is_stored(registry, actor)
+        async with handle.connect({"name": "ann"}) as connection:
+            assert await connection.call("who") == "ann"
+
+
+@both_lounges
+async def test_what_refuses_later_finds_the_actor_stored(url: str, registry: Registry, actor: str) -> None:
+    async with Client(url) as client:
+        with pytest.raises(ConnectionRefused, match="not today"):
+            await client.get_or_create(actor, "k").connect("bob").ready()
+    assert await is_stored(registry, actor)
 
 
 @both
