@@ -64,6 +64,7 @@ class Router:
         self.metrics: Metrics | None = None
         """What is counted, once it has started; None where the settings ask for no metrics."""
         self._directory = Directory(self, registry.definition)
+        self.capacity: Final = self._directory.capacity
         self.timetable = Timetable(self.clock, self._directory)
         self._unclaimed = Unclaimed(self.clock, self.config.session_window_s, self._directory.wake)
         self._core: _core.Core | None = None
@@ -109,7 +110,7 @@ class Router:
             try:
                 calls = await self.store.schedule()
                 with_sessions = await self.store.with_sessions()
-                self._directory.capacity.stored = await self.store.count()
+                self.capacity.stored = await self.store.count()
             except BaseException:
                 await self.store.close()
                 raise
@@ -332,7 +333,7 @@ class Router:
     @property
     def stored_actors(self) -> int:
         """How many actors the store has, those that are asleep included."""
-        return self._directory.capacity.stored
+        return self.capacity.stored
 
     @property
     def unready(self) -> str | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .operations.metrics import ActorCounts
     from .record import Span
     from .request import Caller
+    from .running.capacity import Capacity
     from .running.timetable import Timetable
     from .store import Store, StoredSession
 
@@ -269,6 +270,8 @@ class Node(Protocol):
     def clock(self) -> Clock: ...
     @property
     def timetable(self) -> Timetable: ...
+    @property
+    def capacity(self) -> Capacity: ...
     @property
     def limits_hit(self) -> Counter[str]: ...
     def open_stream(self, epoch: str, definition: Any, base: int = 0) -> CoreStream: ...

@@ -255,7 +255,8 @@ class Directory:
             raise ActorNotFound(f"no {definition.name} has the key {list(place[1])!r}")
         if stored is not None:
             return await self._run(definition, place, stored.actor_id, stored, None)
-        with self.capacity.creating():
+        await self.capacity.settle()
+        with self.capacity.creating(new_id):
             return await self._run(definition, place, new_id, None, request.input, caller)
 
     async def _finish_destroy(
@@ -281,6 +282,8 @@ class Directory:
         input: Any,
         caller: Caller | None = None,
     ) -> ActorInstance:
+        if stored is not None:
+            self.capacity.found(actor_id)
         await self._node.timetable.settle(actor_id)
         kept = None if stored is None else await self._kept_stream(definition, actor_id)
         instance = ActorInstance(definition, actor_id, place[1], self._node, kept)
@@ -292,9 +295,6 @@ class Directory:
                 # What it was writing when it was cancelled may take effect all the same.
                 self._node.timetable.doubt(actor_id)
             raise
-        finally:
-            if stored is None and instance.state.is_stored:  # be it that it could not start then
-                self.capacity.stored += 1
         self._damaged.discard(actor_id)
         self._by_place[place] = instance
         self._by_id[actor_id] = instance
@@ -357,8 +357,6 @@ class Directory:
     def _forget(self, place: _Place, instance: ActorInstance) -> None:
         self._by_place.pop(place, None)
         self._by_id.pop(instance.actor_id, None)
-        if instance.deleted:
-            self.capacity.stored -= 1
         if instance.is_damaged and not instance.deleted:
             self._damaged.add(instance.actor_id)
             # The last of what it has run, scheduled and cancelled is lost.

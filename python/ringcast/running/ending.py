@@ -166,8 +166,10 @@ async def _forget(instance: ActorInstance) -> None:
     except BaseException:
         # It may have done it all the same; otherwise the actor is there, with what is to come.
         instance.node.timetable.doubt(instance.actor_id)
+        instance.node.capacity.delete_failed(instance.actor_id)
         raise
     instance.deleted = True
+    instance.node.capacity.deleted(instance.actor_id)
     instance.node.timetable.forget(instance.actor_id)
 
 

@@ -32,6 +32,7 @@ class SavedState:
     __slots__ = (
         "_actor_id",
         "_added",
+        "_capacity",
         "_clock",
         "_flushing",
         "_held",
@@ -64,6 +65,7 @@ class SavedState:
     ) -> None:
         self._type = state_type
         self._store = node.store
+        self._capacity = node.capacity
         self._clock: Clock = node.clock
         self._interval_s = node.config.save_interval_s
         self._actor_id = actor_id
@@ -122,14 +124,15 @@ class SavedState:
         self._saved = self._type.dump_to_keep(self._value)
         taken, self._added = self._added, []
         actor = StoredActor(self._actor_id, name, key, self._saved)
-        await from_store(self._store.create(actor, [change for change, _ in taken]))
+        try:
+            await from_store(self._store.create(actor, [change for change, _ in taken]))
+        except BaseException:
+            # It may have taken it all the same.
+            self._capacity.create_failed(self._actor_id)
+            raise
+        self._capacity.created(self._actor_id)
         self._is_stored = True
         self._tell(taken)
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether the store has this actor."""
-        return self._is_stored
 
     def start_saving(self, is_busy: Callable[[], bool]) -> None:
         """Save by itself from now on, beginning with what has changed since `create` or `load`.

@@ -78,8 +78,8 @@ class Store(ABC):
     async def count(self) -> int:
         """Return how many actors there are.
 
-        Asked for when a server starts, for its limit on them. A store that cannot tell has as many as are
-        created from then on.
+        Asked for when a server starts, for its limit on them; from then on the server counts itself. A store
+        that cannot tell has as many as are created from then on.
         """
         return 0
 
