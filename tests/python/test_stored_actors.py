@@ -20,6 +20,7 @@ from ringcast.clock import SystemClock
 from ringcast.errors import ActionTimeout, InternalError, RingcastError, TooManyActors
 from ringcast.operations.store_health import WatchedStore
 from ringcast.router import Router
+from ringcast.running import capacity
 from ringcast.store import Change, StateCorrupt, Store, StoredActor
 from ringcast.wire.protocol import Connect
 
@@ -185,6 +186,23 @@ async def test_what_the_store_does_not_say_counts_and_is_asked_again(
         assert (router.stored_actors, await store.count()) == (2, 1)
         assert await call(router, "room", "b", "greet") == "well"
         assert router.stored_actors == await store.count() == 2
+
+
+async def test_while_the_store_fails_doubts_do_not_become_more_and_more(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "_MOST_DOUBTED", 3)
+    async with running(Room, store=store) as router:
+        for number in range(6):
+            store.creates[:] = ["raises"]
+            store.looks.append(OSError("the store is away"))
+            with pytest.raises(RingcastError):
+                await router.resolve(Connect("room", (str(number),)))
+        assert (router.stored_actors, await store.count()) == (3, 0)
+        store.creates.clear()
+        store.looks.clear()
+        assert await call(router, "room", "a", "greet") == "well"
+        assert router.stored_actors == await store.count() == 1
 
 
 async def test_an_actor_whose_state_is_damaged_is_there(store: FaultyStore) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from ..errors import RingcastError, TooManyActors, TryAgainLater
 from ..fault_log import log_fault
-from ..faults import contained
+from ..faults import StoreFault, contained
 from ..seam import Node
 from ..seldom import SeldomLog
 from ..store import StateCorrupt
@@ -24,6 +24,8 @@ _log: Final = logging.getLogger("ringcast.directory")
 
 _RETRY_AFTER_MS: Final = 5000
 """Actors that nobody uses go to sleep, and nobody knows when."""
+_MOST_DOUBTED: Final = 1000
+"""With so many in doubt, nothing is created while the store tells of none of them."""
 
 
 class Capacity:
@@ -71,7 +73,8 @@ class Capacity:
     async def settle(self) -> None:
         """Ask the store for those in doubt, before one more is created. What it cannot tell stays in doubt.
 
-        One by one, as a number of all would be wrong by what is written while it is counted.
+        One by one, as a number of all would be wrong by what is written while it is counted. Raises
+        `StoreFault` if it tells nothing, and there are many.
         """
         if not self._doubted:
             return
@@ -83,6 +86,9 @@ class Capacity:
                     is_there = True
                 except Exception as error:
                     log_fault(_log, error, "the store does not say whether it has the actor %s", actor_id)
+                    if len(self._doubted) >= _MOST_DOUBTED:
+                        # Each that is tried while the store fails would be one more.
+                        raise StoreFault("the store does not say which actors it has") from error
                     return
                 else:
                     is_there = stored is not None
