@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from .errors import CloseCode, ConnectionGone, RingcastError
 from .typevars import ConnStateT
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .running.event import Emitter
     from .seam import Attachment
 
-__all__ = ["Connection", "KeptConnection", "Phase", "require_reason"]
+__all__ = ["JOINED", "LEFT", "Connection", "KeptConnection", "Phase", "require_reason"]
 
 
 def require_reason(reason: str) -> None:
@@ -36,6 +36,12 @@ class Phase(Enum):
     LEFT = 3
 
 
+# Looked up once: until Python 3.12, to look up a member of an enum takes as long as a call.
+ADMITTED: Final = Phase.ADMITTED
+JOINED: Final = Phase.JOINED
+LEFT: Final = Phase.LEFT
+
+
 class Connection(Generic[ConnStateT]):
     """One client attached to the actor, from its first connect until its session ends."""
 
@@ -51,7 +57,7 @@ class Connection(Generic[ConnStateT]):
         self.params = params
         self._state = state
         self._emitter = emitter
-        self._phase = Phase.ADMITTED
+        self._phase = ADMITTED
         self._attachment: Attachment | None = None
         # The connection's number in the stream; 0 before `bind`.
         self._number = 0
@@ -68,7 +74,7 @@ class Connection(Generic[ConnStateT]):
     @property
     def is_open(self) -> bool:
         """Whether it is open in the stream. For the actor's instance only."""
-        return self._attachment is not None and self._phase is not Phase.LEFT
+        return self._attachment is not None and self._phase is not LEFT
 
     @property
     def is_dismissed(self) -> bool:
@@ -115,7 +121,7 @@ class Connection(Generic[ConnStateT]):
         """
         if self._attachment is None:
             raise ConnectionGone("the connection is not open yet: send from on_connect or later")
-        if self._phase is Phase.LEFT:
+        if self._phase is LEFT:
             self._emitter.check(name, data)
         else:
             self._emitter.emit(name, data, only=(self._number,))

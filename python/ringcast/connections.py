@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic
 
-from .connection import Connection, Phase, require_reason
+from .connection import JOINED, LEFT, Connection, require_reason
 from .filters import where
 from .running.touched import is_fixed, is_read_plainly
 from .typevars import ConnStateT
@@ -154,15 +154,15 @@ class Connections(Selection[ConnStateT]):
 
     def admit(self, connection: Connection[ConnStateT]) -> None:
         """Make the connection visible. For the actor's instance only."""
-        connection._phase = Phase.JOINED
+        connection._phase = JOINED
         self._by_id[connection.id] = connection
         if self._emitter.filtered is not None:
             self._emitter.filtered.admit(connection)
 
     def release(self, connection: Connection[ConnStateT]) -> bool:
         """Take the connection out; tell whether it had joined and not left. For the actor's instance only."""
-        joined = connection._phase is Phase.JOINED
-        connection._phase = Phase.LEFT
+        joined = connection._phase is JOINED
+        connection._phase = LEFT
         self._by_id.pop(connection.id, None)
         if self._emitter.filtered is not None:
             self._emitter.filtered.remove(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -102,17 +102,17 @@ async def test_an_attempt_to_create_finds_what_it_has_created() -> None:
     async with running(Counter, store=store) as router:
         created = await asyncio.gather(*(router.resolve(address) for _ in range(3)))
         assert len(set(created)) == 1
-        for other in (replace(address, attempt="two"), replace(address, attempt=None)):
+        for other in (address._replace(attempt="two"), address._replace(attempt=None)):
             with pytest.raises(ActorAlreadyExists):
                 await router.resolve(other)
-        elsewhere = await router.resolve(replace(address, key=("b",)))
+        elsewhere = await router.resolve(address._replace(key=("b",)))
         assert elsewhere[0] != created[0][0]
     async with running(Counter, store=store) as router:
         with pytest.raises(ActorAlreadyExists):
-            await router.resolve(replace(address, attempt="two"))
+            await router.resolve(address._replace(attempt="two"))
         assert await router.resolve(address) == created[0]
         with pytest.raises(ActorAlreadyExists):
-            await router.resolve(replace(address, attempt="two"))
+            await router.resolve(address._replace(attempt="two"))
 
 
 async def test_create_makes_only_what_does_not_exist() -> None:

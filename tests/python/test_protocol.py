@@ -51,8 +51,13 @@ resumes = st.builds(
 )
 keys = st.lists(st.text(max_size=MAX_NAME_CHARS), max_size=MAX_KEY_PARTS).map(tuple)
 subscriptions = st.lists(names, max_size=8, unique=True).map(tuple)
-by_key = st.builds(
-    Connect,
+
+
+def connects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Connect]:
+    return st.fixed_dictionaries(fields).map(lambda given: Connect(**given))
+
+
+by_key = connects(
     actor=names,
     key=keys,
     lookup=st.sampled_from(["get", "get_or_create"]),
@@ -61,12 +66,8 @@ by_key = st.builds(
     subscriptions=subscriptions,
     resume=st.none() | resumes,
 )
-creating = st.builds(
-    Connect, actor=names, key=keys, lookup=st.just("create"), attempt=st.none() | names, input=plain
-)
-by_id = st.builds(
-    Connect, actor=names, lookup=st.just("id"), actor_id=names, params=plain, subscriptions=subscriptions
-)
+creating = connects(actor=names, key=keys, lookup=st.just("create"), attempt=st.none() | names, input=plain)
+by_id = connects(actor=names, lookup=st.just("id"), actor_id=names, params=plain, subscriptions=subscriptions)
 client_messages = (
     by_key
     | creating

@@ -12,7 +12,7 @@ from linked import LinkedSocket, call, eventually, running
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import CloseCode
 from ringcast.router import Router
-from ringcast.running.instance import Status
+from ringcast.running.status import Status
 from ringcast.store import Store
 from ringcast.testing import ManualClock
 from ringcast.wire.protocol import Connect

@@ -9,7 +9,6 @@ import asyncio
 import inspect
 import secrets
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
@@ -37,7 +36,7 @@ class Address:
         self._creating = asyncio.Lock()
         if connect.lookup == "create":
             # An answer may be lost: whoever asks again has to be known as the one who created it.
-            connect = replace(connect, attempt=secrets.token_urlsafe(_ATTEMPT_BYTES))
+            connect = connect._replace(attempt=secrets.token_urlsafe(_ATTEMPT_BYTES))
         self.connect = connect
         self.actor_id = connect.actor_id
 

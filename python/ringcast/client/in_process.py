@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket as sockets
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionClosed, RingcastError, from_wire
@@ -120,7 +119,7 @@ def _copied(value: Any) -> Any:
 
 
 def _copied_address(address: Connect) -> Connect:
-    return replace(address, input=_copied(address.input))
+    return address._replace(input=_copied(address.input))
 
 
 def _socket_pair() -> tuple[sockets.socket, sockets.socket]:

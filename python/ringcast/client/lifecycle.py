@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from ..errors import (
@@ -235,7 +235,7 @@ class Lifecycle:
                 await link.open(self._options.endpoint, self._options.config)
                 names = self._kept_names()
                 resume = self.session.resume(self._subscriptions.unconfirmed(names))
-                await link.start(replace(connect, subscriptions=names, resume=resume))
+                await link.start(connect._replace(subscriptions=names, resume=resume))
         except (OSError, ConnectionFailure, OutcomeUnknown, InternalError) as error:
             if self.status == "connected":
                 # The answer came in the turn of the loop in which the time for it was up: it counts.
@@ -284,7 +284,7 @@ class Lifecycle:
         except RingcastError as error:
             self._end(_final_error(Loss(None, "", error), False))
             return None
-        return replace(address, params=params)
+        return address._replace(params=params)
 
     def _kept_names(self) -> tuple[str, ...]:
         names = self.listeners.topics()

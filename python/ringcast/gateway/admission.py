@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import (
@@ -183,7 +183,7 @@ async def _catch_up(session: Session, opening: _Opening) -> None:
 def _not_creating(request: Connect) -> Connect:
     if request.resume is not None and request.lookup == "create":
         # It was created by the connection that is resumed here.
-        return replace(request, lookup="get_or_create")
+        return request._replace(lookup="get_or_create")
     return request
 
 

@@ -87,9 +87,14 @@ class Gateway:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task, kept until it is done."""
-        task = self.loop.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self.loop.create_task(self._kept(work)))
+
+    async def _kept(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            # Not by a callback of the task, which would be one more turn of the loop for each client.
+            self.tasks.discard(asyncio.current_task())
 
 
 class Link:
@@ -172,7 +177,7 @@ class Link:
         session, self.session = self.session, None
         try:
             if session is not None:
-                session.link_lost(self, for_good=code == CloseCode.NORMAL and not was_lost)
+                session.link_lost(self, for_good=not was_lost and code == CloseCode.NORMAL)
         finally:
             self.sink.drop()
         # Last: a log has filters and handlers of the user's, which may raise.

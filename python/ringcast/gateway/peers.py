@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal, NamedTuple
 
@@ -41,7 +41,9 @@ class Networks:
     def __init__(self, names: Iterable[str]) -> None:
         names = tuple(names)
         self.has_unix = UNIX in names
-        self._networks: list[IPv4Network | IPv6Network] = [ip_network(name) for name in names if name != UNIX]
+        self._networks = [ip_network(name) for name in names if name != UNIX]
+        # Asked several times for each client that comes, and most come from the addresses of those before.
+        self._has = lru_cache(4096)(partial(_is_in, self._networks))
 
     def __bool__(self) -> bool:
         return self.has_unix or bool(self._networks)
@@ -50,10 +52,7 @@ class Networks:
         """Tell whether `address` is in one of them."""
         if address is None:
             return self.has_unix
-        if not self._networks:
-            return False
-        found = _parsed(address)
-        return found is not None and any(found in network for network in self._networks)
+        return bool(self._networks) and self._has(address)
 
 
 class Proxies:
@@ -112,6 +111,11 @@ def network_of(address: str) -> str:
     return address if found is None else str(found)
 
 
+def _is_in(networks: list[IPv4Network | IPv6Network], address: str) -> bool:
+    found = _parsed(address)
+    return found is not None and any(found in network for network in networks)
+
+
 @lru_cache(4096)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
@@ -123,6 +127,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
+@lru_cache(4096)
 def _plain(address: str | None) -> str | None:
     found = None if address is None else _parsed(address)
     return address if found is None else str(found)

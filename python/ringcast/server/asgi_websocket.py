@@ -18,7 +18,7 @@ from ..errors import CloseCode, is_valid_close_code
 from ..request import Request
 from ..wire.encoding import Encoding
 from .asgi_outgoing import Outgoing
-from .client_socket import ClientSocket, Phase
+from .client_socket import CLOSING, CONNECTING, ClientSocket
 from .endpoint import Endpoint, has_caught_up, is_ahead, looks
 from .guard import Guard, came_of, take_place
 from .handshake import Refusal, first_known
@@ -64,7 +64,7 @@ class AsgiWebSocket(ClientSocket):
         self._sink = None
         self._link = None
         # Whether the client is still there is the server's to ask, which sends the pings and gets the pongs.
-        self._phase, self._since = Phase.CONNECTING, loop.time()
+        self._phase, self._since = CONNECTING, loop.time()
         self._outgoing = Outgoing(send, self._on_sent)
         self._peer_code: int | None = None
 
@@ -142,11 +142,11 @@ class AsgiWebSocket(ClientSocket):
     async def _read(self) -> None:
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
-                if self._phase is not Phase.CLOSING:
+                if self._phase is not CLOSING:
                     self._on_message(message)
                     await self._wait_if_behind()
             code = message.get("code")
-            if self._phase is not Phase.CLOSING and code is not None and is_valid_close_code(code):
+            if self._phase is not CLOSING and code is not None and is_valid_close_code(code):
                 # Otherwise it answers a close of ours, and says nothing about what the client wants.
                 self._peer_code = code
         except Exception:

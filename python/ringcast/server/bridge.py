@@ -20,7 +20,15 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # the inner 
 
 from ..request import Request
 
-__all__ = ["Accept", "FrameListener", "FrameProtocol", "Gate", "UpgradeProtocol", "upgrade_protocol_class"]
+__all__ = [
+    "Accept",
+    "FrameListener",
+    "FrameProtocol",
+    "Gate",
+    "UpgradeProtocol",
+    "address_of",
+    "upgrade_protocol_class",
+]
 
 READ_BUFFER_BYTES: Final = 256
 """picows takes at least 2048; more would cost every idle connection."""
@@ -244,10 +252,10 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         buffer: memoryview = super().get_buffer(size_hint)
         return buffer[:MAX_READ_BYTES]
 
-    def feed(self, request: bytes) -> None:
-        """Take a whole upgrade request that was read by somebody else."""
+    def feed(self, request: bytes, address: str | None) -> None:
+        """Take a whole upgrade request that was read by somebody else, from a socket at `address`."""
         gate: Gate = self.transport.underlying_transport
-        gate.request = Request("websocket", None, _target(request), request)
+        gate.request = Request("websocket", address, _target(request), request)
         rest = memoryview(_trim(request))
         while rest:
             buffer = self.get_buffer(len(rest))
@@ -260,6 +268,12 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         """Return whether to keep the socket open for writing."""
         listener: FrameListener | None = self.listener
         return listener is not None and listener.on_eof()
+
+
+def address_of(transport: asyncio.BaseTransport) -> str | None:
+    """Return the address at the other end of a socket; None if that is no IP address."""
+    peer: Any = transport.get_extra_info("peername")
+    return peer[0] if isinstance(peer, tuple) else None
 
 
 class _Discard(asyncio.Protocol):
@@ -294,7 +308,7 @@ class UpgradeProtocol(FrameProtocol):
     def data_received(self, data: bytes) -> None:  # type: ignore[override]
         """Take the whole upgrade request. uvicorn calls this once, before it sets the transport's
         protocol."""
-        self.feed(data)
+        self.feed(data, address_of(self.transport.underlying_transport.transport))
 
 
 def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio.Protocol]:

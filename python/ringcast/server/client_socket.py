@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .guard import Guard
 
-__all__ = ["ClientSocket", "Phase"]
+__all__ = ["CLOSING", "CONNECTING", "OPEN", "ClientSocket", "Phase"]
 
 _OF_ITS_KIND: Final[tuple[str, ...]] = ()
 """A kind has the fields in slots of its own: picows' listener cannot be joined with another base that has
@@ -33,6 +33,12 @@ class Phase(Enum):
     OPEN = auto()
     CLOSING = auto()
     """The end is queued or sent: whatever still comes is ignored."""
+
+
+# Looked up once: until Python 3.12, to look up a member of an enum takes as long as a call.
+CONNECTING: Final = Phase.CONNECTING
+OPEN: Final = Phase.OPEN
+CLOSING: Final = Phase.CLOSING
 
 
 class ClientSocket:
@@ -65,16 +71,16 @@ class ClientSocket:
         """Let go of a client that has kept us waiting for too long; tell others where they are, when that is
         due."""
         endpoint = self._endpoint
-        if self._phase is Phase.CLOSING:
+        if self._phase is CLOSING:
             if now - self._since > endpoint.close_timeout_s or (self._heard_eof and self._is_ended):
                 self.abort()
         elif self._is_ended:
             # The router closed it, or the core did: the client has as long to go as if we had.
             self._note_closing()
-        elif self._phase is Phase.OPEN:
+        elif self._phase is OPEN:
             self._check_life()
         elif self._link is not None and self._link.connected:
-            self._phase, self._since = Phase.OPEN, 0.0
+            self._phase, self._since = OPEN, 0.0
         elif now - self._since > endpoint.connect_timeout_s:
             endpoint.limits_hit["connect_timeout_s"] += 1
             self._close(CloseCode.CONNECT_TIMEOUT, "no connect message came in time")
@@ -100,23 +106,23 @@ class ClientSocket:
 
     def _close(self, code: int | None, reason: str) -> None:
         """Have the core end it, behind what is queued."""
-        if self._phase is not Phase.CLOSING:
+        if self._phase is not CLOSING:
             assert self._sink is not None  # before that, the phase is CLOSING
             self._note_closing()
             self._sink.close(code, reason)
 
     def _note_closing(self) -> None:
-        if self._phase is not Phase.CLOSING:
-            self._phase, self._since = Phase.CLOSING, asyncio.get_running_loop().time()
+        if self._phase is not CLOSING:
+            self._phase, self._since = CLOSING, asyncio.get_running_loop().time()
 
     def _hear_eof(self) -> bool:
         """The client has closed its side; return whether the socket is still needed, for what ends it."""
         self._heard_eof = True
-        return self._phase is Phase.CLOSING and not self._is_ended
+        return self._phase is CLOSING and not self._is_ended
 
     def _leave(self, guard: Guard | None, code: int | None) -> None:
         """The client is gone, or was let go of. `code` is what its close frame said. Idempotent."""
-        self._phase = Phase.CLOSING
+        self._phase = CLOSING
         self._endpoint.deadlines.remove(self)
         if self._place is not None and guard is not None:
             guard.places.leave(self._place)

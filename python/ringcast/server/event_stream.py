@@ -21,7 +21,7 @@ from ..gateway.places import NoPlace
 from ..request import EMPTY, Request
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect, Connected
-from .client_socket import ClientSocket, Phase
+from .client_socket import CLOSING, OPEN, ClientSocket
 from .endpoint import Endpoint
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .replies import RequestError, error_response
@@ -107,7 +107,7 @@ class EventStream(ClientSocket, ABC):
         self._sink = None
         self._link = None
         # Its connect message has come, as the request.
-        self._phase, self._since = Phase.OPEN, 0.0
+        self._phase, self._since = OPEN, 0.0
         self.heard = False
         self._quiet_rounds = 0 if opening.speaks_protocol else None
 
@@ -154,7 +154,7 @@ class EventStream(ClientSocket, ABC):
         A browser's `EventSource` comes back after the end of a response with status 200, and never after
         another one. So the status says what a close code says otherwise.
         """
-        if self._phase is Phase.CLOSING:
+        if self._phase is CLOSING:
             return
         self._note_closing()
         if may_come_back(code):

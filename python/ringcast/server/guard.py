@@ -6,14 +6,13 @@ every way into a server.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from starlette.types import Scope
@@ -36,7 +35,6 @@ __all__ = [
     "FOREIGN_PAGE",
     "RETRY_AFTER_S",
     "Guard",
-    "address_of",
     "came_of",
     "let_in",
     "peer_of",
@@ -159,15 +157,16 @@ def came_of(scope: Scope, guard: Guard, transport: Transport = "http") -> Reques
 
 def let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
     """Take a place for a client, and note with its request where it comes from. Raises `Refusal`."""
-    address = address_of(gate.transport)
+    came = gate.request
+    address = None if came is None else came.address
     headers: Mapping[str, str] = request.headers
-    if gate.request is not None and guard.proxies.trusts(address):
-        headers = gate.request.headers
+    if came is not None and guard.proxies.trusts(address):
+        headers = came.headers
     peer = guard.peer(address, headers)
     if not guard.allows(headers, peer):
         raise Refusal(HTTPStatus.FORBIDDEN, FOREIGN_PAGE)
-    if gate.request is not None:
-        gate.request = replace(gate.request, address=peer.address)
+    if came is not None and peer.address != address:
+        gate.request = replace(came, address=peer.address)
     return take_place(guard, peer.address)
 
 
@@ -178,9 +177,3 @@ def take_place(guard: Guard, address: str | None) -> str:
     except NoPlace as full:
         status, text = refusal_of(full.limit)
         raise Refusal(status, text, {"Retry-After": str(RETRY_AFTER_S)}) from None
-
-
-def address_of(transport: asyncio.BaseTransport) -> str | None:
-    """Return the address at the other end of a socket; None if that is no IP address."""
-    peer: Any = transport.get_extra_info("peername")
-    return peer[0] if isinstance(peer, tuple) else None

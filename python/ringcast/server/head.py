@@ -25,12 +25,13 @@ from uvicorn.server import ServerState
 from ..gateway.places import NoPlace
 from ..wire.encoding import Encoding
 from .application import NewSocket
-from .bridge import FrameProtocol
+from .bridge import FrameProtocol, address_of
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
-from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, address_of, refusal_of
+from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .handshake import PATH
+from .newcomers import Newcomers
 
 __all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "Upgrades", "head_protocol_class"]
 
@@ -131,8 +132,12 @@ class HeadProtocol(HttpToolsProtocol):
     accepting a client needs.
     """
 
-    def __init__(self, parts: _Parts, timeout_s: float, upgrades: Upgrades, guard: Guard) -> None:
+    def __init__(
+        self, parts: _Parts, timeout_s: float, upgrades: Upgrades, guard: Guard, newcomers: Newcomers
+    ) -> None:
         self._guard = guard
+        self._newcomers = newcomers
+        self._address: str | None = None
         self._place: str | None = None
         """What this socket has taken of the server's places, until it is handed over."""
         self._turned_away: str | None = None
@@ -155,9 +160,10 @@ class HeadProtocol(HttpToolsProtocol):
         self._take_place()
         # Whom to close at the end.
         self._parts.server_state.connections.add(self)
-        self._expect_head()
+        self._newcomers.add(self, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._newcomers.remove(self)
         self._head_is_complete()
         self._rest_is_complete()
         self._leave_place()
@@ -199,17 +205,20 @@ class HeadProtocol(HttpToolsProtocol):
 
     def _hand_over(self, request: bytes, parts: _Parts) -> None:
         """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
-        self._head_is_complete()
+        self._newcomers.remove(self)
         parts.server_state.connections.discard(self)
         self._leave_place()
         protocol = self._upgrades.new_protocol()
         protocol.connection_made(self.transport)
-        protocol.feed(request)
+        protocol.feed(request, self._address)
         self.transport.set_protocol(protocol)
 
     def _become_http(self, parts: _Parts) -> None:
         self._parts = None
         transport = self.transport
+        due_s = self._newcomers.remove(self)
+        if due_s is not None:
+            self._deadline = self.loop.call_at(due_s, self.give_up)
         super().__init__(*parts)
         super().connection_made(transport)
         bound_silence(transport.get_extra_info("socket").fileno(), self._guard.dead_peer_timeout_s)
@@ -240,7 +249,7 @@ class HeadProtocol(HttpToolsProtocol):
         # Nothing is to be read for a request that waits in the pipeline: what was before it is whole.
         if not self.pipeline and self.cycle.more_body and not self.transport.is_closing():
             # Read and forgotten, so that a client which sends first and reads then finds its answer.
-            self._rest_deadline = self.loop.call_later(self._timeout_s, self._give_up)
+            self._rest_deadline = self.loop.call_later(self._timeout_s, self.give_up)
         super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
@@ -304,7 +313,8 @@ class HeadProtocol(HttpToolsProtocol):
 
     def _take_place(self) -> None:
         """Take a place for this socket, by its own address unless a proxy speaks for others."""
-        guard, address = self._guard, address_of(self.transport)
+        guard = self._guard
+        self._address = address = address_of(self.transport)
         try:
             self._place = guard.take_place(None if guard.proxies.trusts(address) else address)
         except NoPlace as full:
@@ -350,7 +360,7 @@ class HeadProtocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(self._timeout_s, self._give_up)
+            self._deadline = self.loop.call_later(self._timeout_s, self.give_up)
 
     def _head_is_complete(self) -> None:
         if self._deadline is not None:
@@ -363,7 +373,8 @@ class HeadProtocol(HttpToolsProtocol):
             self._rest_deadline.cancel()
             self._rest_deadline = None
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Nothing has come in time. (`Newcomers` calls this, and the timers of what comes later.)"""
         self._deadline = self._rest_deadline = None
         if not self.transport.is_closing():
             self._guard.limits_hit["connect_timeout_s"] += 1
@@ -372,11 +383,12 @@ class HeadProtocol(HttpToolsProtocol):
 
 def head_protocol_class(timeout_s: float, upgrades: Upgrades, guard: Guard) -> type[asyncio.Protocol]:
     """Return what goes into uvicorn's configuration as `http`."""
+    newcomers = Newcomers(timeout_s)
 
     def make(
         config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: object = None
     ) -> HeadProtocol:
-        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, upgrades, guard)
+        return HeadProtocol(_Parts(config, server_state, app_state), timeout_s, upgrades, guard, newcomers)
 
     # uvicorn only calls it.
     return cast(type[asyncio.Protocol], make)

@@ -21,7 +21,7 @@ from ..router import Router
 from ..wire.deflate import BrokenMessage, inflate
 from ..wire.encoding import Encoding
 from .bridge import FrameListener, FrameProtocol, Gate
-from .client_socket import ClientSocket, Phase
+from .client_socket import CLOSING, CONNECTING, ClientSocket
 from .endpoint import FIRST_LOOK_S, Endpoint, has_caught_up, is_ahead, later
 from .guard import Guard, let_in
 from .handshake import PATH, Refusal, accepted, choose_encoding, choose_extension, forget_handshake
@@ -30,6 +30,13 @@ __all__ = ["WebSocketEndpoint", "accept_socket"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
+# Looked up once, as in `client_socket.py`.
+_TEXT: Final = WSMsgType.TEXT
+_BINARY: Final = WSMsgType.BINARY
+_CONTINUATION: Final = WSMsgType.CONTINUATION
+_PING: Final = WSMsgType.PING
+_PONG: Final = WSMsgType.PONG
+_CLOSE: Final = WSMsgType.CLOSE
 
 
 async def accept_socket(router: Router, sock: socket.socket) -> None:
@@ -125,13 +132,13 @@ class WebSocket(ClientSocket, FrameListener):
         self._endpoint = endpoint
         self._place = place
         self._encoding = encoding
-        self._data_kind = WSMsgType.TEXT if encoding.is_text else WSMsgType.BINARY
+        self._data_kind = _TEXT if encoding.is_text else _BINARY
         self._compressed = compressed
         """Whether messages may be compressed, in both directions."""
         self._gate: Gate | None = None
         self._sink = None
         self._link = None
-        self._phase, self._since = Phase.CONNECTING, 0.0
+        self._phase, self._since = CONNECTING, 0.0
         self.heard = False
         self._quiet_rounds = 0
         self._parts: bytearray | None = None
@@ -156,14 +163,14 @@ class WebSocket(ClientSocket, FrameListener):
         if gate.is_plain and gate.transport.get_write_buffer_size():
             # The core must not write before the response is out. The kernel takes it at once unless the
             # client has stopped reading, before it even began: not worth waiting for.
-            self._phase = Phase.CLOSING
+            self._phase = CLOSING
             gate.abort()
             return
         self._open(gate)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A frame has come. Never raises: picows would write a close frame of its own."""
-        if self._phase is Phase.CLOSING:
+        if self._phase is CLOSING:
             return
         try:
             self._on_frame(frame)
@@ -212,7 +219,7 @@ class WebSocket(ClientSocket, FrameListener):
 
     def _open(self, gate: Gate) -> None:
         router, encoding = self._endpoint.router, self._encoding
-        request, gate.request = gate.request, None
+        came, gate.request = gate.request, None
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("a socket from %s", gate.transport.get_extra_info("peername"))
         try:
@@ -221,7 +228,8 @@ class WebSocket(ClientSocket, FrameListener):
                 self._sink = router.open_sink(fd, encoding, self._compressed)
             else:
                 self._sink = router.open_relayed_sink(gate.transport, encoding, self._compressed)
-            came = EMPTY if request is None or self._endpoint.guard is None else request
+            if came is None or self._endpoint.guard is None:
+                came = EMPTY
             self._link = router.accept(self._sink, encoding, came)
         except Exception as error:
             code, _ = self._endpoint.turned_away_for(error)
@@ -234,7 +242,7 @@ class WebSocket(ClientSocket, FrameListener):
     def _close(self, code: int | None, reason: str) -> None:
         if (
             code == CloseCode.MESSAGE_TOO_BIG
-            and self._phase is not Phase.CLOSING
+            and self._phase is not CLOSING
             and self._peer_code is None  # otherwise it is the client's
         ):
             self._endpoint.limits_hit["max_message_bytes"] += 1
@@ -253,15 +261,15 @@ class WebSocket(ClientSocket, FrameListener):
         kind = frame.msg_type  # looked up once: picows makes it anew each time
         if kind is self._data_kind and frame.fin and self._parts is None:
             payload = frame.get_payload_as_bytes()
-            if kind is WSMsgType.TEXT and not payload.isascii():
+            if kind is _TEXT and not payload.isascii():
                 _check_utf8(payload)
             self._deliver(payload, frame)
-        elif kind is WSMsgType.PING:
+        elif kind is _PING:
             assert self._sink is not None  # frames come after the sink was opened
             self._sink.pong(frame.get_payload_as_bytes())
-        elif kind is WSMsgType.PONG:
+        elif kind is _PONG:
             pass  # nobody waits for it
-        elif kind is WSMsgType.CLOSE:
+        elif kind is _CLOSE:
             self._on_close_frame(frame)
         else:
             self._on_fragment(frame)
@@ -271,7 +279,7 @@ class WebSocket(ClientSocket, FrameListener):
         kind = frame.msg_type
         if not self._compressed or frame.rsv2 or frame.rsv3:
             raise _Violation(CloseCode.PROTOCOL_ERROR, "a reserved bit is set for no agreed extension")
-        if kind is not WSMsgType.TEXT and kind is not WSMsgType.BINARY:
+        if kind is not _TEXT and kind is not _BINARY:
             raise _Violation(CloseCode.PROTOCOL_ERROR, "the mark of compression is on the first frame only")
         if kind is self._data_kind and frame.fin and self._parts is None:
             self._deliver(self._inflated(frame.get_payload_as_bytes()), frame)
@@ -288,7 +296,7 @@ class WebSocket(ClientSocket, FrameListener):
         return message
 
     def _on_fragment(self, frame: WSFrame) -> None:
-        if frame.msg_type is WSMsgType.CONTINUATION:
+        if frame.msg_type is _CONTINUATION:
             if self._parts is None:
                 raise _Violation(
                     CloseCode.PROTOCOL_ERROR, "a continuation frame without a message to continue"
@@ -359,7 +367,7 @@ class WebSocket(ClientSocket, FrameListener):
 
     def _resume_if_caught_up(self, delay_s: float) -> None:
         gate, sink = self._gate, self._sink
-        if gate is None or sink is None or self._phase is Phase.CLOSING:
+        if gate is None or sink is None or self._phase is CLOSING:
             return  # closing has resumed reading
         if self._link is not None and self._link.is_behind:
             self.heard = True  # perhaps: it waits for us

@@ -150,6 +150,8 @@ class Encoding(Enum):
         decode_any_text: Callable[[bytes], Any],
     ) -> None:
         self.subprotocol = subprotocol
+        self.is_text = index == 0
+        """Whether messages travel in text frames."""
         self.batched_subprotocol = f"{subprotocol}.batched"
         """What a client offers besides if it takes several messages of the server's in one: `split`."""
         self.index = index
@@ -162,17 +164,12 @@ class Encoding(Enum):
         slower: of the worst that there is, numbers, 64 KiB take 4 ms, which as many bytes in small calls take
         several times over."""
 
-    @property
-    def is_text(self) -> bool:
-        """Whether messages travel in text frames."""
-        return self is Encoding.JSON
-
     def split(self, batch: bytes) -> list[bytes]:
         """Return the messages that came as one: JSON a line each, MessagePack one behind the other.
 
         What is no message is left for whoever decodes it to find.
         """
-        return batch.split(b"\n") if self is Encoding.JSON else _split_msgpack(batch)
+        return batch.split(b"\n") if self.is_text else _split_msgpack(batch)
 
 
 def is_unicode(value: Any) -> bool:

@@ -126,15 +126,15 @@ def _connect_from(body: dict[Any, Any]) -> Connect:
     )
     subscriptions = _topics(body.get("subscriptions", []), "connect.subscriptions")
     return Connect(
-        actor=body["actor"],
-        key=tuple(key),
-        lookup=cast(Lookup, lookup),
-        actor_id=actor_id,
-        attempt=attempt,
-        input=body.get("input"),
-        params=body.get("params"),
-        subscriptions=tuple(dict.fromkeys(subscriptions)),
-        resume=_parse_resume(body.get("resume")),
+        body["actor"],
+        tuple(key),
+        cast(Lookup, lookup),
+        actor_id,
+        attempt,
+        body.get("input"),
+        body.get("params"),
+        tuple(dict.fromkeys(subscriptions)),
+        _parse_resume(body.get("resume")),
     )
 
 

@@ -83,8 +83,7 @@ class Resume:
         return wire
 
 
-@dataclass(slots=True, frozen=True)
-class Connect:
+class Connect(NamedTuple):
     """The first message: which actor, with what parameters, listening for what, resuming from where.
 
     `subscriptions` are topics, as `topics.py` has them.
