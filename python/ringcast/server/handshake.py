@@ -18,8 +18,8 @@ from ..wire.encoding import Encoding
 
 __all__ = [
     "PATH",
+    "Accepted",
     "Refusal",
-    "accepted",
     "choose_encoding",
     "choose_extension",
     "first_known",
@@ -30,6 +30,8 @@ PATH: Final = "/connect"
 """Where the WebSocket endpoint is, below the path at which a registry is served."""
 
 _VERSION: Final = "13"
+_END_OF_LINE: Final = b"\r\n"
+_ANSWER: Final = "Sec-WebSocket-Accept"
 _NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
 _BY_SUBPROTOCOL: Final = {encoding.subprotocol: encoding for encoding in Encoding}
 
@@ -96,13 +98,28 @@ def choose_extension(request: WSUpgradeRequest, compression: bool) -> str | None
     return answer if compression else None
 
 
-def accepted(encoding: Encoding, extension: str | None) -> WSUpgradeResponse:
-    """Return the response that accepts an upgrade."""
-    headers = {"Sec-WebSocket-Protocol": encoding.subprotocol}
-    if extension is not None:
-        headers["Sec-WebSocket-Extensions"] = extension
-    response: WSUpgradeResponse = WSUpgradeResponse.create_101_response(headers)
-    return response
+class Accepted(WSUpgradeResponse):
+    """The response that accepts upgrades with one encoding and extension: one for all clients of a loop.
+
+    picows notes what answers a client's key in `headers`, and writes the response before it does anything
+    else. The rest of it is the same for all, and put together once.
+    """
+
+    __slots__ = ("_beginning",)
+
+    def __init__(self, encoding: Encoding, extension: str | None) -> None:
+        headers = {"Sec-WebSocket-Protocol": encoding.subprotocol}
+        if extension is not None:
+            headers["Sec-WebSocket-Extensions"] = extension
+        whole: WSUpgradeResponse = WSUpgradeResponse.create_101_response(headers)
+        self.version, self.status, self.body = whole.version, whole.status, whole.body
+        self.headers = CIMultiDict()
+        self._beginning = bytes(whole.to_bytes()).removesuffix(_END_OF_LINE)
+
+    def to_bytes(self) -> bytearray:
+        """Return the response to the client whose key has just been answered."""
+        answer = self.headers.pop(_ANSWER).encode()
+        return bytearray(b"%b%b: %b\r\n\r\n" % (self._beginning, _ANSWER.encode(), answer))
 
 
 def _check_path(target: bytes, wanted: str) -> None:
@@ -127,5 +144,5 @@ def _check_version(headers: CIMultiDict[str]) -> None:
 def forget_handshake(transport: WSTransport) -> None:
     """Let go of what came with the request: picows keeps it for the life of the connection."""
     request = transport.request
-    request.headers = transport.response.headers = _NO_HEADERS
+    request.headers = _NO_HEADERS
     request.method = request.path = request.version = b""

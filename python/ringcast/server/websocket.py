@@ -10,6 +10,7 @@ import asyncio
 import codecs
 import logging
 import socket
+from functools import lru_cache
 from typing import Final
 
 from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeResponseWithListener
@@ -24,12 +25,14 @@ from .bridge import FrameListener, FrameProtocol, Gate
 from .client_socket import CLOSING, CONNECTING, ClientSocket
 from .endpoint import FIRST_LOOK_S, Endpoint, has_caught_up, is_ahead, later
 from .guard import Guard, let_in
-from .handshake import PATH, Refusal, accepted, choose_encoding, choose_extension, forget_handshake
+from .handshake import PATH, Accepted, Refusal, choose_encoding, choose_extension, forget_handshake
 
 __all__ = ["WebSocketEndpoint", "accept_socket"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 _NEW_UTF8_DECODER: Final = codecs.getincrementaldecoder("utf-8")
+_MOST_RESPONSES: Final = 64
+"""There are as many as there are answers to what clients offer for compression."""
 # Looked up once, as in `client_socket.py`.
 _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
@@ -59,6 +62,7 @@ class WebSocketEndpoint(Endpoint):
         """None for clients of this process, who are let in whoever they are."""
         self.compression = config.compression
         self._path = path
+        self._accepted = lru_cache(_MOST_RESPONSES)(Accepted)
 
     async def accept_socket(self, sock: socket.socket) -> None:
         """Serve the client at the other end of `sock`, a connected TCP socket, which this takes over."""
@@ -81,7 +85,7 @@ class WebSocketEndpoint(Endpoint):
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
         listener = WebSocket(self, encoding, extension is not None, place)
-        return WSUpgradeResponseWithListener(accepted(encoding, extension), listener)
+        return WSUpgradeResponseWithListener(self._accepted(encoding, extension), listener)
 
 
 class _Violation(Exception):  # noqa: N818 - caught where it is turned into a close frame
