@@ -6,6 +6,7 @@ Schemas there are of draft 7, in which tuples are written in another way than py
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from ..wire.protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
 from .interface import ActorInterface, Interface, Schema, arguments_schema, mapped, referring
@@ -21,7 +22,7 @@ _NAME: Final = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS}
 def asyncapi(
     interface: Interface, path: str, *, title: str = "Actors", version: str = "1.0.0"
 ) -> dict[str, Any]:
-    """Return the document. `path` is where the server takes WebSockets."""
+    """Return the document. `path` is where the server takes WebSockets, as text."""
     operations: dict[str, Any] = {}
     for actor in interface.actors:
         operations |= _operations(actor)
@@ -59,7 +60,8 @@ def _channel(actor: ActorInterface, path: str) -> dict[str, Any]:
     if actor.events is None:
         messages["event"] = _message(_event(_NAME, {"type": "array"}))
     return {
-        "address": path,
+        # Also because braces would make a parameter of what stands between them.
+        "address": quote(path),
         **({"description": actor.description} if actor.description else {}),
         "messages": messages,
         "bindings": {"ws": {"method": "GET"}},

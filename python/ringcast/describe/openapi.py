@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from ..wire.protocol import MAX_KEY_PARTS, MAX_NAME_CHARS
 from .interface import ActionInterface, ActorInterface, Interface, Schema, arguments_schema, referring
@@ -25,7 +26,7 @@ def openapi(
     version: str = "1.0.0",
 ) -> dict[str, Any]:
     """Return the document. `statuses` has the HTTP status of each error code, and `below` is the path below
-    which the server has all of it, if that is not its root."""
+    which the server has all of it, as text, if that is not its root."""
     paths: dict[str, Any] = {}
     for actor in interface.actors:
         for action in actor.actions:
@@ -35,7 +36,8 @@ def openapi(
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": _ABOUT},
-        **({"servers": [{"url": below}]} if below else {}),
+        # Also because braces would make a variable of what stands between them.
+        **({"servers": [{"url": quote(below)}]} if below else {}),
         "tags": [_tag(actor) for actor in interface.actors],
         "paths": paths,
         "components": {

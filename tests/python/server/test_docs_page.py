@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from raw_socket import opened
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
@@ -85,6 +86,28 @@ async def test_below_a_mount_the_documents_name_where_it_is(by_application: bool
         assert response.json() == {"value": "hello ann"}
         address = asyncapi["channels"]["greeter"]["address"]
         async with opened(url.removesuffix("/live") + address.removesuffix("/connect")) as socket:
+            assert (await socket.connect("greeter"))[0] == "connected"
+
+
+async def test_the_documents_name_a_mount_as_a_url_does() -> None:
+    """Of any text, in an application that another server might run."""
+    registry = Registry(Greeter, store=MemoryStore(), config=ServerConfig(docs=True))
+    application = FastAPI(lifespan=registry.lifespan)
+    application.mount("/a b/ü{x}", registry.asgi())
+    around = Registry(store=MemoryStore())
+    async with (
+        serving(around, beside=Beside(application=mounted(around, application))) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        openapi, asyncapi = [(await client.get(f"/a b/ü{{x}}{path}")).json() for path in PATHS[1:]]
+        OpenAPIV31SpecValidator(openapi).validate()
+        [server] = openapi["servers"]
+        assert server["url"] == "/a%20b/%C3%BC%7Bx%7D"
+        response = await client.post(f"{server['url']}/actors/greeter/actions/greet", json={"args": ["ann"]})
+        assert response.json() == {"value": "hello ann"}
+        address = asyncapi["channels"]["greeter"]["address"]
+        assert address == f"{server['url']}/connect"
+        async with opened(url + address.removesuffix("/connect")) as socket:
             assert (await socket.connect("greeter"))[0] == "connected"
 
 
