@@ -17,6 +17,7 @@ The tree::
     │   ├── ValidationError            validation_error
     │   ├── ActionTimeout              action_timeout
     │   ├── InternalError              internal_error
+    │   ├── MessageTooBig              message_too_big
     │   ├── ReplyTooLarge              reply_too_large
     │   ├── TooManyCalls               too_many_calls
     │   ├── RateLimited                rate_limited
@@ -82,6 +83,7 @@ __all__ = [
     "InvalidEvent",
     "InvalidEventName",
     "InvalidFilter",
+    "MessageTooBig",
     "NotConnected",
     "OfflineQueueFull",
     "OutcomeUnknown",
@@ -272,6 +274,12 @@ class InternalError(ActionError):
     """The action raised something other than `UserError`. The text stays in the server's log."""
 
     code = "internal_error"
+
+
+class MessageTooBig(ActionError):
+    """The request is longer than a message that the server takes; it did not run."""
+
+    code = "message_too_big"
 
 
 class ReplyTooLarge(ActionError):

@@ -31,7 +31,8 @@ __all__ = ["EventStreamSocket"]
 _log: Final = logging.getLogger("ringcast.client")
 
 _MAX_BATCH_BYTES: Final = 32_768
-"""Of messages that are posted together; a longer one goes alone. A server takes 64 KiB by default."""
+"""Of messages that are posted together, where the server does not say that it takes less; a longer one goes
+alone."""
 _MAX_REFUSAL_BYTES: Final = 65_536
 _FINAL: Final = {
     "invalid_message": CloseCode.INVALID_MESSAGE,
@@ -64,6 +65,7 @@ class EventStreamSocket:
         self._headers: dict[str, str] = {}
         """Name the session and the stream in what is posted."""
         self._unposted: deque[bytes] = deque()
+        self._max_batch_bytes = _MAX_BATCH_BYTES
         self._closing = False
         """Nothing more is sent."""
         self._end: _End | None = None
@@ -181,10 +183,23 @@ class EventStreamSocket:
                     return _close_from(event.data)
                 if event.kind == "message":
                     if not self._headers:
-                        self._headers = _names_of(event.data, response.headers.get("Ringcast-Stream"))
+                        self._begin(event.data, response.headers.get("Ringcast-Stream"))
                     self._receiver.on_message(event.data)
             await self._may_read.wait()
         return None, "the stream has ended"
+
+    def _begin(self, message: bytes, stream: str | None) -> None:
+        """Take from a `connected` message what is posted by; another one says nothing of it."""
+        try:
+            answer = parse_server_message(Encoding.JSON, message)
+        except ProtocolError:
+            return  # as the receiver will find, too
+        if isinstance(answer, Connected):
+            self._headers = {"Ringcast-Session": answer.session}
+            if stream is not None:
+                self._headers["Ringcast-Stream"] = stream
+            if answer.max_message_bytes is not None:
+                self._max_batch_bytes = min(_MAX_BATCH_BYTES, answer.max_message_bytes)
 
     async def _on_refused(self, response: httpx.Response) -> _End:
         error, code = await _refusal(response)
@@ -254,9 +269,10 @@ class EventStreamSocket:
 
     def _next_batch(self) -> bytes:
         batch = [self._unposted.popleft()]
-        size = len(batch[0])
-        while self._unposted and size + len(self._unposted[0]) < _MAX_BATCH_BYTES:
-            size += len(self._unposted[0])
+        # As an array, with what stands around and between them.
+        size = len(batch[0]) + len(b"[]")
+        while self._unposted and size + len(b",") + len(self._unposted[0]) <= self._max_batch_bytes:
+            size += len(b",") + len(self._unposted[0])
             batch.append(self._unposted.popleft())
         return batch[0] if len(batch) == 1 else b"[" + b",".join(batch) + b"]"
 
@@ -285,20 +301,6 @@ class EventStreamSocket:
         elif step is not Step.NOTHING and self._poster is None:
             # It shows the server that we are there. The server can only show that by its heartbeats.
             self.send(_SIGN_OF_LIFE)
-
-
-def _names_of(message: bytes, stream: str | None) -> dict[str, str]:
-    """Return the headers that name the session of a `connected` message; none for another message."""
-    try:
-        answer = parse_server_message(Encoding.JSON, message)
-    except ProtocolError:
-        return {}  # as the receiver will find, too
-    if not isinstance(answer, Connected):
-        return {}
-    headers = {"Ringcast-Session": answer.session}
-    if stream is not None:
-        headers["Ringcast-Stream"] = stream
-    return headers
 
 
 def _close_from(data: bytes) -> _End:

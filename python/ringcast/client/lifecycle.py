@@ -130,7 +130,8 @@ class Lifecycle:
     def submit(self, request: Request) -> None:
         """Send a call, or keep it until there is a network and room for it.
 
-        Raises `ConnectionClosed`, `OfflineQueueFull`, and what encoding the arguments raises.
+        Raises `ConnectionClosed`, `OfflineQueueFull`, and what encoding the arguments raises. One that is too
+        long is settled with `MessageTooBig`.
         """
         if self.status == "closed":
             raise self._closed_error()
@@ -139,7 +140,7 @@ class Lifecycle:
         if self.status != "connected" or self._link is None:
             requests.queue(request)
         elif requests.may_send:
-            self._link.send(requests.send(request))
+            self._link.send(*requests.send(request))
             self._update_reading()
         else:
             requests.queue(request, offline=False)
@@ -298,8 +299,7 @@ class Lifecycle:
         link.answered(answer.heartbeat_s)
         # In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name
         # that was listened for before it was made.
-        for payload in arrival.resend:
-            link.send(payload)
+        link.send(*arrival.resend)
         wanted = self.listeners.topics()
         self._subscriptions.begin(link.requested, wanted)
         for name in wanted:
@@ -307,8 +307,7 @@ class Lifecycle:
                 self._subscribe(name)
         for name in link.requested.difference(wanted):
             self._unsubscribe(name)
-        for payload in self.session.requests.send_queued():
-            link.send(payload)
+        link.send(*self.session.requests.send_queued())
         self._update_reading()
         self._ready.set_result(None)
         self.dispatch.deliver("connected" if arrival.first else "reconnected", ())
@@ -357,8 +356,7 @@ class Lifecycle:
             arrived = requests.acknowledgement()
             if arrived is not None:
                 self._link.send(arrived)
-            for payload in requests.send_queued():
-                self._link.send(payload)
+            self._link.send(*requests.send_queued())
         self._update_reading()
 
     def _subscribe(self, name: str) -> None:
@@ -378,8 +376,8 @@ class Lifecycle:
         """Send a request about a name; without a network the next connect message says it."""
         if self.status == "connected" and self._link is not None:
             request = Request(kind, name, lambda _value, error: self._on_asked(request, error))
-            self._link.send(self.session.requests.send(request))
             self._subscriptions.ask(request)
+            self._link.send(*self.session.requests.send(request))
 
     def _on_asked(self, request: Request, error: RingcastError | None) -> None:
         self._subscriptions.answer(request, refused=error is not None)

@@ -76,9 +76,10 @@ class Link:
         """Wait for the end of the socket."""
         await self._lost.wait()
 
-    def send(self, payload: bytes) -> None:
+    def send(self, *payloads: bytes) -> None:
         if self._socket is not None:
-            self._socket.send(payload)
+            for payload in payloads:
+                self._socket.send(payload)
 
     def set_reading(self, reading: bool) -> None:
         if self._socket is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
+from ..errors import MessageTooBig, OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
 from ..wire.encoding import Encoding
 from ..wire.protocol import Call, Received, Subscribe, Unsubscribe
 from ..wire.topics import to_wire
@@ -49,6 +49,10 @@ class Request:
         return self.kind is Call
 
 
+def _too_big(has: int, may_have: int) -> MessageTooBig:
+    return MessageTooBig(f"it was not sent: the server takes at most {may_have} bytes, and it has {has}")
+
+
 class Requests:
     """Everything asked of the server that has no answer yet."""
 
@@ -56,6 +60,8 @@ class Requests:
         self._encoding = encoding
         self._max_queued = max_queued
         self._max_unanswered = max_unanswered
+        self.max_bytes: int | None = None
+        """Of one message, as the server has said; None where it says nothing."""
         self._last_id = 0
         self.answered = 0
         """The highest id that was answered in the present session; 0 if none was."""
@@ -89,10 +95,12 @@ class Requests:
     def _has_room(self) -> bool:
         return len(self._sent) + len(self._abandoned) < self._max_unanswered
 
-    def send(self, request: Request) -> bytes:
+    def send(self, request: Request) -> list[bytes]:
         """Number a request and return its payload: send it at once.
 
-        Raises `TypeError` or `ValueError` if an argument cannot be encoded; then no id is used up.
+        One that is longer than the server takes is settled with `MessageTooBig` instead: sent, it would end
+        the whole connection. Raises `TypeError` or `ValueError` if an argument cannot be encoded. In neither
+        case an id is used up.
         """
         id = self._last_id + 1
         message = (
@@ -100,10 +108,14 @@ class Requests:
             if request.is_call
             else [request.kind.__name__.lower(), id, to_wire(request.name)]
         )
-        request.payload = self._encoding.encode(message)
+        payload = self._encoding.encode(message)
+        if self.max_bytes is not None and len(payload) > self.max_bytes:
+            request.settle(None, _too_big(len(payload), self.max_bytes))
+            return []
+        request.payload = payload
         request.id = self._last_id = id
         self._sent[id] = request
-        return request.payload
+        return [payload]
 
     def queue(self, request: Request, *, offline: bool = True) -> None:
         """Keep a call until there is a network, or room for it.
@@ -185,7 +197,7 @@ class Requests:
         """
         payloads = []
         while self._queued and self._has_room:
-            payloads.append(self.send(self._queued.popleft()))
+            payloads += self.send(self._queued.popleft())
         return payloads
 
     def end(self, closed: RingcastError) -> None:

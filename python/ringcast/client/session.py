@@ -67,6 +67,7 @@ class Session:
         Calls that only the old session could answer reject with `OutcomeUnknown`.
         """
         previous, self.answer = self.answer, answer
+        self.requests.max_bytes = answer.max_message_bytes
         if answer.snapshot is not None:
             self.snapshot = answer.snapshot
         self.position.start(answer)

@@ -358,7 +358,7 @@ def _answer(
     refused: dict[str, dict[str, Any]],
     snapshot: Any = None,
 ) -> Connected:
-    stream = session.actor.stream
+    stream, config = session.actor.stream, session.gateway.config
     return Connected(
         stream=stream.id,
         epoch=stream.epoch,
@@ -366,9 +366,10 @@ def _answer(
         connection=session.member.id,
         session=session.token,
         actor_id=session.actor.actor_id,
-        window_s=session.gateway.config.session_window_s,
-        heartbeat_s=session.gateway.config.heartbeat_s,
+        window_s=config.session_window_s,
+        heartbeat_s=config.heartbeat_s,
         reconnect_within_s=session.gateway.reconnect_within_s,
+        max_message_bytes=config.max_message_bytes,
         replayed=replayed,
         gap=gap,
         snapshot=snapshot,

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ..config import ServerConfig
-from ..errors import MASKED, InternalError, ProtocolError, RingcastError, UserError
+from ..errors import MASKED, InternalError, MessageTooBig, ProtocolError, RingcastError, UserError
 from ..fault_log import log_fault
 from ..faults import contained
 from ..wire.encoding import Encoding, writable
@@ -191,7 +191,7 @@ def decoded(data: bytes, encoding: Encoding, any_text: bool = False) -> Any:
 
 
 async def read_bytes(request: Request, config: ServerConfig, limits_hit: Counter[str]) -> bytes:
-    """Return the body of a request. Raises `RequestError` for one that is too long, or does not come."""
+    """Return the body of a request. Raises `MessageTooBig`, and `RequestError` for one that does not come."""
     try:
         async with asyncio.timeout(config.connect_timeout_s):
             return await _read(request, config.max_message_bytes, limits_hit)
@@ -206,5 +206,5 @@ async def _read(request: Request, max_bytes: int, limits_hit: Counter[str]) -> b
         data += chunk
         if len(data) > max_bytes:
             limits_hit["max_message_bytes"] += 1
-            raise RequestError(f"the body is longer than {max_bytes} bytes", code="message_too_big")
+            raise MessageTooBig(f"the body is longer than {max_bytes} bytes")
     return bytes(data)

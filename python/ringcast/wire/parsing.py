@@ -329,6 +329,7 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
                 within_s is None or _is_seconds(within_s),
                 "connected.reconnect_within_s is a number of seconds",
             )
+            _require(_is_int_or_none(body.get("max_message_bytes")), "connected.max_message_bytes is a count")
             _require(_is_int_or_none(body.get("replayed")), "connected.replayed is a count")
             _require(isinstance(refused, dict), "connected.refused_subscriptions is an object")
             refused = {**refused, **_refused_filters(body.get("refused_filters") or [])}
@@ -342,6 +343,7 @@ def _parse_connected(body: dict[Any, Any]) -> Connected:
                 window_s=window_s,
                 heartbeat_s=heartbeat_s,
                 reconnect_within_s=within_s,
+                max_message_bytes=body.get("max_message_bytes"),
                 replayed=body.get("replayed"),
                 gap=None if gap is None else _parse_gap(gap),
                 snapshot=body.get("snapshot"),

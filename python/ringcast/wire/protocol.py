@@ -209,8 +209,8 @@ class Connected:
     `replayed` counts the events that follow because they were missed; it is None on a first connect, with a
     snapshot, and with a gap that replaces the session. `gap` is set when events were lost. `snapshot` is what
     the actor's `snapshot()` returned at `offset`: it stands for every event up to there. `heartbeat_s` and
-    `reconnect_within_s` are None where the server says nothing about them. `refused_subscriptions` has the
-    errors by topic.
+    `reconnect_within_s` are None where the server says nothing about them, and so is `max_message_bytes`, of
+    the longest message that it takes. `refused_subscriptions` has the errors by topic.
     """
 
     stream: int
@@ -222,6 +222,7 @@ class Connected:
     window_s: float
     heartbeat_s: float | None = None
     reconnect_within_s: float | None = None
+    max_message_bytes: int | None = None
     replayed: int | None = None
     gap: Gap | None = None
     snapshot: Any = None
@@ -241,6 +242,8 @@ class Connected:
             body["heartbeat_s"] = self.heartbeat_s
         if self.reconnect_within_s is not None:
             body["reconnect_within_s"] = self.reconnect_within_s
+        if self.max_message_bytes is not None:
+            body["max_message_bytes"] = self.max_message_bytes
         if self.replayed is not None:
             body["replayed"] = self.replayed
         if self.gap is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringcast.client.requests import Request, Requests
-from ringcast.errors import ConnectionClosed, OfflineQueueFull, OutcomeUnknown, RingcastError
+from ringcast.errors import ConnectionClosed, MessageTooBig, OfflineQueueFull, OutcomeUnknown, RingcastError
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.parsing import parse_client_message
 from ringcast.wire.protocol import MAX_NESTING, Call, Received, Subscribe, Unsubscribe
@@ -49,9 +49,9 @@ def ignore(_value: Any, _error: RingcastError | None) -> None:
 
 def test_ids_count_up_over_all_kinds(encoding: Encoding, requests: Requests, call: Any) -> None:
     sent = [
-        requests.send(call("a", 1)),
-        requests.send(Request(Subscribe, "e", ignore)),
-        requests.send(Request(Unsubscribe, "e", ignore)),
+        *requests.send(call("a", 1)),
+        *requests.send(Request(Subscribe, "e", ignore)),
+        *requests.send(Request(Unsubscribe, "e", ignore)),
     ]
     assert [parse_client_message(encoding, payload) for payload in sent] == [
         Call(1, "a", [1]),
@@ -81,9 +81,9 @@ def test_a_resume_sends_the_same_bytes_again_and_then_what_waited(
     third = requests.send(call("c"))
     requests.lost()
     requests.queue(call("d"))
-    assert requests.resend() == [first, third]
+    assert requests.resend() == [*first, *third]
     assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(4, "d", [])]
-    assert requests.resend()[:2] == [first, third]
+    assert requests.resend()[:2] == [*first, *third]
 
 
 def test_a_new_session_rejects_what_was_sent_and_numbers_anew(
@@ -107,6 +107,21 @@ def test_what_cannot_be_sent_later_is_not_queued(requests: Requests, call: Any) 
     assert len(requests.send_queued()) == 1
     with pytest.raises(TypeError, match="Recursion"):
         requests.queue(call("b", [deep]))
+
+
+def test_one_that_is_too_long_is_not_sent_and_takes_no_id(
+    encoding: Encoding, requests: Requests, call: Any, results: Results
+) -> None:
+    requests.queue(call("waited", "ü" * 300))
+    requests.queue(call("small"))
+    requests.max_bytes = 500
+    assert [parse_client_message(encoding, p) for p in requests.send_queued()] == [Call(1, "small", [])]
+    assert isinstance(results["waited"], MessageTooBig)
+    fitting = "x" * (500 - len(encoding.encode(["call", 2, "a", ["x" * 300]])) + 300)
+    assert requests.send(call("over", fitting)) == []
+    assert isinstance(results["over"], MessageTooBig)
+    [payload] = requests.send(call("a", fitting))
+    assert len(payload) == 500 and requests.unanswered == 2
 
 
 def test_so_many_are_unanswered_and_no_more(encoding: Encoding, results: Results, call: Any) -> None:

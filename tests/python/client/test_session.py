@@ -56,7 +56,7 @@ def test_the_same_session_keeps_its_calls(session: Session, fields: dict[str, An
     assert not arrival.first
     assert arrival.gap == gap
     assert arrival.replayed == fields["replayed"]
-    assert arrival.resend == [payload]
+    assert arrival.resend == payload
     assert settled == []
 
 
@@ -78,7 +78,7 @@ def test_a_session_that_goes_on_in_another_epoch_is_resumed_like_any_other(sessi
     session.position.advance(9)
     session.lost()
     arrival = session.accept(answer(epoch="e2", offset=9, replayed=2))
-    assert (arrival.gap, arrival.replayed, arrival.resend, settled) == (None, 2, [payload], [])
+    assert (arrival.gap, arrival.replayed, arrival.resend, settled) == (None, 2, payload, [])
     assert session.resume(("a",)) == Resume("s1", "e2", 9, (1,), 0, ("a",), number=1)
     assert not session.position.advance(9)
     assert session.position.advance(10)
