@@ -16,6 +16,7 @@ export type ErrorCode =
   | "validation_error"
   | "action_timeout"
   | "internal_error"
+  | "message_too_big"
   | "reply_too_large"
   | "too_many_calls"
   | "rate_limited"

@@ -33,14 +33,11 @@ export class Liveness {
 
   /** `heartbeatS` is how many seconds the server has promised between two heartbeats; null: it sends none. */
   constructor(settings: Settings, heartbeatS: number | null | undefined) {
-    let askAfterMs = settings.askIdleMs;
-    let lostAfterMs = settings.askIdleMs + settings.askReplyMs;
-    if (heartbeatS != null) {
-      const heartbeatMs = heartbeatS * 1000;
-      const marginMs = Math.min(heartbeatMs / 2, LONGEST_MARGIN_MS);
-      askAfterMs = Math.min(askAfterMs, heartbeatMs + marginMs);
-      lostAfterMs = Math.min(lostAfterMs, 2 * heartbeatMs + marginMs);
-    }
+    const { askIdleMs, askReplyMs } = settings;
+    const heartbeatMs = (heartbeatS ?? Infinity) * 1000;
+    const marginMs = Math.min(heartbeatMs / 2, LONGEST_MARGIN_MS);
+    const askAfterMs = Math.min(askIdleMs, heartbeatMs + marginMs);
+    const lostAfterMs = Math.min(askIdleMs + askReplyMs, 2 * heartbeatMs + marginMs);
     this.lostAfterMs = lostAfterMs;
     this.tickMs = Math.min(askAfterMs, lostAfterMs - askAfterMs) / TICKS;
     // Rounded up, but not for what an inexact division leaves.

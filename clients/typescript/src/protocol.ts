@@ -77,6 +77,7 @@ export interface Connected {
   window_s: number;
   heartbeat_s?: number | null;
   reconnect_within_s?: number | null;
+  max_message_bytes?: number | null;
   replayed?: number | null;
   gap?: Gap | null;
   snapshot?: unknown;
@@ -145,6 +146,7 @@ const KINDS: Record<string, Check[]> = {
       actor_id: isText,
       window_s: isSeconds,
       heartbeat_s: orAbsent((value) => isSeconds(value) && value !== 0),
+      max_message_bytes: orAbsent(isCount),
       replayed: orAbsent(isCount),
       gap: orAbsent(isGap),
     }),

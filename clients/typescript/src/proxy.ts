@@ -24,7 +24,7 @@ export function withNames<T extends object>(target: T, make: (name: string) => u
     get(_, name): any {
       if (made.has(name)) return made.get(name);
       // Of the target itself, for its private fields.
-      let value: unknown = Reflect.get(target, name, target);
+      let value = (target as Record<string | symbol, unknown>)[name];
       if (!(name in target)) {
         if (typeof name === "symbol" || NEVER.test(name)) return undefined;
         value = make(name);
