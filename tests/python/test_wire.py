@@ -97,6 +97,17 @@ def test_request_with_text_that_is_no_unicode_is_an_error_of_that_request(case: 
     assert (message.id, message.error.code) == (case["id"], case["error_code"])
 
 
+@pytest.mark.parametrize("name", ["params", "input"])
+def test_a_connect_message_with_text_that_is_no_unicode_is_told_where(name: str) -> None:
+    for encoding, data in (
+        (Encoding.JSON, b'["connect",{"actor":"a","%s":{"n":"\\ud83d"}}]' % name.encode()),
+        (Encoding.MSGPACK, Encoding.MSGPACK.encode(["connect", {"actor": "a", name: "?"}])[:-1] + b"\xff"),
+    ):
+        with pytest.raises(ProtocolError, match=f"connect.{name} has text") as caught:
+            parse_client_message(encoding, data)
+        assert (caught.value.code, caught.value.close_code) == ("invalid_message", 4001)
+
+
 @pytest.mark.parametrize("case", load("malformed.json", "server"))
 def test_malformed_server_message_is_refused(case: dict[str, Any]) -> None:
     data = case["text"].encode() if "text" in case else bytes.fromhex(case["hex"])

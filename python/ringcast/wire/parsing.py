@@ -247,6 +247,7 @@ _BAD_TEXT: Final = {
 
 def _parse_unreadable(encoding: Encoding, payload: bytes) -> Unreadable | None:
     """Return the request that could not be decoded for text in it that is no Unicode; None if it is another.
+    Raises `ProtocolError` for a connect message, with where that text is.
 
     Scripts easily cut text in the middle of a character, as `"😀"[0]` does. That request has to fail, and not
     all that its client does.
@@ -257,6 +258,10 @@ def _parse_unreadable(encoding: Encoding, payload: bytes) -> Unreadable | None:
         return None
     text = _BAD_TEXT[encoding]
     match request:
+        case Connect():
+            for name, value in request.to_wire()[1].items():
+                if not is_unicode(value):
+                    raise ProtocolError(f"connect.{name} has {text}")
         case Subscribe(id, topic) | Unsubscribe(id, topic):
             return Unreadable(id, _fault_of_topic(topic, text))
         case Call(id) if (fault := _fault_of_call(request, text)) is not None:
