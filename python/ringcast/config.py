@@ -22,7 +22,17 @@ _MAY_BE_ZERO: Final = frozenset(
 )
 _MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
 
+_INSTEAD: Final = {
+    "host": ": give an address, such as 0.0.0.0 or :: for all of the machine",
+    "metrics_host": ": give an address, such as 0.0.0.0 or :: for all of the machine",
+    "store_path": ": give a file",
+}
+"""What is to be said in the place of nothing."""
+
 _MOST_PORTS: Final = 65_535
+
+_MOST_WRITER_THREADS: Final = 1024
+"""More than any machine has a use for: each is a thread of the system, made at the start."""
 
 _LONGEST_S: Final = 1e9
 """Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
@@ -169,7 +179,7 @@ class ServerConfig:
     `/openapi.json` and `/asyncapi.json`. They show every name and docstring to whoever can reach the port."""
 
     writer_threads: int = 1
-    """Threads of the core that write to sockets."""
+    """Threads of the core that write to sockets; 1024 at most."""
 
     max_calls_recorded: int = 1024
     """Replies that a session keeps to answer repeated requests: those that have not been acknowledged, or,
@@ -236,6 +246,7 @@ class ServerConfig:
     has grown beyond is ended when a filter is next used, and told why. Enforced in `running/matching.py`."""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str | bool | tuple) or (value is None and field.name in _MAY_BE_NONE):
@@ -247,6 +258,7 @@ class ServerConfig:
         for name in ("port", "metrics_port"):
             if (getattr(self, name) or 0) > _MOST_PORTS:
                 raise ValueError(f"{name} is {getattr(self, name)}, which is too much")
+        self._check_threads()
         self._check_networks()
         if self.max_subscriptions > MAX_SUBSCRIPTIONS:
             raise ValueError(f"max_subscriptions is at most {MAX_SUBSCRIPTIONS}, as the protocol has it")
@@ -256,6 +268,21 @@ class ServerConfig:
             raise ValueError("metrics_port is for metrics, which are off")
         if self.dead_peer_timeout_s <= 2 * self.heartbeat_s:
             raise ValueError("dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)")
+
+    def _check_kinds(self) -> None:
+        """Refuse text that is empty, and truth for a number, which it is to Python."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and not value.strip():
+                raise ValueError(f"{field.name} is empty{_INSTEAD.get(field.name, '')}")
+            if isinstance(value, bool) and not isinstance(field.default, bool):
+                raise ValueError(f"{field.name} is {value}, which is no number")
+
+    def _check_threads(self) -> None:
+        if self.writer_threads > _MOST_WRITER_THREADS:
+            raise ValueError(
+                f"writer_threads is {self.writer_threads}, which is too much: {_MOST_WRITER_THREADS} at most"
+            )
 
     def _check_networks(self) -> None:
         for name in ("uncounted_networks", "trusted_proxies", "allowed_origins"):

@@ -75,6 +75,19 @@ async def test_settings_come_from_flags_variables_and_the_file(
             assert "ringcast_ready 1.0" in (await http.get(f"{server.url}/metrics")).text
 
 
+async def test_variables_that_are_no_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGCAST_DEMO_SERVICE_HOST", "10.0.0.1")
+    said = "these variables are no settings, and mean nothing here: RINGCAST_DEMO_SERVICE_HOST"
+    shown = programs.run("settings", "actors:registry", cwd=HERE)
+    assert (shown.code, shown.err) == (0, [said])
+    program = serve()
+    try:
+        assert program.err.until("these variables").endswith(said)
+        program.err.until("serving ")
+    finally:
+        assert program.finish(signal.SIGTERM).code == 0
+
+
 def test_a_setting_that_is_none_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "ringcast.toml"
     file.write_text("compresion = true\n")

@@ -22,8 +22,27 @@ def numbers(config: type[Any]) -> list[str]:
     [(config, name) for config in (ServerConfig, ClientConfig) for name in numbers(config)],
 )
 def test_every_number_is_finite_and_no_longer_than_a_life(config: Any, name: str, value: float) -> None:
-    if value == 1e10 and not name.endswith(("_s", "port")) and name != "max_subscriptions":
+    if value == 1e10 and not name.endswith(("_s", "port", "max_subscriptions", "writer_threads")):
         config(**{name: value})
         return
     with pytest.raises(ValueError, match=name):
         config(**{name: value})
+
+
+@pytest.mark.parametrize("name", [*numbers(ServerConfig), "metrics_port"])
+def test_true_is_no_number(name: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} is True, which is no number"):
+        ServerConfig(**{name: True})
+
+
+def test_writer_threads_are_no_more_than_machines_have_a_use_for() -> None:
+    assert ServerConfig(writer_threads=1024).writer_threads == 1024
+    with pytest.raises(ValueError, match="writer_threads is 1025, which is too much: 1024 at most"):
+        ServerConfig(writer_threads=1025)
+
+
+@pytest.mark.parametrize("name", ["host", "metrics_host", "store_path", "tls_certificate", "tls_key"])
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_what_is_empty_is_no_text(name: Any, nothing: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        ServerConfig(**{name: nothing})

@@ -164,6 +164,13 @@ def test_a_shown_value_is_read_as_the_same(file: Path) -> None:
         ("port = 70000", "port is 70000, which is too much ({file})"),
         ("log_format = 'xml'", "log_format in {file} should be 'plain' or 'json', not 'xml'"),
         ("port = ", "{file} is not TOML: "),
+        ("max_connections = true", "max_connections in {file} should be a number, not true"),
+        ("sleep_after_s = false", "sleep_after_s in {file} should be a number, not false"),
+        ("writer_threads = 100000", "writer_threads is 100000, which is too much: 1024 at most ({file})"),
+        (
+            "host = ''",
+            "host is empty: give an address, such as 0.0.0.0 or :: for all of the machine ({file})",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(file: Path, text: str, message: str) -> None:
@@ -173,6 +180,14 @@ def test_what_is_wrong_in_a_file_is_said(file: Path, text: str, message: str) ->
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
     with pytest.raises(SettingsError, match="there is no file"):
         load(ServerConfig(), file=str(file), environment={})
+    variables = {"ringcast_config": str(file)}
+    assert refused(environment=variables) == f"there is no file {file} (ringcast_config)"
+
+
+def test_a_file_without_a_name_says_what_should_have_named_it() -> None:
+    assert refused(environment={"RINGCAST_CONFIG": ""}).startswith("RINGCAST_CONFIG is empty: name a file")
+    with pytest.raises(SettingsError, match="--config is empty"):
+        load(ServerConfig(), file="", environment={"RINGCAST_CONFIG": "other.toml"})
 
 
 @pytest.mark.parametrize(
@@ -180,6 +195,27 @@ def test_a_file_that_is_not_there_is_named(file: Path) -> None:
     [
         ({"RINGCAST_PROT": "1"}, "there is no setting RINGCAST_PROT; did you mean RINGCAST_PORT?"),
         ({"RINGCAST_CONFIGS": "1"}, "there is no setting RINGCAST_CONFIGS; did you mean RINGCAST_CONFIG?"),
+        ({"RINGCAST_STORE": "x"}, "there is no setting RINGCAST_STORE; did you mean RINGCAST_STORE_PATH?"),
+        ({"ringcast_store": "x"}, "there is no setting ringcast_store; did you mean RINGCAST_STORE_PATH?"),
+        ({"RINGCAST_NO_DOCS": "1"}, "there is no setting RINGCAST_NO_DOCS; did you mean RINGCAST_DOCS?"),
+        (
+            {"RINGCAST_TLS_CERT": "x"},
+            "there is no setting RINGCAST_TLS_CERT; did you mean RINGCAST_TLS_CERTIFICATE?",
+        ),
+        (
+            {"RINGCAST_ORIGINS": "x"},
+            "there is no setting RINGCAST_ORIGINS; did you mean RINGCAST_ALLOWED_ORIGINS?",
+        ),
+        (
+            {"RINGCAST_PROXIES": "x"},
+            "there is no setting RINGCAST_PROXIES; did you mean RINGCAST_TRUSTED_PROXIES?",
+        ),
+        (
+            {"RINGCAST_LOG": "x"},
+            "there is no setting RINGCAST_LOG; "
+            "did you mean RINGCAST_LOG_LEVEL, or RINGCAST_LOG_FORMAT, or RINGCAST_ACCESS_LOG?",
+        ),
+        ({"RINGCAST_HOST": ""}, "host is empty: give an address"),
         ({"RINGCAST_PORT": "tcp://10.0.0.1:80"}, "RINGCAST_PORT should be a valid integer"),
         ({"RINGCAST_HEARTBEAT_S": "40"}, "dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)"),
     ],
@@ -188,8 +224,31 @@ def test_what_is_wrong_in_the_environment_is_said(variables: dict[str, str], mes
     assert refused(environment=variables).startswith(message)
 
 
-def test_variables_that_look_like_none_of_ours_are_somebody_else_s() -> None:
-    assert loaded(environment={"RINGCAST_SEED": "7", "PORT": "9"}).origins == {}
+def as_variable(setting: Setting) -> str:
+    """Return a flag as somebody writes it who takes its name for the variable's."""
+    return "RINGCAST_" + setting.flag.removeprefix("--").replace("-", "_").upper()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, setting in SETTINGS.items() if as_variable(setting) != setting.variable]
+)
+def test_a_flag_that_is_written_as_a_variable_names_the_variable(name: str) -> None:
+    setting = SETTINGS[name]
+    message = f"there is no setting {as_variable(setting)}; did you mean {setting.variable}?"
+    assert refused(environment={as_variable(setting): "1"}) == message
+
+
+# Those of the tests of this project, and what Kubernetes says of somebody's service.
+OF_OTHERS = (
+    "RINGCAST_CHROMIUM", "RINGCAST_DELIVERY", "RINGCAST_DEMO_PORT", "RINGCAST_DEMO_PORT_80_TCP_ADDR",
+    "RINGCAST_DEMO_SERVICE_HOST", "RINGCAST_HOSTILE", "RINGCAST_PYTHON", "RINGCAST_SEED",
+)  # fmt: skip
+
+
+def test_variables_that_look_like_none_of_ours_are_somebody_else_s_and_are_named() -> None:
+    found = loaded(environment={"PORT": "9", **dict.fromkeys(OF_OTHERS, "7")})
+    assert found.origins == {}
+    assert found.unknown == OF_OTHERS
 
 
 def test_what_is_wrong_with_a_flag_names_it() -> None:

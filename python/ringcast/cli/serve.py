@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from .lines import remark
 from .loading import load_application, load_registry
 from .options import debug_option
 from .serving import serve_registry
-from .settings import takes_settings
+from .settings import UNKNOWN, takes_settings
 
 __all__ = ["serve"]
 
@@ -38,7 +38,7 @@ _LOG: Final = logging.getLogger("ringcast.server")
     "--mount",
     metavar="PATH",
     help=f"Where the actors are beside an application.  [default: where it has mounted them, "
-    f"else {DEFAULT_MOUNT}]",
+    f"or {DEFAULT_MOUNT} if it has not]",
 )
 @takes_settings
 @debug_option
@@ -67,7 +67,7 @@ def serve(
     names = ", ".join(definition.name for definition in registry.definitions)
     where = "" if application is None else application.mount
     announce = _log if effective.log.log_format == "json" else _announce
-    on_listening = partial(announce, names, where)
+    on_listening = partial(_started, partial(announce, names, where), effective.unknown)
     beside = Beside(application=application)
     serve_registry(registry, config.host, config.port, effective.log, on_listening, beside)
 
@@ -83,10 +83,20 @@ def _application(registry: Registry, place: str | None, mount: str | None) -> Ap
         raise click.UsageError(str(error)) from error
 
 
-def _announce(names: str, mount: str, address: str) -> None:
-    remark(f"serving {names} at {address}{mount} (Ctrl-C ends it)")
+def _started(announce: Callable[[str], None], unknown: Sequence[str], address: str) -> None:
+    if unknown:
+        _LOG.warning("%s: %s", UNKNOWN, ", ".join(unknown))
+    announce(address)
 
 
-def _log(names: str, mount: str, address: str) -> None:
+def _announce(names: str, mount: str | None, address: str) -> None:
+    remark(f"serving {names} {_place(mount, address)} (Ctrl-C ends it)")
+
+
+def _log(names: str, mount: str | None, address: str) -> None:
     """Say the same to whoever reads nothing but JSON."""
-    _LOG.info("serving %s at %s%s", names, address, mount, extra=fields("listening"))
+    _LOG.info("serving %s %s", names, _place(mount, address), extra=fields("listening"))
+
+
+def _place(mount: str | None, address: str) -> str:
+    return f"where the application has them, at {address}" if mount is None else f"at {address}{mount}"

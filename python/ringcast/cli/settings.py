@@ -14,10 +14,13 @@ import click
 
 from ..config import ServerConfig
 from ..operations.settings import SETTINGS, Effective, Setting, SettingsError, load
+from .lines import remark
 from .loading import load_registry
 from .options import Number, debug_option
 
-__all__ = ["settings", "takes_settings"]
+__all__ = ["UNKNOWN", "settings", "takes_settings"]
+
+UNKNOWN: Final = "these variables are no settings, and mean nothing here"
 
 _METAVARS: Final = {int: "N", float: "S", str: "TEXT"}
 _TYPES: Final[dict[str, click.ParamType[Any]]] = {
@@ -110,6 +113,8 @@ def settings(settings: Callable[[ServerConfig], Effective], place: str | None, t
         if origin is None:
             origin = "default" if effective.value(name) == setting.default else "the registry"
         click.echo(f"{name:{width}} = {effective.shown(name):24} # {origin}")
+    if effective.unknown:
+        remark(f"{UNKNOWN}: {', '.join(effective.unknown)}")
 
 
 def setting_table() -> str:

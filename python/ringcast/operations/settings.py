@@ -43,6 +43,11 @@ _CONFIG: Final = f"{PREFIX}CONFIG"
 _NONE: Final = "none"
 """How files, variables and flags write that there is no value."""
 
+_MOST_NAMED: Final = 3
+"""Of the variables that one may have been meant for."""
+_SHORTEST: Final = 3
+"""Letters of a word's beginning that stand for the word."""
+
 _SECRET: Final = re.compile(r"secret|password|token")
 
 
@@ -129,6 +134,8 @@ class Effective:
     log: LogConfig
     origins: dict[str, str]
     """By name, of those that are not as the code has them: a flag, a variable, or the file."""
+    unknown: tuple[str, ...] = ()
+    """Variables with our prefix that are no settings and look like none: somebody else's, or a mistake."""
 
     def value(self, name: str) -> Any:
         holder = self.server if hasattr(self.server, name) else self.log
@@ -158,19 +165,21 @@ def load(
     read.
     """
     variables = dict(os.environ if environment is None else environment)
-    file = file or variables.get(_CONFIG)
+    named_by, file = ("--config", file) if file is not None else _named_file(variables)
+    found_there = {} if file is None else _from_file(file, named_by)
+    in_environment, unknown = _from_environment(variables)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for found, origin in (
-        ({} if file is None else _from_file(file), str(file)),
-        (_from_environment(variables), "the environment"),
+        (found_there, str(file)),
+        (in_environment, "the environment"),
         (dict(flags or {}), "a flag"),
     ):
         for name, value in _checked(found, origin).items():
             setting = SETTINGS[name]
             values[name] = value
             origins[name] = _origin(setting, origin)
-    return _applied(config, values, origins)
+    return replace(_applied(config, values, origins), unknown=unknown)
 
 
 def _applied(config: ServerConfig, values: dict[str, Any], origins: dict[str, str]) -> Effective:
@@ -190,10 +199,18 @@ def _applied(config: ServerConfig, values: dict[str, Any], origins: dict[str, st
         raise SettingsError(f"{error} ({where})" if where else str(error)) from None
 
 
-def _from_file(file: str) -> dict[str, Any]:
+def _named_file(variables: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the variable that names the file, and the file; None if there is no such variable."""
+    given = [(name, file) for name, file in variables.items() if name.upper() == _CONFIG]
+    return given[0] if given else (_CONFIG, None)
+
+
+def _from_file(file: str, named_by: str) -> dict[str, Any]:
+    if not file.strip():
+        raise SettingsError(f"{named_by} is empty: name a file of settings, or leave it out")
     path = Path(file)
     if not path.is_file():
-        raise SettingsError(f"there is no file {file}")
+        raise SettingsError(f"there is no file {file} ({named_by})")
     try:
         found = TomlConfigSettingsSource(_Sources, path).toml_data
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -206,22 +223,65 @@ def _from_file(file: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _from_environment(variables: Mapping[str, str]) -> dict[str, Any]:
-    known = {each.variable: name for name, each in SETTINGS.items()}
+def _from_environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what variables say, and those that say nothing to us.
+
+    Raises `SettingsError` for one that looks like a setting's.
+    """
+    known = {each.variable for each in SETTINGS.values()}
+    unknown = []
     for variable in variables:
         if not variable.upper().startswith(PREFIX) or variable.upper() in (*known, _CONFIG):
             continue
         # Others may use the prefix for what is theirs. What looks like one of ours is a slip.
-        hint = _meant(variable.upper(), [*known, _CONFIG], prefix=PREFIX)
+        hint = _meant_variable(variable.upper().removeprefix(PREFIX))
         if hint:
             raise SettingsError(f"there is no setting {variable}{hint}")
+        unknown.append(variable)
     source = EnvSettingsSource(_Sources)
     source.env_vars = {name.lower(): value for name, value in variables.items()}
-    return dict(source())
+    return dict(source()), tuple(sorted(unknown))
+
+
+def _meant_variable(name: str) -> str:
+    """Return a question that names the variables that `name`, without our prefix, looks like, or nothing.
+
+    It does if it is a flag's name, if it is nearly a variable's, or if its words are some of one's: as
+    `TLS_CERT` and `LOG` are.
+    """
+    flags = {
+        word: each.variable
+        for each in SETTINGS.values()
+        for flag in (each.flag.removeprefix("--").replace("-", "_").upper(),)
+        for word in ((flag, f"NO_{flag}") if each.plain_type is bool else (flag,))
+    }
+    if name in flags:
+        return f"; did you mean {flags[name]}?"
+    close = _meant(PREFIX + name, [*(each.variable for each in SETTINGS.values()), _CONFIG], prefix=PREFIX)
+    if close:
+        return close
+    parted = [each.variable for each in SETTINGS.values() if _is_part(name, each.name.upper())]
+    if not parted:
+        return ""
+    rest = " or another" if len(parted) > _MOST_NAMED else ""
+    return f"; did you mean {', or '.join(parted[:_MOST_NAMED])}{rest}?"
+
+
+def _is_part(name: str, of: str) -> bool:
+    """Tell whether the words of a name are words of the other one, or begin such, in the same order."""
+    others = iter(of.split("_"))
+    return all(
+        any(other == word or (len(word) >= _SHORTEST and other.startswith(word)) for other in others)
+        for word in name.split("_")
+    )
 
 
 def _checked(found: dict[str, Any], origin: str) -> dict[str, Any]:
     """Return the values as their settings have them. Raises `SettingsError`."""
+    for name, value in found.items():
+        if isinstance(value, bool) and SETTINGS[name].plain_type in (int, float):
+            # To whom it is a number: 1, which nobody has meant.
+            raise SettingsError(f"{name} in {origin} should be a number, not {json.dumps(value)}")
     values = {name: _read(SETTINGS[name], value) for name, value in found.items()}
     try:
         checked = _Values.model_validate(values)
