@@ -57,6 +57,8 @@ class Registry:
         self._router: Router | None = None
         self._client: Client | None = None
         self._asgi: Asgi | None = None
+        self.hosted: Asgi | None = None
+        """What somebody has asked for, to be mounted; None if nobody has. Set by `asgi`."""
         self.served_on: AbstractEventLoop | None = None
         """The loop of the server that starts these actors and stops them; None where no server does."""
 
@@ -123,7 +125,8 @@ class Registry:
         """Run a server until it is interrupted; blocks. What is given goes before the config's.
 
         With an ASGI application as `app`, that has all paths but those below `mount`, where Ringcast's are:
-        where it has mounted `asgi()`, or `/realtime`. It is started before the registry and stopped after it.
+        where it has mounted `asgi()`, or `/realtime` if nobody has asked for that. It is started before the
+        registry and stopped after it.
 
         Raises `OSError` if the address cannot be had, `ValueError` if the certificate cannot be used or the
         application has routes below `mount`, `RuntimeError` if it could not be started.
@@ -145,6 +148,10 @@ class Registry:
         starts the registry and stops it: see `lifespan`. Where the ASGI server runs this application alone,
         its lifespan does that.
         """
+        self.hosted = self._made_asgi()
+        return self.hosted
+
+    def _made_asgi(self) -> Asgi:
         if self._asgi is None:
             from .server.asgi import Asgi  # noqa: PLC0415
 
@@ -157,7 +164,7 @@ class Registry:
 
         An application with a lifespan of its own enters it there: `async with registry.lifespan(app)`.
         """
-        async with self.asgi().running():
+        async with self._made_asgi().running():
             yield
 
     async def __aenter__(self) -> Registry:

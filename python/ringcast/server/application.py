@@ -2,7 +2,8 @@
 
 Ringcast has everything below one path, its mount, and the application has the rest. Where the application
 has mounted the registry itself, HTTP requests for actors come by way of it, with all of its middleware. The
-sockets are this server's, so WebSocket clients of actors get the same sink as without an application.
+sockets are this server's, so WebSocket clients of actors get the same sink as without an application. How an
+application says where it has mounted what is `mounting.py`'s to know.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,6 +28,7 @@ from ..request import Headers
 from .asgi import HANDED_ON, HandedOn
 from .event_socket import TAKE_OVER
 from .guard import Guard
+from .mounting import Middleware, Place, before, places
 
 if TYPE_CHECKING:
     from ..registry import Registry
@@ -49,8 +51,6 @@ DEFAULT_MOUNT: Final = "/realtime"
 _MOUNT: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _LAST_MOMENT_S: Final = 0.5
 """For what a request that is cut off does in the end. Later the server waits for one that goes on even so."""
-_MOST_LAYERS: Final = 100
-"""Of middleware around an application: more is taken for a circle."""
 _HTTP_ONLY: Final = (BaseHTTPMiddleware, CORSMiddleware, GZipMiddleware)
 """Middleware that lets WebSockets pass under any server."""
 _WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
@@ -68,11 +68,14 @@ class Application:
     """An ASGI application, and the path below which everything is Ringcast's."""
 
     app: ASGIApp
-    mount: str
+    mount: str | None
+    """None where the actors are what the application has mounted, at a path that it does not tell."""
     registry: Registry | None = None
-    """What it has mounted there itself: HTTP requests go through it. None where it has nothing there."""
-    bypassed: str = ""
-    """Says which of its middleware does not see what, for a warning; empty if it sees all that it would."""
+    """What it may have mounted itself: its HTTP requests are handed on to this server by that."""
+    goes_through: bool = False
+    """Whether HTTP requests below the mount are the application's first."""
+    warning: str = ""
+    """Says what nobody would expect, such as middleware that does not see all that it would; or empty."""
 
 
 class Beside(NamedTuple):
@@ -89,43 +92,75 @@ NOTHING_BESIDE: Final = Beside()
 def mounted(registry: Registry, app: ASGIApp, mount: str | None = None) -> Application:
     """Return `app` as it is served beside `registry`.
 
-    Without a `mount` that is where the application has mounted `registry.asgi()`, or `DEFAULT_MOUNT`. Raises
-    `ValueError` for a mount that is no path of one part or more, and for one below which the application has
-    routes of its own, as far as it says which it has: nobody would reach them.
+    Without a `mount` that is where the application has mounted `registry.asgi()`, itself or in what it has
+    mounted. Where nobody has asked for that, it is `DEFAULT_MOUNT`; where somebody has and it is not found,
+    it is nowhere: the application has it, and may guard it. Raises `ValueError` for a mount that is no path
+    of one part or more, and for one below which the application has what nobody would reach, as far as it
+    says what it has.
     """
-    inside = list(_layers(app))
-    routes = [
-        route for route in getattr(inside[-1], "routes", ()) if isinstance(getattr(route, "path", None), str)
-    ]
-    own = [route for route in routes if registry.asgi() in _layers(getattr(route, "app", None))]
+    hosted = registry.hosted
+    found = list(places(app))
+    own = [place for place in found if hosted is not None and place.app is hosted]
     if mount is None:
-        mount = own[0].path if own and own[0].path else DEFAULT_MOUNT
-    if not _MOUNT.fullmatch(mount):
+        usable = [place for place in own if _MOUNT.fullmatch(place.path)]
+        if hosted is not None and not usable:
+            return Application(app, None, registry, warning=_not_found(own))
+        mount = min(usable, key=lambda place: place.depth).path if usable else DEFAULT_MOUNT
+    elif not _MOUNT.fullmatch(mount):
         raise ValueError(f"{mount!r} is no mount: give a path such as {DEFAULT_MOUNT}")
-    for route in routes:
-        if route not in own and f"{route.path}/".startswith(f"{mount}/") and route.path != mount:
+    there = next((place for place in own if place.path == mount), None)
+    around = [] if there is None else list(there.around)
+    if there is None and hosted is not None and not own:
+        # Inside of something that does not say what it is around: the mount says that this is the place.
+        there = next((place for place in found if place.path == mount and place.is_opaque), None)
+        around = [] if there is None else [*there.around, (type(there.app), there.app)]
+    for place in found:
+        is_here = place is there or (place in own and place.path == mount)
+        if not is_here and _is_lost(place, mount, there is not None):
             raise ValueError(
-                f"the application has {route.path}, and all below {mount} is Ringcast's: choose another mount"
+                f"the application has {place.path}, and all below {mount} is Ringcast's: choose another mount"
             )
-    there = [route for route in own if route.path == mount]
-    around = [*inside[:-1], *(layer for route in there for layer in list(_layers(route.app))[:-1])]
-    middleware = [
-        *((type(layer), getattr(layer, "dispatch_func", None)) for layer in around),
-        *((each.cls, each.kwargs.get("dispatch")) for each in getattr(inside[-1], "user_middleware", ())),
-    ]
-    return Application(app, mount, registry if there else None, _bypassed(middleware, mount, bool(there)))
+    if there is None:
+        around = list(dict.fromkeys([*before(app), *(each for place in own for each in place.around)]))
+    warning = _bypassed(around, mount, there is not None)
+    if there is None and hosted is not None and not own:
+        warning = "; ".join(filter(None, (warning, _UNSEEN.format(mount=mount))))
+    return Application(app, mount, None if hosted is None else registry, there is not None, warning)
 
 
-def _layers(app: Any) -> Iterator[Any]:
-    """Give an application, and what is inside of the middleware around it, as far as that says so."""
-    for _ in range(_MOST_LAYERS):
-        if app is None:
-            return
-        yield app
-        app = getattr(app, "app", None)
+def _is_lost(place: Place, mount: str, mounts: bool) -> bool:
+    """Tell whether a route of the application would get no requests, or no WebSockets, below the mount.
+
+    An application that `mounts` the actors there is asked first for HTTP requests.
+    """
+    if not f"{place.path}/".startswith(f"{mount}/"):
+        return False
+    if place.path == mount:
+        return place.is_opaque
+    return not (mounts and (isinstance(place.route, Route) or (place.is_mount and not place.is_opaque)))
 
 
-def _bypassed(middleware: Sequence[tuple[Any, Any]], mount: str, mounts: bool) -> str:
+_UNSEEN: Final = (
+    "registry.asgi() has been asked for, and the application's routes do not show it: what stands before it "
+    "there is not run for anything below {mount}"
+)
+
+
+def _not_found(own: Sequence[Place]) -> str:
+    """Say why the application alone serves the actors, and what helps."""
+    where = ", ".join(place.path or "/" for place in own)
+    why = (
+        f"registry.asgi() is mounted at {where}, which is no plain path below the root"
+        if own
+        else "registry.asgi() has been asked for, and the application's routes do not show it"
+    )
+    return (
+        f"{why}: actors are where the application serves them, and nowhere else. Their WebSockets go through "
+        "it, and the core does not write to those by itself. A mount says at which path they are"
+    )
+
+
+def _bypassed(middleware: Sequence[Middleware], mount: str, mounts: bool) -> str:
     """Say which of an application's middleware is not run below `mount`, and what helps; empty if all is."""
     names = [
         getattr(function if inspect.isroutine(function) else kind, "__name__", repr(kind))
@@ -152,8 +187,10 @@ class Divided:
     def __init__(self, own: ASGIApp, application: Application, guard: Guard) -> None:
         self._own = own
         self._app = application.app
-        self._mount = application.mount
+        self._below = None if application.mount is None else f"{application.mount}/"
+        self._root_path = application.mount or ""
         self._mounted = application.registry
+        self._goes_through = application.goes_through
         self._guard = guard
         self._requests: set[asyncio.Task[Any]] = set()
         """Those of the application that are not answered yet, by the tasks of the server that they run in."""
@@ -161,19 +198,21 @@ class Divided:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["path"].startswith(f"{self._mount}/"):
-            if self._mounted is None or scope["type"] == "websocket":
-                await self._own({**scope, "root_path": self._mount}, receive, send)
-            else:
-                await self._app(self._for_own(scope, self._mounted), receive, send)
-        elif scope["type"] == "websocket":
+            return
+        is_websocket = scope["type"] == "websocket"
+        is_below = self._below is not None and scope["path"].startswith(self._below)
+        if is_below and (is_websocket or not self._goes_through):
+            await self._own({**scope, "root_path": self._root_path}, receive, send)
+        elif is_websocket:
             await self._app(self._for_application(scope), receive, send)
+        elif is_below:
+            await self._app(self._for_own(scope), receive, send)
         else:
             task = asyncio.current_task()
             assert task is not None  # the server runs each request in one
             self._requests.add(task)
             try:
-                await self._app(self._for_application(scope), receive, send)
+                await self._app(self._for_own(scope), receive, send)
             finally:
                 self._requests.discard(task)
 
@@ -192,16 +231,18 @@ class Divided:
                 task.cancel()
             await asyncio.wait(late, timeout=_LAST_MOMENT_S)
 
-    def _for_own(self, scope: Scope, registry: Registry) -> Scope:
-        """Return what the application is told of a request that it hands on to what it has mounted."""
+    def _for_own(self, scope: Scope) -> Scope:
+        """Return what the application is told of a request that it may hand on to what it has mounted."""
         given = self._for_application(scope)
+        if self._mounted is None:
+            return given
         # What is needed once it is through, and was the proxy's or is not for the application.
         kept = {name: scope.get(name) for name in ("client", "scheme", "extensions")}
 
         async def hand_on(scope: Scope, receive: Receive, send: Send) -> None:
             await self._own({**scope, **kept}, receive, send)
 
-        given["extensions"][HANDED_ON] = HandedOn(registry, hand_on)
+        given["extensions"][HANDED_ON] = HandedOn(self._mounted, hand_on)
         return given
 
     def _for_application(self, scope: Scope) -> Scope:

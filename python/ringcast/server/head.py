@@ -48,6 +48,7 @@ MOST_TURNED_AWAY: Final = 1000
 
 _TO_CONNECT: Final = b"GET %b(?:\\?[!-~]*)? HTTP/1\\.1\r\n"
 _HEADERS: Final = rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+_NOTHING: Final = re.compile(rb"(?!)")
 
 
 def whole_upgrade(path: str = PATH) -> re.Pattern[bytes]:
@@ -93,20 +94,20 @@ class _Parts(NamedTuple):
 class Upgrades:
     """Whom a socket is handed to that becomes a WebSocket; `new_protocol` is for those of actors.
 
-    With an application, `mount` is the path below which they are, and `application_sockets` makes what serves
-    the application's.
+    With an application, `mount` is the path below which they are, None where all are the application's, and
+    `application_sockets` makes what serves the application's.
     """
 
     def __init__(
         self,
         new_protocol: Callable[[], FrameProtocol],
-        mount: str = "",
+        mount: str | None = "",
         application_sockets: Callable[[str | None], NewSocket] | None = None,
     ) -> None:
         self.new_protocol = new_protocol
-        self.whole = whole_upgrade(mount + PATH)
+        self.whole = _NOTHING if mount is None else whole_upgrade(mount + PATH)
         self.application_sockets = application_sockets
-        self._below = f"{mount}/".encode() if mount else b""
+        self._below = None if mount is None else f"{mount}/".encode() if mount else b""
         self._warned = False
 
     def is_for_actors(self, target: bytes) -> bool:
@@ -115,7 +116,7 @@ class Upgrades:
             path: bytes = httptools.parse_url(target).path or b""
         except httptools.HttpParserInvalidURLError:
             return True  # they refuse it
-        return unquote_to_bytes(path).startswith(self._below)
+        return self._below is not None and unquote_to_bytes(path).startswith(self._below)
 
     def warn_of_missing_package(self) -> None:
         """Say once why the application has no WebSockets."""

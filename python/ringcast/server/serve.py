@@ -133,12 +133,13 @@ class _Server(uvicorn.Server):
         self._measuring = measuring
         self._metrics_servers: list[asyncio.Server] = []
         guard = Guard(config, router.limits_hit, tls is not None)
-        application, mount, sockets = beside.application, "", None
+        application, sockets = beside.application, None
+        mount: str | None = ""
         if application is not None:
             mount, sockets = application.mount, application_sockets(guard)
-            if application.bypassed:
-                _LOG.warning("%s", application.bypassed)
-        self._endpoint = WebSocketEndpoint(router, config, guard, mount + PATH)
+            if application.warning:
+                _LOG.warning("%s", application.warning)
+        self._endpoint = WebSocketEndpoint(router, config, guard, (mount or "") + PATH)
         upgrades = Upgrades(self._endpoint.upgraded_protocol, mount, sockets)
         events = event_routes(router, guard, partial(take_over, self._endpoint, guard))
         app: ASGIApp = create_app(router, config, guard=guard, routes=[*events, *beside.routes])

@@ -39,6 +39,19 @@ crossing.get("/realtime/news")(lambda: "never seen")
 number = 7
 
 
+class Hiding:
+    def __init__(self, around):
+        self.around = around
+
+    async def __call__(self, scope, receive, send):
+        await self.around(scope, receive, send)
+
+
+apart = Registry(Counter, store=MemoryStore())
+hiding = FastAPI()
+hiding.mount("/live", Hiding(apart.asgi()))
+
+
 @app.get("/count/{to}")
 async def count(to: int) -> int:
     return await registry.client.get_or_create(Counter, ["a"]).count(to)
@@ -62,6 +75,13 @@ def test_an_application_is_served_beside_the_actors(
         assert httpx.get(f"{server.url}{mount}/health").json()["status"] == "ok"
         assert httpx.get(f"{server.url}/health").json() == {"detail": "Not Found"}
         assert programs.run("call", f"{server.url}{mount}", "counter", "b", "count", "4").out == ["4"]
+
+
+def test_actors_that_the_application_hides_are_where_it_serves_them(module: Path) -> None:
+    with programs.serve("news_site:apart", "--app", "news_site:hiding", cwd=module) as server:
+        assert f"serving Counter where the application has them, at {server.url} " in server.said
+        assert httpx.get(f"{server.url}/live/health").json()["status"] == "ok"
+        assert httpx.get(f"{server.url}/realtime/health").status_code == 404
 
 
 @pytest.mark.parametrize(
