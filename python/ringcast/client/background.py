@@ -16,6 +16,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
+from weakref import WeakSet, finalize
 
 from ..errors import ConnectionClosed
 
@@ -28,7 +29,7 @@ _AT_EXIT_S: Final = 2.0
 
 
 class Background:
-    """A loop that runs until `stop`. All methods are for other threads than its own.
+    """A loop that runs until `stop`. Its methods are for other threads than its own, but `handlers`.
 
     The thread is a daemon: it keeps no process from ending.
     """
@@ -39,6 +40,7 @@ class Background:
         self._handing_over = threading.RLock()
         self._stopping = False
         self._stop = asyncio.Event()
+        self._handlers: WeakSet[Handlers] = WeakSet()
         started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(started,), name="ringcast client", daemon=True
@@ -77,6 +79,15 @@ class Background:
 
         return self.run(work)
 
+    def handlers(self) -> Handlers:
+        """Return what runs the handlers of one connection, whose thread ends with the loop if not before.
+
+        On the loop, unlike the other methods.
+        """
+        made = Handlers()
+        self._handlers.add(made)
+        return made
+
     def stop(self) -> None:
         """Cancel what runs and end the thread; waits for that unless it is the thread itself. Idempotent."""
         self._begin_to_stop()
@@ -86,15 +97,16 @@ class Background:
     def end(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Stop after `close`, as far as there is time: for a client that nobody has closed.
 
-        The garbage collector may call it, in any thread, or the end of the process. It raises nothing.
+        The garbage collector may call it, in any thread, or the end of the process. It raises nothing, and
+        waits for nothing: whoever runs meanwhile may hold what `close` needs. The end of the process waits.
         """
         if not self.is_here or not self._thread.is_alive():
             return
         with suppress(Exception):
             closing = self._submit(close, anywhere=True)
             closing.add_done_callback(lambda _: self._begin_to_stop())
-            if threading.current_thread() is threading.main_thread():
-                self._thread.join(_AT_EXIT_S)
+            # At the end of the process, unless this is gone before: then the thread has ended, or just does.
+            finalize(self, _wait_for, self._thread)
 
     def _submit(
         self, work: Callable[[], Coroutine[Any, Any, ResultT]], anywhere: bool = False
@@ -123,9 +135,17 @@ class Background:
         with asyncio.Runner() as runner:
             started.set_result(runner.get_loop())
             runner.run(self._until_stopped())
+        # The end of a connection waits behind a handler that runs, as the one that has closed the client.
+        for handlers in self._handlers:
+            handlers.close()
 
     async def _until_stopped(self) -> None:
         await self._stop.wait()
+
+
+def _wait_for(thread: threading.Thread) -> None:
+    if thread is not threading.current_thread():
+        thread.join(_AT_EXIT_S)
 
 
 class Handlers:

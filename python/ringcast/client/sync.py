@@ -7,16 +7,14 @@ Each class is a face of one of the async client's, which does all the work on a 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, overload
 
 from ..errors import ConnectionClosed
-from .background import Background, Handlers, in_a_thread
+from .background import Background, Handlers
 from .client import Client, Key
 from .config import ClientConfig
 from .connection import Connection, Where
@@ -25,6 +23,7 @@ from .handle import ActorHandle
 from .lifecycle import Params, Status
 from .listeners import END, Handler
 from .stream import EventStream
+from .user_functions import UserFunctions, unblocked
 
 __all__ = ["SyncClient", "SyncConnection", "SyncHandle", "SyncStream"]
 
@@ -52,6 +51,8 @@ class SyncClient:
     ) -> None:
         self._client = Client(url, encoding=encoding, transport=transport, config=config)
         self._background = Background()
+        # By connection, until that has ended, which goes on when nobody holds its face any more.
+        self._functions: dict[Connection, UserFunctions] = {}
         # Where nobody closes it: as it is dropped, or as the process ends.
         self._end = weakref.finalize(self, self._background.end, self._client.close)
 
@@ -67,7 +68,7 @@ class SyncClient:
         self, actor: type[Any] | str, key: Key = (), *, input: Any = None, params: Params = None
     ) -> SyncHandle[Any]:
         """As `Client.get_or_create`."""
-        made = self._client.get_or_create(actor, key, input=input, params=_unblocked(params))
+        made = self._client.get_or_create(actor, key, input=input, params=unblocked(params))
         return SyncHandle(self, made)
 
     @overload
@@ -76,7 +77,7 @@ class SyncClient:
     def get(self, actor: str, key: Key = (), *, params: Params = None) -> SyncHandle[Any]: ...
     def get(self, actor: type[Any] | str, key: Key = (), *, params: Params = None) -> SyncHandle[Any]:
         """As `Client.get`; `resolve` tells whether there is one."""
-        return SyncHandle(self, self._client.get(actor, key, params=_unblocked(params)))
+        return SyncHandle(self, self._client.get(actor, key, params=unblocked(params)))
 
     @overload
     def create(
@@ -90,7 +91,7 @@ class SyncClient:
         self, actor: type[Any] | str, key: Key = (), *, input: Any = None, params: Params = None
     ) -> SyncHandle[Any]:
         """As `Client.create`; `resolve` creates it now, its first use otherwise."""
-        return SyncHandle(self, self._client.create(actor, key, input=input, params=_unblocked(params)))
+        return SyncHandle(self, self._client.create(actor, key, input=input, params=unblocked(params)))
 
     @overload
     def get_for_id(self, actor: type[A], actor_id: str, *, params: Params = None) -> SyncHandle[A]: ...
@@ -98,7 +99,7 @@ class SyncClient:
     def get_for_id(self, actor: str, actor_id: str, *, params: Params = None) -> SyncHandle[Any]: ...
     def get_for_id(self, actor: type[Any] | str, actor_id: str, *, params: Params = None) -> SyncHandle[Any]:
         """As `Client.get_for_id`."""
-        return SyncHandle(self, self._client.get_for_id(actor, actor_id, params=_unblocked(params)))
+        return SyncHandle(self, self._client.get_for_id(actor, actor_id, params=unblocked(params)))
 
     def __getattr__(self, name: str) -> SyncActorAccess:
         if name.startswith("_"):
@@ -178,9 +179,13 @@ class SyncHandle(Generic[A]):
 
         A function is called in a thread of its own.
         """
-        return self._background.do(
-            lambda: SyncConnection(self._client, self._handle.connect(_unblocked(params)))
-        )
+        given = self._handle._params if params is None else unblocked(params)
+
+        def work() -> SyncConnection:
+            functions = UserFunctions(self._background.handlers())
+            return SyncConnection(self._client, self._handle.connect(functions.params(given)), functions)
+
+        return self._background.do(work)
 
     def on(self, *_args: Any, **_options: Any) -> NoReturn:
         """Raise `NotConnected`: events come over connections only."""
@@ -199,13 +204,13 @@ class SyncConnection:
     connection's own. They may block, and call actions; what arrives waits behind them meanwhile.
     """
 
-    def __init__(self, client: SyncClient, connection: Connection) -> None:
+    def __init__(self, client: SyncClient, connection: Connection, functions: UserFunctions) -> None:
         self._client = client
         self._connection = connection
         self._background = client._background
-        # It lives as long as the connection, which may go on when nobody holds this face of it any more.
-        self._handlers = handlers = Handlers()
-        connection._lifecycle.listeners.add(END, lambda _error: handlers.close(), internal=True)
+        self._functions = client._functions[connection] = functions
+        ended = partial(_ended, weakref.ref(client), connection, functions.handlers)
+        connection._lifecycle.listeners.add(END, ended, internal=True)
 
     def on(self, name: str, handler: Handler, *, where: Where | None = None) -> Callable[[], None]:
         """Run `handler` with the arguments of every event `name`; return a function that ends this."""
@@ -217,8 +222,12 @@ class SyncConnection:
 
     def off(self, name: str | None = None, handler: Handler | None = None) -> None:
         """Remove a handler of `name`, every handler of `name`, or every handler, lifecycle ones too."""
-        known = None if handler is None else self._in_its_thread(handler)
-        self._background.do(lambda: self._connection.off(name, known))
+
+        def work() -> None:
+            for known in [None] if handler is None else self._functions.stand_ins(handler):
+                self._connection.off(name, known)
+
+        self._background.do(work)
 
     def stream(self, name: str, *, where: Where | None = None, timeout_s: float | None = None) -> SyncStream:
         """Return the events `name` from now on, for a `for` loop; as `Connection.stream`.
@@ -302,29 +311,20 @@ class SyncConnection:
     def _listen(
         self, add: Callable[..., Callable[[], None]], name: str, handler: Handler, where: Where | None
     ) -> Callable[[], None]:
-        known = self._in_its_thread(handler)
-        remove = self._background.do(lambda: add(name, known, where=where))
+        remove = self._background.do(lambda: add(name, self._functions.handler(handler), where=where))
         return partial(self._background.do, remove)
-
-    def _in_its_thread(self, handler: Handler) -> Handler:
-        # What cannot be called is refused by the listeners, which say so; an async one has the loop.
-        if not callable(handler) or inspect.iscoroutinefunction(handler):
-            return handler
-        return _Handled(self._handlers, handler)
 
     def __repr__(self) -> str:
         return f"<SyncConnection {self.id or ''} {self.status}>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Handled:
-    """A handler as the loop has it. Two of the same one are equal, by which it is found again."""
-
-    handlers: Handlers
-    handler: Handler
-
-    async def __call__(self, *args: Any) -> Any:
-        return await self.handlers.run(self.handler, args)
+def _ended(
+    client: weakref.ref[SyncClient], connection: Connection, handlers: Handlers, _error: BaseException | None
+) -> None:
+    handlers.close()
+    held = client()
+    if held is not None:
+        held._functions.pop(connection, None)
 
 
 class SyncStream:
@@ -370,10 +370,3 @@ class SyncStream:
     def close(self) -> None:
         """Stop listening and forget what waits; a second time does nothing."""
         self._stream.close()
-
-
-def _unblocked(params: Params) -> Params:
-    """Return the parameters so that a function that gives them may block."""
-    if not callable(params) or inspect.iscoroutinefunction(params):
-        return params
-    return partial(in_a_thread, params)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, SyncClient, UserError, action
+from ringcast import Actor, Context, SyncClient, UserError, action
 from ringcast.errors import (
     ActorNotFound,
     ConnectionClosed,
@@ -23,10 +22,8 @@ from ringcast.errors import (
     Unauthorized,
     UnknownAction,
 )
-from ringcast.server.serve import serving
 
-TIMEOUT_S = 20
-"""For what takes milliseconds."""
+from .threaded import TIMEOUT_S, served
 
 
 @dataclass
@@ -45,6 +42,9 @@ class Room(Actor[Chat, None]):
         c.broadcast("said", text)
         return len(c.state.lines)
 
+    def on_disconnect(self, c: Context[Chat, None]) -> None:
+        c.broadcast("left")
+
     @action
     def refuse(self, c: Context[Chat, None]) -> None:
         raise UserError("not today", code="closed", metadata={"until": 7})
@@ -57,22 +57,8 @@ class Room(Actor[Chat, None]):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    found: Queue[str] = Queue()
-    over = asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        config = ServerConfig(shutdown_timeout_s=1)
-        async with serving(Registry(Room, store=MemoryStore(), config=config)) as url:
-            found.put(url)
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    yield found.get(timeout=TIMEOUT_S)
-    loops[0].call_soon_threadsafe(over.set)
-    thread.join(TIMEOUT_S)
+    with served(Room) as url:
+        yield url
 
 
 @pytest.fixture
@@ -271,15 +257,6 @@ def test_it_is_closed_with_what_waits(url: str) -> None:
     assert len(threads()) == before
 
 
-def test_one_that_is_dropped_ends_its_thread(url: str) -> None:
-    before = set(threading.enumerate())
-    SyncClient(url).room.get_or_create("dropped").say("x")
-    gc.collect()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(TIMEOUT_S)
-        assert not thread.is_alive()
-
-
 def test_where_waiting_would_never_end(client: SyncClient) -> None:
     errors: Queue[BaseException] = Queue()
     with client.room.get_or_create("async").connect() as connection:
@@ -332,6 +309,25 @@ def run(url: str, program: str) -> subprocess.CompletedProcess[str]:
 def test_a_program_ends(url: str, program: str, out: str) -> None:
     done = run(url, program)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, out, "")
+
+
+@pytest.mark.parametrize("last", ["pass", "del client, room, connection, leaving"])
+def test_the_end_of_a_program_waits_until_it_is_closed(url: str, client: SyncClient, last: str) -> None:
+    with client.room.get_or_create("leaving").connect() as watching:
+        # A connection that is lost without a word leaves later than this: it might come back.
+        left = watching.stream("left", timeout_s=TIMEOUT_S)
+        done = run(
+            url,
+            f"""
+from ringcast.client import background
+background._AT_EXIT_S = {TIMEOUT_S}
+leaving = client.room.get("leaving").connect()
+leaving.ready()
+{last}
+""",
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert left.next() == ()
 
 
 def test_ctrl_c_ends_a_wait(url: str) -> None:
