@@ -51,6 +51,9 @@ NAMES = [
 ]
 """Not among them is that whatever does not fit is refused: the server takes what pydantic converts as well,
 as 1 for a date. What it has to refuse is tested with the documents."""
+if TIMES > 1:
+    # The document does not say all: which text is a decimal or a time, and how large an integer may be.
+    NAMES.remove("positive_data_acceptance")
 
 
 @pytest.fixture(scope="module")
