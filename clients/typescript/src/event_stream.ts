@@ -6,10 +6,13 @@
  */
 
 import { EventLines } from "./event_lines.js";
+import type { Connected } from "./protocol.js";
 import type { Receiver, Socket } from "./transport.js";
 
-/** Of messages that are posted together; a longer one goes alone. A server takes 64 KiB by default. */
+/** Of messages that are posted together, where the server does not say that it takes less; a longer one goes alone. */
 const MAX_BATCH_CHARS = 16_384;
+/** Most bytes in UTF-8 of what counts as one character here. */
+const CHAR_BYTES = 3;
 /** What a request is refused with that would be refused again, and the close code of a WebSocket for it. */
 const FINAL: Record<string, number> = { invalid_message: 4001, unknown_message: 4001, message_too_big: 1009 };
 const MESSAGE_TOO_BIG = 1009;
@@ -38,6 +41,7 @@ export class EventStreamSocket implements Socket {
   /** Name the session and the stream in what is posted; null before the server has. */
   #names: Record<string, string> | null = null;
   #unposted: string[] = [];
+  #maxBatchChars = MAX_BATCH_CHARS;
   #posting: Promise<void> | null = null;
   /** How often the server wants to hear something. */
   #signMs = Infinity;
@@ -122,7 +126,7 @@ export class EventStreamSocket implements Socket {
   /** Return the headers that name the session of a `connected` message; null for another message. */
   #namesOf(message: string, stream: string | null): Record<string, string> | null {
     let kind: unknown;
-    let answer: { session?: unknown; heartbeat_s?: number | null } | undefined;
+    let answer: Partial<Connected> | undefined;
     try {
       [kind, answer] = JSON.parse(message);
     } catch {
@@ -130,6 +134,8 @@ export class EventStreamSocket implements Socket {
     }
     if (kind !== "connected") return null;
     if (answer?.heartbeat_s) this.#signMs = answer.heartbeat_s * 1000;
+    if (answer?.max_message_bytes)
+      this.#maxBatchChars = Math.min(MAX_BATCH_CHARS, answer.max_message_bytes / CHAR_BYTES);
     return { "Ringcast-Session": `${answer?.session}`, ...(stream ? { "Ringcast-Stream": stream } : {}) };
   }
 
@@ -185,8 +191,9 @@ export class EventStreamSocket implements Socket {
   }
 
   #nextBatch(): string {
-    let chars = 0;
-    const end = this.#unposted.findIndex((message) => (chars += message.length) > MAX_BATCH_CHARS);
+    // As an array: with what stands around and between them.
+    let chars = 1;
+    const end = this.#unposted.findIndex((message) => (chars += message.length + 1) > this.#maxBatchChars);
     const batch = this.#unposted.splice(0, end < 0 ? this.#unposted.length : Math.max(end, 1));
     return batch.length > 1 ? `[${batch.join(",")}]` : `${batch[0]}`;
   }

@@ -67,8 +67,8 @@ function accept({ response }: Exchange, text = ""): ServerResponse {
 }
 
 /** Open a stream whose connect message is answered. */
-async function connected(httpTimeoutMs?: number): Promise<ServerResponse> {
-  const response = accept(await open(httpTimeoutMs), `data: ${CONNECTED}\n\n`);
+async function connected(httpTimeoutMs?: number, answer = CONNECTED): Promise<ServerResponse> {
+  const response = accept(await open(httpTimeoutMs), `data: ${answer}\n\n`);
   await until(() => heard.length === 1);
   return response;
 }
@@ -128,6 +128,29 @@ test("a request stays below what a server takes; a longer message goes alone", a
     latest.response.writeHead(204).end();
   }
   expect(bodies).toEqual([long, long, longer, '[["short"],["shorter"]]']);
+  expect(losses).toEqual([]);
+});
+
+test("a request is no longer than the server says that it takes", async () => {
+  const [kind, fields] = JSON.parse(CONNECTED);
+  const max_message_bytes = 1000;
+  await connected(undefined, JSON.stringify([kind, { ...fields, max_message_bytes }]));
+  const messages = Array.from({ length: 100 }, (_, id) =>
+    JSON.stringify(["call", id, "say", ["漢".repeat(id)]]),
+  );
+  for (const message of messages) socket.send(message);
+  const arrived: unknown[] = [];
+  let count = 0;
+  while (arrived.length < messages.length) {
+    const { body, response } = (await posted(++count)).at(-1) as Exchange;
+    expect(Buffer.byteLength(body)).toBeLessThanOrEqual(max_message_bytes);
+    const batch = JSON.parse(body);
+    arrived.push(...(Array.isArray(batch[0]) ? batch : [batch]));
+    response.writeHead(204).end();
+  }
+  expect(arrived).toEqual(messages.map((message) => JSON.parse(message)));
+  // Small ones still go together.
+  expect(count).toBeLessThan(messages.length);
   expect(losses).toEqual([]);
 });
 
