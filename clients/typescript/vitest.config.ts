@@ -12,6 +12,7 @@ const OVER_EVERYTHING = [
   "silence",
   "subscribing",
   "subscribing_where",
+  "too_big",
 ].map((name) => `tests/${name}.test.ts`);
 
 export default defineConfig({

@@ -7,9 +7,9 @@ import { transformSync } from "esbuild";
 /** No user, no message on the wire and nothing of the platform's has a property of one of these names. */
 const INTERNAL = `
   requests dispatch listeners waiting anew deliver endpoint config topic answer kind nextDelayMs spreadMs putGap resend submit
-  onClosed maySend sendQueued endError advance abandon statusListeners skip payload begin topics refuse leave internal
-  connectMessage tickMs lostAfterMs queue tick settle accept active address handler load lost put report received reset
-  ask check end remove
+  onClosed sendQueued endError advance abandon statusListeners skip payload begin topics refuse leave internal
+  connectMessage tickMs lostAfterMs tick settle accept active address handler load lost put report received reset
+  ask check end remove maxBytes post
 `
   .trim()
   .split(/\s+/);

@@ -5,14 +5,14 @@
  */
 
 import { type ClientOptions, type Config, configFrom } from "./config.js";
-import { type Connection, connect } from "./connection.js";
+import { type Connection, ConnectionBase } from "./connection.js";
 import { Endpoint } from "./endpoint.js";
 import { RingcastError } from "./errors.js";
-import { type ActorHandle, type HandleOwner, makeHandle } from "./handle.js";
+import { type ActorHandle, HandleBase, type HandleOwner } from "./handle.js";
 import { checkName } from "./listeners.js";
 import { onPage } from "./page.js";
 import { type Address, isText, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
-import { type NeverMade, withNames } from "./proxy.js";
+import { type NeverMade, withActions, withNames } from "./proxy.js";
 import type { CreateOptions, HandleOptions, RegistryType } from "./registry.js";
 
 /** The parts of an actor's key; a string is a key of one part. */
@@ -47,7 +47,9 @@ export class ClientBase<R = any> {
     this.#config = configFrom(options);
     this.#owner = {
       endpoint: new Endpoint(options, this.#config),
-      check: this.#check,
+      check: () => {
+        if (this.#closed) throw new RingcastError("connection_closed", "client is closed");
+      },
       connect: this.#connect,
     };
     // A page that goes for good can never come back to its sessions; one that is kept for later can.
@@ -59,8 +61,8 @@ export class ClientBase<R = any> {
   /** The actors of a name; `client.chatRoom` is the same, unless it is a method of the client. */
   actor<N extends keyof R & string>(name: N): ActorAccess<R[N]> {
     checkName(name);
-    const handle = (address: Omit<Address, "actor">) =>
-      makeHandle<R[N]>(this.#owner, { actor: name, ...address });
+    const handle = (address: Omit<Address, "actor">): ActorHandle<R[N]> =>
+      withActions(new HandleBase<R[N]>(this.#owner, { actor: name, ...address }));
     const byKey =
       (lookup: Lookup) =>
       (key: Key = [], options?: CreateOptions<R[N]>) =>
@@ -83,18 +85,16 @@ export class ClientBase<R = any> {
     await Promise.all([...this.#connections].map((connection) => connection.close()));
   }
 
-  readonly #check = (): void => {
-    if (this.#closed) throw new RingcastError("connection_closed", "client is closed");
-  };
-
   readonly #connect = (address: () => Promise<Address>, params: unknown): Connection => {
-    this.#check();
+    this.#owner.check();
     const config = this.#config;
     // What cannot be encoded is the caller's error now, not one of every attempt to come.
     if (typeof params !== "function") config.codec.encode(["connect", { params }]);
     const { endpoint } = this.#owner;
-    const onClosed = () => void this.#connections.delete(connection);
-    const connection: Connection = connect({ endpoint, config, address, params, onClosed });
+    const onClosed = () => this.#connections.delete(connection);
+    const connection: Connection = withActions(
+      new ConnectionBase({ endpoint, config, address, params, onClosed }),
+    );
     this.#connections.add(connection);
     return connection;
   };

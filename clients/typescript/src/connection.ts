@@ -7,7 +7,6 @@
 import { RingcastError } from "./errors.js";
 import { type ConnectionOptions, Lifecycle, type Status } from "./lifecycle.js";
 import { checkCall, checkName, END, isActorEvent, LOST } from "./listeners.js";
-import { withActions } from "./proxy.js";
 import type {
   ActionArgs,
   ActionName,
@@ -125,20 +124,21 @@ export class ConnectionBase<A = any> {
     checkCall(action, args);
     signal?.throwIfAborted();
     const lifecycle = this.#lifecycle;
-    return new Promise((resolve, reject) => {
-      const abort = () => {
+    let abort: () => void;
+    return new Promise<never>((resolve, reject) => {
+      const request: Request = {
+        kind: "call",
+        name: action,
+        args,
+        settle: (error, value) => (error ? reject(error) : resolve(value as never)),
+      };
+      abort = () => {
         lifecycle.session.requests.abandon(request);
         reject(signal?.reason);
       };
-      const settle: Request["settle"] = (error, value) => {
-        signal?.removeEventListener("abort", abort);
-        if (error) reject(error);
-        else resolve(value as never);
-      };
-      const request: Request = { kind: "call", name: action, args, settle };
+      signal?.addEventListener("abort", abort);
       lifecycle.submit(request);
-      signal?.addEventListener("abort", abort, { once: true });
-    });
+    }).finally(() => signal?.removeEventListener("abort", abort));
   }
 
   // Lifecycle.
@@ -204,11 +204,6 @@ export class ConnectionBase<A = any> {
 
 /** A connection, with the actor's actions as methods. */
 export type Connection<A = any> = ConnectionBase<A> & Actions<A, ConnectionBase<A>>;
-
-/** Start a connection. */
-export function connect<A>(options: ConnectionOptions): Connection<A> {
-  return withActions(new ConnectionBase<A>(options));
-}
 
 /** Listening where there is no connection. */
 export function needsConnection(): never {

@@ -55,8 +55,8 @@ export class Dispatch {
   /** Runs to its end at once unless a handler returns a promise. */
   async #run(): Promise<void> {
     this.#busy = true;
-    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-      const [name, args, listeners] = next;
+    while (this.#waiting.length) {
+      const [name, args, listeners] = this.#waiting.shift() as Waiting;
       const failures: unknown[] = [];
       if (isActorEvent(name)) this.waiting -= 1;
       // A stream has been told as well.

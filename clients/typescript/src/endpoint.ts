@@ -70,26 +70,14 @@ export class Endpoint {
     }
   }
 
-  /** Run an action without a connection. Rejects with the error that it ends with. */
-  async call(
-    address: Address,
-    action: string,
-    args: readonly unknown[],
-    signal?: AbortSignal,
-  ): Promise<unknown> {
-    const path = `actions/${encodeURIComponent(action)}`;
-    return (await this.#post(address, path, { args }, signal)).value;
-  }
-
-  /** Find, or create, the actor and return its id. */
-  async resolve(address: Address): Promise<string> {
-    return (await this.#post(address, "resolve", {})).actor_id as string;
-  }
-
-  async #post(
+  /**
+   * Ask something of an actor without a connection, and return the answer. `path` says what, `extra` is said besides the
+   * address. Rejects with the error that it ends with.
+   */
+  async post(
     { actor, params, ...fields }: Address,
     path: string,
-    extra: object,
+    extra?: object,
     signal?: AbortSignal,
   ): Promise<Record<string, unknown>> {
     const url = `${this.#baseUrl}/actors/${encodeURIComponent(actor)}/${path}`;

@@ -9,7 +9,6 @@ import { needsConnection } from "./connection.js";
 import type { Endpoint } from "./endpoint.js";
 import { checkCall } from "./listeners.js";
 import type { Address } from "./protocol.js";
-import { withActions } from "./proxy.js";
 import type { ActionArgs, ActionName, ActionResult, Actions, ConnectArgs } from "./registry.js";
 
 /** What a handle needs of its client. */
@@ -35,7 +34,7 @@ export class HandleBase<A = any> {
     // An answer may be lost: whoever asks again has to be known as the one who created it. (Pages without TLS have no
     // `randomUUID`.)
     if (address.lookup === "create") {
-      this.#address.attempt = crypto.getRandomValues(new Uint32Array(4)).join("-");
+      address.attempt = crypto.getRandomValues(new Uint32Array(4)).join("-");
     }
     this.#actorId = address.actor_id ?? null;
     this.actorName = address.actor;
@@ -78,10 +77,9 @@ export class HandleBase<A = any> {
   ): Promise<ActionResult<A, N>> {
     this.#owner.check();
     checkCall(action, args);
-    return (await this.#owner.endpoint.call(await this.#current(), action, args, signal)) as ActionResult<
-      A,
-      N
-    >;
+    const path = `actions/${encodeURIComponent(action)}`;
+    const answer = await this.#owner.endpoint.post(await this.#current(), path, { args }, signal);
+    return answer.value as ActionResult<A, N>;
   }
 
   /**
@@ -111,7 +109,8 @@ export class HandleBase<A = any> {
 
   async #resolve(): Promise<string> {
     const { actor, params } = this.#address;
-    const id = await this.#owner.endpoint.resolve(this.#address);
+    const answer = await this.#owner.endpoint.post(this.#address, "resolve");
+    const id = answer.actor_id as string;
     this.#actorId = id;
     // One that is to be created is created once, and found by its id from then on.
     if (this.#address.lookup === "create") this.#address = { actor, params, lookup: "id", actor_id: id };
@@ -121,7 +120,3 @@ export class HandleBase<A = any> {
 
 /** A handle, with the actor's actions as methods. */
 export type ActorHandle<A = any> = HandleBase<A> & Actions<A, HandleBase<A>>;
-
-export function makeHandle<A>(owner: HandleOwner, address: Address): ActorHandle<A> {
-  return withActions(new HandleBase<A>(owner, address));
-}

@@ -86,10 +86,9 @@ export class Lifecycle implements LinkOwner {
   /** Send a call, or keep it until there is a network and room for it. Throws what encoding throws. */
   submit(request: Request): void {
     if (this.#isClosed()) throw this.#closedError();
-    const { requests } = this.session;
-    const offline = this.status !== "connected";
-    if (offline || !requests.maySend) requests.queue(request, offline);
-    else this.#link?.send(requests.send(request));
+    // Not inside the call below: where there is no link, arguments are not even looked at.
+    const payloads = this.session.requests.submit(request, this.status !== "connected");
+    this.#link?.send(...payloads);
   }
 
   /** Wait until connected; rejects once that cannot happen any more. */
@@ -157,11 +156,8 @@ export class Lifecycle implements LinkOwner {
       );
       return;
     }
-    const { code, metadata } = (loss.error ?? {}) as {
-      code?: string;
-      metadata?: { retry_after_ms?: unknown };
-    };
-    if (code === "try_again_later") this.#retryAfterMs = metadata?.retry_after_ms;
+    const error = loss.error as { code?: string; metadata?: { retry_after_ms?: unknown } } | undefined;
+    if (error?.code === "try_again_later") this.#retryAfterMs = error.metadata?.retry_after_ms;
     this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, {
       cause: loss.error,
     });
@@ -200,7 +196,11 @@ export class Lifecycle implements LinkOwner {
       const connect = await address();
       this.#connect = { ...connect, params: typeof params === "function" ? await params() : params };
     } catch (error) {
-      this.#onNoConnect(error);
+      // The actor could not be created, or the function that gives the parameters has failed.
+      if (this.#isClosed()) return;
+      this.lastError = error;
+      if (!(error instanceof RingcastError)) this.#report(error);
+      else if (!WORTH_ANOTHER_TRY.includes(error.code)) this.#end(error);
       return;
     }
     if (this.#isClosed()) return;
@@ -215,14 +215,6 @@ export class Lifecycle implements LinkOwner {
         this.#end(new RingcastError("connection_refused", (cause as Error).message, { cause }));
       }
     });
-  }
-
-  /** The actor could not be created, or the function that gives the parameters has failed. */
-  #onNoConnect(error: unknown): void {
-    if (this.#isClosed()) return;
-    this.lastError = error;
-    if (!(error instanceof RingcastError)) this.#report(error);
-    else if (!WORTH_ANOTHER_TRY.includes(error.code)) this.#end(error);
   }
 
   /** Wait before the next attempt; not as long as was drawn if the browser says that the network is back. */
@@ -250,14 +242,14 @@ export class Lifecycle implements LinkOwner {
   }
 
   #onConnected(link: Link, answer: Connected): void {
-    const arrival = this.session.accept(answer);
+    const { first, gap, resend } = this.session.accept(answer);
     this.lastError = null;
     this.#connectedAt = Date.now();
     link.answered(answer.heartbeat_s);
     this.status = "connected";
     // In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name that
     // was listened for before it was made.
-    link.send(...arrival.resend);
+    link.send(...resend);
     const wanted = this.listeners.topics();
     this.#subscriptions.begin(this.#carried, wanted);
     for (const name of this.#subscriptions.unconfirmed(wanted)) this.#ask("subscribe", name);
@@ -265,12 +257,12 @@ export class Lifecycle implements LinkOwner {
     link.send(...this.session.requests.sendQueued());
     for (const [resolve] of this.#readyWaiters.splice(0)) resolve();
     this.#setStatus("connected");
-    this.dispatch.deliver(arrival.first ? "connected" : "reconnected");
+    this.dispatch.deliver(first ? "connected" : "reconnected");
     if (answer.snapshot != null && this.listeners.has("resynced")) {
-      if (arrival.gap) this.dispatch.deliver(LOST, arrival.gap);
+      if (gap) this.dispatch.deliver(LOST, gap);
       this.dispatch.deliver("resynced", answer.snapshot);
-    } else if (arrival.gap) {
-      this.#emitGap(arrival.gap);
+    } else if (gap) {
+      this.#emitGap(gap);
     }
     if (answer.replayed != null) this.dispatch.deliver("replayed", answer.replayed);
     this.#heed(answer);
@@ -313,8 +305,8 @@ export class Lifecycle implements LinkOwner {
         if (error && kind === "subscribe") this.#reportRefused(name, error);
       },
     };
-    this.#link?.send(this.session.requests.send(request));
     this.#subscriptions.ask(request);
+    this.#link?.send(...this.session.requests.send(request));
   }
 
   /** The server says how far apart clients are to come back, and which names this one may not, or no longer, listen for. */

@@ -143,7 +143,7 @@ export class Link implements Receiver {
   }
 
   #giveUp(afterMs: number): void {
-    this.#lose({ code: null, reason: `no answer in ${afterMs} ms`, error: this.#error });
+    this.onLost(null, `no answer in ${afterMs} ms`);
     this.#socket?.abort();
   }
 

@@ -21,7 +21,7 @@ export class Position {
   /** Move to an event's offset. False if the event was seen already: it must not be handled again. */
   advance(offset: number): boolean {
     const isNew = offset > this.offset;
-    if (isNew) this.offset = offset;
+    this.skip(offset);
     return isNew;
   }
 

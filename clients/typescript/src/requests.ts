@@ -34,6 +34,8 @@ export interface Request {
 /** Everything asked of the server that has no answer yet. */
 export class Requests {
   readonly #config: Config;
+  /** Most of one message, as the server has said. */
+  maxBytes = Infinity;
   #lastId = 0;
   /** The highest id that was answered in the present session; 0 if none was. */
   answered = 0;
@@ -53,34 +55,39 @@ export class Requests {
     this.#config = config;
   }
 
-  /** Whether a new call may be sent now; otherwise it is queued. */
-  get maySend(): boolean {
-    return !this.#queued.length && this.#hasRoom;
-  }
-
   get #hasRoom(): boolean {
     return this.#sent.size + this.#abandoned.size < this.#config.maxUnansweredCalls;
   }
 
-  /** Number a request and return its payload: send it at once. Throws what encoding throws; no id is used up. */
-  send(request: Request): Payload {
+  /**
+   * Number a request and return its payload: send it at once. One that is longer than the server takes is settled with
+   * `message_too_big` instead, and nothing is returned: sent, it would end the whole connection. Throws what encoding throws.
+   * In neither case is an id used up.
+   */
+  send(request: Request): Payload[] {
     const { kind, name, args } = request;
     const id = this.#lastId + 1;
     const payload = this.#config.codec.encode(args ? [kind, id, name, args] : [kind, id, toWire(name)]);
+    // Of a text, each unit takes three bytes at most: little has to be counted.
+    if (payload.length * 3 > this.maxBytes && new Blob([payload]).size > this.maxBytes) {
+      request.settle(new RingcastError("message_too_big", `not sent: over ${this.maxBytes} bytes`));
+      return [];
+    }
     request.payload = payload;
     request.id = this.#lastId = id;
     this.#sent.set(id, request);
-    return payload;
+    return [payload];
   }
 
   /**
-   * Keep a call until there is a network, or room for it.
+   * Number a call and return its payload, as `send` does, or keep it until there is a network, and room for it.
    *
-   * Its arguments are copied now: what the caller does to them later changes nothing, and what cannot be encoded
-   * is thrown now. Throws `offline_queue_full` past the bound on those that wait for the network, and `too_many_calls`
-   * past that on those that wait for room.
+   * The arguments of one that is kept are copied now: what the caller does to them later changes nothing, and what cannot
+   * be encoded is thrown now; whether it is too long is seen when it is sent. Throws `offline_queue_full` past the bound on
+   * those that wait for the network, and `too_many_calls` past that on those that wait for room.
    */
-  queue(request: Request, offline: boolean): void {
+  submit(request: Request, offline: boolean): Payload[] {
+    if (!offline && !this.#queued.length && this.#hasRoom) return this.send(request);
     const { codec, maxOfflineCalls, maxUnansweredCalls } = this.#config;
     if (this.#queued.length >= (offline ? maxOfflineCalls : maxUnansweredCalls * 16)) {
       throw new RingcastError(offline ? "offline_queue_full" : "too_many_calls", "too many calls wait");
@@ -88,14 +95,16 @@ export class Requests {
     // In an array, as the message will have them: what is nested too deep by then is thrown now as well.
     [request.args] = codec.decode(codec.encode([request.args])) as [unknown[]];
     this.#queued.push(request);
+    return [];
   }
 
   /** Forget a request whose caller has gone: it is not sent any more, and its answer is ignored. */
   abandon(request: Request): void {
     // By identity: in a new session another request may have the same id.
-    if (request.id && this.#sent.get(request.id) === request) {
-      this.#sent.delete(request.id);
-      this.#abandoned.add(request.id);
+    const id = request.id as number;
+    if (this.#sent.get(id) === request) {
+      this.#sent.delete(id);
+      this.#abandoned.add(id);
     } else {
       this.#queued = this.#queued.filter((other) => other !== request);
     }
@@ -123,13 +132,12 @@ export class Requests {
 
   /** Forget subscriptions that were not answered: the next connect message carries the whole set. */
   lost(): void {
-    this.#sent = new Map([...this.#sent].filter(([, request]) => request.args));
+    for (const [id, { args }] of this.#sent) if (!args) this.#sent.delete(id);
   }
 
   /** Return what the connect message says about the past: all other answers have arrived. */
   unanswered(): number[] {
-    this.#told = [...this.#sent.keys()];
-    return this.#told;
+    return (this.#told = [...this.#sent.keys()]);
   }
 
   /** Return the payloads of unanswered calls, to be sent again in a session that was resumed. */
@@ -148,15 +156,14 @@ export class Requests {
     this.#lastId = this.answered = 0;
     this.#told = [];
     for (const { name, settle } of sent.values()) {
-      const message = `${name} ran once or not at all`;
-      settle(new RingcastError("outcome_unknown", message));
+      settle(new RingcastError("outcome_unknown", `${name} ran once or not at all`));
     }
   }
 
   /** Number the calls that waited, as far as there is room, and return their payloads: send them at once. */
   sendQueued(): Payload[] {
     const payloads: Payload[] = [];
-    while (this.#hasRoom && this.#queued.length) payloads.push(this.send(this.#queued.shift() as Request));
+    while (this.#queued.length && this.#hasRoom) payloads.push(...this.send(this.#queued.shift() as Request));
     return payloads;
   }
 

@@ -16,7 +16,7 @@ import type { WireTopic } from "./topics.js";
 export interface Arrival {
   /** Whether it is the first one. */
   first: boolean;
-  gap: Gap | null;
+  gap: Gap | null | undefined;
   /** What is sent again, in this order, before anything new. */
   resend: Payload[];
 }
@@ -54,9 +54,10 @@ export class Session {
   accept(answer: Connected): Arrival {
     const previous = this.answer;
     this.answer = answer;
+    this.requests.maxBytes = answer.max_message_bytes ?? Infinity;
     this.snapshot = answer.snapshot ?? this.snapshot;
     this.position.start(answer.epoch, answer.offset);
-    let gap = answer.gap ?? null;
+    let { gap } = answer;
     if (previous && answer.session !== previous.session) {
       this.requests.replace();
       // A new session means that events may be lost, whether or not the server says so.

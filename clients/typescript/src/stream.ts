@@ -81,8 +81,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   end(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (error) this.#add(() => Promise.reject(error));
-    else this.#serve();
+    this.#add(error ? () => Promise.reject(error) : over);
   }
 
   #add(item: () => Result<T> | Promise<never>): void {

@@ -6,6 +6,7 @@
  */
 
 import type { Codec, Payload } from "./codec.js";
+import { isText } from "./protocol.js";
 
 /** What a socket reports to. */
 export interface Receiver {
@@ -63,9 +64,10 @@ export function webSockets(url: string, given?: WebSocketConstructor): Transport
       socket.binaryType = "arraybuffer";
       socket.onopen = () => receiver.onOpen();
       socket.onmessage = ({ data }: { data: string | ArrayBuffer }) => {
-        const isText = typeof data === "string";
-        const lines = isText && socket.protocol === protocols[1] ? data.split("\n") : [data];
-        for (const line of lines) receiver.onMessage(typeof line === "string" ? line : new Uint8Array(line));
+        const isBatch = isText(data) && socket.protocol === protocols[1];
+        for (const each of isBatch ? data.split("\n") : [data]) {
+          receiver.onMessage(isText(each) ? each : new Uint8Array(each));
+        }
       };
       // Says nothing that `onclose`, which follows, does not; but where nobody listens, `ws` throws.
       socket.onerror = () => {};

@@ -1,13 +1,16 @@
 /** The parts that need no network: backing off, signs of life, positions, listeners, requests, sessions, addresses. */
 
+import { decode, encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import { Backoff } from "../src/backoff.js";
+import { json } from "../src/codec.js";
 import { configFrom } from "../src/config.js";
 import { Dispatch } from "../src/dispatch.js";
 import { baseUrl } from "../src/endpoint.js";
 import { createClient, RingcastError } from "../src/index.js";
 import { Listeners } from "../src/listeners.js";
 import { Liveness } from "../src/liveness.js";
+import { msgpack } from "../src/msgpack.js";
 import { Position } from "../src/position.js";
 import { type Request, Requests } from "../src/requests.js";
 import { Session } from "../src/session.js";
@@ -159,7 +162,7 @@ describe("requests", () => {
     expect(requests.resend()).toEqual(['["call",3,"b",[]]']);
     requests.replace();
     expect(settled).toEqual(["a done", "b outcome_unknown"]);
-    expect(requests.send(call("c", settled))).toBe('["call",1,"c",[]]');
+    expect(requests.send(call("c", settled))).toEqual(['["call",1,"c",[]]']);
   });
 
   test("have ids, of which the highest that was answered is known as long as the session goes on", () => {
@@ -182,7 +185,7 @@ describe("requests", () => {
     const requests = new Requests(config());
     requests.send({ kind: "subscribe", name: "x", settle: () => settled.push("x") });
     requests.send(call("a", settled));
-    requests.queue(call("b", settled), true);
+    expect(requests.submit(call("b", settled), true)).toEqual([]);
     requests.end(new RingcastError("connection_closed", "over"));
     expect(settled).toEqual(["a outcome_unknown", "b connection_closed"]);
   });
@@ -193,13 +196,33 @@ describe("requests", () => {
     const gone = call("a", settled);
     requests.send(gone);
     requests.abandon(gone);
-    expect(requests.maySend).toBe(false);
-    requests.queue(call("b", settled), false);
+    expect(requests.submit(call("b", settled), false)).toEqual([]);
     expect(requests.sendQueued()).toEqual([]);
     requests.answer(1, null, "late", 0);
     expect(requests.sendQueued()).toEqual(['["call",2,"b",[]]']);
     expect(settled).toEqual([]);
   });
+
+  test.each([json, msgpack({ encode, decode })])(
+    "that are longer than the server takes fail, and take no id: $protocols.0",
+    (codec) => {
+      const settled: string[] = [];
+      const requests = new Requests(config({ codec }));
+      const text = "ü".repeat(300);
+      requests.submit(call("waited", settled, [text]), true);
+      requests.submit(call("small", settled), true);
+      requests.maxBytes = 500;
+      expect(requests.sendQueued()).toEqual([codec.encode(["call", 1, "small", []])]);
+      const whole = codec.encode(["call", 2, "a", [text]]);
+      requests.maxBytes = Buffer.from(whole).length - 1;
+      expect(requests.submit(call("a", settled, [text]), false)).toEqual([]);
+      expect(settled).toEqual(["waited message_too_big", "a message_too_big"]);
+      requests.maxBytes += 1;
+      expect(requests.submit(call("a", settled, [text]), false)).toEqual([whole]);
+      expect(requests.unanswered()).toEqual([1, 2]);
+      expect(settled).toHaveLength(2);
+    },
+  );
 
   test("are acknowledged for every so many answers, or characters of them", () => {
     const requests = new Requests(config());
@@ -224,13 +247,18 @@ test("a new session is a gap, whether or not the server says so", () => {
     actor_id: "a",
     window_s: 30,
   };
-  expect(session.accept(answer)).toEqual({ first: true, gap: null, resend: [] });
-  expect(session.accept(answer).gap).toBeNull();
+  expect(session.accept(answer)).toEqual({ first: true, resend: [] });
+  expect(session.accept(answer).gap).toBeUndefined();
   // Offsets that count on in another epoch are the session's own.
-  expect(session.accept({ ...answer, epoch: "f", offset: 9 }).gap).toBeNull();
+  expect(session.accept({ ...answer, epoch: "f", offset: 9 }).gap).toBeUndefined();
   expect(session.accept({ ...answer, session: "t" }).gap).toEqual({ reason: "session_expired" });
   const gap = { reason: "from the future" };
   expect(session.accept({ ...answer, session: "t", gap }).gap).toEqual(gap);
+  // Each answer says anew what its server takes.
+  session.accept({ ...answer, max_message_bytes: 1000 });
+  expect(session.requests.maxBytes).toBe(1000);
+  session.accept(answer);
+  expect(session.requests.maxBytes).toBe(Infinity);
 });
 
 describe("addresses and settings", () => {

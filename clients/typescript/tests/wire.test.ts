@@ -29,11 +29,11 @@ describe("what a client sends", () => {
     const requests = new Requests(configFrom({ url: "http://x" }));
     const settle = () => {};
     const args = [null, { a: 1 }];
-    expect(requests.send({ kind: "call", name: "say", args, settle })).toBe(
+    expect(requests.send({ kind: "call", name: "say", args, settle })).toEqual([
       '["call",1,"say",[null,{"a":1}]]',
-    );
-    expect(requests.send({ kind: "subscribe", name: "x", settle })).toBe('["subscribe",2,"x"]');
-    expect(requests.send({ kind: "unsubscribe", name: "x", settle })).toBe('["unsubscribe",3,"x"]');
+    ]);
+    expect(requests.send({ kind: "subscribe", name: "x", settle })).toEqual(['["subscribe",2,"x"]']);
+    expect(requests.send({ kind: "unsubscribe", name: "x", settle })).toEqual(['["unsubscribe",3,"x"]']);
     for (let id = 1; id <= 32; id += 1) requests.answer(id, null, null, 0);
     expect(JSON.parse(requests.received()[0] as string)[0]).toBe("received");
   });

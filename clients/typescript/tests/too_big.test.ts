@@ -1,0 +1,122 @@
+/** What is longer than the server takes fails by itself; the connection and all else go on. */
+
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { WebSocketServer } from "ws";
+import { json } from "../src/codec.js";
+import { createClient, where } from "../src/index.js";
+import { CODECS, failure, IMPATIENT, until, useWorld } from "./support/world.js";
+
+const world = useWorld("narrow");
+/** What that server takes. */
+const LIMIT = 1000;
+const TOO_BIG = { code: "message_too_big", message: `not sent: over ${LIMIT} bytes`, fromServer: false };
+const clumsy = (options = {}) => world.far(options).actor("clumsy").getOrCreate(world.key).connect({});
+
+test("a call fails alone: events, and a call that is under way, go on", async () => {
+  const connection = world.near().actor("feed").getOrCreate(world.key).connect();
+  const heard: unknown[] = [];
+  connection.on("item", (item) => heard.push(item));
+  for (const name of ["disconnected", "gap", "error"] as const)
+    connection.on(name, (...args) => heard.push([name, ...args]));
+  await connection.ready();
+  const adding = new Promise<void>((resolve) => connection.once("adding", resolve));
+  const slow = connection.addSlowly(5);
+  await adding;
+  await connection.emit(1);
+  expect(await failure(connection.add("x".repeat(100_000)))).toMatchObject(TOO_BIG);
+  await connection.emit(1);
+  await connection.release();
+  expect(await slow).toBe(5);
+  await until(() => heard.length >= 2);
+  expect(heard).toEqual([1, 2]);
+  expect([connection.status, connection.lastError]).toEqual(["connected", null]);
+});
+
+test.each(Object.entries(CODECS))(
+  "what is just as long as the server takes is sent: %s",
+  async (_, codec = json) => {
+    const connection = clumsy({ codec });
+    await connection.ready();
+    const { id } = connection;
+    const bytes = (text: string) => Buffer.from(codec.encode(["call", 1, "echo", [text]])).length;
+    const spare = LIMIT - bytes("x".repeat(300)) + 300;
+    const longest = "ü".repeat(spare / 2) + "x".repeat(spare % 2);
+    expect(bytes(longest)).toBe(LIMIT);
+    expect(await connection.echo(longest)).toBe(longest);
+    expect(await failure(connection.echo(`${longest}x`))).toMatchObject(TOO_BIG);
+    expect(await connection.echo(longest)).toBe(longest);
+    expect([connection.status, connection.id]).toEqual(["connected", id]);
+  },
+);
+
+test("a call that has waited for the network fails alone, when it would be sent", async () => {
+  const connection = clumsy();
+  await connection.ready();
+  const { id } = connection;
+  world.network.cut();
+  await until(() => connection.status === "reconnecting");
+  const before = connection.echo("a");
+  let settled = false;
+  const failed = failure(connection.echo("x".repeat(2 * LIMIT))).finally(() => (settled = true));
+  const after = connection.echo("abc");
+  const { tries } = world.network;
+  await until(() => world.network.tries > tries);
+  expect(settled).toBe(false);
+  world.network.restore();
+  expect(await Promise.all([before, after])).toEqual(["a", "abc"]);
+  expect(await failed).toMatchObject(TOO_BIG);
+  expect([connection.status, connection.id]).toEqual(["connected", id]);
+});
+
+test("a subscription fails alone", async () => {
+  const connection = world.near().actor("world").getOrCreate(world.key).connect();
+  await connection.ready();
+  const errors: unknown[] = [];
+  const heard: unknown[] = [];
+  connection.on("error", (error) => errors.push(error));
+  connection.on("moved", () => {}, where({ name: "x".repeat(LIMIT) }));
+  connection.on("moved", ({ zone }) => heard.push(zone), where({ zone: 3 }));
+  await connection.move({ zone: 2 }, { zone: 3 });
+  await until(() => errors.length > 0 && heard.length > 0);
+  expect(errors).toMatchObject([{ code: "message_too_big" }]);
+  expect(heard).toEqual([3]);
+  expect([connection.status, connection.lastError]).toEqual(["connected", null]);
+});
+
+test("what goes together is together no longer than that", async () => {
+  const connection = clumsy();
+  await connection.ready();
+  const { id } = connection;
+  const texts = Array.from({ length: 100 }, (_, index) => "漢".repeat(3 * index));
+  expect(await Promise.all(texts.map((text) => connection.echo(text)))).toEqual(texts);
+  expect([connection.status, connection.id]).toEqual(["connected", id]);
+});
+
+test("of a server that does not say what it takes nothing is assumed", async () => {
+  const golden = readFileSync(new URL("../../../tests/wire/messages.json", import.meta.url), "utf8");
+  const first = JSON.parse(golden).server.find(({ name }: any) => name === "connected, first time");
+  const [, answer] = first.value;
+  expect(answer).not.toHaveProperty("max_message_bytes");
+  const server = new WebSocketServer({ port: 0, handleProtocols: (names) => [...names][0] ?? false });
+  await once(server, "listening");
+  server.on("connection", (socket) =>
+    socket.on("message", (data) => {
+      const [kind, id, , args] = JSON.parse(`${data}`);
+      if (kind === "connect") socket.send(JSON.stringify(["connected", answer]));
+      if (kind === "call") socket.send(JSON.stringify(["reply", id, args[0].length]));
+    }),
+  );
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const client = createClient({ ...IMPATIENT, url, transport: "websocket" });
+  try {
+    const connection = client.actor("clumsy").getOrCreate(world.key).connect();
+    expect(await connection.length("x".repeat(200_000))).toBe(200_000);
+  } finally {
+    await client.close();
+    for (const socket of server.clients) socket.terminate();
+    server.close();
+  }
+});
