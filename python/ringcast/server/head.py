@@ -9,8 +9,11 @@ two writers, where only the core may write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import re
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, cast
@@ -185,6 +188,19 @@ class HeadProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             super().shutdown()
+        # With TLS it would stay until its client says goodbye too, and nobody reads from an idle connection
+        # (RFC 8446, section 6.1: it need not be waited for). What is unwritten keeps its time.
+        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        """Let the loop find that the client has closed its side."""
+        if self.transport.get_extra_info("sslcontext") is None:
+            return
+        with contextlib.suppress(OSError):  # it is gone
+            descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
+            with socket.socket(fileno=descriptor) as sock:
+                sock.shutdown(socket.SHUT_RD)
 
     def data_received(self, data: bytes) -> None:
         if self._turned_away is not None:
