@@ -80,6 +80,8 @@ class Router:
         self.answers = Answers(self.config, self.clock, self.limits_hit)
         """Those of calls with a key."""
         self._started_at = 0.0
+        self._called: set[asyncio.Future[Any]] = set()
+        """What those who call actions without a connection wait for."""
         self._stop: asyncio.Task[None] | None = None
         self._parting: Parting | None = None
         """While it stops."""
@@ -155,6 +157,9 @@ class Router:
             if link.session is None:
                 link.close(CloseCode.SERVER_RESTART)
         await self._directory.close()
+        for answer in self._called:
+            if not answer.done():  # its action goes on although it was cancelled
+                answer.set_exception(OutcomeUnknown("the server has stopped before the action has ended"))
         await self.timetable.close()
         for task in list(gateway.tasks):
             task.cancel()
@@ -273,11 +278,14 @@ class Router:
         # Refused at once, as it has done nothing yet.
         actor.room.require()
         call_let_in(actor, call, caller, respond)
+        self._called.add(future)
         try:
             result = await future
         except RingcastError:
             await actor.settled()
             raise
+        finally:
+            self._called.discard(future)
         # Not where the caller gave up: it may be the actor's own action, whose end a commit waits for.
         await actor.settled()
         return result

@@ -199,7 +199,7 @@ class Calls:
         if later:
             respond = respond if counts is None else counts.counted(request.action, began, respond)
             answer = request.id, respond, additions
-            return instance.start(self._run(spec, context, arguments, outcome, answer))
+            return instance.start(self._run(spec, context, arguments, outcome, answer), spec.name)
         instance.settle()
         if counts is not None:
             counts.succeeded(request.action, began)

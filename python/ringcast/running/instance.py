@@ -42,7 +42,7 @@ from .settling import Settling
 from .sleep import IdleTimer
 from .state import SavedState
 from .status import RUNNING, Status
-from .tasks import ActorTasks
+from .tasks import UNNAMED, ActorTasks
 from .timetable import Item
 from .turns import Turns
 
@@ -461,9 +461,9 @@ class ActorInstance:
         finally:
             self.in_progress -= 1
 
-    def start(self, work: Coroutine[Any, Any, ResultT]) -> asyncio.Task[ResultT]:
-        """Run an action or a hook, which may end when the actor stops."""
-        return self.tasks.start(work)
+    def start(self, work: Coroutine[Any, Any, ResultT], name: str = UNNAMED) -> asyncio.Task[ResultT]:
+        """Run an action or a hook, which may end when the actor stops. The log calls it by its `name`."""
+        return self.tasks.start(work, name)
 
     def used(self) -> None:
         """It is used at this moment: it will not sleep for a while."""

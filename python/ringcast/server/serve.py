@@ -1,6 +1,7 @@
-"""A server's life: listening sockets, signals, and a shutdown that tells the clients first.
+"""A server's life: listening sockets, and a shutdown that tells the clients first.
 
-What is served is `http.py`'s and `websocket.py`'s; starting and stopping actors is the router's.
+What is served is `http.py`'s and `websocket.py`'s; starting and stopping actors is the router's, and the
+process `process.py`'s.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
-import uvloop
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -29,6 +28,7 @@ from .guard import Guard, came_of
 from .handshake import PATH
 from .head import Upgrades, head_protocol_class
 from .http import create_app, create_metrics_app
+from .process import RESISTANCE_S, run_on_own_loop
 from .tls import server_context
 from .websocket import WebSocketEndpoint
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["run", "serving"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_RESISTANCE_S: Final = 3.0
 _BACKLOG: Final = 4096
 """Connects that may wait to be accepted: after a lost network all clients come back at once."""
 _TICK_S: Final = 1.0
@@ -58,9 +56,10 @@ def run(
 
     `host` and `port` default to those of the registry's configuration; port 0 takes a free one.
     `on_listening` is called with the server's address once it accepts connections; without it the address
-    is printed. Raises `OSError` if the address cannot be had, `CertificateFileError` if the certificate
-    cannot be used, `ApplicationFailed` if the application does not start, and whatever keeps the store from
-    opening.
+    is printed. What goes on after its cancellation is given up.
+
+    Raises `OSError` if the address cannot be had, `CertificateFileError` if the certificate cannot be used,
+    `ApplicationFailed` if the application does not start, and whatever keeps the store from opening.
     """
     config = registry.config
     # Before the port is opened: nobody shall find a server that cannot answer.
@@ -70,9 +69,8 @@ def run(
     listening = _listen(config.host if host is None else host, config.port if port is None else port)
     # Before anything runs: an address that cannot be had is the caller's to know.
     measuring = _listen_for_metrics(config, listening)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        server = _Server(registry, tls, measuring, beside)
-        runner.run(_run(server, listening, on_listening or _print_address))
+    server = _Server(registry, tls, measuring, beside)
+    run_on_own_loop(_run(server, listening, on_listening or _print_address), server.stop)
 
 
 @contextlib.asynccontextmanager
@@ -98,10 +96,9 @@ async def serving(
 
 
 async def _run(server: _Server, listening: list[socket.socket], on_listening: Callable[[str], None]) -> None:
-    with _stopping_on_signals(server):
-        async with _running(server, listening) as task:
-            on_listening(_address(listening, server.tls))
-            await task
+    async with _running(server, listening) as task:
+        on_listening(_address(listening, server.tls))
+        await task
 
 
 @contextlib.asynccontextmanager
@@ -283,7 +280,7 @@ class _Server(uvicorn.Server):
         limits = self._limits
         # The actors keep the first by themselves; what is beyond is for tasks that resist their cancellation,
         # and for the store to close.
-        timeout_s = limits.shutdown_timeout_s + limits.close_timeout_s + _RESISTANCE_S
+        timeout_s = limits.shutdown_timeout_s + limits.close_timeout_s + RESISTANCE_S
         try:
             async with asyncio.timeout(timeout_s):
                 await self._registry.stop()
@@ -294,28 +291,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         # uvicorn's own would end the process by the signal that stopped it, not with exit code 0.
         yield
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(server: _Server) -> Iterator[None]:
-    """Stop the server at the first signal; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    armed = set(_SIGNALS)
-
-    def disarm() -> None:
-        while armed:
-            loop.remove_signal_handler(armed.pop())
-
-    def stop() -> None:
-        disarm()
-        server.stop()
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        disarm()
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

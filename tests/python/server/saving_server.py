@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
+import time
 from dataclasses import dataclass, field
 
 from ringcast import Actor, Context, Registry, ServerConfig, SqliteStore, action
@@ -45,13 +47,29 @@ class Diary(Actor[Pages, None]):
 
     @action
     def writing(self, c: Context[Pages, None]) -> bool:
-        """Tell whether `write_slowly` has begun."""
+        """Tell whether an action that takes its time has begun."""
         return self.busy
 
     @action
     async def hang(self, c: Context[Pages, None]) -> None:
         """Never return."""
         await asyncio.Event().wait()
+
+    @action
+    async def resist(self, c: Context[Pages, None]) -> None:
+        """Never return, whoever asks for it."""
+        while True:
+            self.busy = True
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    @action
+    def block(self, c: Context[Pages, None], how: str) -> None:
+        """Never let the loop go on, once a line has said so."""
+        print("blocked", flush=True)
+        while True:
+            if how == "sleeping":
+                time.sleep(3600)
 
 
 if __name__ == "__main__":
