@@ -133,6 +133,13 @@ class Router:
             self.timetable.start(calls)
             self._unclaimed.start(with_sessions)
 
+    def hurry(self) -> None:
+        """Save what actors have in memory at once, and from now on soon after each change.
+
+        For who has been told that the process is to end, and cannot know whether `stop` comes before that.
+        """
+        self._directory.hurry()
+
     async def stop(self) -> None:
         """Stop in order; a router is not started again.
 

@@ -60,6 +60,7 @@ class Directory:
         # met may be nowhere that a start looks.
         self._damaged: set[str] = set()
         self.capacity = Capacity(node, self._by_place)
+        self._hurried = False
         self._closed = False
 
     def __len__(self) -> int:
@@ -145,6 +146,12 @@ class Directory:
         work = self._put_to_sleep(place, instance)
         self._stopping[place] = asyncio.get_running_loop().create_task(work)
         return True
+
+    def hurry(self) -> None:
+        """Save all actors at once, and from now on soon after each change: the process may end unstopped."""
+        self._hurried = True
+        for instance in self:
+            instance.state.hurry()
 
     async def close(self) -> None:
         """Stop every actor, and start none from now on: within the configured time for one of them."""
@@ -298,6 +305,8 @@ class Directory:
         self._damaged.discard(actor_id)
         self._by_place[place] = instance
         self._by_id[actor_id] = instance
+        if self._hurried:
+            instance.state.hurry()
         return instance
 
     async def _kept_stream(self, definition: ActorDefinition, actor_id: str) -> StoredStream | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from ..clock import Clock, Timer
 from ..durable.journal import Journal
@@ -19,6 +19,10 @@ from ..seam import Node
 from ..store import Change, StateChanged, StoredActor, Unscheduled
 
 __all__ = ["SavedState"]
+
+_HURRIED_S: Final = 0.05
+"""When a change is saved once there is hurry. Not at once, as the state is looked at as often while user code
+runs."""
 
 
 class SavedState:
@@ -152,6 +156,13 @@ class SavedState:
             self._type.annotation is not None or self._added or self.journal is not None
         ):
             self._timer = self._clock.call_later(self._interval_s, self._due)
+
+    def hurry(self) -> None:
+        """Save at once what may have changed, and soon what changes from now on: the process may end."""
+        self._interval_s = min(self._interval_s, _HURRIED_S)
+        if not isinstance(self._timer, bool | None):
+            self._timer.cancel()
+            self._due()
 
     def changed(self) -> bool:
         """Tell whether the state differs from when this was last asked, or `settle` was called."""
