@@ -63,11 +63,11 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def start(name: str, app: str = "host_app:app", *, patient: bool = False) -> Hosted:
-    """Start a server and wait until it is ready. Stop it."""
+def start(name: str, app: str = "host_app:app", *options: str, patient: bool = False) -> Hosted:
+    """Start a server, with more options if it is to have some, and wait until it is ready. Stop it."""
     port = free_port()
     arguments, ready = command(name, port, app, patient=patient)
-    program = programs.start(sys.executable, "-m", *arguments, cwd=HERE)
+    program = programs.start(sys.executable, "-m", *arguments, *options, cwd=HERE)
     # All of them write their log to one of the two.
     output = program.out if name == "granian" else program.err
     try:
@@ -82,9 +82,9 @@ def start(name: str, app: str = "host_app:app", *, patient: bool = False) -> Hos
 
 
 @contextlib.contextmanager
-def running(name: str, app: str = "host_app:app", *, patient: bool = False) -> Iterator[Hosted]:
+def running(name: str, app: str = "host_app:app", *options: str, patient: bool = False) -> Iterator[Hosted]:
     """Run a server; it may be stopped before the end."""
-    hosted = start(name, app, patient=patient)
+    hosted = start(name, app, *options, patient=patient)
     try:
         yield hosted
     finally:

@@ -162,12 +162,12 @@ async def test_a_signal_ends_streams_before_the_server_would() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_handler_that_somebody_else_has_set_since_stays() -> None:
+async def test_a_handler_that_somebody_else_has_set_since_stays() -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         signals = StopSignals()
-        signals.watch()
+        signals.watch(lambda: None)
 
         def later(number: int, frame: Any) -> None:
             pass
@@ -182,7 +182,7 @@ def test_a_handler_that_somebody_else_has_set_since_stays() -> None:
 def test_outside_the_main_thread_no_handler_is_set() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     signals = StopSignals()
-    thread = threading.Thread(target=signals.watch)
+    thread = threading.Thread(target=signals.watch, args=(lambda: None,))
     thread.start()
     thread.join()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -73,7 +73,7 @@ class Asgi:
     async def running(self) -> AsyncIterator[None]:
         """Run the registry for as long as the context lasts."""
         await self._registry.start()
-        self._signals.watch()
+        self._signals.watch(self._hurry)
         try:
             yield
         finally:
@@ -96,6 +96,15 @@ class Asgi:
         await receive()  # lifespan.shutdown
         await running.__aexit__(None, None, None)
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _hurry(self) -> None:
+        """The process is to end: nobody knows whether, and how soon, the server lets the registry stop."""
+        if self._served is not None:
+            self._served.endpoint.deadlines.look_at_all()
+        router = self._registry.running
+        if router is not None:
+            # It goes on: requests of the host that have not ended may use it, and so may the host's end.
+            router.hurry()
 
     def _present(self) -> _Served:
         router = self._registry.running

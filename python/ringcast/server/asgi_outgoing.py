@@ -42,11 +42,16 @@ class Outgoing:
         if self._sender is None and not self._stopped:
             self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="outgoing")
 
-    async def stop(self) -> None:
-        """Send nothing more, whatever is left."""
+    def give_up(self) -> None:
+        """Send nothing more, whatever is left; the server is told that what it is at is not wanted."""
         self._stopped = True
         if self._sender is not None:
             self._sender.cancel()
+
+    async def stop(self) -> None:
+        """Do that, and wait until the server has let go of it."""
+        self.give_up()
+        if self._sender is not None:
             await asyncio.gather(self._sender, return_exceptions=True)
 
     async def _send_all(self) -> None:

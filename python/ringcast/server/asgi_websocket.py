@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -19,9 +19,12 @@ from ..request import Request
 from ..wire.encoding import Encoding
 from .asgi_outgoing import Outgoing
 from .client_socket import CLOSING, CONNECTING, ClientSocket
-from .endpoint import Endpoint, has_caught_up, is_ahead, looks
+from .endpoint import has_caught_up, is_ahead, looks
 from .guard import Guard, came_of, take_place
 from .handshake import Refusal, first_known
+
+if TYPE_CHECKING:
+    from .asgi_events import AsgiEndpoint
 
 __all__ = ["AsgiWebSocket"]
 
@@ -46,13 +49,17 @@ class AsgiWebSocket(ClientSocket):
         "_receive",
         "_scope",
         "_send",
+        "_signals",
         "_since",
         "_sink",
     )
 
-    def __init__(self, endpoint: Endpoint, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, endpoint: AsgiEndpoint, guard: Guard, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         self._guard = guard
         self._endpoint = endpoint
+        self._signals = endpoint.signals
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -115,6 +122,15 @@ class AsgiWebSocket(ClientSocket):
         """Let go of the socket at once, as far as the server does."""
         if not self._over.done():
             self._over.set_result(None)
+
+    def check(self, now: float) -> None:
+        if self._signals.came and not self._outgoing.is_idle:
+            # Granian's worker aborts with a message that its client has not taken; the others close the
+            # socket in a moment. The client comes back and gets it.
+            self._outgoing.give_up()
+            self.abort()
+        else:
+            super().check(now)
 
     # Inside.
 

@@ -71,6 +71,12 @@ class Deadlines:
                 self._timer.cancel()
                 self._timer = None
 
+    def look_at_all(self) -> None:
+        """Look at everybody now, besides the rounds: there is news for them."""
+        now = asyncio.get_running_loop().time()
+        for socket in list(self._watched):
+            socket.check(now)
+
     async def wait_all_closed(self, timeout_s: float) -> None:
         """Wait until every socket is closed; abort those that are not after `timeout_s`."""
         try:
