@@ -94,6 +94,7 @@ def test_offers(raw: RawClient, offer: Offer) -> None:
     response = raw.upgrade(sec_websocket_extensions=offer.header)
     assert response.status == 101
     assert response.headers.get("sec-websocket-extensions") == offer.answer
+    raw.compression = offer.answer is not None
     raw.send_message(["connect", {"actor": "echo", "key": ["offers"]}])
     assert raw.read_message()[0] == "connected"
 
