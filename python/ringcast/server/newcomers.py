@@ -6,6 +6,7 @@ Most say at once what they want. A timer for each would cost more than to read i
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from typing import Protocol
 
 __all__ = ["Newcomer", "Newcomers"]
@@ -23,7 +24,8 @@ class Newcomers:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._due_s: dict[Newcomer, float] = {}
+        # A plain dict looks for its first again among all that have been removed.
+        self._due_s: OrderedDict[Newcomer, float] = OrderedDict()
         """When each is given up, by the loop's clock: the first is the next."""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -38,10 +40,14 @@ class Newcomers:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        for socket, due_s in list(self._due_s.items()):
+        overdue = []
+        while self._due_s:
+            socket, due_s = next(iter(self._due_s.items()))
             if due_s > loop.time():
                 # Not stopped when a socket is removed: it fires once more for nobody.
                 self._timer = loop.call_at(due_s, self._look, loop)
                 break
             del self._due_s[socket]
+            overdue.append(socket)
+        for socket in overdue:
             socket.give_up()

@@ -107,3 +107,16 @@ def test_who_comes_after_a_pause_has_its_whole_time() -> None:
     assert (early.given_up, late.given_up) == (1, 0)
     clock.go_on(0.1)
     assert late.given_up == 1
+
+
+def test_many_that_stay_silent_are_found_without_looking_at_all_of_them() -> None:
+    newcomers, clock, loop = begun()
+    sockets = [Socket() for _ in range(2000)]
+    for socket in sockets:
+        newcomers.add(socket, loop)
+        clock.go_on(0.001)
+    clock.go_on(7.9995)
+    for _ in range(2500):
+        clock.go_on(0.001)
+    assert [socket.given_up for socket in sockets] == [1] * 2000
+    assert not clock.timers
