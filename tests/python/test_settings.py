@@ -216,7 +216,6 @@ def test_a_file_without_a_name_says_what_should_have_named_it() -> None:
             "did you mean RINGCAST_LOG_LEVEL, or RINGCAST_LOG_FORMAT, or RINGCAST_ACCESS_LOG?",
         ),
         ({"RINGCAST_HOST": ""}, "host is empty: give an address"),
-        ({"RINGCAST_PORT": "tcp://10.0.0.1:80"}, "RINGCAST_PORT should be a valid integer"),
         ({"RINGCAST_HEARTBEAT_S": "40"}, "dead_peer_timeout_s must exceed two heartbeats (heartbeat_s)"),
     ],
 )
@@ -249,6 +248,21 @@ def test_variables_that_look_like_none_of_ours_are_somebody_else_s_and_are_named
     found = loaded(environment={"PORT": "9", **dict.fromkeys(OF_OTHERS, "7")})
     assert found.origins == {}
     assert found.unknown == OF_OTHERS
+
+
+def test_what_kubernetes_says_of_services_of_our_name_is_passed_over() -> None:
+    links = {
+        "RINGCAST_METRICS_PORT": "tcp://10.0.0.7:80",
+        "RINGCAST_METRICS_SERVICE_PORT": "80",
+        "RINGCAST_PORT": "tcp://10.0.0.7:80",
+        "RINGCAST_PORT_80_TCP_PROTO": "tcp",
+        "RINGCAST_SERVICE_HOST": "10.0.0.7",
+        "RINGCAST_SERVICE_PORT": "80",
+        "RINGCAST_SERVICE_PORT_HTTP": "80",
+    }
+    found = loaded(environment={**links, "RINGCAST_HOST": "::"})
+    assert found.unknown == tuple(links)
+    assert (found.server.port, found.server.host) == (ServerConfig().port, "::")
 
 
 def test_what_is_wrong_with_a_flag_names_it() -> None:

@@ -40,6 +40,10 @@ PREFIX: Final = "RINGCAST_"
 _CONFIG: Final = f"{PREFIX}CONFIG"
 """The variable that names the file, where no flag does."""
 
+_OF_A_SERVICE: Final = re.compile(r"\w+_SERVICE_(HOST|PORT(_\w+)?)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
+"""With those, what Kubernetes tells pods of a service: ``RINGCAST_PORT=tcp://10.0.0.7:80`` of one of our
+name."""
 _NONE: Final = "none"
 """How files, variables and flags write that there is no value."""
 
@@ -231,7 +235,12 @@ def _from_environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], tup
     known = {each.variable for each in SETTINGS.values()}
     unknown = []
     for variable in variables:
-        if not variable.upper().startswith(PREFIX) or variable.upper() in (*known, _CONFIG):
+        if not variable.upper().startswith(PREFIX):
+            continue
+        if _OF_A_SERVICE.fullmatch(variable) or _SERVICE_ADDRESS.match(variables[variable]):
+            unknown.append(variable)
+            continue
+        if variable.upper() in (*known, _CONFIG):
             continue
         # Others may use the prefix for what is theirs. What looks like one of ours is a slip.
         hint = _meant_variable(variable.upper().removeprefix(PREFIX))
@@ -239,7 +248,7 @@ def _from_environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], tup
             raise SettingsError(f"there is no setting {variable}{hint}")
         unknown.append(variable)
     source = EnvSettingsSource(_Sources)
-    source.env_vars = {name.lower(): value for name, value in variables.items()}
+    source.env_vars = {name.lower(): value for name, value in variables.items() if name not in unknown}
     return dict(source()), tuple(sorted(unknown))
 
 
