@@ -78,8 +78,10 @@ class _StandInHandler(_StandIn):
             return
         if inspect.iscoroutinefunction(function):
             await function(*args)
-        else:
-            await self._handlers.run(function, args)
+            return
+        result = await self._handlers.run(function, args)
+        if inspect.isawaitable(result):  # of an object whose call is async
+            await result
 
 
 class _StandInParams(_StandIn):
