@@ -33,7 +33,7 @@ from .calls import Calls
 from .ending import TimeLeft, end, fall_asleep
 from .event import Emitter
 from .event_filters import may_subscribe
-from .letting_in import is_asked_about, let_in_first, welcome
+from .letting_in import is_asked_about, let_in_first, undo_start, welcome
 from .matching import Matching
 from .performing import Performing
 from .permission import Permission
@@ -129,7 +129,12 @@ class ActorInstance:
         if guarded:
             await self._on_start()
             await let_in_first(self, asked)
-        await self.state.create(self.definition.name, self.key)
+        try:
+            await self.state.create(self.definition.name, self.key)
+        except BaseException:
+            if guarded:
+                await undo_start(self)
+            raise
         await self._begin(has_started=guarded)
 
     async def load(self, stored: StoredActor) -> None:

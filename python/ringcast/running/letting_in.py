@@ -25,6 +25,7 @@ __all__ = [
     "let_in",
     "let_in_first",
     "new_conn_state",
+    "undo_start",
     "welcome",
 ]
 
@@ -87,11 +88,19 @@ async def let_in_first(instance: ActorInstance, caller: Caller) -> None:
         fault = for_client(error, instance.log, what)
         if counts is not None and caller.action is not None:
             counts.counted(caller.action, began, lambda *_: None)(0, None, fault)
-        timeout_s = instance.node.config.hook_timeout_s
-        on_stop = instance.definition.hooks.on_stop
-        await instance.guarded(run_hook(on_stop, instance.actor, instance.context, timeout_s=timeout_s))
+        await undo_start(instance)
         raise CallerRefused(fault) from None
+    except asyncio.CancelledError:  # it has taken too long
+        await undo_start(instance)
+        raise
     caller.let_in_by = instance
+
+
+async def undo_start(instance: ActorInstance) -> None:
+    """End what `on_start` has begun, of an actor that is not created after all."""
+    timeout_s = instance.node.config.hook_timeout_s
+    on_stop = instance.definition.hooks.on_stop
+    await instance.guarded(run_hook(on_stop, instance.actor, instance.context, timeout_s=timeout_s))
 
 
 def call_let_in(instance: ActorInstance, call: CallFromOutside, caller: Caller, respond: Respond) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,9 +12,10 @@ import httpx
 import pytest
 from linked import eventually
 
-from ringcast import Actor, Client, Context, MemoryStore, Registry, action
+from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.errors import ActorNotFound, ConnectionRefused, Unauthorized
 from ringcast.server.serve import serving
+from ringcast.store import Change, StoredActor
 
 
 @dataclass
@@ -282,3 +283,31 @@ async def test_on_create_sees_the_request(url: str, registry: Registry) -> None:
         with pytest.raises(ConnectionRefused, match="sign in"):
             await others.get_or_create(Picky, "k").connect().ready()
     assert await registry.client.get_or_create(Picky, "own").here()
+
+
+class FullStore(MemoryStore):
+    async def create(self, actor: StoredActor, changes: Sequence[Change] = ()) -> None:
+        raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["the store fails", "it takes too long"])
+async def test_what_on_start_has_begun_is_ended_also_where_nobody_was_refused(slow: bool) -> None:
+    hooks: list[str] = []
+
+    class Cellar(Actor[Told, Member]):
+        def on_start(self, c: Context[Told, Member]) -> None:
+            hooks.append("start")
+
+        async def create_conn_state(self, c: Context[Told, Member], params: Any) -> Member:
+            if slow:
+                await asyncio.Event().wait()
+            return Member("ann")
+
+        def on_stop(self, c: Context[Told, Member]) -> None:
+            hooks.append("stop")
+
+    config = ServerConfig(start_timeout_s=0.1) if slow else ServerConfig()
+    registry = Registry(Cellar, store=MemoryStore() if slow else FullStore(), config=config)
+    async with serving(registry) as url, Client(url) as client:
+        client.cellar.get_or_create("a").connect()
+        await eventually(lambda: hooks[:2] == ["start", "stop"])
