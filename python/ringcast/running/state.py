@@ -46,6 +46,7 @@ class SavedState:
         "_kept",
         "_lock",
         "_log",
+        "_retry_s",
         "_saved",
         "_seen",
         "_store",
@@ -71,7 +72,7 @@ class SavedState:
         self._store = node.store
         self._capacity = node.capacity
         self._clock: Clock = node.clock
-        self._interval_s = node.config.save_interval_s
+        self._interval_s = self._retry_s = node.config.save_interval_s
         self._actor_id = actor_id
         self._log = log
         # Told of each change that was added, once the store has it.
@@ -150,12 +151,12 @@ class SavedState:
         if self._added:
             self._flush_soon()
 
-    def touch(self) -> None:
+    def touch(self, after_s: float | None = None) -> None:
         """The state may have changed, or what the journal has besides: look at it an interval from now."""
         if self._timer is None and (
             self._type.annotation is not None or self._added or self.journal is not None
         ):
-            self._timer = self._clock.call_later(self._interval_s, self._due)
+            self._timer = self._clock.call_later(self._interval_s if after_s is None else after_s, self._due)
 
     def hurry(self) -> None:
         """Save at once what may have changed, and soon what changes from now on: the process may end."""
@@ -307,8 +308,8 @@ class SavedState:
         try:
             await self.keep()
         except Exception:
-            self._log.exception("saving the state failed; it is tried again in %g s", self._interval_s)
-            self.touch()
+            self._log.exception("saving the state failed; it is tried again in %g s", self._retry_s)
+            self.touch(self._retry_s)
         if self._is_busy():
             self.touch()
 

@@ -99,12 +99,12 @@ class Asgi:
 
     def _hurry(self) -> None:
         """The process is to end: nobody knows whether, and how soon, the server lets the registry stop."""
-        if self._served is not None:
-            self._served.endpoint.deadlines.look_at_all()
         router = self._registry.running
         if router is not None:
             # It goes on: requests of the host that have not ended may use it, and so may the host's end.
             router.hurry()
+        if self._served is not None:
+            self._served.endpoint.deadlines.look_at_all()
 
     def _present(self) -> _Served:
         router = self._registry.running

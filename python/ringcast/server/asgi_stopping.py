@@ -43,8 +43,8 @@ class StopSignals:
         self._tell = lambda: loop.call_soon_threadsafe(on_first)
         for number in _SIGNALS:
             handler = signal.getsignal(number)
-            # Otherwise the signal ends the process at once, or means nothing.
-            if callable(handler):
+            # Otherwise the signal ends the process at once, or means nothing, or another lifespan watches.
+            if callable(handler) and handler != self._on_signal:
                 self._handlers[number] = handler
                 signal.signal(number, self._on_signal)
 
