@@ -87,6 +87,7 @@ def _of_routes(
 ) -> Iterator[Place]:
     if not isinstance(routes, Sequence):
         return
+    taken: list[str] = []
     for route in routes:
         included, own_path = getattr(route, "original_router", None), getattr(route, "path", None)
         if included is not None and not any(included is each for each in within):
@@ -100,6 +101,13 @@ def _of_routes(
             yield Place(there, route, None, around, len(within))
             continue
         there = there.rstrip("/")
+        if any(f"{there}/".startswith(f"{mount}/") for mount in taken):
+            continue  # one before it has all of its requests
+        taken.append(there)
+        if type(route) is not Mount:
+            # Its own code decides what becomes of a request.
+            yield Place(there, route, route, around, len(within))
+            continue
         *outer, inside = layers(route.app)
         through = (*around, *(_of(layer) for layer in outer))
         yield Place(there, route, inside, through, len(within))

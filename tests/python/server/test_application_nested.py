@@ -4,8 +4,9 @@ guards them."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal
 
 import httpx
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.errors import ConnectionRefused
-from ringcast.server.application import Beside, mounted
+from ringcast.server.application import ApplicationFailed, Beside, mounted
 from ringcast.server.serve import serving
 
 TIMEOUT_S = 30
@@ -221,6 +222,46 @@ def test_an_application_that_is_mounted_in_itself_is_read_once(registry: Registr
 # --- not found --------------------------------------------------------------------------------------------
 
 
+async def status_of_upgrade(url: str, target: str) -> int:
+    """Ask for a WebSocket at a target that is written as it is here."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"GET {target} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        "sec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+        "sec-websocket-protocol: ringcast.v1.json\r\n\r\n".encode()
+    )
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+@pytest.mark.parametrize("how", ["the same path", "all paths", "a mount of its own kind"])
+def test_a_place_that_no_request_reaches_is_none(registry: Registry, how: str) -> None:
+    class Guarded(Mount):
+        """Decides by itself."""
+
+    inner = Starlette(routes=[Mount("/live", registry.asgi())])
+    routes: list[Any] = [Mount("/v1", Guarding(inner)), Mount("/v1", inner)]
+    if how == "all paths":
+        routes[0] = Mount("/", Guarding(inner))
+    elif how == "a mount of its own kind":
+        routes = [Guarded("/v1", inner)]
+    application = mounted(registry, Starlette(routes=routes))
+    assert application.mount is None or "Guarding is run for HTTP requests" in application.warning
+
+
+async def test_an_application_that_mounts_them_as_it_starts_is_too_late(registry: Registry) -> None:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.mount("/live", Guarding(registry.asgi()))
+        yield
+
+    with pytest.raises(ApplicationFailed, match="as it started"):
+        async with under(registry, FastAPI(lifespan=lifespan)):
+            pass
+
+
 async def test_what_hides_them_is_left_to_serve_them(
     registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -239,6 +280,8 @@ async def test_what_hides_them_is_left_to_serve_them(
                 await is_heard(registry, url + elsewhere)
         with pytest.raises(ConnectionRefused):
             await is_heard(registry, f"{url}/live")
+        for target in ("/connect", "http:///connect", "http://x:99999/connect", "http://u@x@y/connect"):
+            assert await status_of_upgrade(url, target) in (400, 403, 404), target
         guard.takes_websockets = True
         # A stream of events is one of this server's all the same: it is handed on by what guards it.
         address = "/live/actors/room/events?key=a&subscribe=said"
