@@ -115,11 +115,13 @@ class Upgrades:
 
     def is_for_actors(self, target: bytes) -> bool:
         """Tell whether a request to upgrade, with this target, is for Ringcast."""
+        if self._below is None:
+            return False  # not even one that cannot be read
         try:
             path: bytes = httptools.parse_url(target).path or b""
         except httptools.HttpParserInvalidURLError:
             return True  # they refuse it
-        return self._below is not None and unquote_to_bytes(path).startswith(self._below)
+        return unquote_to_bytes(path).startswith(self._below)
 
     def warn_of_missing_package(self) -> None:
         """Say once why the application has no WebSockets."""
@@ -188,19 +190,21 @@ class HeadProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             super().shutdown()
-        # With TLS it would stay until its client says goodbye too, and nobody reads from an idle connection
-        # (RFC 8446, section 6.1: it need not be waited for). What is unwritten keeps its time.
-        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+        if self.transport.is_closing() and self.transport.get_extra_info("sslcontext") is not None:
             self._hear_no_more()
 
     def _hear_no_more(self) -> None:
-        """Let the loop find that the client has closed its side."""
-        if self.transport.get_extra_info("sslcontext") is None:
+        """Let the loop find that the client has closed its side, unless something is still to be written.
+
+        With TLS a socket would stay until its client says goodbye too, and nobody reads from an idle
+        connection (RFC 8446, section 6.1: it need not be waited for).
+        """
+        known = self.transport.get_extra_info("socket")
+        # For a moment before `connection_lost` there is none, nor a buffer that could be asked for.
+        if known is None or self.transport.get_write_buffer_size():
             return
-        with contextlib.suppress(OSError):  # it is gone
-            descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
-            with socket.socket(fileno=descriptor) as sock:
-                sock.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(known.fileno())) as sock:
+            sock.shutdown(socket.SHUT_RD)  # or it is gone
 
     def data_received(self, data: bytes) -> None:
         if self._turned_away is not None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import uvloop
 
-__all__ = ["RESISTANCE_S", "run_on_own_loop"]
+__all__ = ["RESISTANCE_S", "require_own_process", "run_on_own_loop"]
 
 RESISTANCE_S: Final = 3.0
 """How long what resists its end is waited for."""
@@ -25,6 +25,14 @@ RESISTANCE_S: Final = 3.0
 _LOG: Final = logging.getLogger("ringcast.server")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _MOST_NAMED: Final = 10
+
+
+def require_own_process() -> None:
+    """Raise `RuntimeError` where `run_on_own_loop` cannot run."""
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("a server that has the process to itself runs in its main thread, as signals do")
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("an event loop runs here: enter ringcast.server.serve.serving in it instead")
 
 
 def run_on_own_loop(work: Coroutine[Any, Any, None], stop: Callable[[], object]) -> None:

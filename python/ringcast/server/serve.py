@@ -28,7 +28,7 @@ from .guard import Guard, came_of
 from .handshake import PATH
 from .head import Upgrades, head_protocol_class
 from .http import create_app, create_metrics_app
-from .process import RESISTANCE_S, run_on_own_loop
+from .process import RESISTANCE_S, require_own_process, run_on_own_loop
 from .tls import server_context
 from .websocket import WebSocketEndpoint
 
@@ -59,8 +59,10 @@ def run(
     is printed. What goes on after its cancellation is given up.
 
     Raises `OSError` if the address cannot be had, `CertificateFileError` if the certificate cannot be used,
-    `ApplicationFailed` if the application does not start, and whatever keeps the store from opening.
+    `ApplicationFailed` if the application does not start, `RuntimeError` in another thread than the main one
+    and where a loop runs, and whatever keeps the store from opening.
     """
+    require_own_process()
     config = registry.config
     # Before the port is opened: nobody shall find a server that cannot answer.
     tls = None
@@ -90,14 +92,16 @@ async def serving(
     """
     listening = _listen(host, port) if sockets is None else list(sockets)
     measuring = _listen_for_metrics(registry.config, listening)
-    server = _Server(registry, tls, measuring, beside)
+    server, address = _Server(registry, tls, measuring, beside), _address(listening, tls)
     async with _running(server, listening):
-        yield _address(listening, tls)
+        yield address
 
 
 async def _run(server: _Server, listening: list[socket.socket], on_listening: Callable[[str], None]) -> None:
+    address = _address(listening, server.tls)
     async with _running(server, listening) as task:
-        on_listening(_address(listening, server.tls))
+        if not server.should_exit:  # nobody has stopped it as it started
+            on_listening(address)
         await task
 
 
@@ -124,13 +128,14 @@ class _Server(uvicorn.Server):
         beside: Beside,
     ) -> None:
         router, config = registry.router, registry.config
-        self._registry = registry
+        self._registry, self._router = registry, router
         self._limits = config
         self.tls = tls
         self._measuring = measuring
         self._metrics_servers: list[asyncio.Server] = []
         guard = Guard(config, router.limits_hit, tls is not None)
-        application, sockets = beside.application, None
+        self._application = application = beside.application
+        sockets = None
         mount: str | None = ""
         if application is not None:
             mount, sockets = application.mount, application_sockets(guard)
@@ -165,7 +170,7 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Begin to shut down, with the delay that is set. Idempotent."""
-        self._registry.router.draining = True
+        self._router.draining = True
         self.should_exit = True
         self._is_stopping.set()
 
@@ -186,6 +191,8 @@ class _Server(uvicorn.Server):
             is_prepared = not self.lifespan.should_exit
             if not is_prepared:
                 raise ApplicationFailed("the application could not be started; its log says why")
+            if self._is_mounted_late:
+                raise ApplicationFailed("the application has mounted registry.asgi() as it started: too late")
             await self._registry.start()
             await self._accept(sockets or [])
             await self._accept_metrics()
@@ -198,6 +205,12 @@ class _Server(uvicorn.Server):
             self._registry.served_on = None
             raise
         self._is_started.set()
+
+    @property
+    def _is_mounted_late(self) -> bool:
+        """Whether they would be at a second place as well, past what the application has before them."""
+        application = self._application
+        return application is not None and application.registry is None and self._registry.hosted is not None
 
     async def _accept(self, sockets: list[socket.socket]) -> None:
         """Do what uvicorn would, which does not say how long a handshake may take."""

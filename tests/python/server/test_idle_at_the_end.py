@@ -6,12 +6,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from typing import Any, cast
 
+import httpx
 import pytest
 from loops import Run
 
 from certificates import Certificates
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
+from ringcast.server.head import HeadProtocol
 from ringcast.server.serve import serving
 from ringcast.server.tls import server_context
 
@@ -54,3 +57,32 @@ def test_is_closed_at_once(run: Run, certificates: Certificates, speaks_tls: boo
             assert await asyncio.to_thread(sock.recv, 1000) == b""
 
     run(scenario())
+
+
+class GoneBeneath:
+    """What a transport with TLS is for one turn of the loop, before it says that the connection is lost."""
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return True
+
+    def get_extra_info(self, name: str) -> object:
+        return object() if name == "sslcontext" else None
+
+    def get_write_buffer_size(self) -> int:
+        raise AttributeError("'NoneType' object has no attribute 'get_write_buffer_size'")
+
+
+def test_one_whose_client_goes_at_that_moment_is_no_fault() -> None:
+    protocol = HeadProtocol.__new__(HeadProtocol)
+    protocol._parts, protocol.transport = cast(Any, object()), cast(Any, GoneBeneath())
+    protocol.shutdown()
+
+
+async def test_a_registry_is_ready_again_when_it_is_served_again() -> None:
+    registry = Registry(Nothing, store=MemoryStore())
+    for _ in range(2):
+        async with serving(registry) as url, httpx.AsyncClient(base_url=url) as asking:
+            assert (await asking.get("/ready")).status_code == 200

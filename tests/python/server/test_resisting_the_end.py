@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -70,3 +71,36 @@ def test_second_signal_ends_a_server_whose_loop_is_blocked(
 
     asyncio.run(scenario())
     assert server.process.returncode == -number
+
+
+SLOW_TO_OPEN = """
+import sys
+from asyncio import to_thread
+from ringcast import Actor, MemoryStore, Registry
+
+class Diary(Actor): ...
+
+class SlowStore(MemoryStore):
+    async def open(self):
+        print("opening", flush=True)
+        await to_thread(sys.stdin.readline)
+        await super().open()
+
+Registry(Diary, store=SlowStore()).serve(port=0)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts_ends_it_in_order(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_OPEN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "opening\n"
+        process.send_signal(number)
+        assert process.communicate("go on\n", timeout=programs.TIMEOUT_S) == ("", "")
+        assert process.returncode == 0
