@@ -204,7 +204,7 @@ class Divided:
         if is_below and (is_websocket or not self._goes_through):
             await self._own({**scope, "root_path": self._root_path}, receive, send)
         elif is_websocket:
-            await self._app(self._for_application(scope), receive, send)
+            await self._app(self._for_own_asgi(scope), receive, send)
         elif is_below:
             await self._app(self._for_own(scope), receive, send)
         else:
@@ -233,14 +233,22 @@ class Divided:
 
     def _for_own(self, scope: Scope) -> Scope:
         """Return what the application is told of a request that it may hand on to what it has mounted."""
+        return self._handed_on_by(scope, self._own, "client", "scheme", "extensions")
+
+    def _for_own_asgi(self, scope: Scope) -> Scope:
+        """The same of a WebSocket, which what it has mounted serves by itself."""
+        hosted = None if self._mounted is None else self._mounted.hosted
+        return self._handed_on_by(scope, None if hosted is None else hosted.answer, "client", "scheme")
+
+    def _handed_on_by(self, scope: Scope, to: ASGIApp | None, *names: str) -> Scope:
         given = self._for_application(scope)
-        if self._mounted is None:
+        if self._mounted is None or to is None:
             return given
         # What is needed once it is through, and was the proxy's or is not for the application.
-        kept = {name: scope.get(name) for name in ("client", "scheme", "extensions")}
+        kept = {name: scope.get(name) for name in names}
 
         async def hand_on(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._own({**scope, **kept}, receive, send)
+            await to({**scope, **kept}, receive, send)
 
         given["extensions"][HANDED_ON] = HandedOn(self._mounted, hand_on)
         return given

@@ -67,7 +67,11 @@ class Asgi:
         if handed_on is not None and handed_on.registry is self._registry:
             await handed_on.app(scope, receive, send)
         else:
-            await self._present().app(scope, receive, send)
+            await self.answer(scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or serve a WebSocket, whoever has handed it on."""
+        await self._present().app(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

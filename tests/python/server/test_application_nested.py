@@ -222,18 +222,32 @@ def test_an_application_that_is_mounted_in_itself_is_read_once(registry: Registr
 # --- not found --------------------------------------------------------------------------------------------
 
 
-async def status_of_upgrade(url: str, target: str) -> int:
-    """Ask for a WebSocket at a target that is written as it is here."""
+async def status_of_upgrade(url: str, target: str, more: str = "") -> int:
+    """Ask for a WebSocket at a target that is written as it is here; `more` are lines of the head."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
         f"GET {target} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         "sec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
-        "sec-websocket-protocol: ringcast.v1.json\r\n\r\n".encode()
+        f"sec-websocket-protocol: ringcast.v1.json\r\n{more}\r\n".encode()
     )
     status = int((await reader.readline()).split()[1])
     writer.close()
     return status
+
+
+@pytest.mark.parametrize("is_hidden", [False, True], ids=["found", "hidden"])
+async def test_a_proxy_is_believed_wherever_the_actors_are(is_hidden: bool) -> None:
+    config = ServerConfig(close_timeout_s=1, trusted_proxies=("127.0.0.1",))
+    registry = Registry(Room, store=MemoryStore(), config=config)
+    app, guard = FastAPI(), Guarding(registry.asgi())
+    guard.takes_websockets = True
+    app.mount("/live", guard if is_hidden else registry.asgi())
+    forwarded = "x-forwarded-for: 192.0.2.1\r\nx-forwarded-host: example.com\r\nx-forwarded-proto: https\r\n"
+    async with asyncio.timeout(TIMEOUT_S), under(registry, app) as url:
+        for origin, status in (("https://example.com", 101), (url, 403)):
+            more = f"{forwarded}origin: {origin}\r\n"
+            assert await status_of_upgrade(url, "/live/connect", more) == status
 
 
 @pytest.mark.parametrize("how", ["the same path", "all paths", "a mount of its own kind"])
