@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
 import hypothesis
 import pytest
+from _pytest.nodeid import coerce_node_id
 
 DIFFERS: Final = re.compile(r" at 0x|\{[^{}:]*,[^{}:]*\}")
 """In a name: an address, or a set, whose order is another one in each process."""
@@ -52,10 +54,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse names that differ from one process to the next; `shown` makes better ones of the same values."""
+    """Refuse names that differ from one process to the next; `shown` makes better ones of the same values.
+
+    And have no two tests of one id, as schemathesis makes them: xdist runs one of those, and says nothing.
+    """
     differing = [item.nodeid for item in items if DIFFERS.search(item.name)]
     if differing:
         raise pytest.UsageError(f"use ids=shown: {differing}")
+    times = Counter(item.nodeid for item in items)
+    for item in items:
+        if times[item.nodeid] > 1:
+            assert item.parent is not None  # of a file
+            item._id = coerce_node_id(f"{item.parent.nodeid}::{item.name}")
+    twice = [each for each, times_ in Counter(item.nodeid for item in items).items() if times_ > 1]
+    if twice:
+        raise pytest.UsageError(f"several tests of one id: {twice}")
 
 
 @pytest.hookimpl(wrapper=True)
