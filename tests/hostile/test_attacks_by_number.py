@@ -33,6 +33,31 @@ async def test_floods_of_connects(siege: Siege) -> None:
     assert hit["max_connections_per_address"] == 3 * MOST_PER_ADDRESS
 
 
+async def test_floods_of_upgrades_that_are_refused(siege: Siege) -> None:
+    """Also for what is looked at last: none of them may keep a place."""
+    wrong: list[tuple[dict[str, Any], int]] = [
+        ({"sec_websocket_key": "!" * 24}, 400),
+        ({"sec_websocket_key": "MDEyMzQ1Njc4OQ=="}, 400),
+        ({"upgrade": ["h2c", "websocket"]}, 400),
+        ({"sec_websocket_version": "12"}, 426),
+        ({"sec_websocket_protocol": "soap"}, 400),
+    ]
+
+    def attack(attackers: Attackers) -> None:
+        for changes, status in wrong * MOST_PER_ADDRESS:
+            each = attackers.open()
+            assert each.upgrade(**changes).status == status, changes
+            each.reset()
+            # The same behind another request: this goes by uvicorn's parser.
+            each = attackers.open()
+            each.send(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert each.read_response().status == 200
+            assert each.upgrade(**changes).status == status, changes
+            each.reset()
+
+    assert not await siege.withstand(attack)
+
+
 async def test_floods_of_connects_that_end_at_once(siege: Siege) -> None:
     def attack(attackers: Attackers) -> None:
         for number in range(2000):

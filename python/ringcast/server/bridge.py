@@ -118,24 +118,25 @@ class Gate:
     cannot parse; that one reaches the listener as `on_broken_frame`.
     """
 
-    __slots__ = ("_is_shut", "_listener", "request", "transport")
+    __slots__ = ("_listener", "is_shut", "request", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self._listener: FrameListener | None = None
-        self._is_shut = False
+        self.is_shut = False
+        """Whether nothing gets out any more, since the socket was upgraded or is gone."""
         self.request: Request | None = None
         """The request to upgrade; the listener takes it, so that nothing of it is kept with the socket."""
 
     def shut(self, listener: FrameListener) -> None:
         """Let nothing out from now on."""
         self._listener = listener
-        self._is_shut = True
+        self.is_shut = True
 
     def release(self) -> None:
         """Let go of the listener: the socket is gone. Nothing gets out after this either."""
         self._listener = None
-        self._is_shut = True
+        self.is_shut = True
 
     @property
     def is_plain(self) -> bool:
@@ -158,7 +159,7 @@ class Gate:
     # What picows calls on a transport.
 
     def write(self, data: bytes) -> None:
-        if not self._is_shut:
+        if not self.is_shut:
             self.transport.write(data)
         elif self._listener is not None and data[0] == _CLOSE_FRAME:
             # The parser stands still at the broken frame; what follows would only pile up before it.
@@ -172,7 +173,7 @@ class Gate:
 
     def close(self) -> None:
         # After the upgrade the listener decides when the socket goes: the client shall get its close frame.
-        if not self._is_shut:
+        if not self.is_shut:
             self.transport.close()
 
     def abort(self) -> None:
@@ -263,6 +264,10 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
             buffer[:count] = rest[:count]
             rest = rest[count:]
             self.buffer_updated(count)
+        listener: FrameListener | None = self.listener
+        if listener is not None and not gate.is_shut:
+            # It was accepted here, but not by picows, which looks at the key last, and tells nobody.
+            listener.on_ws_disconnected(self.transport)
 
     def eof_received(self) -> bool:
         """Return whether to keep the socket open for writing."""

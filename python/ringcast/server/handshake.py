@@ -1,6 +1,6 @@
 """Which WebSocket upgrade requests are accepted: pure functions over the request's line and headers.
 
-Parsing the request and checking its key is left to picows.
+Parsing the request and checking its key is left to picows, which does the latter after all of this.
 """
 
 from __future__ import annotations

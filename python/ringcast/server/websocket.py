@@ -196,7 +196,7 @@ class WebSocket(ClientSocket, FrameListener):
         return self._hear_eof() and self._gate is not None and self._gate.is_plain
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The socket is gone."""
+        """The socket is gone, or was not upgraded after all."""
         if self._gate is not None:
             self._gate.release()
             self._gate = None
