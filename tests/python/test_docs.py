@@ -147,6 +147,14 @@ def test_error_codes_are_those_of_the_code() -> None:
     assert listed == {**own, "unknown_message": "ProtocolError"}
 
 
+def test_errors_that_a_server_makes_are_raised_again_as_they_were_by_clients() -> None:
+    rows = table("code", "class", "made by", "meaning")
+    by_server = {code: cls for code, cls, maker, _ in rows if maker in ("server", "both")}
+    raised = {code: type(from_wire({"code": code, "message": ""})).__name__ for code, *_ in rows}
+    as_they_were = {code: cls for code, cls in by_server.items() if cls != "ProtocolError"}
+    assert raised == {code: as_they_were.get(code, "UserError") for code in raised}
+
+
 def test_http_statuses_are_those_of_the_code() -> None:
     assert {code: int(status) for status, code in table("status", "code")} == STATUS_BY_CODE
 
