@@ -13,6 +13,7 @@ import httpx
 import orjson
 import pytest
 import websockets
+from applications import relayed, under
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -54,20 +55,8 @@ def registry() -> Registry:
     return Registry(Room, store=MemoryStore(), config=ServerConfig(close_timeout_s=1))
 
 
-def under(registry: Registry, app: Any, mount: str | None = None) -> Any:
-    """Serve both, in this loop."""
-    return serving(registry, beside=Beside(application=mounted(registry, app, mount)))
-
-
 def room(registry: Registry) -> Any:
     return registry.client.get_or_create(Room, ["a"])
-
-
-def relayed(registry: Registry) -> int:
-    """Return how often the event loop has written for the core."""
-    relay = registry.router._relay
-    assert relay is not None
-    return relay.writes
 
 
 async def status_of(url: str, path: str, *subprotocols: str) -> int:

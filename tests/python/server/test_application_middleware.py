@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
+from applications import LET_IN, Plain, Room, guarded, relayed, under
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
-from ringcast.server.application import Beside, mounted
-from ringcast.server.serve import serving
+from ringcast import Client, MemoryStore, Registry, ServerConfig
 
 TIMEOUT_S = 30
-LET_IN = {"Authorization": "Bearer good"}
-
-
-class Room(Actor):
-    @action
-    def say(self, c: Context, text: str) -> str:
-        c.broadcast("said", text)
-        return text
-
-    @action
-    def seen(self, c: Context) -> list[Any]:
-        return [c.request.transport, c.request.address, c.request.path]
-
-
-class Plain:
-    """Middleware that is nobody's: it would see WebSockets as well."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.seen: list[str] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.seen.append(scope["type"])
-        await self.app(scope, receive, send)
 
 
 @pytest.fixture
@@ -53,25 +26,10 @@ def registry() -> Registry:
     return Registry(Room, store=MemoryStore(), config=config)
 
 
-def guarded(registry: Registry, mount: str | None = "/realtime") -> FastAPI:
-    """Return an application that lets in who has a token."""
-    app = FastAPI()
-
-    @app.middleware("http")
-    async def check_token(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.headers.get("authorization") != LET_IN["Authorization"]:
-            return JSONResponse({"detail": "no"}, 401)
-        response = await call_next(request)
-        response.headers["X-Checked"] = "yes"
-        return response
-
-    if mount is not None:
-        app.mount(mount, registry.asgi())
+def mounted_in_guarded(registry: Registry, mount: str = "/realtime") -> FastAPI:
+    app = guarded()
+    app.mount(mount, registry.asgi())
     return app
-
-
-def under(registry: Registry, app: Any) -> Any:
-    return serving(registry, beside=Beside(application=mounted(registry, app)))
 
 
 async def line_with(lines: AsyncIterator[str], text: str) -> str:
@@ -86,7 +44,7 @@ async def test_calls_go_through_the_middleware_of_an_application_that_has_mounte
     path = f"{mount}/actors/room/actions/seen"
     async with (
         asyncio.timeout(TIMEOUT_S),
-        under(registry, guarded(registry, mount)) as url,
+        under(registry, mounted_in_guarded(registry, mount)) as url,
         httpx.AsyncClient(base_url=url) as http,
     ):
         assert (await http.post(path, json={"key": ["a"]})).status_code == 401
@@ -105,7 +63,7 @@ async def test_streams_of_events_go_through_it_and_are_still_written_by_the_core
     address: Any = {"url": "/realtime/actors/room/events", "params": {"key": "a", "subscribe": "said"}}
     async with (
         asyncio.timeout(TIMEOUT_S),
-        under(registry, guarded(registry)) as url,
+        under(registry, mounted_in_guarded(registry)) as url,
         httpx.AsyncClient(base_url=url) as http,
     ):
         assert (await http.get(**address)).status_code == 401
@@ -115,8 +73,7 @@ async def test_streams_of_events_go_through_it_and_are_still_written_by_the_core
             await line_with(lines, '"connected"')
             assert await registry.client.get_or_create(Room, ["a"]).say("x") == "x"
             assert "said" in await line_with(lines, '"x"')
-            relay = registry.router._relay
-            assert relay is not None and relay.writes == 0
+            assert relayed(registry) == 0
 
 
 async def test_the_application_sees_them_once_and_websockets_of_actors_never(
@@ -163,7 +120,7 @@ async def test_an_origin_is_let_in_by_both_the_middleware_and_the_actors() -> No
 
 
 def mounting(registry: Registry, how: Literal["nowhere", "inside", "around", "only http", "none"]) -> Any:
-    app = guarded(registry, None) if how in ("nowhere", "only http") else FastAPI()
+    app = guarded() if how in ("nowhere", "only http") else FastAPI()
     match how:
         case "only http":
             app.add_middleware(CORSMiddleware)

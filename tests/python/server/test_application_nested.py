@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
+from applications import LET_IN, Plain, Room, guarded, relayed, under
+from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.applications import Starlette
@@ -20,30 +21,12 @@ from starlette.routing import Host, Mount, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast import Client, MemoryStore, Registry, ServerConfig
 from ringcast.errors import ConnectionRefused
 from ringcast.server.application import ApplicationFailed, Beside, mounted
 from ringcast.server.serve import serving
 
 TIMEOUT_S = 30
-LET_IN = {"Authorization": "Bearer good"}
-
-
-class Room(Actor):
-    @action
-    def say(self, c: Context, text: str) -> str:
-        c.broadcast("said", text)
-        return text
-
-
-class Plain:
-    """Middleware that is nobody's, and says what it is around."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
 
 
 class Guarding:
@@ -69,32 +52,8 @@ def registry() -> Registry:
     return Registry(Room, store=MemoryStore(), config=ServerConfig(close_timeout_s=1))
 
 
-def guarded() -> FastAPI:
-    """Return an application that lets in who has a token."""
-    app = FastAPI()
-
-    @app.middleware("http")
-    async def check_token(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.headers.get("authorization") != LET_IN["Authorization"]:
-            return JSONResponse({"detail": "no"}, 401)
-        return await call_next(request)
-
-    return app
-
-
-def under(registry: Registry, app: Any, mount: str | None = None) -> Any:
-    return serving(registry, beside=Beside(application=mounted(registry, app, mount)))
-
-
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.message for each in caplog.records if each.levelno == logging.WARNING]
-
-
-def relayed(registry: Registry) -> int:
-    """Return how often the event loop has written for the core."""
-    relay = registry.router._relay
-    assert relay is not None
-    return relay.writes
 
 
 async def said(http: httpx.AsyncClient, mount: str, headers: dict[str, str] | None = None) -> int:
