@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 from linked import LinkedSocket, call, eventually, resume_from, running
+from unwilling_store import UnwillingStore
 
-from ringcast import Actor, Context, MemoryStore, action
+from ringcast import Actor, Context, action
 from ringcast.errors import CloseCode
-from ringcast.store import Change
 from ringcast.wire.protocol import Call, Connect, Reply
 
 
@@ -66,19 +66,6 @@ class DurableDoor(Door):
     durable = True
 
 
-class HeldStore(MemoryStore):
-    """Commits when the test lets it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
-        await self.gate.wait()
-        await super().commit(actor_id, changes)
-
-
 KINDS = pytest.mark.parametrize("kind", [Door, DurableDoor], ids=["ordinary", "durable"])
 
 
@@ -96,7 +83,7 @@ async def test_one_that_is_ended_in_on_connect_is_told_that_and_does_not_come_ba
 
 
 async def test_one_that_is_ended_while_its_connect_is_committed_is_told_that() -> None:
-    store = HeldStore()
+    store = UnwillingStore()
     async with running(DurableDoor, store=store) as router, LinkedSocket(router) as socket:
         await call(router, "durableDoor", "x", "look")
         (instance,) = router._directory
@@ -130,7 +117,7 @@ async def test_one_that_is_ended_while_it_comes_back_is_told_that(kind: type[Doo
 
 
 async def test_one_that_has_ended_acts_no_more_while_that_is_committed() -> None:
-    store = HeldStore()
+    store = UnwillingStore()
     async with running(DurableDoor, store=store) as router, LinkedSocket(router) as socket:
         await socket.connect("durableDoor", "x")
         (instance,) = router._directory

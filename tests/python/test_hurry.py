@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
+from counters import Counter, DurableCounter
+from unwilling_store import UnwillingStore
 
-from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
-from ringcast.store import Change
+from ringcast import MemoryStore, Registry, ServerConfig
 from ringcast.testing import ManualClock, eventually
-
-
-@dataclass
-class Count:
-    total: int = 0
-
-
-class Counter(Actor[Count]):
-    def create_state(self, c: Context[Count]) -> Count:
-        return Count()
-
-    @action
-    def add(self, c: Context[Count]) -> int:
-        c.state.total += 1
-        return c.state.total
-
-
-class DurableCounter(Counter):
-    durable = True
 
 
 async def stored(store: MemoryStore, actor: str, key: str) -> int:
@@ -63,31 +43,18 @@ async def test_what_changed_is_saved_at_once_and_what_changes_later_soon(cls: ty
     assert await stored(store, name, "old") == 3
 
 
-class FailingStore(MemoryStore):
-    """Takes nothing any more once it is told so."""
-
-    fails = False
-    tries = 0
-
-    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
-        if self.fails:
-            self.tries += 1
-            raise OSError("the disk is full")
-        await super().commit(actor_id, changes)
-
-
 async def test_a_store_that_fails_is_tried_as_seldom_as_ever() -> None:
-    store, clock = FailingStore(), ManualClock()
+    store, clock = UnwillingStore(), ManualClock()
     config = ServerConfig(save_interval_s=60, sleep_after_s=None)
     async with Registry(Counter, store=store, clock=clock, config=config) as registry:
         counter = registry.client.get_or_create(Counter)
         await counter.add()
-        store.fails = True
+        store.full = True
         registry.router.hurry()
-        await eventually(lambda: store.tries == 1)
+        await eventually(lambda: store.refused == 1)
         for _ in range(20):
             await clock.advance(1)
-        assert store.tries == 1
+        assert store.refused == 1
         await clock.advance(60)
-        await eventually(lambda: store.tries == 2)
-        store.fails = False
+        await eventually(lambda: store.refused == 2)
+        store.full = False

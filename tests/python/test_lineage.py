@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import pytest
 from linked import LinkedSocket, call, eventually, running
+from unwilling_store import UnwillingStore
 
 from ringcast import Actor, Context, MemoryStore, action
 from ringcast.errors import CloseCode
 from ringcast.router import Router
-from ringcast.store import EPOCHS_KEPT, Change
+from ringcast.store import EPOCHS_KEPT
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.protocol import Call, Connect, Connected, Event, Gap, Received, Reply, Resume
 
@@ -46,19 +47,6 @@ class Passing(Actor):
     @action
     def post(self, c: Context) -> None:
         c.broadcast("posted")
-
-
-class GatedStore(MemoryStore):
-    """Commits when the test lets it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def commit(self, actor_id: str, changes: list[Change]) -> None:  # type: ignore[override]
-        await self.gate.wait()
-        await super().commit(actor_id, changes)
 
 
 @asynccontextmanager
@@ -149,7 +137,7 @@ async def test_a_request_that_only_the_lost_history_knows_runs_again_in_the_one_
 
 
 async def test_nobody_is_told_of_an_epoch_that_the_store_does_not_have() -> None:
-    store = GatedStore()
+    store = UnwillingStore()
     connected = await visited(store)
     store.gate.clear()
     async with feed(store) as router, LinkedSocket(router) as socket, LinkedSocket(router) as other:

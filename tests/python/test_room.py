@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 from linked import TIMEOUT_S, LinkedSocket, call, eventually, resume_from, running
+from unwilling_store import UnwillingStore
 
-from ringcast import Actor, Context, MemoryStore, action
+from ringcast import Actor, Context, action
 from ringcast.durable.room import LEAST_BYTES, LEAST_COUNT
 from ringcast.errors import CloseCode, StoreUnavailable
 from ringcast.router import Router
-from ringcast.store import Change
 from ringcast.testing import ManualClock
 from ringcast.wire.protocol import Call, Connect, Error, Event, Reply, Subscribe
 
@@ -58,26 +58,12 @@ class Album(Feed, max_ring_bytes=3 * LEAST_BYTES):
     """Its ring holds few events, which may be large."""
 
 
-class FullStore(MemoryStore):
-    """Takes nothing while `full`, and hangs while the gate is shut."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.full = False
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
-        await self.gate.wait()
-        if self.full:
-            raise OSError("the disk is full")
-        await super().commit(actor_id, changes)
-
-
 class Stage:
     """A feed, somebody who listens to it, and a store that can be full."""
 
-    def __init__(self, router: Router, store: FullStore, clock: ManualClock, client: LinkedSocket) -> None:
+    def __init__(
+        self, router: Router, store: UnwillingStore, clock: ManualClock, client: LinkedSocket
+    ) -> None:
         self.router = router
         self.store = store
         self.clock = clock
@@ -108,7 +94,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(cls: type[Feed] = Feed) -> AsyncIterator[Stage]:
-    store, clock = FullStore(), ManualClock()
+    store, clock = UnwillingStore(), ManualClock()
     async with running(cls, store=store, clock=clock) as router, LinkedSocket(router) as client:
         await client.connect(cls.__name__, "a", events=("told",))
         yield Stage(router, store, clock, client)

@@ -3,90 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from counters import Counter, DurableCounter
 from linked import TIMEOUT_S, LinkedSocket, eventually, running
+from unwilling_store import UnwillingStore
 
-from ringcast import Actor, Context, MemoryStore, action
-from ringcast.store import Change
+from ringcast import MemoryStore
 from ringcast.testing import ManualClock
 from ringcast.wire.protocol import Call, Event, Reply
 
 
-@dataclass
-class Count:
-    total: int = 0
-
-
-class Counter(Actor[Count]):
-    @action
-    async def spoil_and_mend(self, c: Context[Count]) -> str:
-        c.broadcast("counted", "before")
-        c.state.total = "text"  # type: ignore[assignment]
-        try:
-            await c.save_state()
-        except ValueError as error:
-            said = str(error)
-        c.state.total = 7
-        c.broadcast("counted", "behind")
-        await c.save_state()
-        return said
-
-    @action
-    async def add_saved(self, c: Context[Count]) -> str:
-        c.state.total += 1
-        c.broadcast("counted", c.state.total)
-        try:
-            await c.save_state()
-        except OSError as error:
-            return str(error)
-        return "saved"
-
-    @action
-    def add(self, c: Context[Count]) -> int:
-        c.state.total += 1
-        return c.state.total
-
-
-class DurableCounter(Counter):
-    durable = True
-
-
-class FullStore(MemoryStore):
-    """Takes nothing while `full`."""
-
-    full = False
-
-    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
-        if self.full:
-            raise OSError("the disk is full")
-        await super().commit(actor_id, changes)
-
-    @property
-    def state(self) -> bytes:
-        (stored,) = self._by_id.values()
-        return stored.state
+def state_of_the_one_in(store: MemoryStore) -> bytes:
+    (stored,) = store._by_id.values()
+    return stored.state
 
 
 @pytest.mark.parametrize("cls", [Counter, DurableCounter])
 async def test_a_state_that_cannot_be_kept_is_named_at_once_and_kept_when_it_is_mended(
     cls: type[Any],
 ) -> None:
-    store = FullStore()
+    store = UnwillingStore()
     # The clock stands still: nothing is tried a second time by itself.
     async with running(cls, store=store, clock=ManualClock()) as router, LinkedSocket(router) as client:
         await client.connect(cls.__name__, "a", events=("counted",))
         reply: Any = (await call_of(client, "spoil_and_mend", 3))[-1]
         assert "total" in reply.value
-        assert store.state == b'{"total":7}'
+        assert state_of_the_one_in(store) == b'{"total":7}'
 
 
 @pytest.mark.parametrize("cls", [Counter, DurableCounter])
 async def test_a_store_that_takes_nothing_is_told_to_whoever_saves(cls: type[Any]) -> None:
-    store, clock = FullStore(), ManualClock()
+    store, clock = UnwillingStore(), ManualClock()
     async with running(cls, store=store, clock=clock) as router, LinkedSocket(router) as client:
         await client.connect(cls.__name__, "a", events=("counted",))
         store.full = True
@@ -101,11 +50,11 @@ async def test_a_store_that_takes_nothing_is_told_to_whoever_saves(cls: type[Any
         client.send(Call(2, "add_saved", []))
         assert (await client.receive(Event)).args == [2]
         assert await client.receive(Reply) == Reply(2, "saved")
-        assert store.state == b'{"total":2}'
+        assert state_of_the_one_in(store) == b'{"total":2}'
 
 
 async def test_whoever_saves_while_another_commit_is_tried_again_is_told_by_the_next_try() -> None:
-    store, clock = FullStore(), ManualClock()
+    store, clock = UnwillingStore(), ManualClock()
     async with running(DurableCounter, store=store, clock=clock) as router, LinkedSocket(router) as client:
         await client.connect("durableCounter", "a", events=("counted",))
         store.full = True
@@ -124,7 +73,7 @@ async def test_whoever_saves_while_another_commit_is_tried_again_is_told_by_the_
 
 
 async def test_a_background_task_is_told_too_and_what_it_has_changed_is_tried_again() -> None:
-    store, clock = FullStore(), ManualClock()
+    store, clock = UnwillingStore(), ManualClock()
     async with running(DurableCounter, store=store, clock=clock) as router, LinkedSocket(router) as client:
         await client.connect("durableCounter", "a")
         (instance,) = router._directory
@@ -135,7 +84,7 @@ async def test_a_background_task_is_told_too_and_what_it_has_changed_is_tried_ag
                 await actor.save_state()
         actor.state.total = 5
         await clock.advance(1.0)
-        await eventually(lambda: store.state == b'{"total":5}')
+        await eventually(lambda: state_of_the_one_in(store) == b'{"total":5}')
 
 
 async def call_of(client: LinkedSocket, action: str, count: int) -> list[Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 from linked import eventually
+from unwilling_store import UnwillingStore
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.server.serve import serving
-from ringcast.store import Change
 from ringcast.testing import ManualClock
 
 
@@ -28,17 +27,6 @@ class Counter(Actor[Count]):
     def increase(self, c: Context[Count]) -> int:
         c.state.value += 1
         return c.state.value
-
-
-class FullDisk(MemoryStore):
-    """A store that takes nothing while it is full."""
-
-    full = False
-
-    async def commit(self, actor_id: str, changes: Sequence[Change]) -> None:
-        if self.full:
-            raise OSError("no space left on device")
-        await super().commit(actor_id, changes)
 
 
 async def ask(http: httpx.AsyncClient, path: str) -> tuple[int, dict[str, Any]]:
@@ -82,7 +70,7 @@ async def test_a_server_that_is_to_stop_is_not_ready_and_serves_until_the_delay_
 async def test_a_server_whose_store_takes_nothing_is_not_ready_until_it_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store = FullDisk()
+    store = UnwillingStore()
     registry = Registry(Counter, store=store, config=ServerConfig(save_interval_s=0.01, metrics=True))
     async with (
         serving(registry) as url,
@@ -105,12 +93,12 @@ async def test_a_server_whose_store_takes_nothing_is_not_ready_until_it_does(
 
 
 async def test_a_store_of_which_nothing_is_known_any_more_is_not_held_against_the_server() -> None:
-    clock, store = ManualClock(), FullDisk()
+    clock, store = ManualClock(), UnwillingStore()
     registry = Registry(Counter, store=store, clock=clock)
     async with registry:
         watched = registry.router.store
         store.full = True
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(OSError, match="the disk is full"):
             await watched.commit("nobody", [])
         assert watched.is_failing
         await clock.advance(59)
