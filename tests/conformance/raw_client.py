@@ -294,6 +294,17 @@ class RawClient:
         id_, self.next_id = self.next_id, self.next_id + 1
         return id_, ["call", id_, action, list(args)]
 
+    def new_echo(self, total: int) -> tuple[int, bytes, str]:
+        """Return a call of `echo` as a message of `total` bytes, with its id before and its text behind."""
+        id_, message = self.new_call("echo", "")
+        for size in range(total, total - 40, -1):
+            text = "x" * size
+            payload = self.encode([*message[:3], [text]])
+            if len(payload) <= total:
+                break
+        assert len(payload) == total
+        return id_, payload, text
+
     def call(self, action: str, *args: Any) -> Any:
         """Call an action and return the value of its reply, which must be the next message."""
         id_, message = self.new_call(action, *args)

@@ -308,21 +308,11 @@ def test_a_session_goes_on_whatever_the_next_socket_agrees_on(
 # Limits.
 
 
-def message_of(client: RawClient, total: int) -> tuple[int, bytes]:
-    id_, message = client.new_call("echo", "")
-    for size in range(total, total - 40, -1):
-        payload = client.encode([*message[:3], ["x" * size]])
-        if len(payload) <= total:
-            break
-    assert len(payload) == total
-    return id_, payload
-
-
 def test_the_limit_counts_what_a_message_becomes(client: RawClient) -> None:
-    id_, payload = message_of(client, MAX_MESSAGE_BYTES)
+    id_, payload, _ = client.new_echo(MAX_MESSAGE_BYTES)
     client.send(frame(client.data_opcode, deflate(payload), rsv=RSV1))
     assert len(client.expect_reply(id_)) > MAX_MESSAGE_BYTES - 50
-    client.send(frame(client.data_opcode, deflate(message_of(client, MAX_MESSAGE_BYTES + 1)[1]), rsv=RSV1))
+    client.send(frame(client.data_opcode, deflate(client.new_echo(MAX_MESSAGE_BYTES + 1)[1]), rsv=RSV1))
     client.expect_close(1009)
 
 

@@ -113,10 +113,7 @@ def test_broken_fragments(json_client: RawClient, case: Broken) -> None:
 
 
 def test_message_of_exactly_the_limit(client: RawClient) -> None:
-    id_, message = client.new_call("echo", "")
-    text = "x" * (65_536 - len(client.encode(message)) - (0 if client.encoding == "json" else 2))
-    payload = client.encode([*message[:3], [text]])
-    assert len(payload) == 65_536
+    id_, payload, text = client.new_echo(65_536)
     client.send(*fragments(client, payload[:30_000], payload[30_000:60_000], payload[60_000:]))
     assert client.expect_reply(id_) == text
 

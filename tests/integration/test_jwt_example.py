@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -14,11 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
+from example_modules import load_example
 from served import IMPATIENT
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-import programs
 from ringcast import Client, MemoryStore, Registry, ServerConfig
 from ringcast.errors import Unauthorized
 from ringcast.server.serve import serving
@@ -30,13 +28,7 @@ CLAIMS: dict[str, Any] = {"sub": "ann", "aud": "lounge", "exp": int(time.time())
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    path = programs.PROJECT / "examples" / "jwt_auth.py"
-    spec = importlib.util.spec_from_file_location("jwt_auth", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["jwt_auth"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_example("jwt_auth.py")
 
 
 def token(key: str = KEY, algorithm: str = "HS256", **changes: Any) -> str:

@@ -6,17 +6,15 @@ change them, lose their networks, come back and leave.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from types import ModuleType
 from typing import Any, Final
 
 import pytest
+from example_modules import load_example
 
-import programs
 from ringcast import Actor
 from ringcast.client import Connection
 from ringcast.errors import UserError
@@ -26,16 +24,6 @@ STEPS: Final = 120
 MOST_CLIENTS: Final = 8
 NAMES: Final = ("ann", "bob", "cleo")
 """Fewer than clients: some are one person's second device."""
-
-
-def example(name: str) -> ModuleType:
-    """Load an example, which is no package's module."""
-    path = programs.PROJECT / "examples" / "filters" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class Scene:
     begins_with: tuple[tuple[Any, ...], ...] = ()
 
 
-NEWS, GAME, AUCTION = map(example, ("news_room", "game_room", "auction"))
+NEWS, GAME, AUCTION = (load_example(f"filters/{name}.py") for name in ("news_room", "game_room", "auction"))
 CATEGORIES: Final = ("tech", "markets", "weather")
 LOTS: Final = ("vase", "clock")
 

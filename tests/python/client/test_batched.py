@@ -15,19 +15,9 @@ from ringcast.client import ClientConfig
 from ringcast.client.socket import open_socket
 from ringcast.wire.encoding import Encoding
 
+from .receiver import Receiver
+
 MESSAGES: list[Any] = [["reply", 1, "größe"], ["event", 1, 1, "a", [{"x": [1, 2]}]], [], "x" * 70_000]
-
-
-class Receiver:
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self.lost = asyncio.Event()
-
-    def on_message(self, payload: bytes) -> None:
-        self.messages.append(payload)
-
-    def on_lost(self, code: int | None, reason: str) -> None:
-        self.lost.set()
 
 
 @asynccontextmanager

@@ -20,26 +20,13 @@ from ringcast.client import ClientConfig
 from ringcast.client.socket import Socket, open_socket
 from ringcast.wire.encoding import Encoding
 
+from .receiver import Receiver
 from .scripted import TIMEOUT_S
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 _TURNS: Final = 10
 """More turns of the loop than opening a socket takes."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-
-
-class Receiver:
-    """Keeps what comes."""
-
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self.lost = asyncio.Event()
-
-    def on_message(self, payload: bytes) -> None:
-        self.messages.append(payload)
-
-    def on_lost(self, code: int | None, reason: str) -> None:
-        self.lost.set()
 
 
 @pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])

@@ -91,13 +91,13 @@ def by_token(url: str, answer: dict[str, Any], last_event_id: str, at: str | Non
     return request(url, at or target(), headers=headers)
 
 
-async def message_of(response: Response, kind: str) -> Any:
-    """Read a stream on to its next message of this kind, of which nobody needs what came with it."""
+async def message_of(response: Response, *kinds: str) -> Any:
+    """Read a stream on to its next message of these kinds, of which nobody needs what came with it."""
     parser = Parser()
     async with asyncio.timeout(30):
         while data := await response.reader.read(65_536):
             for message in parser.feed(data):
-                if message.json[0] == kind:
+                if message.json[0] in kinds:
                     return message.json
     raise AssertionError("the stream has ended")
 

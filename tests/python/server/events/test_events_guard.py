@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from served_here import ServedHere
+from streamed import message_of
 
 from event_source import EventSource, Parser, Response, request
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, Tickets, action
@@ -104,17 +105,6 @@ async def token_of(source: EventSource) -> str:
     return str(answer["session"])
 
 
-async def reply_to(response: Response) -> Any:
-    """Read a stream on to its next reply, and return what that says."""
-    parser = Parser()
-    async with asyncio.timeout(TIMEOUT_S):
-        while data := await response.reader.read(65_536):
-            for message in parser.feed(data):
-                if message.json[0] in ("reply", "error"):
-                    return message.json
-    raise AssertionError("the stream has ended")
-
-
 async def turned_away(response: Response) -> tuple[str, int | None]:
     """Return the code that a client which is to come back is told, and when it is to."""
     assert response.status == 200
@@ -149,7 +139,7 @@ async def test_hooks_see_the_request(method: str) -> None:
         [token] = server.registry.router.gateway.sessions
         await server.post(token, "call", 1, "came", [])
         state = ["sse", "127.0.0.1", "/actors/hall/events", ticket, "page", "abc"]
-        assert await reply_to(response) == ["reply", 1, [state, False]]
+        assert await message_of(response, "reply", "error") == ["reply", 1, [state, False]]
         gc.collect()
         assert [each for each in requests() if all(each is not other for other in before)] == []
         response.writer.close()
