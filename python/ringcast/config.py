@@ -29,10 +29,13 @@ _INSTEAD: Final = {
 }
 """What is to be said in the place of nothing."""
 
-_MOST_PORTS: Final = 65_535
-
-_MOST_WRITER_THREADS: Final = 1024
-"""More than any machine has a use for: each is a thread of the system, made at the start."""
+_MOST: Final = {
+    "port": (65_535, ""),
+    "metrics_port": (65_535, ""),
+    # More than any machine has a use for: each is a thread of the system, made at the start.
+    "writer_threads": (1024, ": 1024 at most"),
+}
+"""The largest value of a number that has a bound of its own, and what is said to whoever goes past it."""
 
 _LONGEST_S: Final = 1e9
 """Longest time, in seconds; not-a-number and infinities, which no timer takes, are beyond it as well."""
@@ -253,12 +256,10 @@ class ServerConfig:
                 continue
             if value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO):
                 raise ValueError(f"{field.name} is {value}, which is too small")
-            if not value <= (_LONGEST_S if field.name.endswith("_s") else sys.maxsize):
-                raise ValueError(f"{field.name} is {value}, which is too much")
-        for name in ("port", "metrics_port"):
-            if (getattr(self, name) or 0) > _MOST_PORTS:
-                raise ValueError(f"{name} is {getattr(self, name)}, which is too much")
-        self._check_threads()
+            of_all = _LONGEST_S if field.name.endswith("_s") else sys.maxsize
+            most, hint = _MOST.get(field.name, (of_all, ""))
+            if not value <= most:
+                raise ValueError(f"{field.name} is {value}, which is too much{hint}")
         self._check_networks()
         if self.max_subscriptions > MAX_SUBSCRIPTIONS:
             raise ValueError(f"max_subscriptions is at most {MAX_SUBSCRIPTIONS}, as the protocol has it")
@@ -277,12 +278,6 @@ class ServerConfig:
                 raise ValueError(f"{field.name} is empty{_INSTEAD.get(field.name, '')}")
             if isinstance(value, bool) and not isinstance(field.default, bool):
                 raise ValueError(f"{field.name} is {value}, which is no number")
-
-    def _check_threads(self) -> None:
-        if self.writer_threads > _MOST_WRITER_THREADS:
-            raise ValueError(
-                f"writer_threads is {self.writer_threads}, which is too much: {_MOST_WRITER_THREADS} at most"
-            )
 
     def _check_networks(self) -> None:
         for name in ("uncounted_networks", "trusted_proxies", "allowed_origins"):

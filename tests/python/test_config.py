@@ -35,6 +35,13 @@ def test_true_is_no_number(name: Any) -> None:
         ServerConfig(**{name: True})
 
 
+@pytest.mark.parametrize("port", ["port", "metrics_port"])
+def test_ports_are_those_that_there_are(port: Any) -> None:
+    assert getattr(ServerConfig(metrics=True, **{port: 65_535}), port) == 65_535
+    with pytest.raises(ValueError, match=f"^{port} is 65536, which is too much$"):
+        ServerConfig(metrics=True, **{port: 65_536})
+
+
 def test_writer_threads_are_no_more_than_machines_have_a_use_for() -> None:
     assert ServerConfig(writer_threads=1024).writer_threads == 1024
     with pytest.raises(ValueError, match="writer_threads is 1025, which is too much: 1024 at most"):
