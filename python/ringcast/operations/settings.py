@@ -42,8 +42,8 @@ _CONFIG: Final = f"{PREFIX}CONFIG"
 
 _OF_A_SERVICE: Final = re.compile(r"\w+_SERVICE_(HOST|PORT(_\w+)?)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
-"""With those, what Kubernetes tells pods of a service: ``RINGCAST_PORT=tcp://10.0.0.7:80`` of one of our
-name."""
+"""Names and values of variables by which Kubernetes tells pods of a service."""
+
 _NONE: Final = "none"
 """How files, variables and flags write that there is no value."""
 
@@ -232,24 +232,28 @@ def _from_environment(variables: Mapping[str, str]) -> tuple[dict[str, Any], tup
 
     Raises `SettingsError` for one that looks like a setting's.
     """
-    known = {each.variable for each in SETTINGS.values()}
+    known = {*(each.variable for each in SETTINGS.values()), _CONFIG}
     unknown = []
-    for variable in variables:
-        if not variable.upper().startswith(PREFIX):
-            continue
-        if _OF_A_SERVICE.fullmatch(variable) or _SERVICE_ADDRESS.match(variables[variable]):
+    for variable in (each for each in variables if each.upper().startswith(PREFIX)):
+        if _tells_of_a_service(variable, variables[variable]):
             unknown.append(variable)
-            continue
-        if variable.upper() in (*known, _CONFIG):
-            continue
-        # Others may use the prefix for what is theirs. What looks like one of ours is a slip.
-        hint = _meant_variable(variable.upper().removeprefix(PREFIX))
-        if hint:
-            raise SettingsError(f"there is no setting {variable}{hint}")
-        unknown.append(variable)
+        elif variable.upper() not in known:
+            # Others may use the prefix for what is theirs. What looks like one of ours is a slip.
+            hint = _meant_variable(variable.upper().removeprefix(PREFIX))
+            if hint:
+                raise SettingsError(f"there is no setting {variable}{hint}")
+            unknown.append(variable)
     source = EnvSettingsSource(_Sources)
     source.env_vars = {name.lower(): value for name, value in variables.items() if name not in unknown}
     return dict(source()), tuple(sorted(unknown))
+
+
+def _tells_of_a_service(variable: str, value: str) -> bool:
+    """Tell whether a variable, by its name or its value, is what Kubernetes tells pods of a service.
+
+    ``RINGCAST_PORT=tcp://10.0.0.7:80`` is that, where a service has our name.
+    """
+    return bool(_OF_A_SERVICE.fullmatch(variable) or _SERVICE_ADDRESS.match(value))
 
 
 def _meant_variable(name: str) -> str:
