@@ -105,6 +105,7 @@ class ActorScope(Generic[StateT, ConnStateT]):
 
         Raises what the store raises, and `ValueError`, which names the field, for a state that cannot be
         kept. Nothing is lost then: it is tried again later, and a later call saves what was mended meanwhile.
+        Raises `ActorDestroyed`, and saves nothing, once the actor has stopped: another may run in its place.
 
         While the actor is being created there is nothing to do: it is stored at the end of that.
         """
@@ -122,7 +123,8 @@ class ActorScope(Generic[StateT, ConnStateT]):
 
         Its connections are closed for good, `on_disconnect`, `on_stop` and `on_destroy` run, and a later
         `get_or_create` of the key makes a new actor. In `on_stop` of an actor that stops for another reason,
-        as to sleep, it is deleted instead of saved.
+        as to sleep, it is deleted instead of saved. Raises `ActorDestroyed` once it has been saved for the
+        last time.
         """
         self._instance.destroy()
 

@@ -186,6 +186,8 @@ class Journal:
             self._commit()
 
     def _commit(self) -> None:
+        if self._closed:
+            return  # a turn has ended late: the store has what came after it, perhaps
         if self._writing is not None:
             self._due = True
             return

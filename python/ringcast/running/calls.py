@@ -277,7 +277,7 @@ class Calls:
             # With the actor goes what it has scheduled. What was cancelled must not run before that either.
             if not self._instance.ends_for_good or state.is_cancelling:
                 await from_store(state.keep())
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ActorDestroyed):
             fault = OutcomeUnknown("the actor has stopped before its store had what the action scheduled")
         except Exception:
             self._instance.log.exception("what an action has scheduled could not be kept; it is tried again")

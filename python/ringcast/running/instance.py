@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["ActorInstance"]
 
 _NEVER_FULL: Final = Room()
-
 ResultT = TypeVar("ResultT")
 
 
@@ -178,6 +177,7 @@ class ActorInstance:
         self.status = Status.STOPPED
         await self.tasks.end_background()
         self.emitter.close()
+        self.state.close()
         if self._keeping is not None:
             self._keeping.journal.abandon()
         self.stream.shut()
@@ -215,6 +215,7 @@ class ActorInstance:
     async def _let_go(self, code: CloseCode, leaving: Iterable[Connection[Any]]) -> None:
         self.status = Status.STOPPED
         self.emitter.close()
+        self.state.close()
         for connection in leaving:
             await self.node.turn_to_close(connection)
             connection.end(code)
@@ -224,7 +225,9 @@ class ActorInstance:
         self.stream.shut()
 
     def destroy(self) -> None:
-        """Begin to end this actor for good; the running action, or the start, may return first."""
+        """Begin to end this actor for good; what runs may return first. Raises `ActorDestroyed` when over."""
+        if self.has_stopped and not self.ends_for_good:
+            raise ActorDestroyed(f"{self.definition.name} {self.actor_id} has stopped")
         if self._keeping is not None and not self.ends_for_good:
             # Committed with the action that asks for it: whoever is told of that finds it done after a crash.
             self._keeping.journal.add(DestroyBegun())

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ..clock import Clock, Timer
 from ..durable.journal import Journal
+from ..errors import ActorDestroyed
 from ..faults import ActorLog, from_store
 from ..schema.state_type import StateType
 from ..seam import Node
@@ -42,6 +43,7 @@ class SavedState:
         "_held",
         "_interval_s",
         "_is_busy",
+        "_is_closed",
         "_is_stored",
         "_kept",
         "_lock",
@@ -81,6 +83,7 @@ class SavedState:
         # What the store has (None: that is not known), and what `on_state_change` was last told of.
         self._saved: bytes | None = b"null"
         self._is_stored = False
+        self._is_closed = False
         self._seen = b"null"
         # Changes that the store does not have yet, and whether each has to go with the state.
         self._added: list[tuple[Change, bool]] = []
@@ -227,14 +230,17 @@ class SavedState:
             await self.journal.committed()
             return
         async with self._lock:
+            if self._is_closed and not self._added:
+                return  # the last commit had it all
             await self._commit(self._held)
 
     async def save(self) -> None:
         """Write the state to the store now, if it differs from what is there, with all that was added.
 
-        Raises what the store raises, and `ValueError` for a state that cannot be kept. An actor that is being
-        created is not in the store yet: it will be stored as it is then.
+        Raises what the store raises, `ValueError` for a state that cannot be kept, and `ActorDestroyed` after
+        `close`. An actor that is being created is not in the store yet: it will be stored as it is then.
         """
+        self._require_open()
         if not self._is_stored:
             return
         if self.journal is not None:
@@ -256,7 +262,20 @@ class SavedState:
             self._timer.cancel()
         self._timer = True
 
+    def close(self) -> None:
+        """Store nothing from now on: the actor has stopped, and another may run in its place.
+
+        What has gone to the store by then is there before that one is looked for.
+        """
+        self._is_closed = True
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ActorDestroyed(f"the actor {self._actor_id} has stopped: nothing of it is saved any more")
+
     async def _commit(self, held: bool) -> None:
+        # Looked at again: it may have waited for another commit.
+        self._require_open()
         state = self._saved if held else self._type.dump_to_keep(self._value, self._saved)
         taken = [item for item in self._added if not (held and item[1])]
         changes = [change for change, _ in taken]
@@ -307,6 +326,8 @@ class SavedState:
         self._flushing = False
         try:
             await self.keep()
+        except ActorDestroyed:
+            pass  # who has stopped it has logged what was not saved
         except Exception:
             self._log.exception("saving the state failed; it is tried again in %g s", self._retry_s)
             self.touch(self._retry_s)
