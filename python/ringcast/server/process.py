@@ -97,12 +97,6 @@ async def _end_all(executor: ThreadPoolExecutor) -> None:
     if left:
         names = sorted(task.get_name() for task in left)[:_MOST_NAMED]
         _LOG.error("%d tasks went on after their cancellation and are given up: %s", len(left), names)
-    for task in left:
-        # Its end as garbage is no news; asyncio has no public way to say so.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout_at(until):
-            await loop.shutdown_asyncgens()
     ended = asyncio.Event()
 
     def wait_for_threads() -> None:
@@ -111,8 +105,14 @@ async def _end_all(executor: ThreadPoolExecutor) -> None:
             loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=wait_for_threads, name="wait for threads", daemon=True).start()
-    try:
-        async with asyncio.timeout_at(max(until, loop.time() + RESISTANCE_S / 2)):
-            await ended.wait()
-    except TimeoutError:
+    # As tasks: a generator that resists its end resists the cancellation of who waits for it as well.
+    closing, waiting = loop.create_task(loop.shutdown_asyncgens()), loop.create_task(ended.wait())
+    until = max(until, loop.time() + RESISTANCE_S / 2)
+    await asyncio.wait({closing, waiting}, timeout=until - loop.time())
+    if not closing.done():
+        _LOG.error("an async generator has not ended, and is given up")
+    if not waiting.done():
         _LOG.error("a function given to asyncio.to_thread has not returned, and is given up")
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        # Its end as garbage is no news; asyncio has no public way to say so.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
