@@ -50,7 +50,8 @@ _LOG: Final = logging.getLogger("ringcast.server")
 DEFAULT_MOUNT: Final = "/realtime"
 _MOUNT: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _LAST_MOMENT_S: Final = 0.5
-"""For what a request that is cut off does in the end. Later the server waits for one that goes on even so."""
+"""For what is cut off to end: a request, which the server waits for later if it goes on even so, or the
+lifespan."""
 _HTTP_ONLY: Final = (BaseHTTPMiddleware, CORSMiddleware, GZipMiddleware)
 """Middleware that lets WebSockets pass under any server."""
 _WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
@@ -192,11 +193,16 @@ class Divided:
         self._mounted = application.registry
         self._goes_through = application.goes_through
         self._guard = guard
+        self._lifespan: asyncio.Task[Any] | None = None
+        """What the server runs the application's in, from the start to the end."""
         self._requests: set[asyncio.Task[Any]] = set()
         """Those of the application that are not answered yet, by the tasks of the server that they run in."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            self._lifespan = asyncio.current_task()
+            assert self._lifespan is not None  # as with requests
+            self._lifespan.set_name("lifespan of the application")  # for the log
             await self._app(scope, receive, send)
             return
         is_websocket = scope["type"] == "websocket"
@@ -230,6 +236,12 @@ class Divided:
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=_LAST_MOMENT_S)
+
+    async def cut_off_lifespan(self) -> None:
+        """End the application's lifespan where it is, which has had its time; one that goes on is left."""
+        if self._lifespan is not None:
+            self._lifespan.cancel()
+            await asyncio.wait({self._lifespan}, timeout=_LAST_MOMENT_S)
 
     def _for_own(self, scope: Scope) -> Scope:
         """Return what the application is told of a request that it may hand on to what it has mounted."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.lifespan.off import LifespanOff
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..operations.access import AccessLogged
@@ -201,7 +202,7 @@ class _Server(uvicorn.Server):
                 sock.close()
             await self._stop_registry()
             if is_prepared:
-                await self.lifespan.shutdown()
+                await self._end_application()
             self._registry.served_on = None
             raise
         self._is_started.set()
@@ -280,14 +281,28 @@ class _Server(uvicorn.Server):
         for metrics_server in self._metrics_servers:
             metrics_server.close()
         if self.server_state.connections or self.server_state.tasks:
-            await super().shutdown(sockets)  # which waits for them, 0.1 s at least
+            # uvicorn waits for them, 0.1 s at least, and then for the application without a bound: not here.
+            lifespan, self.lifespan = self.lifespan, LifespanOff(self.config)
+            await super().shutdown(sockets)
+            self.lifespan = lifespan
         else:
             for sock in sockets or []:
                 sock.close()
-            await self.lifespan.shutdown()
+        await self._end_application()
         # Whoever has used `registry.client` since then has started it again.
         self._registry.served_on = None
         await self._stop_registry()
+
+    async def _end_application(self) -> None:
+        """End the application's lifespan, which may take as long as an actor to stop."""
+        timeout_s = self._limits.shutdown_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            _LOG.error("the application's shutdown took longer than %g s, and is cut off", timeout_s)
+            if self._divided is not None:
+                await self._divided.cut_off_lifespan()
 
     async def _stop_registry(self) -> None:
         limits = self._limits
