@@ -45,22 +45,29 @@ class Output:
         try:
             line = self._lines.get(timeout=TIMEOUT_S)
         except queue.Empty:
-            line = None
-        assert line is not None, "the process said nothing more"
+            raise AssertionError(f"the process said nothing for {TIMEOUT_S:g} s") from None
+        if line is None:
+            self._lines.put(None)  # the end is the end for whoever asks next as well
+            raise AssertionError("the process said nothing more")
         return line
 
     def until(self, text: str) -> str:
-        """Return everything up to the line that has `text`. Raises `AssertionError` if none comes in time."""
-        said = [self.line()]
-        while text not in said[-1]:
-            said.append(self.line())
+        """Return all up to the line that has `text`. Raises `AssertionError`, with what came instead."""
+        said: list[str] = []
+        try:
+            while not said or text not in said[-1]:
+                said.append(self.line())
+        except AssertionError as error:
+            raise AssertionError(f"{error}, without {text!r}; before that: {said}") from None
         return "\n".join(said)
 
     def rest(self) -> list[str]:
         """Return the lines that are left, once the process has ended."""
         self._reader.join(TIMEOUT_S)
         assert not self._reader.is_alive(), "something holds the pipe open"
-        return list(iter(self._lines.get, None))
+        lines = list(iter(self._lines.get, None))
+        self._lines.put(None)
+        return lines
 
     def _read(self) -> None:
         with self._pipe:
@@ -143,8 +150,9 @@ def _running(program: Program, output: Output, ready: str, *, faults: bool = Fal
     try:
         try:
             said = output.until(ready)
-        except AssertionError:
-            raise AssertionError(f"the server did not start: {program.finish(signal.SIGTERM)}") from None
+        except AssertionError as error:
+            ended = program.finish(signal.SIGTERM)
+            raise AssertionError(f"the server did not start: {error}; {ended}") from None
         url = re.search(r"https?://\S+:\d+", said)
         assert url is not None, said
         yield Server(program.process, url[0], said)

@@ -108,6 +108,15 @@ def test_a_taken_port_is_one_line(module: Path) -> None:
     assert ended.err == [f"error: port {port} of 127.0.0.1 is in use; choose another with --port"]
 
 
+def test_who_waits_for_a_server_that_does_not_start_is_told_what_it_said(module: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(AssertionError, match=r"did not start.*is in use; choose another"),
+        programs.serve("counter:registry", "--port", str(taken.getsockname()[1]), cwd=module),
+    ):
+        pytest.fail("it has started")
+
+
 def test_a_certificate_makes_it_speak_tls(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificates = Certificates.make(module)
     # What the other commands trust, as any program that uses OpenSSL.
