@@ -52,8 +52,9 @@ _MOUNT: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _LAST_MOMENT_S: Final = 0.5
 """For what is cut off to end: a request, which the server waits for later if it goes on even so, or the
 lifespan."""
-_HTTP_ONLY: Final = (BaseHTTPMiddleware, CORSMiddleware, GZipMiddleware)
-"""Middleware that lets WebSockets pass under any server."""
+_HTTP_ONLY: Final = (BaseHTTPMiddleware.__call__, CORSMiddleware.__call__, GZipMiddleware.__call__)
+"""How middleware is called that lets WebSockets pass under any server. A class that derives from one of these
+and is called in its own way may do anything with them."""
 _WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
 
 NewSocket = Callable[..., asyncio.Protocol]
@@ -166,11 +167,11 @@ def _bypassed(middleware: Sequence[Middleware], mount: str, mounts: bool) -> str
     names = [
         getattr(function if inspect.isroutine(function) else kind, "__name__", repr(kind))
         for kind, function in middleware
-        if not (mounts and isinstance(kind, type) and issubclass(kind, _HTTP_ONLY))
+        if not (mounts and isinstance(kind, type) and kind.__call__ in _HTTP_ONLY)
     ]
     if not names:
         return ""
-    said = f"of the application's middleware, {', '.join(names)} is"
+    said = f"of the application's middleware, {', '.join(names)} {'is' if len(names) == 1 else 'are'}"
     if mounts:
         return (
             f"{said} run for HTTP requests below {mount}, and not for WebSockets of actors, which do not go "

@@ -10,14 +10,44 @@ from typing import Any, Literal
 import httpx
 import pytest
 from applications import LET_IN, Plain, Room, guarded, relayed, under
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from ringcast import Client, MemoryStore, Registry, ServerConfig
 
 TIMEOUT_S = 30
+
+
+class Timed(BaseHTTPMiddleware):
+    """Middleware for HTTP requests alone, as Starlette has it written."""
+
+    async def dispatch(
+        self, request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        response.headers["Server-Timing"] = "total"
+        return response
+
+
+class Closed(Timed):
+    """One that lets no WebSocket pass either."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await super().__call__(scope, receive, send)
+
+
+class OwnCors(CORSMiddleware):
+    """One that looks at the origin of WebSockets as well."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
 
 
 @pytest.fixture
@@ -119,11 +149,19 @@ async def test_an_origin_is_let_in_by_both_the_middleware_and_the_actors() -> No
             assert answer.headers.get_list("access-control-allow-origin") == [origin]
 
 
-def mounting(registry: Registry, how: Literal["nowhere", "inside", "around", "only http", "none"]) -> Any:
+How = Literal["nowhere", "inside", "around", "only http", "http and more", "none"]
+
+
+def mounting(registry: Registry, how: How) -> Any:
     app = guarded() if how in ("nowhere", "only http") else FastAPI()
     match how:
         case "only http":
             app.add_middleware(CORSMiddleware)
+            app.add_middleware(Timed)
+            app.mount("/realtime", registry.asgi())
+        case "http and more":
+            app.add_middleware(OwnCors)
+            app.add_middleware(Closed)
             app.mount("/realtime", registry.asgi())
         case "inside":
             app.router.routes.append(Mount("/realtime", registry.asgi(), middleware=[Middleware(Plain)]))
@@ -142,6 +180,7 @@ def mounting(registry: Registry, how: Literal["nowhere", "inside", "around", "on
         ("inside", "Plain is run for HTTP requests"),
         ("around", "Plain is run for HTTP requests"),
         ("only http", ""),  # no server would have it see a WebSocket
+        ("http and more", "Closed, OwnCors are run for HTTP requests"),
         ("none", ""),
     ],
 )
