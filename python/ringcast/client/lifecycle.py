@@ -11,19 +11,18 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from ..errors import (
     AccessDenied,
     ConnectionClosed,
     ConnectionFailure,
-    ConnectionRefused,
     InternalError,
+    MessageTooBig,
     OutcomeUnknown,
     ProtocolError,
     RingcastError,
     SubscriptionRefused,
-    TryAgainLater,
     from_wire,
     may_come_back,
 )
@@ -54,7 +53,6 @@ from .subscriptions import Subscriptions
 __all__ = ["Address", "ConnectionOptions", "Lifecycle", "Params", "Status"]
 
 _log = logging.getLogger("ringcast.client")
-_LONGEST_RETRY_MS: Final = 3_600_000
 
 Status = Literal["idle", "connecting", "connected", "stalled", "reconnecting", "closed"]
 Params: TypeAlias = Any | Callable[[], Any] | Callable[[], Awaitable[Any]]
@@ -106,6 +104,8 @@ class Lifecycle:
         )
         self._link: Link | None = None
         """The present socket, also before it is open and answered; None between sockets."""
+        self._connect = Connect("")
+        """The latest connect message's actor and parameters."""
         self._connected_at = 0.0
         self._retry_after_s: float | None = None
         """When the server that has just turned this client away wants to see it again."""
@@ -193,10 +193,10 @@ class Lifecycle:
         self._link = None
         was_connected = self.status == "connected"
         if not may_come_back(loss.code):
-            self._end(_final_error(loss, was_connected))
+            self._end(loss.final_error(was_connected))
             return
-        self._retry_after_s = _retry_after_s(loss.error)
-        lost = ConnectionFailure(f"the connection was lost ({_describe(loss)})", code="connection_lost")
+        self._retry_after_s = loss.retry_after_s
+        lost = ConnectionFailure(f"the connection was lost ({loss.text})", code="connection_lost")
         lost.__cause__ = loss.error
         self._note_failure(lost)
         if was_connected:
@@ -234,9 +234,10 @@ class Lifecycle:
             async with asyncio.timeout(self._options.config.connect_timeout_s):
                 self._link = link
                 await link.open(self._options.endpoint, self._options.config)
+                self._connect = connect
                 names = self._kept_names()
-                resume = self.session.resume(self._subscriptions.unconfirmed(names))
-                await link.start(connect._replace(subscriptions=names, resume=resume))
+                unconfirmed = self._subscriptions.unconfirmed(names)
+                await link.start(self.session.connect_message(connect, names, unconfirmed))
         except (OSError, ConnectionFailure, OutcomeUnknown, InternalError) as error:
             if self.status == "connected":
                 # The answer came in the turn of the loop in which the time for it was up: it counts.
@@ -249,7 +250,7 @@ class Lifecycle:
             # The server does not want this client: it would not want it the next time either.
             self._link = None
             link.abandon()
-            self._end(_final_error(Loss(None, "", error), False))
+            self._end(Loss(None, "", error).final_error(False))
         except Exception as error:
             # For example parameters that cannot be encoded: the next attempt may have others.
             self._link = None
@@ -283,7 +284,7 @@ class Lifecycle:
         except (ConnectionFailure, OutcomeUnknown, InternalError):
             raise
         except RingcastError as error:
-            self._end(_final_error(Loss(None, "", error), False))
+            self._end(Loss(None, "", error).final_error(False))
             return None
         return address._replace(params=params)
 
@@ -377,12 +378,20 @@ class Lifecycle:
         if self.status == "connected" and self._link is not None:
             request = Request(kind, name, lambda _value, error: self._on_asked(request, error))
             self._subscriptions.ask(request)
+            if kind is Subscribe and not self.session.has_room(self._connect, self._subscriptions.taken()):
+                # A connection that listened for more than it can name could not come back.
+                why = "it was not sent: a connect message with all that is listened for would be too long"
+                request.settle(None, MessageTooBig(why))
+                return
             self._link.send(*self.session.requests.send(request))
 
     def _on_asked(self, request: Request, error: RingcastError | None) -> None:
         self._subscriptions.answer(request, refused=error is not None)
         # One that fails to end a subscription does no harm: an event that comes then finds no listener.
         if error is not None and request.kind is Subscribe:
+            if isinstance(error, MessageTooBig):
+                # Nor would a connect message with it be taken.
+                self._subscriptions.leave(request.name)
             self._report_refused(request.name, error)
 
     def _report_refused(self, topic: str, error: RingcastError) -> None:
@@ -467,28 +476,3 @@ class Lifecycle:
             await link.close()
         # It may run a function of the user's, which need not end because it is cancelled.
         await asyncio.wait({self._run_task}, timeout=max(0.0, due_s - self._loop.time()))
-
-
-def _describe(loss: Loss) -> str:
-    if loss.error is not None:
-        return loss.error.message
-    return loss.reason or ("no close frame came" if loss.code is None else f"close code {loss.code}")
-
-
-def _retry_after_s(error: RingcastError | None) -> float | None:
-    """Return how many seconds a server that is busy has asked for, if it has."""
-    if not isinstance(error, TryAgainLater) or not isinstance(error.metadata, dict):
-        return None
-    wait_ms = error.metadata.get("retry_after_ms")
-    # No more than an hour: that would be no busy server but a broken one.
-    return wait_ms / 1000 if type(wait_ms) is int and 0 <= wait_ms <= _LONGEST_RETRY_MS else None
-
-
-def _final_error(loss: Loss, was_connected: bool) -> RingcastError:
-    kind = ConnectionClosed if was_connected else ConnectionRefused
-    said = loss.error
-    error = (
-        kind(_describe(loss)) if said is None else kind(said.message, code=said.code, metadata=said.metadata)
-    )
-    error.__cause__ = said
-    return error

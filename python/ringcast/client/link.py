@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from ..errors import ProtocolError, RingcastError, from_wire
+from ..errors import (
+    CloseCode,
+    ConnectionClosed,
+    ConnectionRefused,
+    MessageTooBig,
+    ProtocolError,
+    RingcastError,
+    TryAgainLater,
+    from_wire,
+)
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_server_message
 from ..wire.protocol import Connect, Error, ServerMessage
@@ -19,6 +28,8 @@ from .endpoint import Endpoint
 from .fallback import AnySocket
 
 __all__ = ["Link", "LinkOwner", "Loss"]
+
+_LONGEST_RETRY_MS: Final = 3_600_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +41,35 @@ class Loss:
     reason: str
     error: RingcastError | None
     """What the server said before it closed, or what was wrong with what it said."""
+
+    @property
+    def text(self) -> str:
+        """What to tell people."""
+        if self.error is not None:
+            return self.error.message
+        return self.reason or ("no close frame came" if self.code is None else f"close code {self.code}")
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """How many seconds a server that is busy has asked for, if it has."""
+        if not isinstance(self.error, TryAgainLater) or not isinstance(self.error.metadata, dict):
+            return None
+        wait_ms = self.error.metadata.get("retry_after_ms")
+        # No more than an hour: that would be no busy server but a broken one.
+        return wait_ms / 1000 if type(wait_ms) is int and 0 <= wait_ms <= _LONGEST_RETRY_MS else None
+
+    def final_error(self, was_connected: bool) -> RingcastError:
+        """Return what the connection ends with, if this is its end."""
+        kind = ConnectionClosed if was_connected else ConnectionRefused
+        said = self.error
+        if said is None and self.code == CloseCode.MESSAGE_TOO_BIG:
+            # The one such code that says more of the client than that it is not wanted.
+            said = MessageTooBig(self.text)
+        error = (
+            kind(self.text) if said is None else kind(said.message, code=said.code, metadata=said.metadata)
+        )
+        error.__cause__ = said
+        return error
 
 
 class LinkOwner(Protocol):

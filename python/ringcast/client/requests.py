@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..errors import MessageTooBig, OfflineQueueFull, OutcomeUnknown, RingcastError, TooManyCalls
 from ..wire.encoding import Encoding
-from ..wire.protocol import Call, Received, Subscribe, Unsubscribe
+from ..wire.protocol import Call, Connect, Received, Subscribe, Unsubscribe
 from ..wire.topics import to_wire
 
 __all__ = ["Request", "Requests", "Settle"]
@@ -94,6 +94,10 @@ class Requests:
     @property
     def _has_room(self) -> bool:
         return len(self._sent) + len(self._abandoned) < self._max_unanswered
+
+    def fits(self, connect: Connect) -> bool:
+        """Tell whether the server takes a connect message that is so long."""
+        return self.max_bytes is None or len(self._encoding.encode(connect.to_wire())) <= self.max_bytes
 
     def send(self, request: Request) -> list[bytes]:
         """Number a request and return its payload: send it at once.

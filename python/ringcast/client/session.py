@@ -6,15 +6,18 @@ listeners and waiting belong to `lifecycle.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..wire.encoding import Encoding
-from ..wire.protocol import Connected, Gap, Resume
+from ..wire.protocol import Connect, Connected, Gap, Resume
 from .position import Position
 from .requests import Requests
 
 __all__ = ["Arrival", "Session"]
+
+_WIDEST: Final = 2**63 - 1
+"""No number in a message takes more bytes."""
 
 _SESSION_ENDING_REASONS: Final = frozenset({"session_expired", "epoch_changed", "encoding_changed"})
 
@@ -60,6 +63,36 @@ class Session:
             unconfirmed=unconfirmed,
             number=self._resumes,
         )
+
+    def connect_message(
+        self, connect: Connect, names: tuple[str, ...], unconfirmed: tuple[str, ...]
+    ) -> Connect:
+        """Return the connect message that goes on from here, with as many of `names` as fit into it.
+
+        `unconfirmed` are as for `resume`. Where not all fit, those that the session has come first: what they
+        have missed comes to those alone that are in it.
+        """
+        resume = self.resume(unconfirmed)
+        message = connect._replace(subscriptions=names, resume=resume)
+        if resume is None or self.requests.fits(message):
+            return message
+        carried: tuple[str, ...] = ()
+        for name in sorted(names, key=unconfirmed.__contains__):
+            if self.has_room(connect, (*carried, name)):
+                carried = (*carried, name)
+        resume = replace(resume, unconfirmed=tuple(name for name in carried if name in unconfirmed))
+        message = connect._replace(subscriptions=carried, resume=resume)
+        if self.requests.fits(message):
+            return message
+        # A server can do without these two.
+        return message._replace(resume=replace(resume, unanswered=None, unconfirmed=None))
+
+    def has_room(self, connect: Connect, names: tuple[str, ...]) -> bool:
+        """Tell whether these names fit into a connect message that goes on from here, now and later."""
+        if self.answer is None:
+            return True
+        resume = Resume(self.answer.session, self.answer.epoch, _WIDEST, answered=_WIDEST, number=_WIDEST)
+        return self.requests.fits(connect._replace(subscriptions=names, resume=resume))
 
     def accept(self, answer: Connected) -> Arrival:
         """Take a connect answer in.

@@ -85,6 +85,11 @@ class Subscriptions:
         """Tell whether a name is to begin, whatever the server has of it: what comes until then is older."""
         return name in self.anew
 
+    def taken(self) -> tuple[str, ...]:
+        """Return the names that the server has, or will have once it has answered."""
+        asked = {name for name, request in self._asked.items() if request.kind is Subscribe}
+        return (*(self._confirmed | asked),)
+
     def unconfirmed(self, carried: Iterable[str]) -> tuple[str, ...]:
         """Return those names of a connect message of which nobody knows whether the session has them."""
         return tuple(name for name in carried if name not in self._confirmed)
