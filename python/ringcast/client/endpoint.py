@@ -12,12 +12,19 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import ConnectionClosed, ConnectionFailure, InternalError, OutcomeUnknown, from_wire
+from ..errors import (
+    ConnectionClosed,
+    ConnectionFailure,
+    InternalError,
+    MessageTooBig,
+    OutcomeUnknown,
+    from_wire,
+)
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
 from .config import ClientConfig
+from .event_stream import PostReceiver
 from .fallback import KEPT_SOCKETS, AnySocket, Transport, Ways
-from .socket import Receiver
 
 __all__ = ["Endpoint", "HttpEndpoint", "addresses"]
 
@@ -45,7 +52,9 @@ class Endpoint(Protocol):
         `params` are as those of `call`, should it be created.
         """
 
-    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+    async def open_socket(
+        self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig
+    ) -> AnySocket:
         """Open a socket.
 
         Raises `OSError` or `ConnectionFailure`, which are worth another attempt, and `AccessDenied`.
@@ -106,7 +115,9 @@ class HttpEndpoint:
         answer = await self._post(address, "/resolve", extra, unknown)
         return answer["actor_id"], tuple(answer["key"])
 
-    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+    async def open_socket(
+        self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig
+    ) -> AnySocket:
         return await self._ways.open(receiver, encoding, config)
 
     async def close(self) -> None:
@@ -179,6 +190,8 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         body = None
     if isinstance(body, dict) and "error" in body:
         raise from_wire(body["error"])
+    if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        raise MessageTooBig(f"{response.request.url} takes no request that is so long")
     if response.status_code != httpx.codes.OK or not isinstance(body, dict):
         raise InternalError(
             f"{response.request.url} answered with status {response.status_code}, not as Ringcast does"

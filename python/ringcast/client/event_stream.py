@@ -10,13 +10,23 @@ import asyncio
 import logging
 from collections import deque
 from functools import partial
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import httpx
 import orjson
 
-from ..errors import AccessDenied, CloseCode, Forbidden, ProtocolError, Unauthorized
+from ..errors import (
+    AccessDenied,
+    CloseCode,
+    Forbidden,
+    InternalError,
+    MessageTooBig,
+    ProtocolError,
+    RingcastError,
+    Unauthorized,
+)
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_server_message
 from ..wire.protocol import Connected, Received
@@ -26,7 +36,7 @@ from .liveness import Liveness, Step
 from .socket import Receiver
 from .ticks import Ticks
 
-__all__ = ["EventStreamSocket"]
+__all__ = ["EventStreamSocket", "PostReceiver"]
 
 _log: Final = logging.getLogger("ringcast.client")
 
@@ -43,17 +53,29 @@ _FINAL: Final = {
 
 _DENIED: Final[dict[int, type[AccessDenied]]] = {401: Unauthorized, 403: Forbidden}
 
+_MAY_PASS: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+"""Those that blame the client, and not what it says."""
+
+_REQUESTS: Final = ("call", "subscribe", "unsubscribe")
+
 _SIGN_OF_LIFE: Final = Encoding.JSON.encode(Received([]).to_wire())
 
 _End = tuple[int | None, str]
 """Close code and reason."""
 
 
+class PostReceiver(Receiver, Protocol):
+    """What a stream reports to. No method may raise."""
+
+    def on_refused(self, id: int, error: dict[str, Any]) -> None:
+        """Learn that something on the way to the server does not take the request `id`: it did not run."""
+
+
 class EventStreamSocket:
     """A stream from its request to its end. The first message that is sent is the connect message."""
 
     def __init__(
-        self, base_url: str, receiver: Receiver, config: ClientConfig, http: httpx.AsyncClient
+        self, base_url: str, receiver: PostReceiver, config: ClientConfig, http: httpx.AsyncClient
     ) -> None:
         self._base_url = base_url
         self._receiver = receiver
@@ -211,8 +233,11 @@ class EventStreamSocket:
                 f"the server does not accept the connection: it answered with status {response.status_code}"
             )
             error = error or denied(said).to_wire()
+        if code is None and response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            code = CloseCode.MESSAGE_TOO_BIG
+            error = error or MessageTooBig(_said(response)).to_wire()
         if error is None:
-            return None, f"the server, or a proxy, answered with status {response.status_code}"
+            return None, _said(response)
         self._receiver.on_message(Encoding.JSON.encode(["error", None, error]))
         return code, str(error.get("message", ""))
 
@@ -267,26 +292,41 @@ class EventStreamSocket:
         finally:
             self._poster = None
 
-    def _next_batch(self) -> bytes:
+    def _next_batch(self) -> list[bytes]:
         batch = [self._unposted.popleft()]
         # As an array, with what stands around and between them.
         size = len(batch[0]) + len(b"[]")
         while self._unposted and size + len(b",") + len(self._unposted[0]) <= self._max_batch_bytes:
             size += len(b",") + len(self._unposted[0])
             batch.append(self._unposted.popleft())
-        return batch[0] if len(batch) == 1 else b"[" + b",".join(batch) + b"]"
+        return batch
 
-    async def _post(self, body: bytes) -> None:
+    async def _post(self, batch: list[bytes]) -> None:
         response = await self._http.post(
             f"{self._base_url}/session/messages",
-            content=body,
+            content=batch[0] if len(batch) == 1 else b"[" + b",".join(batch) + b"]",
             headers={"Content-Type": "application/json", **self._headers},
             timeout=httpx.Timeout(self._config.http_timeout_s, connect=self._config.connect_timeout_s),
         )
-        if response.status_code != httpx.codes.NO_CONTENT:
-            error, code = await _refusal(response)
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return
+        error, code = await _refusal(response)
+        if not _is_of_the_messages(response.status_code, error):
             said = "" if error is None else str(error.get("message", ""))
             self._give_up(code, said or f"a message was answered with status {response.status_code}")
+        elif len(batch) == 1:
+            self._refuse(batch[0], error or _refused_with(response).to_wire())
+        else:
+            # Perhaps it is one of them, or that they are so many. None has arrived.
+            for message in batch:
+                if self._end is None:
+                    await self._post([message])
+
+    def _refuse(self, message: bytes, error: dict[str, Any]) -> None:
+        """Tell that a message would be refused again; nobody waits for those that are no requests."""
+        kind, id, *_ = orjson.loads(message)
+        if kind in _REQUESTS:
+            self._receiver.on_refused(id, error)
 
     # Silence.
 
@@ -309,6 +349,26 @@ def _close_from(data: bytes) -> _End:
     except ValueError:
         return None, "the server sent no close that can be read"
     return code if isinstance(code, int) else None, str(reason)
+
+
+def _is_of_the_messages(status: int, error: dict[str, Any] | None) -> bool:
+    """Tell whether messages that were answered so would be answered so again, and others need not be.
+
+    What the server itself has against more than their length, it says of the session or of this client.
+    """
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return True
+    return error is None and 400 <= status < 500 and status not in _MAY_PASS
+
+
+def _refused_with(response: httpx.Response) -> RingcastError:
+    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return MessageTooBig(_said(response))
+    return _DENIED.get(response.status_code, InternalError)(_said(response))
+
+
+def _said(response: httpx.Response) -> str:
+    return f"the server, or a proxy, answered with status {response.status_code}"
 
 
 async def _refusal(response: httpx.Response) -> tuple[dict[str, Any] | None, int | None]:

@@ -11,15 +11,15 @@ import logging
 import ssl
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import httpx
 
 from ..errors import AccessDenied, ConnectionFailure
 from ..wire.encoding import Encoding
 from .config import ClientConfig
-from .event_stream import EventStreamSocket
-from .socket import Receiver, Socket, open_socket
+from .event_stream import EventStreamSocket, PostReceiver
+from .socket import Socket, open_socket
 
 __all__ = ["KEPT_SOCKETS", "AnySocket", "Transport", "Ways", "checked_transport"]
 
@@ -64,7 +64,7 @@ class Ways:
         """WebSockets, the latest ones, over which nothing came from the server."""
         self._tls: ssl.SSLContext | bool | None = None
 
-    async def open(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+    async def open(self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
         """Open a socket of either kind. Raises as `open_socket`; a stream reports all to its receiver."""
         if self._transport == "sse":
             return self._open_stream(receiver, config)
@@ -86,7 +86,9 @@ class Ways:
             # That is no way either: perhaps the other one is by now.
             self._blocked_until_s = 0.0
 
-    async def _open_either(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+    async def _open_either(
+        self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig
+    ) -> AnySocket:
         quick = replace(config, connect_timeout_s=config.connect_timeout_s * _SHARE)
         why: Exception | str = "nothing comes over WebSockets"
         if self._unanswered < _MOST_UNANSWERED:
@@ -122,7 +124,7 @@ class Ways:
                 return False
         return isinstance(answer, dict) and answer.get("status") == "ok"
 
-    def _open_stream(self, receiver: Receiver, config: ClientConfig) -> EventStreamSocket:
+    def _open_stream(self, receiver: PostReceiver, config: ClientConfig) -> EventStreamSocket:
         return EventStreamSocket(self._base_url, receiver, config, self._client(config))
 
     def _client(self, config: ClientConfig) -> httpx.AsyncClient:
@@ -142,7 +144,7 @@ def _is_of_the_server(error: Exception) -> bool:
 class _FirstMessage:
     """Stands before a receiver until something has come from the server, or the socket is lost."""
 
-    def __init__(self, ways: Ways, receiver: Receiver, *, is_websocket: bool) -> None:
+    def __init__(self, ways: Ways, receiver: PostReceiver, *, is_websocket: bool) -> None:
         self._ways = ways
         self._receiver = receiver
         self._is_websocket = is_websocket
@@ -159,6 +161,9 @@ class _FirstMessage:
         if self.socket is not None:
             self.socket.receiver, self.socket = self._receiver, None
         self._receiver.on_message(payload)
+
+    def on_refused(self, id: int, error: dict[str, Any]) -> None:
+        self._receiver.on_refused(id, error)
 
     def on_lost(self, code: int | None, reason: str) -> None:
         self.socket = None

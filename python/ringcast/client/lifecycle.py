@@ -189,6 +189,12 @@ class Lifecycle:
             case Heartbeat():
                 self._on_heartbeat(message)
 
+    def on_request_refused(self, id: int, error: RingcastError) -> None:
+        self.session.requests.refuse(id, error)
+        if self._link is not None:
+            self._link.send(*self.session.requests.send_queued())
+        self._update_reading()
+
     def on_link_lost(self, loss: Loss) -> None:
         self._link = None
         was_connected = self.status == "connected"

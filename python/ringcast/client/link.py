@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..errors import (
     CloseCode,
@@ -73,10 +73,13 @@ class Loss:
 
 
 class LinkOwner(Protocol):
-    """What a link reports to. Neither method may raise."""
+    """What a link reports to. No method may raise."""
 
     def on_server_message(self, message: ServerMessage, size_bytes: int) -> None:
         """Take a message of this size, in the order of arrival."""
+
+    def on_request_refused(self, id: int, error: RingcastError) -> None:
+        """Learn that the request `id` has not arrived, and would not if it were sent again."""
 
     def on_link_lost(self, loss: Loss) -> None:
         """Learn, once, that the socket is gone."""
@@ -159,6 +162,10 @@ class Link:
             self._error = from_wire(message.error)
         elif message is not None:
             self._owner.on_server_message(message, len(payload))
+
+    def on_refused(self, id: int, error: dict[str, Any]) -> None:
+        if not self._abandoned:
+            self._owner.on_request_refused(id, from_wire(error))
 
     def on_lost(self, code: int | None, reason: str) -> None:
         if not self._abandoned:

@@ -153,6 +153,13 @@ class Requests:
         if request is not None:
             request.settle(value, error)
 
+    def refuse(self, id: int, error: RingcastError) -> None:
+        """Settle the request `id`, which has not reached the server: to that, it has never been."""
+        self._abandoned.discard(id)
+        request = self._sent.pop(id, None)
+        if request is not None:
+            request.settle(None, error)
+
     def give_up_consumers(self) -> None:
         """Reject the calls of those who handle events: so many wait that no answer behind them can be had."""
         for request in [request for request in self._sent.values() if request.by_consumer]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from ..client import Client, ClientConfig, Connection, HttpEndpoint
+from ..client.event_stream import PostReceiver
 from ..client.fallback import AnySocket, Transport, checked_transport
 from ..client.handle import Address
 from ..client.lifecycle import Params
-from ..client.socket import Receiver
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
 from .network import NetworkProxy
@@ -47,7 +47,9 @@ class Wire:
     async def resolve(self, address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
         return await self._server.resolve(address, params)
 
-    async def open_socket(self, receiver: Receiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
+    async def open_socket(
+        self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig
+    ) -> AnySocket:
         if self._near is None:
             # A connection makes one attempt at a time.
             await self.network.start()

@@ -12,7 +12,7 @@ import pytest
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import Client, ClientConfig
-from ringcast.errors import ConnectionClosed, ConnectionRefused, OutcomeUnknown
+from ringcast.errors import ConnectionRefused, MessageTooBig, OutcomeUnknown
 from ringcast.server.serve import serving
 from ringcast.testing import eventually
 from ringcast.wire.protocol import Connected
@@ -170,6 +170,7 @@ def refused(status: str, code: str, *headers: str) -> bytes:
         (refused("403 Forbidden", "nope", "Ringcast-Close: 4000"), "nope"),
         (refused("400 Bad Request", "invalid_message"), "invalid_message"),
         (refused("413 Too Large", "message_too_big"), "message_too_big"),
+        (refused("413 Too Large", "params_too_large"), "params_too_large"),
         (stream(["error", None, {"code": "nope", "message": "no"}], closed=b'[4000,"nope"]'), "nope"),
     ],
 )
@@ -219,21 +220,19 @@ async def test_a_call_whose_post_fails_is_sent_again_in_its_session(
         http.streams[-1].transport.abort()
 
 
-async def test_of_a_server_that_does_not_say_so_before_a_message_that_is_too_long_ends_the_connection(
+async def test_a_message_that_is_too_long_for_a_server_that_does_not_say_so_before_fails_alone(
     scripted: tuple[ScriptedHttp, str],
 ) -> None:
     http, url = scripted
     http.answers[POST] = refused("413 Too Large", "message_too_big")
     async with Client(url, transport="sse", config=CONFIG) as client:
         connection = client.room.get_or_create("a").connect()
-        connection.on("error", lambda _error: None)
         await connection.ready()
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(MessageTooBig, match="no"):
             await connection.say("x" * 70_000)
-        assert connection.status == "closed"
-        assert isinstance(connection.last_error, ConnectionClosed)
-        assert connection.last_error.message == "no"
-        assert len(http.asked(OPEN)) == 1
+        assert (connection.status, connection.last_error) == ("connected", None)
+        assert (len(http.asked(OPEN)), len(http.asked(POST))) == (1, 1)
+        http.streams[-1].transport.abort()
 
 
 class Room(Actor):
