@@ -93,11 +93,10 @@ export class ConnectionBase<A = any> {
     if (!isActorEvent(name)) throw new RangeError(`${name} is a lifecycle event`);
     const { config, listeners, status, endError } = this.#lifecycle;
     return new EventStream(config.maxUnhandledEvents, (stream) => {
-      const internal = { internal: true };
       const added = [
-        listeners.add(name, (...args) => stream.put(args), { filter, ...internal }),
-        listeners.add(LOST, (gap) => stream.putGap(gap), internal),
-        listeners.add(END, (error) => stream.end(error), internal),
+        listeners.add(name, (...args) => stream.put(args), { filter, internal: true }),
+        listeners.add(LOST, (gap) => stream.putGap(gap), { internal: true }),
+        listeners.add(END, (error) => stream.end(error), { internal: true }),
       ];
       if (status === "closed") stream.end(endError);
       return () => {

@@ -15,9 +15,14 @@ const MAX_BATCH_CHARS = 16_384;
 const CHAR_BYTES = 3;
 /** What a request is refused with that would be refused again, and the close code of a WebSocket for it. */
 const FINAL: Record<string, number> = { invalid_message: 4001, unknown_message: 4001, message_too_big: 1009 };
-const MESSAGE_TOO_BIG = 1009;
-const CONNECT_REFUSED = 4000;
-const DENIED: Record<number, string> = { 401: "unauthorized", 403: "forbidden" };
+/** What statuses mean, whoever says them: a stream that is answered so is not to be had, with these close codes. */
+const DENIED: Record<number, [code: string, close: number]> = {
+  401: ["unauthorized", 4000],
+  403: ["forbidden", 4000],
+  413: ["message_too_big", 1009],
+};
+/** Statuses that blame what was said, so that it would be refused again. */
+const BLAMED = /^4(?!08|25|29)/;
 const SIGN_OF_LIFE = '["received",[]]';
 
 /** Where the events come from. */
@@ -42,6 +47,8 @@ export class EventStreamSocket implements Socket {
   #names: Record<string, string> | null = null;
   #unposted: string[] = [];
   #maxBatchChars = MAX_BATCH_CHARS;
+  /** How many of those that are next go one by one: together they were refused. */
+  #alone = 0;
   #posting: Promise<void> | null = null;
   /** How often the server wants to hear something. */
   #signMs = Infinity;
@@ -93,7 +100,7 @@ export class EventStreamSocket implements Socket {
       ) {
         await this.#readEvents(response);
       } else {
-        await this.#onRefused(response, true);
+        await this.#onRefused(response);
       }
     } catch (error) {
       this.#lose(null, `${error}`);
@@ -139,8 +146,11 @@ export class EventStreamSocket implements Socket {
     return { "Ringcast-Session": `${answer?.session}`, ...(stream ? { "Ringcast-Stream": stream } : {}) };
   }
 
-  /** Tell what the server, or a proxy, has against a request, and end. */
-  async #onRefused(response: Response, isStream: boolean): Promise<void> {
+  /**
+   * Heed what the server, or a proxy, has against the stream, or against messages. Only those fail that would be refused
+   * again; anything else ends the socket.
+   */
+  async #onRefused(response: Response, batch?: string[]): Promise<void> {
     const { status, headers } = response;
     let error: { code?: unknown; message?: unknown } | undefined;
     try {
@@ -149,16 +159,32 @@ export class EventStreamSocket implements Socket {
       // It is not Ringcast's.
     }
     if (typeof error?.code !== "string") error = undefined;
-    const final = status === 413 ? MESSAGE_TOO_BIG : FINAL[`${error?.code}`];
-    let code = Number(headers.get("Ringcast-Close")) || final || null;
-    if (isStream && !code && DENIED[status]) {
+    const [denied, close] = DENIED[status] ?? [];
+    const message = `the server, or a proxy, answered with status ${status}`;
+    if (batch && (status === 413 || (!error && BLAMED.test(`${status}`)))) {
+      this.#refuse(batch, error ?? { code: denied ?? "internal_error", message });
+      return;
+    }
+    let code = Number(headers.get("Ringcast-Close")) || FINAL[`${error?.code}`] || null;
+    if (!batch && !code && close) {
       // As for an upgrade: the server, or a proxy, does not want this client.
-      code = CONNECT_REFUSED;
-      const message = `the server does not accept the connection: it answered with status ${status}`;
-      error ??= { code: DENIED[status], message };
+      code = close;
+      error ??= { code: denied, message };
     }
     if (error) this.#receiver.onMessage(JSON.stringify(["error", null, error]));
-    this.#lose(code, `${error?.message ?? `it was answered with status ${status}`}`);
+    this.#lose(code, `${error?.message ?? message}`);
+  }
+
+  /** Tell that a message was refused; of several nobody knows which one is meant. None has arrived. */
+  #refuse(batch: string[], error: object): void {
+    if (batch.length > 1) {
+      this.#unposted.unshift(...batch);
+      this.#alone = batch.length;
+      return;
+    }
+    const [kind, id] = JSON.parse(`${batch}`);
+    // That answers have arrived is said again when the session is taken up.
+    if (kind !== "received") this.#receiver.onMessage(JSON.stringify(["error", id, error]), 0);
   }
 
   /** Report the end, once, and stop everything. */
@@ -178,8 +204,10 @@ export class EventStreamSocket implements Socket {
       const timeoutMs = this.#source.httpTimeoutMs;
       const timer = setTimeout(() => this.#lose(null, `no answer in ${timeoutMs} ms`), timeoutMs);
       try {
-        const response = await this.#request("POST", "session/messages", this.#nextBatch());
-        if (response.status !== 204) await this.#onRefused(response, false);
+        const batch = this.#nextBatch();
+        const body = batch.length > 1 ? `[${batch}]` : `${batch}`;
+        const response = await this.#request("POST", "session/messages", body);
+        if (response.status !== 204) await this.#onRefused(response, batch);
       } catch (error) {
         // Nobody knows whether it has arrived. The session is taken up again, and what has no answer sent again: it
         // runs once.
@@ -190,12 +218,15 @@ export class EventStreamSocket implements Socket {
     this.#posting = null;
   }
 
-  #nextBatch(): string {
+  #nextBatch(): string[] {
+    if (this.#alone) {
+      this.#alone -= 1;
+      return this.#unposted.splice(0, 1);
+    }
     // As an array: with what stands around and between them.
     let chars = 1;
     const end = this.#unposted.findIndex((message) => (chars += message.length + 1) > this.#maxBatchChars);
-    const batch = this.#unposted.splice(0, end < 0 ? this.#unposted.length : Math.max(end, 1));
-    return batch.length > 1 ? `[${batch.join(",")}]` : `${batch[0]}`;
+    return this.#unposted.splice(0, end < 0 ? this.#unposted.length : Math.max(end, 1));
   }
 
   async #endSession(names: Record<string, string>): Promise<void> {

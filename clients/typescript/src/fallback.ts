@@ -158,12 +158,12 @@ class EitherSocket implements Socket {
     let works = false;
     this.#socket = new EventStreamSocket(this.#ways, {
       onOpen: () => this.#receiver.onOpen(),
-      onMessage: (payload) => {
+      onMessage: (payload, chars) => {
         if (!works && payload.toString().startsWith(ACCEPTED)) {
           works = true;
           this.#remember();
         }
-        this.#receiver.onMessage(payload);
+        this.#receiver.onMessage(payload, chars);
       },
       onLost: (code, reason) => {
         // That is no way either: perhaps the other one is by now.

@@ -134,10 +134,11 @@ export class Lifecycle implements LinkOwner {
         this.#emitGap(message[1]);
         break;
       case "heartbeat":
-        if (message[1].stream !== answer?.stream) break;
-        // Whatever is for this connection up to there has come before.
-        position.skip(message[1].offset);
-        this.#heed(message[1]);
+        if (message[1].stream === answer?.stream) {
+          // Whatever is for this connection up to there has come before.
+          position.skip(message[1].offset);
+          this.#heed(message[1]);
+        }
     }
   }
 
@@ -148,30 +149,32 @@ export class Lifecycle implements LinkOwner {
   onLost(loss: Loss): void {
     this.#link = null;
     const wasConnected = this.status === "connected";
-    if (!mayComeBack(loss.code)) {
+    const { code, error: cause } = loss;
+    if (!mayComeBack(code)) {
       this.#end(
-        loss.error instanceof RingcastError
-          ? loss.error
-          : new RingcastError(wasConnected ? "connection_closed" : "connection_refused", describe(loss)),
+        cause instanceof RingcastError
+          ? cause
+          : new RingcastError(
+              code === 1009 ? "message_too_big" : wasConnected ? "connection_closed" : "connection_refused",
+              describe(loss),
+            ),
       );
       return;
     }
-    const error = loss.error as { code?: string; metadata?: { retry_after_ms?: unknown } } | undefined;
+    const error = cause as { code?: string; metadata?: { retry_after_ms?: unknown } } | undefined;
     if (error?.code === "try_again_later") this.#retryAfterMs = error.metadata?.retry_after_ms;
-    this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, {
-      cause: loss.error,
-    });
+    this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, { cause });
     if (wasConnected) {
       this.session.requests.lost();
       this.#subscriptions.lost();
       if (Date.now() - this.#connectedAt >= this.config.stableAfterMs) this.#backoff.reset();
       this.#setStatus("reconnecting");
       this.dispatch.deliver("disconnected");
-    } else if (loss.code === null) {
+    } else if (code === null) {
       // Where that fails, the server is gone, or the next attempt asks again.
       this.#options.endpoint.load("auto").catch(() => {});
     }
-    if (loss.report) this.#report(loss.error);
+    if (loss.report) this.#report(cause);
     this.#goOn();
   }
 
@@ -193,8 +196,10 @@ export class Lifecycle implements LinkOwner {
     const { address, params, endpoint } = this.#options;
     try {
       await endpoint.load("sse");
-      const connect = await address();
-      this.#connect = { ...connect, params: typeof params === "function" ? await params() : params };
+      this.#connect = {
+        ...(await address()),
+        params: typeof params === "function" ? await params() : params,
+      };
     } catch (error) {
       // The actor could not be created, or the function that gives the parameters has failed.
       if (this.#isClosed()) return;
@@ -302,7 +307,7 @@ export class Lifecycle implements LinkOwner {
       settle: (error) => {
         this.#subscriptions.answer(request, !!error);
         // One that fails to end a subscription does no harm: an event that comes then finds no listener.
-        if (error && kind === "subscribe") this.#reportRefused(name, error);
+        if (error && kind === "subscribe") this.#onRefused(name, error);
       },
     };
     this.#subscriptions.ask(request);
@@ -315,12 +320,14 @@ export class Lifecycle implements LinkOwner {
     const refused = { ...refused_subscriptions };
     for (const [name, where, error] of refused_filters ?? []) refused[topicOf(name, where)] = error;
     for (const [name, error] of Object.entries(refused)) {
-      this.#subscriptions.refuse(name);
-      this.#reportRefused(name, fromWire(error));
+      this.#onRefused(name, fromWire(error));
     }
   }
 
-  #reportRefused(name: string, error: RingcastError): void {
+  #onRefused(name: string, error: RingcastError): void {
+    // Nor would a connect message with one that is too long be taken.
+    if (error.code === "message_too_big") this.#subscriptions.leave(name);
+    else this.#subscriptions.refuse(name);
     const text = `'${name.trim()}' was refused: ${error.message}`;
     this.#report(new RingcastError(error.code, text, { ...error, cause: error }));
   }
@@ -357,8 +364,9 @@ export class Lifecycle implements LinkOwner {
   }
 
   #closedError(): RingcastError {
-    const why = this.endError ? `: ${this.endError.message}` : "";
-    return new RingcastError("connection_closed", `the connection is closed${why}`, { cause: this.endError });
+    const cause = this.endError;
+    const why = cause ? `: ${cause.message}` : "";
+    return new RingcastError("connection_closed", `the connection is closed${why}`, { cause });
   }
   /** End for good: with `error` by the other side, with null by this one. */
   #end(error: RingcastError | null): void {

@@ -12,8 +12,6 @@ import { Liveness } from "./liveness.js";
 import { type Connect, parseServerMessage, type ServerMessage } from "./protocol.js";
 import type { Receiver, Socket, Transport } from "./transport.js";
 
-const INVALID_MESSAGE = 4001;
-
 /** How a socket ended. */
 export interface Loss {
   /** The close code of the server; null when none came, or this side gave up on what did come. */
@@ -100,21 +98,22 @@ export class Link implements Receiver {
     }
   }
 
-  onMessage(payload: Payload): void {
+  onMessage(payload: Payload, chars = payload.length): void {
     this.#heard = true;
     if (this.#ended) return;
     let message: ServerMessage | null;
     try {
       message = parseServerMessage(this.#config.codec, payload);
     } catch (error) {
-      this.#fail(error, INVALID_MESSAGE);
+      // An invalid message.
+      this.#fail(error, 4001);
       return;
     }
     if (message?.[0] === "error" && message[1] === null) {
       // A close frame follows, and says whether this was final.
       this.#error = fromWire(message[2]);
     } else if (message) {
-      this.#owner.onMessage(message, payload.length);
+      this.#owner.onMessage(message, chars);
     }
   }
 

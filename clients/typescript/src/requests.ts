@@ -110,12 +110,17 @@ export class Requests {
     }
   }
 
-  /** Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. */
+  /**
+   * Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. An answer of none
+   * is not the server's, which has not heard of the request.
+   */
   answer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
     this.#abandoned.delete(id);
-    if (id <= this.#lastId) this.answered = Math.max(this.answered, id);
-    this.#received.push(id);
-    this.#receivedChars += chars;
+    if (chars) {
+      if (id <= this.#lastId) this.answered = Math.max(this.answered, id);
+      this.#received.push(id);
+      this.#receivedChars += chars;
+    }
     const request = this.#sent.get(id);
     this.#sent.delete(id);
     request?.settle(error, value);

@@ -12,8 +12,8 @@ import { isText } from "./protocol.js";
 export interface Receiver {
   /** Learn that messages may be sent. */
   onOpen(): void;
-  /** Take one whole message. */
-  onMessage(payload: Payload): void;
+  /** Take one whole message, of so many characters: 0 says that the socket has made it, and nothing has come. */
+  onMessage(payload: Payload, chars?: number): void;
   /** Learn, once, that the socket is gone or could not be had. `code` is the peer's; null if it sent none. */
   onLost(code: number | null, reason: string): void;
 }

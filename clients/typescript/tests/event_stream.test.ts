@@ -226,6 +226,8 @@ function held(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
 describe("a refusal", () => {
   const error = { code: "banned", message: "not you" };
   const json = { "Content-Type": "application/json" };
+  /** By what ends the stream. */
+  const CODES: Record<number, string> = { 4000: "forbidden", 1009: "message_too_big" };
 
   test.each<[string, number, Record<string, string>, object | string, number | null, string]>([
     ["with a close code", 403, { "Ringcast-Close": "4000" }, { error }, 4000, "not you"],
@@ -243,7 +245,7 @@ describe("a refusal", () => {
     expect(losses).toEqual([[code, expect.stringContaining(reason)]]);
     const told = heard.map((text) => JSON.parse(text));
     if (typeof body === "object") expect(told).toEqual([["error", null, (body as any).error]]);
-    else expect(told.map(([, , { code }]) => code)).toEqual(code === 4000 ? ["forbidden"] : []);
+    else expect(told.map(([, , { code }]) => code)).toEqual(code ? [CODES[code]] : []);
   });
 
   test("of what is posted ends the stream, for good if it would be refused again", async () => {
@@ -255,12 +257,48 @@ describe("a refusal", () => {
     expect(losses).toEqual([[4001, "not you"]]);
   });
 
-  test("of what is posted by a proxy is nobody's decision", async () => {
+  test.each([408, 425, 429, 502])(
+    "of what is posted by a proxy, for now, ends the stream: %i",
+    async (status) => {
+      await connected();
+      socket.send('["call",1,"a",[]]');
+      (await posted(1))[0]?.response.writeHead(status).end("<html>");
+      await until(() => losses.length > 0);
+      expect(losses[0]?.[0]).toBeNull();
+      expect(heard).toHaveLength(1);
+    },
+  );
+
+  test.each([
+    [400, "<html>", "internal_error"],
+    [401, "<html>", "unauthorized"],
+    [403, "<html>", "forbidden"],
+    [404, '{"error":"no"}', "internal_error"],
+    [413, "<html>", "message_too_big"],
+    [413, JSON.stringify({ error: { code: "message_too_big", message: "too long" } }), "message_too_big"],
+  ])("of a message that would be refused again fails that alone: %i %s", async (status, body, code) => {
     await connected();
-    socket.send('["call"]');
-    (await posted(1))[0]?.response.writeHead(403).end();
-    await until(() => losses.length > 0);
-    expect(losses[0]?.[0]).toBeNull();
+    const messages = ['["call",1,"a",[]]', '["received",[]]', '["subscribe",2,"b"]', '["call",3,"c",[]]'];
+    for (const message of messages) socket.send(message);
+    socket.send('["call",4,"d",[]]');
+    // All together; then each by itself, of which the last one is taken; then what has come meanwhile.
+    const bodies: string[] = [];
+    for (let count = 1; count <= 6; count += 1) {
+      const latest = (await posted(count)).at(-1) as Exchange;
+      bodies.push(latest.body);
+      if (count === 2) for (const message of ['["call",5,"e",[]]', '["call",6,"f",[]]']) socket.send(message);
+      if (count < 6) latest.response.writeHead(status, json).end(body);
+      else latest.response.writeHead(204).end();
+    }
+    const together = (await posted(7)).at(-1) as Exchange;
+    together.response.writeHead(204).end();
+    expect(bodies).toEqual([`[${messages},["call",4,"d",[]]]`, ...messages, '["call",4,"d",[]]']);
+    expect(together.body).toBe('[["call",5,"e",[]],["call",6,"f",[]]]');
+    const told = heard.slice(1).map((text) => JSON.parse(text));
+    expect(told.map(([kind, id, error]) => [kind, id, error.code])).toEqual(
+      [1, 2, 3].map((id) => ["error", id, code]),
+    );
+    expect(losses).toEqual([]);
   });
 
   test("what is posted and not answered ends the stream", async () => {

@@ -155,8 +155,8 @@ describe("requests", () => {
     requests.send(call("a", settled));
     requests.send({ kind: "subscribe", name: "x", settle: () => settled.push("x") });
     requests.send(call("b", settled));
-    requests.answer(1, null, "done", 0);
-    requests.answer(1, null, "twice", 0);
+    requests.answer(1, null, "done", 1);
+    requests.answer(1, null, "twice", 1);
     requests.lost();
     expect(requests.unanswered()).toEqual([3]);
     expect(requests.resend()).toEqual(['["call",3,"b",[]]']);
@@ -169,7 +169,7 @@ describe("requests", () => {
     const requests = new Requests(config());
     for (const name of ["a", "b", "c"]) requests.send(call(name, []));
     const answered = [3, 1, 99].map((id) => {
-      requests.answer(id, null, null, 0);
+      requests.answer(id, null, null, 1);
       return requests.answered;
     });
     // No request has had the last of these ids.
@@ -198,9 +198,21 @@ describe("requests", () => {
     requests.abandon(gone);
     expect(requests.submit(call("b", settled), false)).toEqual([]);
     expect(requests.sendQueued()).toEqual([]);
-    requests.answer(1, null, "late", 0);
+    requests.answer(1, null, "late", 1);
     expect(requests.sendQueued()).toEqual(['["call",2,"b",[]]']);
     expect(settled).toEqual([]);
+  });
+
+  test("that have not reached the server are settled, and are none that it has answered", () => {
+    const settled: string[] = [];
+    const requests = new Requests(config());
+    requests.send(call("a", settled));
+    requests.answer(1, new RingcastError("message_too_big", "no"), null, 0);
+    expect(settled).toEqual(["a message_too_big"]);
+    expect([requests.answered, requests.unanswered()]).toEqual([0, []]);
+    requests.send(call("b", settled));
+    requests.answer(2, null, "done", 1);
+    expect(requests.answered).toBe(2);
   });
 
   test.each([json, msgpack({ encode, decode })])(
@@ -226,9 +238,9 @@ describe("requests", () => {
 
   test("are acknowledged for every so many answers, or characters of them", () => {
     const requests = new Requests(config());
-    for (let id = 1; id < 32; id += 1) requests.answer(id, null, null, 0);
+    for (let id = 1; id < 32; id += 1) requests.answer(id, null, null, 1);
     expect(requests.received()).toEqual([]);
-    requests.answer(32, null, null, 0);
+    requests.answer(32, null, null, 1);
     expect(JSON.parse(requests.received()[0] as string)[1]).toHaveLength(32);
     requests.answer(33, null, null, 65_536);
     expect(requests.received()).toEqual(['["received",[33]]']);

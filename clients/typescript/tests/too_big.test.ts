@@ -2,12 +2,13 @@
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { request as ask, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { WebSocketServer } from "ws";
 import { json } from "../src/codec.js";
 import { createClient, where } from "../src/index.js";
-import { CODECS, failure, IMPATIENT, until, useWorld } from "./support/world.js";
+import { CODECS, failure, IMPATIENT, TRANSPORT, until, useWorld } from "./support/world.js";
 
 const world = useWorld("narrow");
 /** What that server takes. */
@@ -84,6 +85,82 @@ test("a subscription fails alone", async () => {
   expect(errors).toMatchObject([{ code: "message_too_big" }]);
   expect(heard).toEqual([3]);
   expect([connection.status, connection.lastError]).toEqual(["connected", null]);
+});
+
+test("a client that was refused a subscription comes back, and is told again", async () => {
+  const connection = world.far().actor("world").getOrCreate(world.key).connect();
+  const told: string[] = [];
+  const heard: unknown[] = [];
+  await connection.ready();
+  const { id } = connection;
+  connection.on("error", (error: any) => told.push(error.code));
+  connection.on("gap", (gap) => told.push(gap.reason));
+  connection.on("moved", () => {}, where({ name: "x".repeat(LIMIT) }));
+  connection.on("moved", ({ zone }) => heard.push(zone), where({ zone: 3 }));
+  for (const count of [1, 2]) {
+    await connection.move({ zone: 2 });
+    world.network.cut();
+    await until(() => connection.status === "reconnecting");
+    await world.near().actor("world").getOrCreate(world.key).move({ zone: 3 });
+    world.network.restore();
+    await connection.ready();
+    await until(() => heard.length === count);
+  }
+  expect(told).toEqual(Array(3).fill("message_too_big"));
+  expect([heard, connection.id]).toEqual([[3, 3], id]);
+});
+
+test("what is too long together to connect with ends the connection, and says so", async () => {
+  const connection = clumsy();
+  for (let count = 0; count < 20; count += 1) connection.on(`${count}`.padStart(100, "x"), () => {});
+  expect(await failure(connection.ready())).toMatchObject({ code: "message_too_big" });
+  expect(connection.status).toBe("closed");
+});
+
+test.runIf(TRANSPORT === "sse")("what is too long for a proxy fails alone, and is sent once", async () => {
+  const limit = 200;
+  const refused: string[] = [];
+  const proxy = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    const { method, url: path, headers } = request;
+    if (body.length > limit) {
+      refused.push(`${body}`);
+      response.writeHead(413, { "Content-Type": "text/html" }).end("<html>");
+      return;
+    }
+    const onward = ask(`${world.server.url}${path}`, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode as number, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on("error", () => response.destroy());
+    response.on("close", () => onward.destroy());
+    onward.end(body);
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  try {
+    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const connection = world.near({ url }).actor("clumsy").getOrCreate(world.key).connect({});
+    await connection.ready();
+    const { id } = connection;
+    const long = failure(connection.echo("x".repeat(limit)));
+    expect(await Promise.all([connection.echo("before"), connection.echo("behind")])).toEqual([
+      "before",
+      "behind",
+    ]);
+    expect(await long).toMatchObject({
+      code: "message_too_big",
+      message: expect.stringContaining("413"),
+    });
+    // All three together, and that one.
+    expect(refused.map((body) => JSON.parse(body).length)).toEqual([3, 4]);
+    expect([connection.status, connection.id]).toEqual(["connected", id]);
+    await connection.close();
+  } finally {
+    proxy.closeAllConnections();
+    proxy.close();
+  }
 });
 
 test("what goes together is together no longer than that", async () => {

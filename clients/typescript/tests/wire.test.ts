@@ -34,7 +34,7 @@ describe("what a client sends", () => {
     ]);
     expect(requests.send({ kind: "subscribe", name: "x", settle })).toEqual(['["subscribe",2,"x"]']);
     expect(requests.send({ kind: "unsubscribe", name: "x", settle })).toEqual(['["unsubscribe",3,"x"]']);
-    for (let id = 1; id <= 32; id += 1) requests.answer(id, null, null, 0);
+    for (let id = 1; id <= 32; id += 1) requests.answer(id, null, null, 1);
     expect(JSON.parse(requests.received()[0] as string)[0]).toBe("received");
   });
 
@@ -48,7 +48,7 @@ describe("what a client sends", () => {
       session.requests.send({ kind: "call", name: "say", args: [], settle() {} });
     }
     for (let id = resume.answered; id > 0; id -= 1) {
-      if (!resume.unanswered.includes(id)) session.requests.answer(id, null, null, 0);
+      if (!resume.unanswered.includes(id)) session.requests.answer(id, null, null, 1);
     }
     expect(session.resume(resume.unconfirmed)).toEqual(resume);
   });
