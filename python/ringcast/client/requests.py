@@ -7,6 +7,7 @@ tell that it is the same. A call that was never sent has no id yet, only its enc
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -188,8 +189,13 @@ class Requests:
         return self._told
 
     def resend(self) -> list[bytes]:
-        """Return the payloads of unanswered calls, to be sent again in a session that was resumed."""
+        """Return the payloads of unanswered calls, to be sent again in a session that was resumed.
+
+        Those that are longer than the server takes now, as it has been restarted with another limit, are
+        settled with `OutcomeUnknown`: sent, they would end the whole connection.
+        """
         self._abandoned.clear()
+        self._give_up_longer(sys.maxsize if self.max_bytes is None else self.max_bytes)
         # Those whose callers have gone since the connect message was sent: their answers are not wanted.
         self._received = [id for id in self._told if id not in self._sent]
         self._received_bytes = 0
@@ -219,6 +225,12 @@ class Requests:
         queued, self._queued = self._queued, deque()
         for request in queued:
             request.settle(None, closed)
+
+    def _give_up_longer(self, than_bytes: int) -> None:
+        for request in [request for request in self._sent.values() if len(request.payload) > than_bytes]:
+            del self._sent[request.id]
+            why = f"is not sent again: the server takes at most {than_bytes} bytes now"
+            request.settle(None, OutcomeUnknown(f"{request.name} was sent, and {why}; it may have run"))
 
     def _reject_sent(self, why: str, cause: RingcastError | None = None) -> None:
         sent, self._sent = self._sent, {}

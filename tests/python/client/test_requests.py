@@ -86,6 +86,27 @@ def test_a_resume_sends_the_same_bytes_again_and_then_what_waited(
     assert requests.resend()[:2] == [*first, *third]
 
 
+def test_what_the_server_no_longer_takes_is_not_sent_again(
+    encoding: Encoding, requests: Requests, call: Any, results: Results
+) -> None:
+    """It has been restarted with another limit, and may have run the call before."""
+    first = requests.send(call("a", "x" * 50))
+    requests.send(call("b", "x" * 51))
+    third = requests.send(call("c"))
+    requests.max_bytes = len(first[0])
+    assert requests.unanswered_ids() == (1, 2, 3)
+    assert requests.resend() == [*first, *third]
+    error = results.pop("b")
+    assert isinstance(error, OutcomeUnknown) and "not sent again" in error.message
+    assert results == {} and requests.unanswered == 2
+    # Its answer, if the server has one, is not wanted.
+    for id in range(100, 131):
+        requests.answer(id, None, None)
+    acknowledgement = requests.acknowledgement()
+    assert acknowledgement is not None
+    assert parse_client_message(encoding, acknowledgement) == Received([2, *range(100, 131)])
+
+
 def test_a_new_session_rejects_what_was_sent_and_numbers_anew(
     encoding: Encoding, requests: Requests, call: Any, results: Results
 ) -> None:

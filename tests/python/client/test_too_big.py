@@ -11,7 +11,7 @@ import pytest
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.client import ClientConfig
-from ringcast.errors import ConnectionRefused, MessageTooBig, SubscriptionRefused
+from ringcast.errors import ConnectionRefused, MessageTooBig, OutcomeUnknown, SubscriptionRefused
 from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy, eventually
 from ringcast.wire.encoding import Encoding
@@ -259,6 +259,26 @@ async def test_a_first_connect_that_is_too_long_says_so(way: Way) -> None:
         with pytest.raises(ConnectionRefused) as refused:
             await connection.ready()
         assert refused.value.code == "message_too_big"
+
+
+async def test_a_call_that_the_server_takes_no_more_at_a_resume_fails_alone(
+    server: ScriptedServer, client: Client
+) -> None:
+    connection = client.desk.get_or_create("k").connect()
+    peer = await server.accept()
+    await peer.welcome(max_message_bytes=2 * LIMIT)
+    long = asyncio.ensure_future(connection.length("x" * LIMIT))
+    short = asyncio.ensure_future(connection.length("x"))
+    assert [(await peer.receive_call()).id for _ in range(2)] == [1, 2]
+    peer.cut()
+    peer = await server.accept()
+    await peer.welcome(max_message_bytes=LIMIT, replayed=0)
+    assert await peer.receive_call() == Call(2, "length", ["x"])
+    with pytest.raises(OutcomeUnknown, match="at most 1000 bytes now"):
+        await long
+    peer.send(["reply", 2, 1])
+    assert await short == 1
+    await connection.close()
 
 
 async def test_of_a_server_that_does_not_say_what_it_takes_nothing_is_assumed(
