@@ -93,7 +93,8 @@ class ServerConfig:
 
     shutdown_timeout_s: float = 20.0
     """For an actor to stop. Half of it is for its running actions, which are then cancelled; each hook, the
-    save and the last events may take half of what is left when their turn comes."""
+    save and the last events may take half of what is left when their turn comes. As long again is for the
+    shutdown of an application that is served beside."""
 
     save_interval_s: float = 1.0
     """Changed state is saved this long after the change; 0 saves it on the next turn of the loop."""
