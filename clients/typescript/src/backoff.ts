@@ -26,11 +26,11 @@ export class Backoff {
    * Draw the next delay and move on in the series.
    *
    * A client that the server has told to wait for `toldMs` waits so long; chance adds a little. That is no failure: the
-   * series stays where it is.
+   * series stays where it is. NaN: it has not been told.
    */
-  nextDelayMs(toldMs?: number): number {
+  nextDelayMs(toldMs: number): number {
     const { random, reconnectFirstMs, reconnectBaseMs, reconnectMaxMs } = this.#settings;
-    if (toldMs !== undefined && toldMs >= 0 && toldMs <= LONGEST_MS) {
+    if (toldMs >= 0 && toldMs <= LONGEST_MS) {
       return toldMs + random() * Math.min(reconnectFirstMs, reconnectMaxMs);
     }
     const grownMs = this.#attempt ? reconnectBaseMs * 2 ** (this.#attempt - 1) : reconnectFirstMs;

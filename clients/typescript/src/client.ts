@@ -4,14 +4,15 @@
  * It makes addresses; calls and connections are made by `handle.ts` and `connection.ts`.
  */
 
-import { type ClientOptions, type Config, configFrom } from "./config.js";
+import { type ClientOptions, configFrom } from "./config.js";
 import { type Connection, ConnectionBase } from "./connection.js";
 import { Endpoint } from "./endpoint.js";
 import { RingcastError } from "./errors.js";
 import { type ActorHandle, HandleBase, type HandleOwner } from "./handle.js";
+import { MAX_KEY_PARTS } from "./limits.js";
 import { checkName } from "./listeners.js";
 import { onPage } from "./page.js";
-import { type Address, isText, type Lookup, MAX_KEY_PARTS } from "./protocol.js";
+import type { Address, Lookup } from "./protocol.js";
 import { type NeverMade, withActions, withNames } from "./proxy.js";
 import type { CreateOptions, HandleOptions, RegistryType } from "./registry.js";
 
@@ -37,20 +38,31 @@ export interface ActorAccess<A = any> {
 /** The actors of one server. */
 export class ClientBase<R = any> {
   readonly #owner: HandleOwner;
-  readonly #config: Config;
   readonly #connections = new Set<Connection>();
   readonly #forgetPage: () => void;
   #closed = false;
 
   /** @internal */
   constructor(options: ClientOptions) {
-    this.#config = configFrom(options);
+    const config = configFrom(options);
+    const endpoint = new Endpoint(options, config);
+    const check = () => {
+      if (this.#closed) throw new RingcastError("connection_closed", "client is closed");
+    };
     this.#owner = {
-      endpoint: new Endpoint(options, this.#config),
-      check: () => {
-        if (this.#closed) throw new RingcastError("connection_closed", "client is closed");
+      endpoint,
+      check,
+      connect: (address, params) => {
+        check();
+        // What cannot be encoded is the caller's error now, not one of every attempt to come.
+        if (typeof params !== "function") config.codec.encode(["connect", { params }]);
+        const onClosed = () => this.#connections.delete(connection);
+        const connection: Connection = withActions(
+          new ConnectionBase({ endpoint, config, address, params, onClosed }),
+        );
+        this.#connections.add(connection);
+        return connection;
       },
-      connect: this.#connect,
     };
     // A page that goes for good can never come back to its sessions; one that is kept for later can.
     this.#forgetPage = onPage("pagehide", (event) => {
@@ -65,8 +77,12 @@ export class ClientBase<R = any> {
       withActions(new HandleBase<R[N]>(this.#owner, { actor: name, ...address }));
     const byKey =
       (lookup: Lookup) =>
-      (key: Key = [], options?: CreateOptions<R[N]>) =>
-        handle({ lookup, key: checkedKey(key), ...options });
+      (key: Key = [], options?: CreateOptions<R[N]>) => {
+        const parts = [key].flat();
+        for (const part of parts) checkName(part, 0);
+        if (parts.length > MAX_KEY_PARTS) throw new RangeError(`a key has at most ${MAX_KEY_PARTS} parts`);
+        return handle({ lookup, key: parts, ...options });
+      };
     return {
       getOrCreate: byKey("get_or_create"),
       get: byKey("get"),
@@ -84,20 +100,6 @@ export class ClientBase<R = any> {
     this.#forgetPage();
     await Promise.all([...this.#connections].map((connection) => connection.close()));
   }
-
-  readonly #connect = (address: () => Promise<Address>, params: unknown): Connection => {
-    this.#owner.check();
-    const config = this.#config;
-    // What cannot be encoded is the caller's error now, not one of every attempt to come.
-    if (typeof params !== "function") config.codec.encode(["connect", { params }]);
-    const { endpoint } = this.#owner;
-    const onClosed = () => this.#connections.delete(connection);
-    const connection: Connection = withActions(
-      new ConnectionBase({ endpoint, config, address, params, onClosed }),
-    );
-    this.#connections.add(connection);
-    return connection;
-  };
 }
 
 /** A client, with the actors of its registry as properties. */
@@ -114,14 +116,7 @@ export type Client<R = any> = ClientBase<R> & {
 export function createClient<R extends RegistryType<R> = any>(
   options: string | URL | ClientOptions,
 ): Client<R> {
-  const given = isText(options) || options instanceof URL ? { url: options } : options;
-  const base = new ClientBase<R>(given);
+  const given = options as ClientOptions;
+  const base = new ClientBase<R>(given.url == null ? { url: options as string } : given);
   return withNames(base, (name) => base.actor(name as keyof R & string)) as Client<R>;
-}
-
-function checkedKey(key: Key): string[] {
-  const parts = [key].flat();
-  for (const part of parts) checkName(part, 0);
-  if (parts.length > MAX_KEY_PARTS) throw new RangeError(`a key has at most ${MAX_KEY_PARTS} parts`);
-  return parts;
 }

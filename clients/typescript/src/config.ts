@@ -56,7 +56,8 @@ export interface ClientOptions extends Partial<Settings> {
   transport?: "auto" | "websocket" | "sse" | Transport;
 }
 
-const DEFAULTS: Settings = {
+const DEFAULTS: Config = {
+  codec: json,
   reconnectFirstMs: 500,
   reconnectBaseMs: 1_000,
   reconnectMaxMs: 30_000,
@@ -83,7 +84,7 @@ export interface Config extends Settings {
 
 /** Fill in the defaults. Throws `RangeError` for a number that makes no sense. */
 export function configFrom(options: ClientOptions): Config {
-  const config: Record<string, unknown> = { ...DEFAULTS, codec: json };
+  const config: Record<string, unknown> = { ...DEFAULTS };
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || !(name in config)) continue;
     const least = /^(max|ask)/.test(name) ? 1 : 0;

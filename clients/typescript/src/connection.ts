@@ -6,7 +6,7 @@
 
 import { RingcastError } from "./errors.js";
 import { type ConnectionOptions, Lifecycle, type Status } from "./lifecycle.js";
-import { checkCall, checkName, END, isActorEvent, LOST } from "./listeners.js";
+import { checkCall, checkName, FOR_STREAMS, isActorEvent } from "./listeners.js";
 import type {
   ActionArgs,
   ActionName,
@@ -95,8 +95,9 @@ export class ConnectionBase<A = any> {
     return new EventStream(config.maxUnhandledEvents, (stream) => {
       const added = [
         listeners.add(name, (...args) => stream.put(args), { filter, internal: true }),
-        listeners.add(LOST, (gap) => stream.putGap(gap), { internal: true }),
-        listeners.add(END, (error) => stream.end(error), { internal: true }),
+        listeners.add(FOR_STREAMS, (gap, error) => (gap ? stream.putGap(gap) : stream.end(error)), {
+          internal: true,
+        }),
       ];
       if (status === "closed") stream.end(endError);
       return () => {

@@ -6,7 +6,7 @@
  * listeners, or to the console if there are none, and stops nothing.
  */
 
-import { isActorEvent, type Listener, type Listeners, LOST } from "./listeners.js";
+import { FOR_STREAMS, isActorEvent, type Listener, type Listeners } from "./listeners.js";
 import type { Subscriptions } from "./subscriptions.js";
 
 type Waiting = [name: string, args: unknown[], listeners: readonly Listener[]];
@@ -47,7 +47,7 @@ export class Dispatch {
    */
   clear(all = false): void {
     this.#waiting = this.#waiting.filter(
-      ([name]) => !all && name !== "gap" && name !== LOST && !isActorEvent(name),
+      ([name]) => !all && name !== "gap" && name !== FOR_STREAMS && !isActorEvent(name),
     );
     this.waiting = 0;
   }
@@ -60,12 +60,12 @@ export class Dispatch {
       const failures: unknown[] = [];
       if (isActorEvent(name)) this.waiting -= 1;
       // A stream has been told as well.
-      if (name === "gap" && !listeners[0] && !this.#listeners.has(LOST))
+      if (name === "gap" && !listeners[0] && !this.#listeners.has(FOR_STREAMS))
         console.warn("ringcast: gap", ...args);
       for (const listener of listeners) {
         if (!listener.active) continue;
         // Before the handler runs: it must not fire again for what comes in the same read.
-        if (listener.once) this.#listeners.remove(listener);
+        if (listener.once) listener.remove();
         try {
           const result = listener.handler(...args);
           if ((result as PromiseLike<unknown> | undefined)?.then) await result;

@@ -10,9 +10,6 @@ import { fromWire, RingcastError } from "./errors.js";
 import { type Address, isText } from "./protocol.js";
 import { type Transport, webSockets } from "./transport.js";
 
-/** What Node says when nothing was sent. Browsers do not say. */
-const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/;
-
 /**
  * Return the base address for calls of the server at `url`, which may have a path.
  *
@@ -100,8 +97,9 @@ export class Endpoint {
       text = await response.text();
     } catch (cause) {
       signal?.throwIfAborted();
-      const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code ?? "";
-      const [kind, why] = NEVER_SENT.test(code)
+      const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code as string;
+      // What Node says when nothing was sent. Browsers do not say.
+      const [kind, why] = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/.test(code)
         ? ["unreachable", code]
         : ["outcome_unknown", "it ran once or not at all"];
       throw new RingcastError(kind, `no answer from ${url}: ${why}`, { cause });

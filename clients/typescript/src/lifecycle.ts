@@ -11,7 +11,7 @@ import { Dispatch } from "./dispatch.js";
 import type { Endpoint } from "./endpoint.js";
 import { fromWire, mayComeBack, RingcastError } from "./errors.js";
 import { Link, type LinkOwner, type Loss } from "./link.js";
-import { END, isActorEvent, Listeners, LOST } from "./listeners.js";
+import { FOR_STREAMS, isActorEvent, Listeners } from "./listeners.js";
 import { onPage } from "./page.js";
 import type { Address, Connect, Connected, Gap, Heartbeat, ServerMessage } from "./protocol.js";
 import type { Request } from "./requests.js";
@@ -33,11 +33,6 @@ export interface ConnectionOptions {
   /** Called once, when the connection has ended for good. */
   onClosed(): void;
 }
-
-/** Of what is said when an actor cannot be created: it may go well the next time. */
-const WORTH_ANOTHER_TRY = ["unreachable", "outcome_unknown", "internal_error", "try_again_later"];
-/** Unsubscribing from a name that no actor can have changes nothing, and is answered: the ping of a browser. */
-const ASKED_ABOUT = "connected";
 
 /** Keeps one connection alive until it is closed or refused for good. */
 export class Lifecycle implements LinkOwner {
@@ -72,10 +67,7 @@ export class Lifecycle implements LinkOwner {
     this.#options = options;
     this.config = options.config;
     this.session = new Session(this.config);
-    this.listeners = new Listeners(
-      (name, beside) => this.#ask("subscribe", name, beside),
-      (name) => this.#ask("unsubscribe", name, name),
-    );
+    this.listeners = new Listeners((...change) => this.#ask(...change));
     this.dispatch = new Dispatch(this.listeners, this.#subscriptions);
     this.#backoff = new Backoff(this.config);
     void this.#run();
@@ -143,7 +135,8 @@ export class Lifecycle implements LinkOwner {
   }
 
   ask(): void {
-    this.#ask("unsubscribe", ASKED_ABOUT);
+    // From a name that no actor can have: that changes nothing, and is answered. The ping of a browser.
+    this.#ask("unsubscribe", "connected");
   }
 
   onLost(loss: Loss): void {
@@ -205,12 +198,13 @@ export class Lifecycle implements LinkOwner {
       if (this.#isClosed()) return;
       this.lastError = error;
       if (!(error instanceof RingcastError)) this.#report(error);
-      else if (!WORTH_ANOTHER_TRY.includes(error.code)) this.#end(error);
+      // With these the actor may be created the next time.
+      else if (!["unreachable", "outcome_unknown", "internal_error", "try_again_later"].includes(error.code))
+        this.#end(error);
       return;
     }
     if (this.#isClosed()) return;
-    const link = new Link(this, this.config);
-    this.#link = link;
+    const link = (this.#link = new Link(this, this.config));
     await new Promise<void>((resolve) => {
       this.#goOn = resolve;
       try {
@@ -264,7 +258,7 @@ export class Lifecycle implements LinkOwner {
     this.#setStatus("connected");
     this.dispatch.deliver(first ? "connected" : "reconnected");
     if (answer.snapshot != null && this.listeners.has("resynced")) {
-      if (gap) this.dispatch.deliver(LOST, gap);
+      if (gap) this.dispatch.deliver(FOR_STREAMS, gap);
       this.dispatch.deliver("resynced", answer.snapshot);
     } else if (gap) {
       this.#emitGap(gap);
@@ -348,7 +342,7 @@ export class Lifecycle implements LinkOwner {
   }
 
   #emitGap(gap: Gap): void {
-    this.dispatch.deliver(LOST, gap);
+    this.dispatch.deliver(FOR_STREAMS, gap);
     this.dispatch.deliver("gap", gap);
   }
 
@@ -379,7 +373,7 @@ export class Lifecycle implements LinkOwner {
     for (const [, reject] of waiters) reject(error ?? this.#closedError());
     if (wasConnected) this.dispatch.deliver("disconnected");
     if (error && (this.listeners.has("error") || !waiters.length)) this.#report(error);
-    this.dispatch.deliver(END, error);
+    this.dispatch.deliver(FOR_STREAMS, null, error);
     this.#options.onClosed();
     this.#goOn();
   }

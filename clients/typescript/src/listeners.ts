@@ -6,16 +6,18 @@
  */
 
 import type { Filter } from "./filter.js";
-import { HALF, isText, MAX_NAME_CHARS, MAX_SUBSCRIPTIONS, MAX_TOPICS_CHARS } from "./protocol.js";
+import { MAX_NAME_CHARS, MAX_SUBSCRIPTIONS, MAX_TOPICS_CHARS } from "./limits.js";
+import { HALF, isText } from "./protocol.js";
 import { topicOf } from "./topics.js";
 
 /** It gets the arguments of the broadcast. A promise that it returns is waited for. */
 export type Handler = (...args: any[]) => unknown;
 
-/** The end of a connection, for its streams: no event can have this name. */
-export const END = "";
-/** Events are lost, whether or not a snapshot makes up for them; for streams. Too long for an event's name. */
-export const LOST = "lost".padEnd(MAX_NAME_CHARS + 1);
+/**
+ * For a connection's streams, with a gap: events are lost, whether or not a snapshot makes up for them; or, without one, with
+ * the error that the connection has ended with. No event can have this name.
+ */
+export const FOR_STREAMS = "";
 
 /** What no actor may call its events. */
 export const RESERVED_EVENTS = [
@@ -29,7 +31,8 @@ export const RESERVED_EVENTS = [
 ];
 
 /** Tell whether `name` is an event of the actor's, not one of the connection's own life. */
-export const isActorEvent = (name: string): boolean => ![...RESERVED_EVENTS, END, LOST].includes(name);
+export const isActorEvent = (name: string): boolean =>
+  name !== FOR_STREAMS && !RESERVED_EVENTS.includes(name);
 
 /** One registration of one handler. */
 export interface Listener extends ListenerOptions {
@@ -37,6 +40,8 @@ export interface Listener extends ListenerOptions {
   /** The name, or the name with the listener's filter: what the server is told. */
   readonly topic: string;
   readonly handler: Handler;
+  /** Takes the registration back; a second time does nothing. */
+  remove(): void;
   active: boolean;
 }
 
@@ -48,20 +53,20 @@ export interface ListenerOptions {
   internal?: boolean;
 }
 
+/**
+ * Learns of a topic (an event name, by itself or with a filter) that gets its first listener or loses its last. `beside` is
+ * there if others of its event are, or were, listened for.
+ */
+type OnChange = (kind: "subscribe" | "unsubscribe", topic: string, beside?: unknown) => void;
+
 /** The listeners of a connection by name, in the order in which they were added. */
 export class Listeners {
-  readonly #onFirst: (topic: string, beside?: Listener) => void;
-  readonly #onLast: (topic: string) => void;
+  readonly #onChange: OnChange;
   readonly #byName = new Map<string, Listener[]>();
 
-  /**
-   * `onFirst` is called with a topic (an event name, by itself or with a filter) that gets its first listener, and with
-   * another listener of its name, if there is one; `onLast` with a topic that loses its last. Neither is called with a
-   * lifecycle name, which is never subscribed to.
-   */
-  constructor(onFirst: (topic: string, beside?: Listener) => void, onLast: (topic: string) => void) {
-    this.#onFirst = onFirst;
-    this.#onLast = onLast;
+  /** `onChange` is never called for a lifecycle name, which is not subscribed to. */
+  constructor(onChange: OnChange) {
+    this.#onChange = onChange;
   }
 
   /**
@@ -79,15 +84,11 @@ export class Listeners {
     if (isFirst && (topics.push(topic) > MAX_SUBSCRIPTIONS || `${topics}`.length > MAX_TOPICS_CHARS)) {
       throw new RangeError("too many events");
     }
-    const listener = { ...options, name, topic, handler, active: true };
-    if (isFirst) this.#onFirst(topic, this.get(name)[0]);
+    const remove = () => this.#drop(name, (other) => other === listener);
+    const listener: Listener = { ...options, name, topic, handler, remove, active: true };
+    if (isFirst) this.#onChange("subscribe", topic, this.get(name)[0]);
     this.#byName.set(name, [...this.get(name), listener]);
-    return () => this.remove(listener);
-  }
-
-  /** Take one registration back; a second time does nothing. */
-  remove(listener: Listener): void {
-    this.#drop(listener.name, (other) => other === listener);
+    return remove;
   }
 
   /** Remove a handler of `name`, all handlers of `name`, or all handlers of all names. */
@@ -118,7 +119,8 @@ export class Listeners {
     if (rest.length) this.#byName.set(name, rest);
     else this.#byName.delete(name);
     const left = topicsOf(rest);
-    for (const topic of topicsOf(listeners)) if (!left.includes(topic)) this.#onLast(topic);
+    for (const topic of topicsOf(listeners))
+      if (!left.includes(topic)) this.#onChange("unsubscribe", topic, topic);
   }
 }
 

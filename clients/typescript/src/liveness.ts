@@ -15,7 +15,7 @@ const LONGEST_MARGIN_MS = 5_000;
 const TICKS = 4;
 
 /** What to do now. */
-export type Step = "nothing" | "ask" | "give up";
+export type Step = "ask" | "give up" | null;
 
 /**
  * Counts the time in which nothing came from the server.
@@ -54,6 +54,6 @@ export class Liveness {
   tick(heard: boolean, late: boolean): Step {
     this.#quietTicks = heard ? 0 : late ? this.#askTicks : this.#quietTicks + 1;
     if (this.#quietTicks >= this.#lostTicks) return "give up";
-    return this.#quietTicks === this.#askTicks ? "ask" : "nothing";
+    return this.#quietTicks === this.#askTicks ? "ask" : null;
   }
 }

@@ -10,13 +10,6 @@ import { RingcastError } from "./errors.js";
 import type { Where } from "./filter.js";
 import type { WireTopic } from "./topics.js";
 
-export const MAX_NAME_CHARS = 128;
-export const MAX_KEY_PARTS = 16;
-/** Most topics, event names by themselves or with a filter, that one connection listens for. */
-export const MAX_SUBSCRIPTIONS = 256;
-/** Most characters of all of them in here: a connect message, which may have them twice, has to stay a message. */
-export const MAX_TOPICS_CHARS = 17_000;
-
 /** Half of a character beyond U+FFFF, by itself: the server refuses who comes, or comes back, with it. */
 export const HALF = /\p{Surrogate}/u;
 
@@ -167,7 +160,7 @@ export function parseServerMessage(codec: Codec, payload: Payload): ServerMessag
     cause = error;
   }
   const [kind, ...rest] = Array.isArray(message) && isText(message[0]) ? message : [];
-  if (kind !== undefined && !Object.hasOwn(KINDS, kind)) return null;
+  if (isText(kind) && !Object.hasOwn(KINDS, kind)) return null;
   const checks = KINDS[kind];
   if (rest.length !== checks?.length || !checks.every((check, index) => check(rest[index]))) {
     throw new RingcastError("invalid_message", `malformed message: ${kind}`, { cause });

@@ -9,12 +9,8 @@
 import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { RingcastError } from "./errors.js";
+import { ACKNOWLEDGE_AT, ACKNOWLEDGE_AT_CHARS } from "./limits.js";
 import { toWire } from "./topics.js";
-
-// The server keeps an answer until it is told that it has arrived: seldom enough to cost little, often enough
-// to keep little there.
-const ACKNOWLEDGE_AT = 32;
-const ACKNOWLEDGE_AT_CHARS = 65_536;
 
 /** One message to the server that is answered, and who waits for the answer. */
 export interface Request {

@@ -11,7 +11,7 @@ import type { Gap } from "./protocol.js";
 type Result<T> = IteratorResult<T, undefined>;
 
 /** What a read behind the end gives. */
-const over = () => ({ done: true, value: undefined }) as const;
+const over = () => ({ done: true }) as IteratorReturnResult<undefined>;
 
 /**
  * The events of one name, in order; made by `Connection.stream`. Iterate over it once.

@@ -61,9 +61,8 @@ test("a topic is a name, or more than any name", () => {
 
 function listening() {
   const told: unknown[] = [];
-  const listeners = new Listeners(
-    (topic) => told.push(["+", toWire(topic)]),
-    (topic) => told.push(["-", toWire(topic)]),
+  const listeners = new Listeners((kind, topic) =>
+    told.push([kind === "subscribe" ? "+" : "-", toWire(topic)]),
   );
   const subscriptions = new Subscriptions();
   return { told, listeners, subscriptions, dispatch: new Dispatch(listeners, subscriptions) };

@@ -98,10 +98,7 @@ test("an unsubscribe that was answered leaves nothing behind", () => {
 
 test("an event is not for handlers whose subscription is refused or has not begun", () => {
   const subscriptions = new Subscriptions();
-  const listeners = new Listeners(
-    () => {},
-    () => {},
-  );
+  const listeners = new Listeners(() => {});
   const dispatch = new Dispatch(listeners, subscriptions);
   const got: string[] = [];
   const on = (label: string, filter: Filter) => {
