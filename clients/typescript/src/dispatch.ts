@@ -45,7 +45,7 @@ export class Dispatch {
    * Forget the actor's events that wait, and the gaps among them: whoever lets events go tells of one gap, which stands
    * for all. With `all`, forget everything. A handler that runs is not touched.
    */
-  clear(all = false): void {
+  clear(all?: boolean): void {
     this.#waiting = this.#waiting.filter(
       ([name]) => !all && name !== "gap" && name !== FOR_STREAMS && !isActorEvent(name),
     );

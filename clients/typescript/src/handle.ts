@@ -25,7 +25,6 @@ export class HandleBase<A = any> {
   readonly #owner: HandleOwner;
   #address: Address;
   #resolving: Promise<string> | null = null;
-  #actorId: string | null;
 
   /** @internal */
   constructor(owner: HandleOwner, address: Address) {
@@ -36,7 +35,7 @@ export class HandleBase<A = any> {
     if (address.lookup === "create") {
       address.attempt = crypto.getRandomValues(new Uint32Array(4)).join("-");
     }
-    this.#actorId = address.actor_id ?? null;
+    this.actorId = address.actor_id ?? null;
     this.actorName = address.actor;
     this.key = address.key ?? [];
   }
@@ -46,9 +45,7 @@ export class HandleBase<A = any> {
   declare readonly key: readonly string[];
 
   /** The actor's id, once it is known: asked for by id, resolved, or created. */
-  get actorId(): string | null {
-    return this.#actorId;
-  }
+  declare readonly actorId: string | null;
 
   /**
    * Find, or create, the actor now and return its id: otherwise its first use does.
@@ -111,7 +108,7 @@ export class HandleBase<A = any> {
     const { actor, params } = this.#address;
     const answer = await this.#owner.endpoint.post(this.#address, "resolve");
     const id = answer.actor_id as string;
-    this.#actorId = id;
+    (this as { actorId: string | null }).actorId = id;
     // One that is to be created is created once, and found by its id from then on.
     if (this.#address.lookup === "create") this.#address = { actor, params, lookup: "id", actor_id: id };
     return id;

@@ -61,7 +61,7 @@ export class Lifecycle implements LinkOwner {
   #readyWaiters: [resolve: () => void, reject: (error: unknown) => void][] = [];
   /** Ends the present wait: for the loss of a socket, or for the next attempt. */
   #goOn: () => void = () => {};
-  #closing: Promise<void> | null = null;
+  #closing: Promise<void> | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -154,8 +154,7 @@ export class Lifecycle implements LinkOwner {
       );
       return;
     }
-    const error = cause as { code?: string; metadata?: { retry_after_ms?: unknown } } | undefined;
-    if (error?.code === "try_again_later") this.#retryAfterMs = error.metadata?.retry_after_ms;
+    if (cause?.code === "try_again_later") this.#retryAfterMs = cause.metadata?.retry_after_ms;
     this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, { cause });
     if (wasConnected) {
       this.session.requests.lost();

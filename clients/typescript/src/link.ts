@@ -18,7 +18,7 @@ export interface Loss {
   code: number | null;
   reason: string;
   /** What the server said before it closed, or what was wrong. */
-  error?: unknown;
+  error?: any;
   /** Whether the user has to hear of the error: it is nobody's network. */
   report?: boolean;
 }

@@ -12,7 +12,7 @@ export class Position {
   offset = 0;
 
   /** Take the position that a connection starts from. */
-  start(epoch: string, offset: number): void {
+  begin(epoch: string, offset: number): void {
     // A server that starts further back sends again what was seen already: `advance` drops that.
     this.offset = epoch === this.epoch ? Math.max(this.offset, offset) : offset;
     this.epoch = epoch;

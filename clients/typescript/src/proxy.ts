@@ -2,11 +2,8 @@
 
 /**
  * What JavaScript, test runners and developer tools ask of any object. None of them may become a call; actions of
- * these names are called by `call(name)`.
+ * these names are called by `call(name)`. No type has them as methods, and below no proxy has.
  */
-const NEVER = /^(then|catch|finally|toJSON|asymmetricMatch|nodeType|tagName|[_$@].*)$/;
-
-/** The same for the compiler: no type has them as methods. */
 export type NeverMade =
   | "then"
   | "catch"
@@ -26,7 +23,12 @@ export function withNames<T extends object>(target: T, make: (name: string) => u
       // Of the target itself, for its private fields.
       let value = (target as Record<string | symbol, unknown>)[name];
       if (!(name in target)) {
-        if (typeof name === "symbol" || NEVER.test(name)) return undefined;
+        if (
+          typeof name === "symbol" ||
+          /^(then|catch|finally|toJSON|asymmetricMatch|nodeType|tagName|[_$@].*)$/.test(name)
+        ) {
+          return undefined;
+        }
         value = make(name);
       } else if (typeof value === "function" && name !== "constructor") {
         value = value.bind(target);

@@ -151,7 +151,7 @@ export class Requests {
   }
 
   /** Start the ids of a new session; calls sent in the old one reject with `outcome_unknown`. */
-  replace(): void {
+  reset(): void {
     const sent = this.#sent;
     this.#sent = new Map();
     this.#lastId = this.answered = 0;
@@ -171,7 +171,7 @@ export class Requests {
   /** The connection has ended: what was sent may have run, what was not rejects with `error`. */
   end(error: RingcastError): void {
     this.lost();
-    this.replace();
+    this.reset();
     for (const request of this.#queued.splice(0)) request.settle(error);
   }
 }

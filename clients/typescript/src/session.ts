@@ -56,10 +56,10 @@ export class Session {
     this.answer = answer;
     this.requests.maxBytes = answer.max_message_bytes ?? Infinity;
     this.snapshot = answer.snapshot ?? this.snapshot;
-    this.position.start(answer.epoch, answer.offset);
+    this.position.begin(answer.epoch, answer.offset);
     let { gap } = answer;
     if (previous && answer.session !== previous.session) {
-      this.requests.replace();
+      this.requests.reset();
       // A new session means that events may be lost, whether or not the server says so.
       gap ??= { reason: "session_expired" };
     }

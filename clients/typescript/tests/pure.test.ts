@@ -92,15 +92,15 @@ describe("liveness", () => {
 
 test("a position moves as a pair, and never back within an epoch", () => {
   const position = new Position();
-  position.start("a", 41);
+  position.begin("a", 41);
   expect([position.advance(42), position.advance(42), position.advance(45)]).toEqual([true, false, true]);
-  position.start("a", 40);
+  position.begin("a", 40);
   position.skip(null);
   position.skip(30);
   expect(position.offset).toBe(45);
   position.skip(50);
   expect(position.offset).toBe(50);
-  position.start("b", 3);
+  position.begin("b", 3);
   expect([position.epoch, position.offset]).toEqual(["b", 3]);
 });
 
@@ -156,7 +156,7 @@ describe("requests", () => {
     requests.lost();
     expect(requests.unanswered()).toEqual([3]);
     expect(requests.resend()).toEqual(['["call",3,"b",[]]']);
-    requests.replace();
+    requests.reset();
     expect(settled).toEqual(["a done", "b outcome_unknown"]);
     expect(requests.send(call("c", settled))).toEqual(['["call",1,"c",[]]']);
   });
@@ -172,7 +172,7 @@ describe("requests", () => {
     expect(answered).toEqual([3, 3, 3]);
     requests.lost();
     expect(requests.answered).toBe(3);
-    requests.replace();
+    requests.reset();
     expect(requests.answered).toBe(0);
   });
 
