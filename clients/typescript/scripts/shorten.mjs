@@ -9,7 +9,7 @@ const INTERNAL = `
   requests dispatch listeners waiting anew deliver endpoint config topic answer kind nextDelayMs spreadMs putGap resend submit
   onClosed sendQueued endError advance abandon statusListeners skip payload begin topics refuse leave internal
   connectMessage tickMs lostAfterMs tick settle accept active address handler load lost put report received reset
-  ask check end remove maxBytes post
+  ask check end remove maxBytes post isTooBig
 `
   .trim()
   .split(/\s+/);

@@ -36,7 +36,7 @@ export class Requests {
   /** The highest id that was answered in the present session; 0 if none was. */
   answered = 0;
   /** By id, and so in the order of sending. */
-  #sent = new Map<number, Request>();
+  readonly #sent = new Map<number, Request>();
   /** Calls made while there was no network, or too many were unanswered; never sent in any session. */
   #queued: Request[] = [];
   /** Sent, and nobody waits any more: each takes a place at the server until its answer comes. */
@@ -55,6 +55,12 @@ export class Requests {
     return this.#sent.size + this.#abandoned.size < this.#config.maxUnansweredCalls;
   }
 
+  /** Tell whether the server would not take a message. */
+  isTooBig(payload: Payload): boolean {
+    // Of a text, each unit takes three bytes at most: little has to be counted.
+    return payload.length * 3 > this.maxBytes && new Blob([payload]).size > this.maxBytes;
+  }
+
   /**
    * Number a request and return its payload: send it at once. One that is longer than the server takes is settled with
    * `message_too_big` instead, and nothing is returned: sent, it would end the whole connection. Throws what encoding throws.
@@ -64,8 +70,7 @@ export class Requests {
     const { kind, name, args } = request;
     const id = this.#lastId + 1;
     const payload = this.#config.codec.encode(args ? [kind, id, name, args] : [kind, id, toWire(name)]);
-    // Of a text, each unit takes three bytes at most: little has to be counted.
-    if (payload.length * 3 > this.maxBytes && new Blob([payload]).size > this.maxBytes) {
+    if (this.isTooBig(payload)) {
       request.settle(new RingcastError("message_too_big", `not sent: over ${this.maxBytes} bytes`));
       return [];
     }
@@ -110,7 +115,7 @@ export class Requests {
    * Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. An answer of none
    * is not the server's, which has not heard of the request.
    */
-  answer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
+  answer(id: number, error: RingcastError | null, value?: unknown, chars?: number): void {
     this.#abandoned.delete(id);
     if (chars) {
       if (id <= this.#lastId) this.answered = Math.max(this.answered, id);
@@ -141,10 +146,16 @@ export class Requests {
     return (this.#told = [...this.#sent.keys()]);
   }
 
-  /** Return the payloads of unanswered calls, to be sent again in a session that was resumed. */
+  /**
+   * Return the payloads of unanswered calls, to be sent again in a session that was resumed.
+   *
+   * Those that are longer than the server takes now, as it has been restarted with another limit, reject with
+   * `outcome_unknown`: sent, they would end the whole connection.
+   */
   resend(): Payload[] {
     this.#abandoned.clear();
-    // Those whose callers have gone since the connect message was sent: their answers are not wanted.
+    this.#giveUp((payload) => this.isTooBig(payload));
+    // Given up, or without a caller since the connect message was sent: their answers are not wanted.
     this.#received = this.#told.filter((id) => !this.#sent.has(id));
     this.#receivedChars = 0;
     return [...this.#sent.values()].map((request) => request.payload as Payload);
@@ -152,13 +163,9 @@ export class Requests {
 
   /** Start the ids of a new session; calls sent in the old one reject with `outcome_unknown`. */
   reset(): void {
-    const sent = this.#sent;
-    this.#sent = new Map();
     this.#lastId = this.answered = 0;
     this.#told = [];
-    for (const { name, settle } of sent.values()) {
-      settle(new RingcastError("outcome_unknown", `${name} ran once or not at all`));
-    }
+    this.#giveUp(() => true);
   }
 
   /** Number the calls that waited, as far as there is room, and return their payloads: send them at once. */
@@ -173,5 +180,14 @@ export class Requests {
     this.lost();
     this.reset();
     for (const request of this.#queued.splice(0)) request.settle(error);
+  }
+
+  /** Reject calls that were sent and are not sent again. */
+  #giveUp(which: (payload: Payload) => boolean): void {
+    for (const [id, { name, payload }] of this.#sent) {
+      if (which(payload as Payload)) {
+        this.answer(id, new RingcastError("outcome_unknown", `${name} ran once or not at all`));
+      }
+    }
   }
 }

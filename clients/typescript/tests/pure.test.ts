@@ -3,7 +3,7 @@
 import { decode, encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import { Backoff } from "../src/backoff.js";
-import { json } from "../src/codec.js";
+import { json, type Payload } from "../src/codec.js";
 import { configFrom } from "../src/config.js";
 import { Dispatch } from "../src/dispatch.js";
 import { baseUrl } from "../src/endpoint.js";
@@ -229,6 +229,25 @@ describe("requests", () => {
       expect(requests.submit(call("a", settled, [text]), false)).toEqual([whole]);
       expect(requests.unanswered()).toEqual([1, 2]);
       expect(settled).toHaveLength(2);
+    },
+  );
+
+  test.each([json, msgpack({ encode, decode })])(
+    "that the server no longer takes are not sent again, nor are their answers wanted: $protocols.0",
+    (codec) => {
+      const settled: string[] = [];
+      const requests = new Requests(config({ codec }));
+      const [first] = requests.send(call("a", settled, ["ü".repeat(50)]));
+      requests.send(call("b", settled, [`${"ü".repeat(50)}x`]));
+      const [third] = requests.send(call("c", settled));
+      requests.maxBytes = Buffer.from(first as string).length;
+      expect(requests.unanswered()).toEqual([1, 2, 3]);
+      expect(requests.resend()).toEqual([first, third]);
+      expect(settled).toEqual(["b outcome_unknown"]);
+      expect(requests.unanswered()).toEqual([1, 3]);
+      for (let id = 100; id < 131; id += 1) requests.answer(id, null, null, 1);
+      const [kind, ids] = codec.decode(requests.received()[0] as Payload) as [string, number[]];
+      expect([kind, ids.length, ids.slice(0, 2)]).toEqual(["received", 32, [2, 100]]);
     },
   );
 

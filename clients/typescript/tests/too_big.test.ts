@@ -5,9 +5,9 @@ import { readFileSync } from "node:fs";
 import { request as ask, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import { json } from "../src/codec.js";
-import { createClient, where } from "../src/index.js";
+import { type Client, createClient, where } from "../src/index.js";
 import { CODECS, failure, IMPATIENT, TRANSPORT, until, useWorld } from "./support/world.js";
 
 const world = useWorld("narrow");
@@ -172,28 +172,82 @@ test("what goes together is together no longer than that", async () => {
   expect([connection.status, connection.id]).toEqual(["connected", id]);
 });
 
-test("of a server that does not say what it takes nothing is assumed", async () => {
-  const golden = readFileSync(new URL("../../../tests/wire/messages.json", import.meta.url), "utf8");
-  const first = JSON.parse(golden).server.find(({ name }: any) => name === "connected, first time");
-  const [, answer] = first.value;
-  expect(answer).not.toHaveProperty("max_message_bytes");
+/** Run with a client of a server that answers what it is sent, as JSON, with what `script` returns. */
+async function withScript(
+  script: (message: any[], socket: WebSocket) => unknown[] | undefined,
+  run: (client: Client) => Promise<void>,
+): Promise<void> {
   const server = new WebSocketServer({ port: 0, handleProtocols: (names) => [...names][0] ?? false });
   await once(server, "listening");
   server.on("connection", (socket) =>
     socket.on("message", (data) => {
-      const [kind, id, , args] = JSON.parse(`${data}`);
-      if (kind === "connect") socket.send(JSON.stringify(["connected", answer]));
-      if (kind === "call") socket.send(JSON.stringify(["reply", id, args[0].length]));
+      const answer = script(JSON.parse(`${data}`), socket);
+      if (answer) socket.send(JSON.stringify(answer));
     }),
   );
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const client = createClient({ ...IMPATIENT, url, transport: "websocket" });
   try {
-    const connection = client.actor("clumsy").getOrCreate(world.key).connect();
-    expect(await connection.length("x".repeat(200_000))).toBe(200_000);
+    await run(client);
   } finally {
     await client.close();
     for (const socket of server.clients) socket.terminate();
     server.close();
   }
+}
+
+/** What a server says that does not say what it takes. */
+function firstAnswer(): object {
+  const golden = readFileSync(new URL("../../../tests/wire/messages.json", import.meta.url), "utf8");
+  const first = JSON.parse(golden).server.find(({ name }: any) => name === "connected, first time");
+  return first.value[1];
+}
+
+test("a call that the server no longer takes when a session is resumed fails alone", async () => {
+  const sent: unknown[] = [];
+  let calls = 0;
+  let limit = 2 * LIMIT;
+  await withScript(
+    ([kind, id, , args], socket) => {
+      if (kind === "connect") {
+        sent.push(id.resume?.unanswered);
+        return [
+          "connected",
+          { ...firstAnswer(), max_message_bytes: limit, ...(id.resume && { replayed: 0 }) },
+        ];
+      }
+      if (kind !== "call") return undefined;
+      sent.push(id);
+      calls += 1;
+      if (limit === LIMIT) return ["reply", id, args[0].length];
+      if (calls === 2) {
+        limit = LIMIT;
+        socket.terminate();
+      }
+      return undefined;
+    },
+    async (client) => {
+      const connection = client.actor("clumsy").getOrCreate(world.key).connect();
+      const long = failure(connection.length("x".repeat(LIMIT)));
+      expect(await connection.length("x")).toBe(1);
+      expect(await long).toMatchObject({ code: "outcome_unknown", fromServer: false });
+      expect(sent).toEqual([undefined, 1, 2, [1, 2], 2]);
+      expect(connection.status).toBe("connected");
+    },
+  );
+});
+
+test("of a server that does not say what it takes nothing is assumed", async () => {
+  const answer = firstAnswer();
+  expect(answer).not.toHaveProperty("max_message_bytes");
+  await withScript(
+    ([kind, id, , args]) => {
+      if (kind === "connect") return ["connected", answer];
+      return kind === "call" ? ["reply", id, args[0].length] : undefined;
+    },
+    async (client) => {
+      const connection = client.actor("clumsy").getOrCreate(world.key).connect();
+      expect(await connection.length("x".repeat(200_000))).toBe(200_000);
+    },
+  );
 });
