@@ -4,12 +4,15 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { transformSync } from "esbuild";
 
-/** No user, no message on the wire and nothing of the platform's has a property of one of these names. */
+/**
+ * No user, no message on the wire and nothing of the platform's has a property of one of these names. Their order says which
+ * letter each gets: gzip takes some 40 bytes less for this one than for most others, as found by trying swaps.
+ */
 const INTERNAL = `
-  requests dispatch listeners waiting anew deliver endpoint config topic answer kind nextDelayMs spreadMs putGap resend submit
-  onClosed sendQueued endError advance abandon statusListeners skip payload begin topics refuse leave internal
-  connectMessage tickMs lostAfterMs tick settle accept active address handler load lost put report received reset
-  ask check end remove maxBytes post isTooBig
+  kind advance begin resend waiting tick end abandon listeners submit sendQueued handler spreadMs anew requests ask put load
+  config endError payload answer settle active refuse lost deliver reset internal endpoint onClosed lostAfterMs nextDelayMs
+  taken dispatch topics accept received connectMessage leave post maxBytes tickMs report skip isTooBig topic address putGap
+  statusListeners check remove
 `
   .trim()
   .split(/\s+/);

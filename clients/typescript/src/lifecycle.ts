@@ -6,6 +6,7 @@
  */
 
 import { Backoff } from "./backoff.js";
+import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { Dispatch } from "./dispatch.js";
 import type { Endpoint } from "./endpoint.js";
@@ -13,7 +14,7 @@ import { fromWire, mayComeBack, RingcastError } from "./errors.js";
 import { Link, type LinkOwner, type Loss } from "./link.js";
 import { FOR_STREAMS, isActorEvent, Listeners } from "./listeners.js";
 import { onPage } from "./page.js";
-import type { Address, Connect, Connected, Gap, Heartbeat, ServerMessage } from "./protocol.js";
+import type { Address, Connected, Gap, Heartbeat, ServerMessage } from "./protocol.js";
 import type { Request } from "./requests.js";
 import { Session } from "./session.js";
 import { Subscriptions } from "./subscriptions.js";
@@ -52,7 +53,7 @@ export class Lifecycle implements LinkOwner {
   readonly #backoff: Backoff;
   /** The present socket, also before it is open and answered; null between sockets. */
   #link: Link | null = null;
-  #connect: Connect | null = null;
+  #connect: Address | undefined;
   /** The topics in the latest connect message. */
   #carried: string[] = [];
   #connectedAt = 0;
@@ -99,11 +100,14 @@ export class Lifecycle implements LinkOwner {
 
   // What the link calls.
 
-  connectMessage(): Connect {
+  connectMessage(): Payload {
     const { anew } = this.#subscriptions;
     this.#carried = this.listeners.topics().filter((topic) => !anew.includes(topic));
-    const resume = this.session.resume(this.#subscriptions.unconfirmed(this.#carried).map(toWire));
-    return { ...(this.#connect as Connect), subscriptions: this.#carried.map(toWire), resume };
+    const payload = this.#connectWith(this.#carried, this.#subscriptions.unconfirmed(this.#carried));
+    if (!this.session.requests.isTooBig(payload)) return payload;
+    // Those that the session may have, as events may have been missed; the others are asked for when it is answered.
+    this.#carried = this.#subscriptions.taken();
+    return this.#connectWith(this.#carried);
   }
 
   onMessage(message: ServerMessage, chars: number): void {
@@ -239,6 +243,13 @@ export class Lifecycle implements LinkOwner {
     });
   }
 
+  /** Return the connect message with these topics; without what a server can do without, where none are unconfirmed. */
+  #connectWith(topics: string[], unconfirmed?: string[]): Payload {
+    const resume = this.session.resume(unconfirmed?.map(toWire));
+    const connect = { ...this.#connect, subscriptions: topics.map(toWire), resume };
+    return this.config.codec.encode(["connect", connect]);
+  }
+
   #onConnected(link: Link, answer: Connected): void {
     const { first, gap, resend } = this.session.accept(answer);
     this.lastError = null;
@@ -304,7 +315,9 @@ export class Lifecycle implements LinkOwner {
       },
     };
     this.#subscriptions.ask(request);
-    this.#link?.send(...this.session.requests.send(request));
+    // With all of them the client has to be able to come back.
+    const connect = kind === "subscribe" && this.#connectWith(this.#subscriptions.taken());
+    this.#link?.send(...this.session.requests.send(request, connect));
   }
 
   /** The server says how far apart clients are to come back, and which names this one may not, or no longer, listen for. */

@@ -9,7 +9,7 @@ import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { fromWire, type RingcastError } from "./errors.js";
 import { Liveness } from "./liveness.js";
-import { type Connect, parseServerMessage, type ServerMessage } from "./protocol.js";
+import { parseServerMessage, type ServerMessage } from "./protocol.js";
 import type { Receiver, Socket, Transport } from "./transport.js";
 
 /** How a socket ended. */
@@ -26,7 +26,7 @@ export interface Loss {
 /** What a link reports to. */
 export interface LinkOwner {
   /** Return the connect message, as of now. */
-  connectMessage(): Connect;
+  connectMessage(): Payload;
   /** Take a message of this size, in the order of arrival. */
   onMessage(message: ServerMessage, chars: number): void;
   /** Ask the server for a sign of life: nothing has come from it for a while. */
@@ -91,7 +91,7 @@ export class Link implements Receiver {
   onOpen(): void {
     if (this.#ended) return;
     try {
-      this.send(this.#config.codec.encode(["connect", this.#owner.connectMessage()]));
+      this.send(this.#owner.connectMessage());
     } catch (error) {
       // Parameters that cannot be encoded, for example: the next attempt may have others.
       this.#fail(error);

@@ -35,11 +35,11 @@ export interface Resume {
   epoch: string;
   offset: number;
   /** The requests whose answers it still wants. */
-  unanswered: number[];
+  unanswered?: number[] | undefined;
   /** The highest id of a request that it has an answer to; 0 if there is none. */
   answered: number;
   /** Those of the topics that it listens for of which it does not know whether the session has them. */
-  unconfirmed: WireTopic[];
+  unconfirmed?: WireTopic[] | undefined;
 }
 
 /** The first message on a socket. */

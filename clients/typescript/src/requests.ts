@@ -64,13 +64,13 @@ export class Requests {
   /**
    * Number a request and return its payload: send it at once. One that is longer than the server takes is settled with
    * `message_too_big` instead, and nothing is returned: sent, it would end the whole connection. Throws what encoding throws.
-   * In neither case is an id used up.
+   * In neither case is an id used up. Of a subscription it is `connect`, the connect message with it, that must not be too long.
    */
-  send(request: Request): Payload[] {
+  send(request: Request, connect?: Payload | false): Payload[] {
     const { kind, name, args } = request;
     const id = this.#lastId + 1;
     const payload = this.#config.codec.encode(args ? [kind, id, name, args] : [kind, id, toWire(name)]);
-    if (this.isTooBig(payload)) {
+    if (this.isTooBig(connect || payload)) {
       request.settle(new RingcastError("message_too_big", `not sent: over ${this.maxBytes} bytes`));
       return [];
     }

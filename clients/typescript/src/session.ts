@@ -39,12 +39,12 @@ export class Session {
    *
    * `unconfirmed` are those topics of the connect message that the session may not have.
    */
-  resume(unconfirmed: WireTopic[]): Resume | undefined {
+  resume(unconfirmed?: WireTopic[]): Resume | undefined {
     if (!this.answer) return undefined;
     return {
       ...(this.position as { epoch: string; offset: number }),
       session: this.answer.session,
-      unanswered: this.requests.unanswered(),
+      unanswered: unconfirmed && this.requests.unanswered(),
       answered: this.requests.answered,
       unconfirmed,
     };

@@ -10,7 +10,8 @@ import type { Request } from "./requests.js";
 
 /** The names of one session, as its client knows them. */
 export class Subscriptions {
-  #confirmed = new Set<string>();
+  /** Those that the server has been asked for in this session; true once it has answered. */
+  readonly #taken = new Map<string, boolean>();
   /** By name, the newest request about it that has no answer yet. */
   readonly #asked = new Map<string, Request>();
   /**
@@ -21,8 +22,10 @@ export class Subscriptions {
 
   /** A request about a name is sent. */
   ask(request: Request): void {
-    this.#asked.set(request.name, request);
-    this.#confirmed.delete(request.name);
+    const { name, kind } = request;
+    this.#asked.set(name, request);
+    this.#taken.delete(name);
+    if (kind === "subscribe") this.#taken.set(name, false);
   }
 
   /** A request about a name was answered, behind all events from before it. */
@@ -33,12 +36,13 @@ export class Subscriptions {
     // Another one may be on its way.
     if (this.#asked.get(name) !== request) return;
     this.#asked.delete(name);
-    if (isWanted && !refused) this.#confirmed.add(name);
+    // Whoever hears of a refusal calls `refuse` or `leave`.
+    if (isWanted && !refused) this.#taken.set(name, true);
   }
 
   /** A name has lost its last listener while there is no network, or has got its first beside others of its event. */
   leave(name: string): void {
-    this.#confirmed.delete(name);
+    this.#taken.delete(name);
     this.anew = [...this.anew, name];
   }
 
@@ -51,12 +55,18 @@ export class Subscriptions {
   /** A connect message was answered that carried these names: they are what the server has. */
   begin(carried: string[], wanted: string[]): void {
     this.anew = this.anew.filter((name) => wanted.includes(name));
-    this.#confirmed = new Set(carried.filter((name) => !this.anew.includes(name)));
+    this.#taken.clear();
+    for (const name of carried) if (!this.anew.includes(name)) this.#taken.set(name, true);
   }
 
   /** The server does not send this one, whatever it had said before. */
   refuse(name: string): void {
-    this.#confirmed.delete(name);
+    this.#taken.delete(name);
+  }
+
+  /** Return the names that the server has, or will have once it has answered. */
+  taken(): string[] {
+    return [...this.#taken.keys()];
   }
 
   /** Return those names of a connect message of which nobody knows whether the session has them. */
@@ -66,6 +76,6 @@ export class Subscriptions {
 
   /** Tell whether the server has confirmed a name, and not refused it since. */
   has(name: string): boolean {
-    return this.#confirmed.has(name);
+    return !!this.#taken.get(name);
   }
 }

@@ -110,6 +110,37 @@ test("a client that was refused a subscription comes back, and is told again", a
   expect([heard, connection.id]).toEqual([[3, 3], id]);
 });
 
+test.each(["before", "without a network"])(
+  "subscriptions that are too long together fail one by one, and the others come back: %s",
+  async (when) => {
+    const handle = world.near().actor("feed").getOrCreate(world.key);
+    const connection = world.far().actor("feed").getOrCreate(world.key).connect();
+    const told: string[] = [];
+    let heard = 0;
+    await connection.ready();
+    const { id } = connection;
+    const names = Array.from({ length: 20 }, (_, count) => `${count}`.padStart(100, "x"));
+    connection.on("error", (error: any) => told.push(error.code));
+    connection.on("gap", (gap) => told.push(gap.reason));
+    connection.on("item", () => (heard += 1));
+    await connection.emit(1);
+    if (when === "before") for (const name of names) connection.on(name, () => {});
+    for (const count of [1, 2]) {
+      world.network.cut();
+      await until(() => connection.status === "reconnecting");
+      if (count === 1 && when !== "before") for (const name of names) connection.on(name, () => {});
+      await handle.emit(1);
+      world.network.restore();
+      await connection.ready();
+      await until(() => heard === 1 + count);
+    }
+    expect(connection.id).toBe(id);
+    expect(new Set(told)).toEqual(new Set(["message_too_big"]));
+    expect(told.length).toBeGreaterThan(20);
+    expect(told.length).toBeLessThan(3 * 20);
+  },
+);
+
 test("what is too long together to connect with ends the connection, and says so", async () => {
   const connection = clumsy();
   for (let count = 0; count < 20; count += 1) connection.on(`${count}`.padStart(100, "x"), () => {});
