@@ -7,17 +7,19 @@ import asyncio
 import contextlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from linked import LinkedSocket, call, eventually
+from linked import TIMEOUT_S, LinkedSocket, call, eventually
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, SqliteStore, action
-from ringcast.errors import ActorDestroyed, InternalError
+from ringcast.errors import ActorDestroyed, InternalError, OutcomeUnknown
 from ringcast.running.instance import ActorInstance
+from ringcast.running.status import Status
 from ringcast.store import Change, Store
 from ringcast.wire.protocol import Call, Event
 
@@ -76,6 +78,26 @@ class Diary(Actor[Pages]):
 class DurableDiary(Diary):
     durable = True
 
+    async def on_destroy(self) -> None:
+        try:
+            self.outcomes.append(await self.save_state())
+        except Exception as error:
+            self.outcomes.append(error)
+
+
+class Lasting(Diary):
+    """Stops when the test lets it, by its key, whoever cancels that."""
+
+    may_stop: ClassVar[dict[str, asyncio.Event]]
+    stopping: ClassVar[set[str]]
+
+    async def on_stop(self) -> None:
+        [key] = self.key
+        self.stopping.add(key)
+        while not self.may_stop[key].is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.may_stop[key].wait()
+
 
 KINDS = pytest.mark.parametrize("kind", [Diary, DurableDiary], ids=["ordinary", "durable"])
 
@@ -84,6 +106,7 @@ KINDS = pytest.mark.parametrize("kind", [Diary, DurableDiary], ids=["ordinary", 
 def _anew() -> Iterator[None]:
     Diary.begun, Diary.go_on = asyncio.Event(), asyncio.Event()
     Diary.outcomes, Diary.saving = [], []
+    Lasting.may_stop, Lasting.stopping = {"k": asyncio.Event(), "other": asyncio.Event()}, set()
     yield
 
 
@@ -120,6 +143,38 @@ async def begun(registry: Registry, kind: type[Diary], *args: Any) -> ActorInsta
         await Diary.begun.wait()
     [instance] = registry.router.running
     return instance
+
+
+@contextlib.asynccontextmanager
+async def lingering(
+    registry: Registry, *args: Any, held: HeldStore | None = None
+) -> AsyncIterator[tuple[asyncio.Task[Any], ActorInstance]]:
+    """Call an action that will not end, and stop the registry, which another actor holds up; give the call,
+    and the actor that it is of. The store commits nothing meanwhile if it is `held`."""
+    await registry.start()
+    await call(registry.router, "lasting", "other", "write_saved", "first")
+    if held is not None:
+        held.gate.clear()
+    asking = asyncio.create_task(call(registry.router, "lasting", "k", "linger", *args))
+    await Diary.begun.wait()
+    [instance] = [each for each in registry.router.running if each.key == ("k",)]
+    stopping = asyncio.create_task(registry.stop())
+    try:
+        await eventually(lambda: Lasting.stopping == {"k", "other"})
+        yield asking, instance
+    finally:
+        for event in (Diary.go_on, *Lasting.may_stop.values()):
+            event.set()
+        await stopping
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the log has of an actor's faults."""
+    return [
+        record.message
+        for record in caplog.records
+        if record.name.startswith("ringcast.actor") and record.levelno >= logging.ERROR
+    ]
 
 
 async def end(stopped: ActorInstance) -> None:
@@ -230,7 +285,7 @@ async def test_nothing_that_it_does_reaches_the_one_that_runs_in_its_place(
 
 
 async def test_what_it_had_scheduled_is_not_kept_later_with_its_state(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Diary, "late", lambda self, c: None, raising=False)
     store = HeldStore()
@@ -238,7 +293,10 @@ async def test_what_it_had_scheduled_is_not_kept_later_with_its_state(
     store.gate.clear()
     stopped = await begun(registry, Diary, True)
     await store.is_held.wait()
+    # This is to be kept by itself as well, behind that one.
+    stopped.context.schedule.after(3600, stopped.actor.write, "scheduled")
     await registry.stop()
+    caplog.clear()
     held, store.gate, store.fails = store.gate, asyncio.Event(), True
     store.gate.set()
     async with registry:
@@ -249,6 +307,51 @@ async def test_what_it_had_scheduled_is_not_kept_later_with_its_state(
         assert Diary.outcomes == [None]
         assert await registry.store.schedule() == []
         assert await kept(registry, Diary) == ["second"]
+    assert errors(caplog) == ["k: saving the state failed, and the actor has stopped: it is not tried again"]
+
+
+async def test_its_caller_is_not_told_that_it_went_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Diary, "late", lambda self, c: None, raising=False)
+    registry = Registry(Lasting, store=MemoryStore(), config=CONFIG)
+    async with lingering(registry) as (asking, stopped):
+        Lasting.may_stop["k"].set()
+        await eventually(lambda: stopped.status is Status.STOPPED)
+        Diary.go_on.set()
+        with pytest.raises(OutcomeUnknown, match="has gone on although its actor has stopped"):
+            await asking
+    assert Diary.outcomes == [None]
+    assert await kept(registry, Lasting) == []
+
+
+@pytest.mark.parametrize("when", ["before", "as it goes on"])
+async def test_what_it_has_scheduled_is_not_tried_again_when_its_actor_has_stopped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, when: str
+) -> None:
+    def late(self: Lasting, c: Context[Pages]) -> None:
+        if when == "as it goes on":
+            c.schedule.after(3600, self.write, "scheduled")
+
+    monkeypatch.setattr(Diary, "late", late, raising=False)
+    store = HeldStore()
+    registry = Registry(Lasting, store=store, config=CONFIG)
+    async with lingering(registry, when == "before", held=store) as (asking, stopped):
+        # Its answer waits for the store: for an attempt of its own, or behind another one.
+        Diary.go_on.set()
+        await store.is_held.wait()
+        await eventually(lambda: Diary.outcomes)
+        Lasting.may_stop["k"].set()
+        await eventually(lambda: stopped.status is Status.STOPPED)
+        caplog.clear()
+        store.fails = True
+        store.gate.set()
+        with pytest.raises(OutcomeUnknown, match="before its store had what the action scheduled"):
+            await asking
+    assert Diary.outcomes == [None]
+    assert errors(caplog) == [
+        "k: saving the state failed, and the actor has stopped: it is not tried again"
+        if when == "before"
+        else "k: what an action has scheduled could not be kept before the actor has stopped"
+    ]
 
 
 async def test_a_save_that_waits_for_another_until_its_actor_has_stopped_is_refused() -> None:
@@ -268,6 +371,36 @@ async def test_a_save_that_waits_for_another_until_its_actor_has_stopped_is_refu
         first, second = await asyncio.gather(*Diary.saving, return_exceptions=True)
         assert isinstance(first, OSError) and isinstance(second, ActorDestroyed)
         assert await kept(registry, Diary) == ["before", "second"]
+
+
+async def test_a_save_that_waits_behind_one_that_is_given_up_is_told_so() -> None:
+    store = HeldStore()
+    registry = Registry(DurableDiary, store=store, config=CONFIG)
+    await registry.start()
+    await call(registry.router, "durableDiary", "k", "write_saved", "before")
+    store.gate.clear()
+    [instance] = registry.router.running
+    instance.actor.state.lines.append("first")
+    first = asyncio.create_task(instance.context.save_state())
+    await store.is_held.wait()
+    second = asyncio.create_task(instance.context.save_state())
+    await registry.stop()
+    async with asyncio.timeout(TIMEOUT_S):
+        with pytest.raises(OutcomeUnknown):
+            await second
+    store.gate.set()
+    await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_what_is_saved_behind_the_last_commit_is_refused() -> None:
+    registry = Registry(DurableDiary, store=MemoryStore(), config=CONFIG)
+    async with registry:
+        await call(registry.router, "durableDiary", "k", "write", "first")
+        [destroyed] = registry.router.running
+        destroyed.destroy()
+        await eventually(lambda: Diary.outcomes)
+        [error] = Diary.outcomes
+        assert isinstance(error, ActorDestroyed)
 
 
 async def test_a_turn_that_ends_when_its_actor_has_stopped_commits_nothing(

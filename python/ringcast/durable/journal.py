@@ -159,6 +159,8 @@ class Journal:
                 self._commit()
         finally:
             self._closed = True
+            # Who has come while a write was on its way that is not waited for any more.
+            self._batch.lose()
 
     def abandon(self) -> None:
         """Forget everything: the actor never was."""

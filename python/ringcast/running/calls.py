@@ -222,7 +222,12 @@ class Calls:
             self._instance.performing.begun()
         result, fault = await self._outcome(spec, context, arguments, started)
         self._instance.settle()
-        if self._instance.state.additions == additions or context.scheduled is not None:
+        state = self._instance.state
+        if state.is_closed and not self._instance.ends_for_good:
+            # Whatever it returns or raises: of what it has done since then, nothing is kept.
+            fault = OutcomeUnknown(f"{spec.name} has gone on although its actor has stopped")
+            respond(id, None, fault)
+        elif state.additions == additions or context.scheduled is not None:
             respond(id, result, fault)
         else:
             await self._respond_when_kept(id, result, fault, respond)
@@ -272,16 +277,23 @@ class Calls:
         self, id: int, result: Any, fault: RingcastError | None, respond: Respond
     ) -> None:
         """Respond once the store has what the action has scheduled and cancelled."""
+        state, log = self._instance.state, self._instance.log
+        left = OutcomeUnknown("the actor has stopped before its store had what the action scheduled")
         try:
-            state = self._instance.state
             # With the actor goes what it has scheduled. What was cancelled must not run before that either.
             if not self._instance.ends_for_good or state.is_cancelling:
                 await from_store(state.keep())
         except (asyncio.CancelledError, ActorDestroyed):
-            fault = OutcomeUnknown("the actor has stopped before its store had what the action scheduled")
+            fault = left
         except Exception:
-            self._instance.log.exception("what an action has scheduled could not be kept; it is tried again")
-            fault = OutcomeUnknown("the store could not keep what the action has scheduled; it tries again")
+            if state.is_closed:
+                log.exception("what an action has scheduled could not be kept before the actor has stopped")
+                fault = left
+            else:
+                log.exception("what an action has scheduled could not be kept; it is tried again")
+                fault = OutcomeUnknown(
+                    "the store could not keep what the action has scheduled; it tries again"
+                )
         respond(id, result, fault)
 
 

@@ -57,7 +57,7 @@ async def end(instance: ActorInstance, time: TimeLeft) -> list[Connection[Any]]:
     await _guarded(instance, time, instance.close_journal())
     if instance.ends_for_good:
         await _delete(instance, time)
-    elif not instance.is_damaged:
+    elif not instance.durable:  # the journal's last commit had it
         await _guarded(instance, time, instance.state.save())
     # The last events go out before the close frames.
     await _guarded(instance, time, instance.drain())

@@ -230,8 +230,6 @@ class SavedState:
             await self.journal.committed()
             return
         async with self._lock:
-            if self._is_closed and not self._added:
-                return  # the last commit had it all
             await self._commit(self._held)
 
     async def save(self) -> None:
@@ -269,8 +267,14 @@ class SavedState:
         """
         self._is_closed = True
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is stored any more."""
+        # The journal is closed first: its last events go out behind its last commit.
+        return self._is_closed or (self.journal is not None and self.journal.closed)
+
     def _require_open(self) -> None:
-        if self._is_closed:
+        if self.is_closed:
             raise ActorDestroyed(f"the actor {self._actor_id} has stopped: nothing of it is saved any more")
 
     async def _commit(self, held: bool) -> None:
@@ -329,8 +333,13 @@ class SavedState:
         except ActorDestroyed:
             pass  # who has stopped it has logged what was not saved
         except Exception:
-            self._log.exception("saving the state failed; it is tried again in %g s", self._retry_s)
-            self.touch(self._retry_s)
+            if self.is_closed:
+                self._log.exception(
+                    "saving the state failed, and the actor has stopped: it is not tried again"
+                )
+            else:
+                self._log.exception("saving the state failed; it is tried again in %g s", self._retry_s)
+                self.touch(self._retry_s)
         if self._is_busy():
             self.touch()
 
