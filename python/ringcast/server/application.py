@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,6 +29,7 @@ from .asgi import HANDED_ON, HandedOn
 from .event_socket import TAKE_OVER
 from .guard import Guard
 from .mounting import Middleware, Place, before, places
+from .stack import stack_of
 
 if TYPE_CHECKING:
     from ..registry import Registry
@@ -196,6 +197,8 @@ class Divided:
         self._guard = guard
         self._lifespan: asyncio.Task[Any] | None = None
         """What the server runs the application's in, from the start to the end."""
+        self._living: Awaitable[None] | None = None
+        """The application's own part of that."""
         self._requests: set[asyncio.Task[Any]] = set()
         """Those of the application that are not answered yet, by the tasks of the server that they run in."""
 
@@ -204,7 +207,8 @@ class Divided:
             self._lifespan = asyncio.current_task()
             assert self._lifespan is not None  # as with requests
             self._lifespan.set_name("lifespan of the application")  # for the log
-            await self._app(scope, receive, send)
+            self._living = self._app(scope, receive, send)
+            await self._living
             return
         is_websocket = scope["type"] == "websocket"
         is_below = self._below is not None and scope["path"].startswith(self._below)
@@ -238,8 +242,13 @@ class Divided:
                 task.cancel()
             await asyncio.wait(late, timeout=_LAST_MOMENT_S)
 
-    async def cut_off_lifespan(self) -> None:
-        """End the application's lifespan where it is, which has had its time; one that goes on is left."""
+    async def cut_off_lifespan(self, had_s: float) -> None:
+        """End the application's lifespan where it is, and log where that is; one that goes on is left."""
+        _LOG.error(
+            "the application's shutdown took longer than %g s, and is cut off here:\n%s",
+            had_s,
+            stack_of(self._living),
+        )
         if self._lifespan is not None:
             self._lifespan.cancel()
             await asyncio.wait({self._lifespan}, timeout=_LAST_MOMENT_S)

@@ -283,8 +283,10 @@ class _Server(uvicorn.Server):
         if self.server_state.connections or self.server_state.tasks:
             # uvicorn waits for them, 0.1 s at least, and then for the application without a bound: not here.
             lifespan, self.lifespan = self.lifespan, LifespanOff(self.config)
-            await super().shutdown(sockets)
-            self.lifespan = lifespan
+            try:
+                await super().shutdown(sockets)
+            finally:
+                self.lifespan = lifespan
         else:
             for sock in sockets or []:
                 sock.close()
@@ -300,9 +302,8 @@ class _Server(uvicorn.Server):
             async with asyncio.timeout(timeout_s):
                 await self.lifespan.shutdown()
         except TimeoutError:
-            _LOG.error("the application's shutdown took longer than %g s, and is cut off", timeout_s)
-            if self._divided is not None:
-                await self._divided.cut_off_lifespan()
+            assert self._divided is not None  # without an application, there is nothing that lasts
+            await self._divided.cut_off_lifespan(timeout_s)
 
     async def _stop_registry(self) -> None:
         limits = self._limits

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from ringcast import Actor, Context, Registry, ServerConfig, SqliteStore, action
@@ -16,6 +17,19 @@ from ringcast.server.serve import run
 @dataclass
 class Pages:
     lines: list[str] = field(default_factory=list)
+
+
+LEFT: list[AsyncIterator[None]] = []
+"""Kept here, as what is collected is ended before the server ends."""
+
+
+async def resisting() -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
 
 
 class Diary(Actor[Pages, None]):
@@ -62,6 +76,12 @@ class Diary(Actor[Pages, None]):
             self.busy = True
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
+
+    @action
+    async def leave_generator(self, c: Context[Pages, None]) -> None:
+        """Leave an async generator in the middle, which goes on whoever ends it."""
+        LEFT.append(resisting())
+        await anext(LEFT[-1])
 
     @action
     def block(self, c: Context[Pages, None], how: str) -> None:

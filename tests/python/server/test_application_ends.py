@@ -59,7 +59,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-GIVEN_UP = "the application's shutdown took longer than 0.2 s, and is cut off"
+GIVEN_UP = "the application's shutdown took longer than 0.2 s, and is cut off here:"
 
 
 @pytest.mark.parametrize("client_stays", [False, True], ids=["nobody is there", "a client stays"])
@@ -72,10 +72,38 @@ async def test_a_shutdown_without_an_end_is_cut_off(
             if client_stays:  # uvicorn has a connection to close then
                 assert (await http.get(f"{url}/realtime/health")).status_code == 200
         assert hanging.order == ["stops", "is cut off"]
-    assert said(caplog) == [GIVEN_UP]
+    [message] = said(caplog)
+    assert message.startswith(GIVEN_UP)
     # Where it was cut off: its author has to know.
-    assert "await asyncio.Event().wait()" in caplog.text
+    assert "await asyncio.Event().wait()" in message
     assert registry.running is None
+
+
+@contextlib.asynccontextmanager
+async def pool() -> AsyncIterator[None]:
+    yield
+    await asyncio.Event().wait()  # until all of it has come back
+
+
+async def plain(scope: Any, receive: Any, send: Any) -> None:
+    """An application without a framework: nobody logs for it where it has been cancelled."""
+    assert scope["type"] == "lifespan"
+    await receive()
+    async with pool():
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+
+
+async def test_where_a_plain_application_was_cut_off_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    registry = Registry(Room, store=MemoryStore(), config=CONFIG)
+    async with asyncio.timeout(TIMEOUT_S), under(registry, plain):
+        pass
+    [message] = said(caplog)
+    first, *stack = message.splitlines()
+    assert first == GIVEN_UP
+    places = [line.strip() for line in stack if not line.startswith("  File ")]
+    assert places[0] == "async with pool():"
+    assert "await asyncio.Event().wait()  # until all of it has come back" in places
 
 
 async def test_it_is_cut_off_as_well_where_the_actors_cannot_be_started(
@@ -86,7 +114,8 @@ async def test_it_is_cut_off_as_well_where_the_actors_cannot_be_started(
         async with asyncio.timeout(TIMEOUT_S), under(registry, FastAPI(lifespan=hanging)):
             pass
     assert hanging.order == ["stops", "is cut off"]
-    assert said(caplog) == [GIVEN_UP]
+    [message] = said(caplog)
+    assert message.startswith(GIVEN_UP)
 
 
 SOURCE = """
@@ -120,4 +149,5 @@ def test_a_shutdown_that_swallows_its_cancellation_is_given_up(tmp_path: Path) -
     assert ended.code == 0
     errors = [line for line in ended.err if "ERROR" in line]
     assert GIVEN_UP in errors[0], ended.err
+    assert any(line.strip() == "await asyncio.Event().wait()" for line in ended.err), ended.err
     assert "are given up: ['lifespan of the application']" in errors[1], ended.err

@@ -49,6 +49,14 @@ def test_action_that_swallows_its_cancellation_is_given_up(server: Server, tmp_p
         again.end()
 
 
+def test_async_generator_that_resists_its_end_is_given_up(server: Server) -> None:
+    server.call("leave_generator")
+    server.process.send_signal(signal.SIGTERM)
+    _, errors = server.process.communicate(timeout=programs.TIMEOUT_S)
+    assert server.process.returncode == 0
+    assert errors == "ERROR:ringcast.server:an async generator has not ended, and is given up\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("how", ["sleeping", "computing"])
 def test_second_signal_ends_a_server_whose_loop_is_blocked(
