@@ -26,7 +26,16 @@ from ..wire.parsing import parse_address
 from ..wire.protocol import Connect
 from .guard import Guard, came_of
 from .media import JSON, MEDIA_TYPES, Media, sent_as, wanted
-from .replies import RequestError, answer, decoded, error_headers, error_response, read_bytes, written
+from .replies import (
+    ERROR_HEADER,
+    RequestError,
+    answer,
+    decoded,
+    error_headers,
+    error_response,
+    read_bytes,
+    written,
+)
 
 __all__ = ["KEY_HEADER", "MARK_HEADER", "REPLAYED_HEADER", "call_routes"]
 
@@ -46,7 +55,7 @@ _TURNED_AWAY: Final = {
 _RETRY_AFTER_MS: Final = 1000
 """When it may come again: nobody knows when another one ends."""
 
-_OF_ERRORS: Final = ("WWW-Authenticate", "Retry-After")
+_OF_ERRORS: Final = (ERROR_HEADER, "WWW-Authenticate", "Retry-After")
 """What the head of an answer says of an error."""
 _MAX_KEY_CHARS: Final = 255
 _CREDENTIALS: Final = ("authorization", "cookie")
@@ -186,8 +195,10 @@ def _recalled(keyed: Keyed, kept: bytes) -> Outcome:
     media = MEDIA_TYPES["application/msgpack"]
     content, caller, status, body = media.encoding.decode(kept)
     keyed.require_same(content, caller)
-    error = media.encoding.decode(body)["error"] if status >= HTTPStatus.BAD_REQUEST else {}
-    first = Response(body, status, error_headers(status, error.get("metadata")))
+    headers = {}
+    if status >= HTTPStatus.BAD_REQUEST:
+        headers = error_headers(status, media.encoding.decode(body)["error"].get("metadata"))
+    first = Response(body, status, headers)
     return Outcome((first, media), len(body), has_begun=True)
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..request import Headers
 from ..wire.encoding import Encoding
 from .guard import FOREIGN_PAGE, Guard, peer_of
+from .replies import ERROR_HEADER
 
 __all__ = ["OriginCheck", "allowed_lines"]
 
@@ -24,7 +25,9 @@ _HEADERS: Final = (
     b"authorization, cache-control, content-type, idempotency-key, last-event-id, ringcast-answers, "
     b"ringcast-session, ringcast-stream"
 )
-_EXPOSED: Final = b"idempotent-replayed, retry-after, ringcast-answers, ringcast-close, ringcast-stream"
+_EXPOSED: Final = (
+    b"idempotent-replayed, retry-after, ringcast-answers, ringcast-close, ringcast-error, ringcast-stream"
+)
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods without effects: the one route of GET that has some, `events.py`'s, asks the guard by itself."""
 _MAX_AGE_S: Final = b"600"
@@ -103,6 +106,6 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
     body = Encoding.JSON.encode({"error": {"code": "origin_not_allowed", "message": FOREIGN_PAGE}})
-    vary = {"Vary": "Origin, Sec-Fetch-Site"}
-    response = Response(body, HTTPStatus.FORBIDDEN, vary, media_type="application/json")
+    headers = {ERROR_HEADER: "true", "Vary": "Origin, Sec-Fetch-Site"}
+    response = Response(body, HTTPStatus.FORBIDDEN, headers, media_type="application/json")
     await response(scope, receive, send)

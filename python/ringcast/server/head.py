@@ -35,6 +35,7 @@ from .event_stream import no_place
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .handshake import PATH
 from .newcomers import Newcomers
+from .replies import ERROR_HEADER
 
 __all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "Upgrades", "head_protocol_class"]
 
@@ -363,7 +364,8 @@ class HeadProtocol(HttpToolsProtocol):
         status, text = refusal_of(limit)
         body = Encoding.JSON.encode({"error": {"code": CODE_BY_LIMIT[limit], "message": text}})
         more = b"".join(b"%b: %b\r\n" % line for line in allowed)
-        self._write(status, b"application/json", body, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
+        more += b"%b: true\r\nretry-after: %d\r\n" % (ERROR_HEADER.encode(), RETRY_AFTER_S)
+        self._write(status, b"application/json", body, more)
 
     def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         self._write(status, b"text/plain; charset=utf-8", text.encode())

@@ -26,6 +26,7 @@ from .media import JSON, Media, sent_as
 
 __all__ = [
     "CHALLENGE",
+    "ERROR_HEADER",
     "STATUS_BY_CODE",
     "RequestError",
     "answer",
@@ -102,6 +103,9 @@ CHALLENGE: Final = 'Bearer realm="ringcast"'
 """Goes with 401 (RFC 9110, section 15.5.2). What an actor wants to see is its own to say; this is a scheme
 for which no browser asks its user for a password."""
 
+ERROR_HEADER: Final = "Ringcast-Error"
+"""Marks a response whose body has an error of this protocol: a proxy's may look the same."""
+
 _LONGEST_WAIT_MS: Final = 1e12
 
 
@@ -124,8 +128,10 @@ def status_of(error: RingcastError) -> HTTPStatus:
 
 
 def error_headers(status: int, metadata: Any) -> dict[str, str]:
-    """Return what the head of a response says of an error besides its status: what to come with, or when."""
-    found = {}
+    """Return what the head of a response says of an error besides its status: that it is one of this
+    protocol, and what to come with, or when.
+    """
+    found = {ERROR_HEADER: "true"}
     if status == HTTPStatus.UNAUTHORIZED:
         found["WWW-Authenticate"] = CHALLENGE
     wait_ms = metadata.get("retry_after_ms") if isinstance(metadata, dict) else None

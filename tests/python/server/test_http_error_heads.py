@@ -88,6 +88,20 @@ async def test_when_to_try_again_is_said_in_whole_seconds(wait_ms: Any, said: st
         assert (await call(url, "closed")).headers["retry-after"] == "2"
 
 
+async def test_errors_are_marked_as_those_of_this_server() -> None:
+    """A proxy's may look the same."""
+    async with served() as (url, _):
+        failed = await call(url, "closed")
+        unknown = await request(url, "/session/messages", method="POST", headers={"Ringcast-Session": "x"})
+        lost = await request(url, "/nowhere")
+        no_actor = await request(url, "/actors/nobody/events?key=k")
+        foreign = await request(url, "/actors/desk/events?key=k", headers={"Origin": "http://other"})
+        for response in (failed, unknown, lost, no_actor, foreign):
+            assert response.headers["ringcast-error"] == "true"
+        assert (foreign.status, unknown.status) == (403, 404)
+        assert "ringcast-error" not in (await request(url, "/health")).headers
+
+
 async def test_answers_to_calls_with_a_key_say_the_same_at_first_and_when_they_are_repeated() -> None:
     store = MemoryStore()
     for times in range(2):
@@ -97,6 +111,7 @@ async def test_answers_to_calls_with_a_key_say_the_same_at_first_and_when_they_a
                 unknown = await call(url, "who", **{KEY_HEADER: "two"})
                 for response in (waits, unknown):
                     assert (REPLAYED_HEADER in response.headers) == bool(times or again)
+                    assert response.headers["ringcast-error"] == "true"
                 assert (waits.status_code, waits.headers["retry-after"]) == (400, "2")
                 assert (unknown.status_code, unknown.headers["www-authenticate"]) == (401, CHALLENGE)
 

@@ -347,7 +347,10 @@ async def test_pages_on_the_list_can_read_every_response() -> None:
         for response in (held, full, other, refused):
             assert response.headers["access-control-allow-origin"] == APP
             assert response.headers["access-control-allow-credentials"] == "true"
-            assert "ringcast-close" in response.headers["access-control-expose-headers"]
+            exposed = response.headers["access-control-expose-headers"].split(", ")
+            assert {"ringcast-close", "ringcast-error"} <= {*exposed}
+        for response, is_error in ((held, False), (full, False), (other, True), (refused, True)):
+            assert response.headers.get("ringcast-error") == ("true" if is_error else None)
         asked = {"Origin": APP, "Access-Control-Request-Method": "DELETE"}
         answer = await request(server.url, "/session", method="OPTIONS", headers=asked)
         assert answer.status == 204
