@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ringcast.client.requests import Request
@@ -104,3 +106,29 @@ def test_an_unsubscribe_that_was_answered_leaves_nothing_behind(names: Subscript
     names.lost()
     assert not names.is_anew("a")
     assert not is_confirmed(names)
+
+
+@pytest.mark.parametrize("last", [on, off])
+def test_a_name_that_is_not_asked_for_is_forgotten_with_its_listener(
+    names: Subscriptions, last: Callable[[], Request]
+) -> None:
+    """As one whose subscription was too long: it is in no connect message, for as long as it is wanted."""
+    refused = on()
+    names.ask(refused)
+    names.answer(refused, refused=True)
+    names.leave("a")
+    assert names.is_anew("a")
+    request = last()
+    names.ask(request)
+    names.answer(request, refused=last is off)
+    assert not names.is_anew("a")
+
+
+def test_an_event_is_not_heard_as_what_is_to_begin_and_other_events_have_nothing_to_do_with_it(
+    names: Subscriptions,
+) -> None:
+    names.begin({"a", "b"}, ("a", "b"))
+    assert names.not_heard("a", ("a",), ()) == set()
+    names.leave("b")
+    assert names.not_heard("b", ("b",), ()) == {"b"}
+    assert names.not_heard("a", ("a",), ()) == set()
