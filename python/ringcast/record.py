@@ -115,7 +115,8 @@ class RequestRecord:
 
     def begin(self, id: int) -> Standing | bytes:
         """Take a request that arrived: its reply if it has one, otherwise where it stands (NEW: run it)."""
-        # A client counts up by one, and one socket keeps order: all ids up to the newest have been here.
+        # A client counts up, and keeps the order: an id below the newest that has not been here, as a proxy
+        # did not take it, never comes.
         if id > self._newest and id not in self._answered_before:
             self._newest = id
             self._running[id] = None

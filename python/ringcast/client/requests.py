@@ -44,6 +44,10 @@ class Request:
     """0 until it is sent in the present session."""
     payload: bytes = b""
     """What was sent, for sending it again."""
+    sent_again: bool = False
+    """Whether it may have arrived before, over a link that was lost."""
+    refused: bool = False
+    """Whether something on the way to the server did not take it."""
 
     @property
     def is_call(self) -> bool:
@@ -72,10 +76,10 @@ class Requests:
         """Calls made while there was no network, or too many were unanswered; never sent in any session."""
         self._abandoned: set[int] = set()
         """Sent, and nobody waits any more: each takes a place at the server until its answer comes."""
-        self._told: tuple[int, ...] = ()
-        """What the latest connect message called unanswered."""
+        self._told: tuple[int, ...] | None = ()
+        """What the latest connect message called unanswered; None if it did not say."""
         self._received: list[int] = []
-        """Answers that the server does not know to have arrived."""
+        """Answers that the server does not know to have arrived, or that nobody wants if there are any."""
         self._received_bytes = 0
 
     @property
@@ -155,11 +159,24 @@ class Requests:
             request.settle(value, error)
 
     def refuse(self, id: int, error: RingcastError) -> None:
-        """Settle the request `id`, which has not reached the server: to that, it has never been."""
+        """Settle the request `id`, which something on the way to the server did not take.
+
+        One that was sent for the first time did not run, and to the server its id has never been. Another one
+        may have run: it is settled with `OutcomeUnknown`.
+        """
         self._abandoned.discard(id)
+        # The server may have run it before the network was lost.
+        self._received.append(id)
         request = self._sent.pop(id, None)
-        if request is not None:
-            request.settle(None, error)
+        if request is None:
+            return
+        request.refused = True
+        if request.sent_again:
+            why = f"{request.name} was sent before the network was lost, and was not taken again"
+            unknown = OutcomeUnknown(f"{why} ({error.message}): it ran once or not at all")
+            unknown.__cause__ = error
+            error = unknown
+        request.settle(None, error)
 
     def give_up_consumers(self) -> None:
         """Reject the calls of those who handle events: so many wait that no answer behind them can be had."""
@@ -176,17 +193,23 @@ class Requests:
         """Return the message that says which answers have arrived, if it is time for one: send it at once."""
         if len(self._received) < _ACKNOWLEDGE_AT and self._received_bytes < _ACKNOWLEDGE_AT_BYTES:
             return None
-        ids, self._received, self._received_bytes = self._received, [], 0
+        # No more at a time: it is a message like any other, and has to be short enough.
+        ids, self._received = self._received[:_ACKNOWLEDGE_AT], self._received[_ACKNOWLEDGE_AT:]
+        self._received_bytes = 0
         return self._encoding.encode(Received(ids).to_wire())
 
     def lost(self) -> None:
         """Forget subscriptions that were not answered: the next connect message carries the whole set."""
-        self._sent = {id: request for id, request in self._sent.items() if request.is_call}
+        for request in [request for request in self._sent.values() if not request.is_call]:
+            self._drop(request)
 
     def unanswered_ids(self) -> tuple[int, ...]:
-        """Return what the connect message says about the past: all other answers have arrived."""
-        self._told = tuple(self._sent)
-        return self._told
+        """Return what a connect message may say about the past: all other answers have arrived."""
+        return tuple(self._sent)
+
+    def tell(self, unanswered: tuple[int, ...] | None) -> None:
+        """A connect message is sent that calls these unanswered, or does not say which are."""
+        self._told = unanswered
 
     def resend(self) -> list[bytes]:
         """Return the payloads of unanswered calls, to be sent again in a session that was resumed.
@@ -194,11 +217,15 @@ class Requests:
         Those that are longer than the server takes now, as it has been restarted with another limit, are
         settled with `OutcomeUnknown`: sent, they would end the whole connection.
         """
+        self._received += self._abandoned
         self._abandoned.clear()
         self._give_up_longer(sys.maxsize if self.max_bytes is None else self.max_bytes)
-        # Those whose callers have gone since the connect message was sent: their answers are not wanted.
-        self._received = [id for id in self._told if id not in self._sent]
-        self._received_bytes = 0
+        if self._told is not None:
+            # The server has no answers but to these; those whose callers have gone since are not wanted.
+            self._received = [id for id in self._told if id not in self._sent]
+            self._received_bytes = 0
+        for request in self._sent.values():
+            request.sent_again = True
         return [request.payload for request in self._sent.values()]
 
     def replace_session(self) -> None:
@@ -228,9 +255,14 @@ class Requests:
 
     def _give_up_longer(self, than_bytes: int) -> None:
         for request in [request for request in self._sent.values() if len(request.payload) > than_bytes]:
-            del self._sent[request.id]
+            self._drop(request)
             why = f"is not sent again: the server takes at most {than_bytes} bytes now"
             request.settle(None, OutcomeUnknown(f"{request.name} was sent, and {why}; it may have run"))
+
+    def _drop(self, request: Request) -> None:
+        """Take out a request that is not sent again; if it was answered meanwhile, nobody wants that."""
+        del self._sent[request.id]
+        self._received.append(request.id)
 
     def _reject_sent(self, why: str, cause: RingcastError | None = None) -> None:
         sent, self._sent = self._sent, {}

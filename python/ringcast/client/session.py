@@ -67,25 +67,35 @@ class Session:
     def connect_message(
         self, connect: Connect, names: tuple[str, ...], unconfirmed: tuple[str, ...]
     ) -> Connect:
-        """Return the connect message that goes on from here, with as many of `names` as fit into it.
+        """Return the connect message that goes on from here, with as many of `names` as fit: send it.
 
         `unconfirmed` are as for `resume`. Where not all fit, those that the session has come first: what they
         have missed comes to those alone that are in it.
         """
         resume = self.resume(unconfirmed)
+        if resume is None:
+            return connect._replace(subscriptions=names)
         message = connect._replace(subscriptions=names, resume=resume)
-        if resume is None or self.requests.fits(message):
-            return message
+        if not self.requests.fits(message):
+            names = self._first_that_fit(connect, names, unconfirmed)
+            resume = replace(resume, unconfirmed=tuple(name for name in names if name in unconfirmed))
+            message = connect._replace(subscriptions=names, resume=resume)
+        # A server can do without these two; by `unconfirmed` it finds out if its store has lost a name.
+        for fewer in ({"unanswered": None}, {"unconfirmed": None}):
+            if not self.requests.fits(message):
+                resume = replace(resume, **fewer)  # type: ignore[arg-type]  # either may be absent
+                message = message._replace(resume=resume)
+        self.requests.tell(resume.unanswered)
+        return message
+
+    def _first_that_fit(
+        self, connect: Connect, names: tuple[str, ...], unconfirmed: tuple[str, ...]
+    ) -> tuple[str, ...]:
         carried: tuple[str, ...] = ()
         for name in sorted(names, key=unconfirmed.__contains__):
             if self.has_room(connect, (*carried, name)):
                 carried = (*carried, name)
-        resume = replace(resume, unconfirmed=tuple(name for name in carried if name in unconfirmed))
-        message = connect._replace(subscriptions=carried, resume=resume)
-        if self.requests.fits(message):
-            return message
-        # A server can do without these two.
-        return message._replace(resume=replace(resume, unanswered=None, unconfirmed=None))
+        return carried
 
     def has_room(self, connect: Connect, names: tuple[str, ...]) -> bool:
         """Tell whether these names fit into a connect message that goes on from here, now and later."""

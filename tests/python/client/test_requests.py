@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from ringcast.client.requests import Request, Requests
-from ringcast.errors import ConnectionClosed, MessageTooBig, OfflineQueueFull, OutcomeUnknown, RingcastError
+from ringcast.errors import (
+    ConnectionClosed,
+    Forbidden,
+    MessageTooBig,
+    OfflineQueueFull,
+    OutcomeUnknown,
+    RingcastError,
+)
 from ringcast.wire.encoding import Encoding
 from ringcast.wire.parsing import parse_client_message
 from ringcast.wire.protocol import MAX_NESTING, Call, Received, Subscribe, Unsubscribe
@@ -94,7 +101,7 @@ def test_what_the_server_no_longer_takes_is_not_sent_again(
     requests.send(call("b", "x" * 51))
     third = requests.send(call("c"))
     requests.max_bytes = len(first[0])
-    assert requests.unanswered_ids() == (1, 2, 3)
+    requests.tell(requests.unanswered_ids())
     assert requests.resend() == [*first, *third]
     error = results.pop("b")
     assert isinstance(error, OutcomeUnknown) and "not sent again" in error.message
@@ -198,12 +205,80 @@ def test_a_resume_names_what_is_unanswered_and_acknowledges_what_nobody_waits_fo
     requests.answer(9, None, None)  # the server learns of it from the resume
     requests.lost()
     assert requests.unanswered_ids() == (1, 2)
+    requests.tell((1, 2))
     requests.abandon(gone)
     assert len(requests.resend()) == 1
     requests.answer(3, None, None, 65_536)
     message = requests.acknowledgement()
     assert message is not None
     assert parse_client_message(encoding, message) == Received([1, 3])
+
+
+def test_where_a_resume_did_not_say_what_is_unanswered_all_is_acknowledged_that_is_not(
+    encoding: Encoding, requests: Requests, call: Any
+) -> None:
+    gone, too_long, stays = call("a"), call("b", "x" * 500), call("c")
+    for request in (gone, Request(Subscribe, "e", ignore), too_long, stays):
+        requests.send(request)
+    for id in range(10, 40):
+        requests.answer(id, None, None)
+    requests.abandon(gone)
+    requests.lost()
+    requests.tell(None)
+    requests.max_bytes = 500
+    assert requests.resend() == [stays.payload]
+    told: list[int] = []
+    for id in range(40, 72):
+        requests.answer(id, None, None)
+        message = requests.acknowledgement()
+        if message is not None:
+            received = parse_client_message(encoding, message)
+            assert isinstance(received, Received) and len(received.ids) == 32
+            told += received.ids
+    # The server has the subscription from the connect message, and the last answers are too few to be told.
+    assert sorted(told) == [1, 2, 3, *range(10, 71)]
+
+
+def test_one_that_is_refused_on_the_way_did_not_run_if_it_was_sent_once(
+    requests: Requests, call: Any, results: Results
+) -> None:
+    requests.send(call("a"))
+    requests.send(call("b"))
+    error = Forbidden("a proxy said 403")
+    requests.refuse(1, error)
+    assert results == {"a": error}
+    # The other one may have arrived before the network was lost.
+    requests.lost()
+    requests.resend()
+    requests.refuse(2, error)
+    unknown = results["b"]
+    assert isinstance(unknown, OutcomeUnknown) and unknown.__cause__ is error
+    assert "b was sent" in unknown.message and error.message in unknown.message
+    assert (requests.unanswered, requests.answered, requests.unanswered_ids()) == (0, 0, ())
+
+
+def test_what_the_server_may_have_of_a_refused_one_is_not_wanted(
+    encoding: Encoding, requests: Requests, call: Any
+) -> None:
+    """It would keep it, and in the end take no further calls."""
+    requests.send(call("a"))
+    requests.lost()
+    requests.tell((1,))
+    requests.resend()
+    requests.refuse(1, Forbidden("no"))
+    requests.answer(2, None, None, 65_536)
+    message = requests.acknowledgement()
+    assert message is not None
+    assert parse_client_message(encoding, message) == Received([1, 2])
+
+
+def test_a_refused_one_whose_caller_has_gone_takes_no_place(encoding: Encoding, call: Any) -> None:
+    requests = Requests(encoding, max_queued=0, max_unanswered=1)
+    gone = call("a")
+    requests.send(gone)
+    requests.abandon(gone)
+    requests.refuse(1, Forbidden("no"))
+    assert requests.may_send
 
 
 def test_the_queue_is_bounded_and_keeps_what_it_has(requests: Requests, call: Any) -> None:

@@ -10,7 +10,8 @@ from ringcast.client.requests import Request
 from ringcast.client.session import Session
 from ringcast.errors import OutcomeUnknown
 from ringcast.wire.encoding import Encoding
-from ringcast.wire.protocol import Call, Connected, Gap, Resume
+from ringcast.wire.parsing import parse_client_message
+from ringcast.wire.protocol import Call, Connect, Connected, Gap, Received, Resume
 
 
 def answer(**fields: Any) -> Connected:
@@ -86,3 +87,92 @@ def test_a_session_that_goes_on_in_another_epoch_is_resumed_like_any_other(sessi
 
 def test_a_new_token_is_a_gap_even_if_the_server_does_not_say_so(session: Session) -> None:
     assert session.accept(answer(session="s2")).gap == Gap("session_expired")
+
+
+# What a connect message says where not all of it is taken.
+
+CONNECT = Connect("desk", ("k",))
+NAMES = tuple(f"{number}".rjust(100, "x") for number in range(6))
+
+
+def size(message: Connect) -> int:
+    return len(Encoding.JSON.encode(message.to_wire()))
+
+
+def limited(max_bytes: int, calls: int = 0) -> Session:
+    """Return one with calls that have no answer, as a server takes it that has said what it takes."""
+    session = Session(Encoding.JSON, max_offline_calls=10, max_unanswered_calls=1000)
+    session.accept(answer(max_message_bytes=max_bytes))
+    for _ in range(calls):
+        session.requests.send(Request(Call, "a", lambda *_: None, []))
+    return session
+
+
+def full_size(unconfirmed: tuple[str, ...] = (), calls: int = 0) -> int:
+    """Return how long it is with everything in it."""
+    return size(limited(100_000, calls).connect_message(CONNECT, NAMES, unconfirmed))
+
+
+def test_a_connect_message_that_fits_says_everything() -> None:
+    unconfirmed = NAMES[:2]
+    session = limited(full_size(unconfirmed, calls=100), calls=100)
+    message = session.connect_message(CONNECT, NAMES, unconfirmed)
+    assert message.resume is not None and message.resume.unanswered == tuple(range(1, 101))
+    assert (message.subscriptions, message.resume.unconfirmed) == (NAMES, unconfirmed)
+
+
+def test_what_is_unanswered_goes_first_and_what_is_unconfirmed_only_if_that_is_not_enough() -> None:
+    unconfirmed = NAMES[:2]
+    session = limited(full_size(unconfirmed, calls=100) - 1, calls=100)
+    message = session.connect_message(CONNECT, NAMES, unconfirmed)
+    assert message.resume is not None and message.resume.unanswered is None
+    assert message.subscriptions == (*NAMES[2:], *unconfirmed)
+    assert message.resume.unconfirmed == unconfirmed
+    session = limited(full_size() + 80, calls=100)
+    message = session.connect_message(CONNECT, NAMES, unconfirmed)
+    assert message.resume is not None and message.resume.unanswered is None
+    assert message.subscriptions == (*NAMES[2:], *unconfirmed)
+    assert message.resume.unconfirmed is None and session.requests.fits(message)
+
+
+def test_of_names_that_do_not_all_fit_those_come_first_that_the_session_has() -> None:
+    # Three are unconfirmed. With one of the names left out, there is room to say so of two.
+    unconfirmed = (NAMES[0], NAMES[2], NAMES[4])
+    session = limited(full_size(unconfirmed) - 1)
+    long = session.connect_message(CONNECT, NAMES, unconfirmed)
+    assert long.subscriptions == (NAMES[1], NAMES[3], NAMES[5], *unconfirmed)
+    session = limited(full_size() - 1)
+    message = session.connect_message(CONNECT, NAMES, NAMES[:1])
+    assert message.subscriptions == NAMES[1:]
+    assert message.resume is not None and message.resume.unconfirmed == ()
+    assert message.resume.unanswered == ()
+
+
+def test_where_it_did_not_say_what_is_unanswered_the_answers_are_acknowledged_later() -> None:
+    for less, acknowledged in ((0, None), (1, Received([*range(1, 33)]))):
+        session = limited(100_000, calls=131)
+        for id in range(1, 32):
+            session.requests.answer(id, None, None)
+        session.lost()
+        session.requests.max_bytes = size(session.connect_message(CONNECT, NAMES, ())) - less
+        message = session.connect_message(CONNECT, NAMES, ())
+        assert message.resume is not None and (message.resume.unanswered is None) == bool(less)
+        session.accept(answer(replayed=0, max_message_bytes=10_000))
+        session.requests.answer(32, None, None)
+        said = session.requests.acknowledgement()
+        assert (None if said is None else parse_client_message(Encoding.JSON, said)) == acknowledged
+
+
+@pytest.mark.parametrize("token", ["s", "s" * 100])
+@pytest.mark.parametrize("epoch", ["e", "e" * 100])
+def test_a_name_that_has_room_fits_for_as_long_as_the_session_lasts(token: str, epoch: str) -> None:
+    limit = 300 + len(token) + len(epoch)
+    session = Session(Encoding.JSON, max_offline_calls=10)
+    session.accept(answer(session=token, epoch=epoch, offset=1, max_message_bytes=limit))
+    names = ("x" * length for length in range(120, 0, -1))
+    longest = next(name for name in names if session.has_room(CONNECT, (name,)))
+    session.position.advance(2**63 - 1)
+    session.requests.send(Request(Call, "a", lambda *_: None, []))
+    message = session.connect_message(CONNECT, (longest,), (longest,))
+    assert message.subscriptions == (longest,) and session.requests.fits(message)
+    assert 0 < len(longest) < 120
