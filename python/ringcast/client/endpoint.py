@@ -12,19 +12,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import (
-    ConnectionClosed,
-    ConnectionFailure,
-    InternalError,
-    MessageTooBig,
-    OutcomeUnknown,
-    from_wire,
-)
+from ..errors import ConnectionClosed, ConnectionFailure, OutcomeUnknown, from_wire
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
 from .config import ClientConfig
 from .event_stream import PostReceiver
 from .fallback import KEPT_SOCKETS, AnySocket, Transport, Ways
+from .refusals import foreign_error, is_error_of_the_server
 
 __all__ = ["Endpoint", "HttpEndpoint", "addresses"]
 
@@ -163,7 +157,7 @@ class HttpEndpoint:
                     break  # the longest wait is over
             else:
                 self._answers_known = response.headers.get("Ringcast-Answers", self._answers_known)
-                return _answer(response)
+                return _answer(response, unknown if attempt else "")
         raise OutcomeUnknown(
             f"no answer came from {self._base_url} ({lost or type(lost).__name__}): {unknown}"
         ) from lost
@@ -180,7 +174,8 @@ class HttpEndpoint:
         return self._http
 
 
-def _answer(response: httpx.Response) -> dict[str, Any]:
+def _answer(response: httpx.Response, unknown: str) -> dict[str, Any]:
+    """Return what a response says; `unknown` says what is, if an earlier try may have arrived."""
     # Not always in the encoding of the call: what stands before the server's routes answers in JSON.
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     encoding = Encoding.MSGPACK if kind == _MEDIA_TYPES[Encoding.MSGPACK] else Encoding.JSON
@@ -188,12 +183,11 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
         body = encoding.decode(response.content)
     except Exception:  # each decoder has its own tree of errors, and MessagePack several
         body = None
-    if isinstance(body, dict) and "error" in body:
-        raise from_wire(body["error"])
-    if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        raise MessageTooBig(f"{response.request.url} takes no request that is so long")
-    if response.status_code != httpx.codes.OK or not isinstance(body, dict):
-        raise InternalError(
-            f"{response.request.url} answered with status {response.status_code}, not as Ringcast does"
-        )
+    if is_error_of_the_server(response):
+        raise from_wire(body.get("error") if isinstance(body, dict) else None)
+    if response.status_code != httpx.codes.OK or not isinstance(body, dict) or "error" in body:
+        refused = foreign_error(response)
+        if not unknown:
+            raise refused
+        raise OutcomeUnknown(f"{refused.message}, and before that no answer came: {unknown}") from refused
     return body

@@ -17,22 +17,14 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from ..errors import (
-    AccessDenied,
-    CloseCode,
-    Forbidden,
-    InternalError,
-    MessageTooBig,
-    ProtocolError,
-    RingcastError,
-    Unauthorized,
-)
+from ..errors import CloseCode, InternalError, ProtocolError
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_server_message
 from ..wire.protocol import Connected, Received
 from .config import ClientConfig
 from .event_lines import EventLines
 from .liveness import Liveness, Step
+from .refusals import DENIED, foreign_error, is_error_of_the_server, is_wire_error, would_be_refused_again
 from .socket import Receiver
 from .ticks import Ticks
 
@@ -51,10 +43,7 @@ _FINAL: Final = {
 }
 """What a request is refused with that would be refused again, and the close code of a WebSocket for it."""
 
-_DENIED: Final[dict[int, type[AccessDenied]]] = {401: Unauthorized, 403: Forbidden}
-
-_MAY_PASS: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
-"""Those that blame the client, and not what it says."""
+_UNREADABLE: Final = InternalError("the server sent an error that cannot be read").to_wire()
 
 _REQUESTS: Final = ("call", "subscribe", "unsubscribe")
 
@@ -64,11 +53,22 @@ _End = tuple[int | None, str]
 """Close code and reason."""
 
 
+class _NotPosted(Exception):  # noqa: N818 - it ends the stream, and goes no further
+    """What was posted was not taken, for a reason that has nothing to do with it."""
+
+    def __init__(self, end: _End) -> None:
+        super().__init__(end)
+        self.end = end
+
+
 class PostReceiver(Receiver, Protocol):
     """What a stream reports to. No method may raise."""
 
     def on_refused(self, id: int, error: dict[str, Any]) -> None:
-        """Learn that something on the way to the server does not take the request `id`: it did not run."""
+        """Learn that something on the way to the server does not take the request `id`.
+
+        It has not arrived over this stream, and would not if it were sent again.
+        """
 
 
 class EventStreamSocket:
@@ -225,7 +225,7 @@ class EventStreamSocket:
 
     async def _on_refused(self, response: httpx.Response) -> _End:
         error, code = await _refusal(response)
-        denied = _DENIED.get(response.status_code)
+        denied = DENIED.get(response.status_code)
         if code is None and denied is not None:
             # As for an upgrade: the server, or a proxy, does not want this client.
             code = CloseCode.CONNECT_REFUSED
@@ -235,9 +235,9 @@ class EventStreamSocket:
             error = error or denied(said).to_wire()
         if code is None and response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             code = CloseCode.MESSAGE_TOO_BIG
-            error = error or MessageTooBig(_said(response)).to_wire()
+            error = error or foreign_error(response).to_wire()
         if error is None:
-            return None, _said(response)
+            return None, foreign_error(response).message
         self._receiver.on_message(Encoding.JSON.encode(["error", None, error]))
         return code, str(error.get("message", ""))
 
@@ -289,6 +289,12 @@ class EventStreamSocket:
             # Nobody knows whether it has arrived. The session is taken up again, and what has no answer sent
             # again: it runs once.
             self._give_up(None, f"{type(error).__name__}: {error}")
+        except _NotPosted as refused:
+            self._give_up(*refused.end)
+        except Exception as error:
+            # Or what waits for an answer would wait for ever.
+            _log.error("posting beside a stream of events failed", exc_info=error)
+            self._give_up(None, f"{type(error).__name__}: {error}")
         finally:
             self._poster = None
 
@@ -311,16 +317,18 @@ class EventStreamSocket:
         if response.status_code == httpx.codes.NO_CONTENT:
             return
         error, code = await _refusal(response)
-        if not _is_of_the_messages(response.status_code, error):
+        status = response.status_code
+        too_big = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        # What the server itself has against more than their length, it says of the session or of this client.
+        if not (too_big or (error is None and would_be_refused_again(status))):
             said = "" if error is None else str(error.get("message", ""))
-            self._give_up(code, said or f"a message was answered with status {response.status_code}")
-        elif len(batch) == 1:
-            self._refuse(batch[0], error or _refused_with(response).to_wire())
-        else:
-            # Perhaps it is one of them, or that they are so many. None has arrived.
-            for message in batch:
-                if self._end is None:
-                    await self._post([message])
+            raise _NotPosted((code, said or f"a message was answered with status {status}"))
+        if len(batch) == 1:
+            self._refuse(batch[0], error or foreign_error(response).to_wire())
+            return
+        # Perhaps it is one of them, or that they are so many. None has arrived.
+        for message in batch:
+            await self._post([message])
 
     def _refuse(self, message: bytes, error: dict[str, Any]) -> None:
         """Tell that a message would be refused again; nobody waits for those that are no requests."""
@@ -351,37 +359,20 @@ def _close_from(data: bytes) -> _End:
     return code if isinstance(code, int) else None, str(reason)
 
 
-def _is_of_the_messages(status: int, error: dict[str, Any] | None) -> bool:
-    """Tell whether messages that were answered so would be answered so again, and others need not be.
-
-    What the server itself has against more than their length, it says of the session or of this client.
-    """
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return True
-    return error is None and 400 <= status < 500 and status not in _MAY_PASS
-
-
-def _refused_with(response: httpx.Response) -> RingcastError:
-    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return MessageTooBig(_said(response))
-    return _DENIED.get(response.status_code, InternalError)(_said(response))
-
-
-def _said(response: httpx.Response) -> str:
-    return f"the server, or a proxy, answered with status {response.status_code}"
-
-
 async def _refusal(response: httpx.Response) -> tuple[dict[str, Any] | None, int | None]:
-    """Return the error in a response and the close code that goes with it, where there are any."""
+    """Return the server's error in a response, and the close code that goes with it, where there are any."""
+    if not is_error_of_the_server(response):
+        return None, None
     content = b""
     async for chunk in response.aiter_bytes():
         content += chunk
         if len(content) > _MAX_REFUSAL_BYTES:
-            return None, None
+            return _UNREADABLE, None
     try:
         error = orjson.loads(content)["error"]
-        code = error["code"]
     except (ValueError, KeyError, TypeError):
-        return None, None
+        return _UNREADABLE, None
+    if not is_wire_error(error):
+        return _UNREADABLE, None
     said = response.headers.get("Ringcast-Close", "")
-    return error, int(said) if said.isascii() and said.isdigit() else _FINAL.get(code)
+    return error, int(said) if said.isascii() and said.isdigit() else _FINAL.get(error["code"])

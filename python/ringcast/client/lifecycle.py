@@ -191,9 +191,7 @@ class Lifecycle:
 
     def on_request_refused(self, id: int, error: RingcastError) -> None:
         self.session.requests.refuse(id, error)
-        if self._link is not None:
-            self._link.send(*self.session.requests.send_queued())
-        self._update_reading()
+        self._on_settled()
 
     def on_link_lost(self, loss: Loss) -> None:
         self._link = None
@@ -357,8 +355,12 @@ class Lifecycle:
             self._report_refused(name, from_wire(error))
 
     def _on_answer(self, id: int, value: Any, error: RingcastError | None, size_bytes: int) -> None:
+        self.session.requests.answer(id, value, error, size_bytes)
+        self._on_settled()
+
+    def _on_settled(self) -> None:
+        """One request less has no answer."""
         requests = self.session.requests
-        requests.answer(id, value, error, size_bytes)
         if self._link is not None:
             arrived = requests.acknowledgement()
             if arrived is not None:
@@ -395,7 +397,7 @@ class Lifecycle:
         self._subscriptions.answer(request, refused=error is not None)
         # One that fails to end a subscription does no harm: an event that comes then finds no listener.
         if error is not None and request.kind is Subscribe:
-            if isinstance(error, MessageTooBig):
+            if request.refused or isinstance(error, MessageTooBig):
                 # Nor would a connect message with it be taken.
                 self._subscriptions.leave(request.name)
             self._report_refused(request.name, error)

@@ -69,11 +69,10 @@ async def serve() -> AsyncIterator[Callable[[Answer], Any]]:
         await server.wait_closed()
 
 
-def http(status: int, body: Any) -> bytes:
+def http(status: int, body: Any, *headers: bytes) -> bytes:
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return (
-        b"HTTP/1.1 %d X\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(content)) + content
-    )
+    lines = (*headers, b"Content-Length: %d" % len(content), b"Connection: close")
+    return b"HTTP/1.1 %d X\r\n" % status + b"\r\n".join(lines) + b"\r\n\r\n" + content
 
 
 async def test_the_request_names_the_actor_below_the_prefix(serve: Any, config: ClientConfig) -> None:
@@ -99,7 +98,9 @@ async def test_the_request_names_the_actor_below_the_prefix(serve: Any, config: 
 
 async def test_an_error_is_raised_whatever_the_status(serve: Any, config: ClientConfig) -> None:
     error = {"error": {"code": "sold_out", "message": "none left", "metadata": [1]}}
-    async with Client(await serve(lambda *_: http(409, error)), config=config) as client:
+    async with Client(
+        await serve(lambda *_: http(409, error, b"Ringcast-Error: true")), config=config
+    ) as client:
         with pytest.raises(UserError, match="none left") as raised:
             await client.shop.get("x").buy()
     assert (raised.value.code, raised.value.metadata) == ("sold_out", [1])

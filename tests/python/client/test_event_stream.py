@@ -161,7 +161,8 @@ async def test_what_may_pass_is_tried_again(scripted: tuple[ScriptedHttp, str], 
 
 
 def refused(status: str, code: str, *headers: str) -> bytes:
-    return response(status, orjson.dumps({"error": {"code": code, "message": "no"}}), *headers)
+    error = orjson.dumps({"error": {"code": code, "message": "no"}})
+    return response(status, error, "Ringcast-Error: true", *headers)
 
 
 @pytest.mark.parametrize(
@@ -190,11 +191,13 @@ async def test_what_is_refused_for_good_is_not(
 @pytest.mark.parametrize(
     "answer",
     [
-        response("404 Not Found", b'{"error":{"code":"unknown_session","message":"no"}}'),
+        refused("404 Not Found", "unknown_session"),
+        response("400 Bad Request", b"x" * 100_000, "Ringcast-Error: true"),
+        response("400 Bad Request", b'{"error":{"code":["a"]}}', "Ringcast-Error: true"),
         response("502 Bad Gateway", b"<html>"),
         b"",
     ],
-    ids=["unknown", "proxy", "cut"],
+    ids=["unknown", "endless", "no code", "proxy", "cut"],
 )
 async def test_a_call_whose_post_fails_is_sent_again_in_its_session(
     scripted: tuple[ScriptedHttp, str], answer: bytes
@@ -216,6 +219,28 @@ async def test_a_call_whose_post_fails_is_sent_again_in_its_session(
         http.streams[-1].write(b'data: ["reply",1,"done"]\n\n')
         assert await calling == "done"
         assert all(request.body == ["call", 1, "say", ["hello"]] for request in http.asked(POST))
+        http.answers[END] = response("500 Internal Server Error", b"")
+        http.streams[-1].transport.abort()
+
+
+async def test_a_call_does_not_hang_when_posting_it_fails_as_nobody_has_thought_of(
+    scripted: tuple[ScriptedHttp, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python reads no number of so many digits."""
+    http, url = scripted
+    async with (
+        Client(url, transport="sse", config=CONFIG) as client,
+        client.room.get_or_create("a").connect() as connection,
+    ):
+        http.answers[POST] = refused("400 Bad Request", "invalid_message", f"Ringcast-Close: {'9' * 5000}")
+        calling = asyncio.create_task(connection.say("hello"))
+        await eventually(lambda: len(http.asked(OPEN)) > 1)
+        assert "posting beside a stream of events failed" in caplog.text
+        http.answers[POST] = NO_CONTENT
+        posted = len(http.asked(POST))
+        await eventually(lambda: len(http.asked(POST)) > posted and connection.status == "connected")
+        http.streams[-1].write(b'data: ["reply",1,"done"]\n\n')
+        assert await calling == "done"
         http.answers[END] = response("500 Internal Server Error", b"")
         http.streams[-1].transport.abort()
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from ringcast import Actor, Client, Context, MemoryStore, Registry, action
-from ringcast.client import ClientConfig
 from ringcast.errors import (
     ConnectionRefused,
     Forbidden,
@@ -20,109 +17,9 @@ from ringcast.errors import (
     SubscriptionRefused,
     Unauthorized,
 )
-from ringcast.server.serve import serving
 from ringcast.testing import eventually
 
-TIMEOUT_S: Final = 20
-LIMIT: Final = 2000
-"""Of what the proxy passes on, by far below that of the server."""
-IMPATIENT: Final = ClientConfig(
-    reconnect_first_s=0.01, reconnect_base_s=0.01, reconnect_max_s=0.05, max_call_attempts=3
-)
-PAGE: Final = b"<html><body>nginx</body></html>"
-
-Refuse = Callable[[str, bytes], str | None]
-"""Takes the first line of a request and its body, and returns the status with which to refuse it, if any."""
-
-
-class Proxy:
-    """Stands before a server, takes one request of a socket, and answers some itself, with a page in HTML."""
-
-    def __init__(self, url: str) -> None:
-        self._port = int(url.rpartition(":")[2])
-        self.refuse: Refuse = lambda _line, _body: None
-        self.refused: list[bytes] = []
-        """The bodies of what was."""
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            line, *lines = head.decode().strip().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines)}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
-            status = self.refuse(line, body)
-            if status is None:
-                lines = [each for each in lines if not each.lower().startswith("connection:")]
-                await self._pass_on(
-                    "\r\n".join([line, *lines, "Connection: close", "", ""]).encode() + body, writer
-                )
-            else:
-                self.refused.append(body)
-                said = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(PAGE)}\r\n"
-                writer.write(said.encode() + b"Connection: close\r\n\r\n" + PAGE)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one side has gone
-        finally:
-            writer.close()
-
-    async def _pass_on(self, request: bytes, client: asyncio.StreamWriter) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers.append(writer)
-        writer.write(request)
-        while data := await reader.read(65_536):
-            client.write(data)
-            await client.drain()
-        writer.close()
-
-    def cut(self) -> None:
-        """Lose every socket."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-
-def longer_than(limit: int, status: str = "413 Request Entity Too Large") -> Refuse:
-    return lambda line, body: status if line.startswith("POST ") and len(body) > limit else None
-
-
-def posted(status: str) -> Refuse:
-    return lambda line, body: status if "/session/messages" in line and b"call" in body else None
-
-
-class Desk(Actor):
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    @action
-    def note(self, c: Context, text: str) -> int:
-        self.heard.append(text)
-        c.broadcast("noted", len(text))
-        return len(text)
-
-    @action
-    def noted(self, c: Context) -> int:
-        return len(self.heard)
-
-
-@asynccontextmanager
-async def desk() -> AsyncIterator[tuple[Any, Proxy]]:
-    """Give a desk, and the proxy on the way there."""
-    async with asyncio.timeout(TIMEOUT_S), serving(Registry(Desk, store=MemoryStore())) as url:
-        proxy = Proxy(url)
-        async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
-            far = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            async with Client(far, transport="sse", config=IMPATIENT) as client:
-                yield client.desk.get_or_create("k"), proxy
-            proxy.cut()
-
-
-async def refused(call: Awaitable[Any]) -> RingcastError:
-    with pytest.raises(RingcastError) as refused:
-        await call
-    return refused.value
+from .refusing import IMPATIENT, LIMIT, desk, longer_than, posted, refused
 
 
 async def test_a_call_that_is_too_long_for_a_proxy_fails_alone() -> None:
@@ -150,7 +47,6 @@ async def test_a_call_that_is_too_long_for_a_proxy_fails_alone() -> None:
         ("400 Bad Request", InternalError),
         ("401 Unauthorized", Unauthorized),
         ("403 Forbidden", Forbidden),
-        ("404 Not Found", InternalError),
         ("413 Content Too Large", MessageTooBig),
         ("431 Headers Too Large", InternalError),
     ],
@@ -162,6 +58,32 @@ async def test_a_call_that_a_proxy_refuses_is_not_repeated(status: str, kind: ty
         error = await refused(connection.note("a"))
         assert type(error) is kind and status[:3] in error.message
         assert len(proxy.refused) == 1
+        proxy.refuse = longer_than(LIMIT)
+        assert await connection.noted() == 0
+        assert (connection.status, connection.id) == ("connected", id)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'{"error":{"code":"unknown_session","message":"m"}}',
+        b'{"error":{"code":"AccessDenied","message":"m"}}',
+        b'{"error":{"code":403,"message":"m"}}',
+        b'{"error":{"code":["a"],"message":"m"}}',
+        b'{"error":"m"}',
+        b"[]",
+        b"",
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "kind"), [("400 X", InternalError), ("403 X", Forbidden), ("413 X", MessageTooBig)]
+)
+async def test_a_proxy_may_say_it_in_any_words(status: str, kind: type[RingcastError], page: bytes) -> None:
+    async with desk() as (handle, proxy), handle.connect() as connection:
+        id = connection.id
+        proxy.refuse, proxy.page = posted(status), page
+        error = await refused(connection.note("a"))
+        assert type(error) is kind and status[:3] in error.message
         proxy.refuse = longer_than(LIMIT)
         assert await connection.noted() == 0
         assert (connection.status, connection.id) == ("connected", id)
@@ -184,7 +106,15 @@ async def test_one_that_was_refused_is_none_that_was_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "status", ["408 Request Timeout", "425 Too Early", "429 Too Many Requests", "502 Bad Gateway"]
+    "status",
+    [
+        "404 Not Found",
+        "408 Request Timeout",
+        "421 Misdirected Request",
+        "425 Too Early",
+        "429 Too Many Requests",
+        "502 Bad Gateway",
+    ],
 )
 async def test_what_may_pass_is_sent_again(status: str) -> None:
     async with desk() as (handle, proxy), handle.connect() as connection:
@@ -214,6 +144,32 @@ async def test_a_subscription_that_is_too_long_for_a_proxy_fails_alone() -> None
         assert connection.id == id
 
 
+async def test_a_subscription_that_a_proxy_refuses_is_in_no_connect_message() -> None:
+    """Which would be refused like it, and for good."""
+    async with desk() as (handle, proxy), handle.connect() as connection:
+        id, errors = connection.id, asyncio.Queue[Any]()
+        connection.on("error", errors.put_nowait)
+        proxy.refuse = lambda _line, body: "403 Forbidden" if b"drop table" in body else None
+        connection.on("noted", lambda _length: None, where={"text": "drop table"})
+        for _ in range(2):
+            error = await errors.get()
+            assert isinstance(error, SubscriptionRefused) and error.code == "forbidden"
+            assert await connection.note("a") == 1
+            proxy.cut()
+            await eventually(lambda: connection.status == "reconnecting")
+            await connection.ready()
+        assert connection.id == id
+
+
+async def test_a_call_that_waits_for_room_goes_when_one_is_refused() -> None:
+    config = replace(IMPATIENT, max_unanswered_calls=1)
+    async with desk(config) as (handle, proxy), handle.connect() as connection:
+        proxy.refuse = longer_than(LIMIT)
+        calls = [asyncio.ensure_future(connection.note(text)) for text in ("x" * LIMIT, "a")]
+        assert isinstance(await refused(calls[0]), MessageTooBig)
+        assert await calls[1] == 1
+
+
 async def test_a_connect_that_is_too_long_for_a_proxy_is_refused_for_good() -> None:
     async with desk() as (handle, proxy):
         proxy.refuse = longer_than(LIMIT)
@@ -229,7 +185,23 @@ async def test_so_it_is_with_a_call_that_needs_no_connection() -> None:
         proxy.refuse = longer_than(LIMIT)
         assert isinstance(await refused(handle.note("x" * LIMIT)), MessageTooBig)
         assert len(proxy.refused) == 1
-        proxy.refuse = longer_than(0, "404 Not Found")
-        error = await refused(handle.note("a"))
-        assert type(error) is InternalError and "404" in error.message
-        assert len(proxy.refused) == 2
+        proxy.refused.clear()
+        kinds = {
+            "400": InternalError,
+            "401": Unauthorized,
+            "403": Forbidden,
+            "404": InternalError,
+            "413": MessageTooBig,
+        }
+        for page in (
+            proxy.page,
+            b'{"error":{"code":403}}',
+            b'{"error":{"code":"not_found"}}',
+            b'{"error":"m"}',
+        ):
+            proxy.page = page
+            for status, kind in kinds.items():
+                proxy.refuse = longer_than(0, f"{status} X")
+                error = await refused(handle.note("a"))
+                assert type(error) is kind and status in error.message
+        assert len(proxy.refused) == 4 * len(kinds)

@@ -1,0 +1,132 @@
+"""A proxy that does not pass everything on, and an actor behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+
+from ringcast import Actor, Client, Context, MemoryStore, Registry, action
+from ringcast.client import ClientConfig
+from ringcast.errors import RingcastError
+from ringcast.server.serve import serving
+
+__all__ = ["IMPATIENT", "LIMIT", "Proxy", "Refuse", "desk", "longer_than", "posted", "refused"]
+
+TIMEOUT_S: Final = 20
+LIMIT: Final = 2000
+"""Of what the proxy passes on, by far below that of the server."""
+IMPATIENT: Final = ClientConfig(
+    reconnect_first_s=0.01, reconnect_base_s=0.01, reconnect_max_s=0.05, max_call_attempts=3
+)
+PAGE: Final = b"<html><body>nginx</body></html>"
+
+Refuse = Callable[[str, bytes], str | None]
+"""Takes the first line of a request and its body, and returns the status with which to refuse it, if any."""
+
+
+class Proxy:
+    """Stands before a server, takes one request of a socket, and answers some itself, with a page."""
+
+    def __init__(self, url: str) -> None:
+        self._port = int(url.rpartition(":")[2])
+        self.refuse: Refuse = lambda _line, _body: None
+        self.page = PAGE
+        """What it says then."""
+        self.refused: list[bytes] = []
+        """The bodies of what was."""
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            line, *lines = head.decode().strip().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            status = self.refuse(line, body)
+            if status is None:
+                lines = [each for each in lines if not each.lower().startswith("connection:")]
+                await self._pass_on(
+                    "\r\n".join([line, *lines, "Connection: close", "", ""]).encode() + body, writer
+                )
+            else:
+                self.refused.append(body)
+                said = f"HTTP/1.1 {status}\r\nContent-Length: {len(self.page)}\r\nConnection: close\r\n\r\n"
+                writer.write(said.encode() + self.page)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # one side has gone
+        finally:
+            writer.close()
+
+    async def _pass_on(self, request: bytes, client: asyncio.StreamWriter) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.append(writer)
+        writer.write(request)
+        while data := await reader.read(65_536):
+            client.write(data)
+            await client.drain()
+        writer.close()
+
+    def cut(self) -> None:
+        """Lose every socket."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+
+def longer_than(limit: int, status: str = "413 Request Entity Too Large") -> Refuse:
+    return lambda line, body: status if line.startswith("POST ") and len(body) > limit else None
+
+
+def posted(status: str) -> Refuse:
+    return lambda line, body: status if "/session/messages" in line and b"call" in body else None
+
+
+class Desk(Actor):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.signed = asyncio.Event()
+
+    @action
+    def note(self, c: Context, text: str) -> int:
+        self.heard.append(text)
+        c.broadcast("noted", len(text))
+        return len(text)
+
+    @action
+    async def note_and_wait(self, c: Context, text: str) -> int:
+        self.heard.append(text)
+        await self.signed.wait()
+        return len(text)
+
+    @action
+    def sign(self, c: Context) -> None:
+        self.signed.set()
+
+    @action
+    def noted(self, c: Context) -> int:
+        return len(self.heard)
+
+
+@asynccontextmanager
+async def desk(config: ClientConfig = IMPATIENT) -> AsyncIterator[tuple[Any, Proxy]]:
+    """Give a desk, and the proxy on the way there."""
+    async with asyncio.timeout(TIMEOUT_S), serving(Registry(Desk, store=MemoryStore())) as url:
+        proxy = Proxy(url)
+        async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
+            far = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with Client(far, transport="sse", config=config) as client:
+                yield client.desk.get_or_create("k"), proxy
+            proxy.cut()
+
+
+async def refused(call: Awaitable[Any]) -> RingcastError:
+    """Return the error that a call ends with."""
+    with pytest.raises(RingcastError) as refused:
+        await call
+    return refused.value
