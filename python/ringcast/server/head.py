@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
@@ -32,55 +31,24 @@ from .bridge import FrameProtocol, address_of
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
+from .first_read import MAX_HEAD_BYTES, NOTHING, header_value, health_request, is_plain_upgrade, whole_upgrade
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .handshake import PATH
 from .newcomers import Newcomers
 from .replies import ERROR_HEADER
 
-__all__ = ["MAX_HEAD_BYTES", "HeadProtocol", "Upgrades", "head_protocol_class"]
+__all__ = ["HeadProtocol", "Upgrades", "head_protocol_class"]
 
 _LOG: Final = logging.getLogger("ringcast.server")
 
-MAX_HEAD_BYTES: Final = 16_384
-"""About how many bytes of a head are collected before its end."""
 MOST_PIPELINED: Final = 64
 """How many requests of a client may wait behind the one that is being answered.
 
 Thousands fit into one read, and everybody else would wait while they are taken apart."""
+MAX_REQUEST_LINE_BYTES: Final = 1024
+"""How long the request line may be of a socket for which there is no place, until it is told so."""
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
-
-_TO_CONNECT: Final = b"GET %b(?:\\?[!-~]*)? HTTP/1\\.1\r\n"
-_HEADERS: Final = rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
-_NOTHING: Final = re.compile(rb"(?!)")
-
-
-def whole_upgrade(path: str = PATH) -> re.Pattern[bytes]:
-    """Return what `is_plain_upgrade` takes: requests for `path`."""
-    return re.compile(_TO_CONNECT % re.escape(path.encode()) + _HEADERS)
-
-
-def is_plain_upgrade(data: bytes, whole: re.Pattern[bytes]) -> bool:
-    """Tell whether `data` is one whole request to upgrade, without anything unusual about it.
-
-    True only for what uvicorn's parser would take for the same; it decides about all others.
-    """
-    if len(data) > MAX_HEAD_BYTES or whole.fullmatch(data) is None:
-        return False
-    head = data.lower()
-    return (
-        b"upgrade" in [token.strip() for token in _value(head, b"connection").split(b",")]
-        and _value(head, b"upgrade").strip() == b"websocket"
-        # A body would follow.
-        and b"\r\ncontent-length:" not in head
-        and b"\r\ntransfer-encoding:" not in head
-    )
-
-
-def _value(head: bytes, name: bytes) -> bytes:
-    """Return what a header says that is there once; nothing otherwise."""
-    parts = head.split(b"\r\n" + name + b":", 2)
-    return parts[1].partition(b"\r\n")[0] if len(parts) == 2 else b""
 
 
 class _TooManyRequests(Exception):  # noqa: N818 - refused, and no fault
@@ -109,7 +77,9 @@ class Upgrades:
         application_sockets: Callable[[str | None], NewSocket] | None = None,
     ) -> None:
         self.new_protocol = new_protocol
-        self.whole = _NOTHING if mount is None else whole_upgrade(mount + PATH)
+        self.whole = NOTHING if mount is None else whole_upgrade(mount + PATH)
+        self.health = NOTHING if mount is None else health_request(mount)
+        """What is answered although there is no place for its socket."""
         self.application_sockets = application_sockets
         self._below = None if mount is None else f"{mount}/".encode() if mount else b""
         self._warned = False
@@ -149,6 +119,8 @@ class HeadProtocol(HttpToolsProtocol):
         """What this socket has taken of the server's places, until it is handed over."""
         self._turned_away: str | None = None
         """The limit for which it gets no place, as it is told once it asks for something."""
+        self._begun = b""
+        """What has come of its request line until then."""
         self._parts: _Parts | None = parts
         """What uvicorn's part is to be made of; None once it is."""
         self._timeout_s = timeout_s
@@ -208,11 +180,16 @@ class HeadProtocol(HttpToolsProtocol):
             sock.shutdown(socket.SHUT_RD)  # or it is gone
 
     def data_received(self, data: bytes) -> None:
-        if self._turned_away is not None:
-            self._say_no_place(self._turned_away, data)
-            return
         if self._parts is not None:
-            if is_plain_upgrade(data, self._upgrades.whole):
+            if self._turned_away is not None:
+                data = self._begun + data
+                if b"\n" not in data and len(data) < MAX_REQUEST_LINE_BYTES:
+                    self._begun = data
+                    return
+                if self._upgrades.health.match(data) is None:
+                    self._say_no_place(self._turned_away, data)
+                    return
+            elif is_plain_upgrade(data, self._upgrades.whole):
                 self._hand_over(data, self._parts)
                 return
             self._become_http(self._parts)
@@ -257,6 +234,8 @@ class HeadProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_complete()
         super().on_headers_complete()
+        if self._turned_away is not None and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._rest_is_complete()
@@ -276,6 +255,9 @@ class HeadProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the socket over, unless something else could still be written to it."""
+        if self._turned_away is not None:
+            self._say_no_place(self._turned_away, b"")
+            return
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy or self._is_unwritten:
             self._refuse("an upgrade must wait for the responses to earlier requests")
@@ -355,8 +337,8 @@ class HeadProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         head = data.lower()
-        allowed = allowed_lines(self._guard, _value(head, b"origin").strip().decode("latin-1"))
-        if b"text/event-stream" in _value(head, b"accept"):
+        allowed = allowed_lines(self._guard, header_value(head, b"origin").strip().decode("latin-1"))
+        if b"text/event-stream" in header_value(head, b"accept"):
             # A browser's `EventSource` would never come back after another status.
             self.transport.write(written(no_place(limit), allowed))
             self.transport.close()

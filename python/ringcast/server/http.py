@@ -22,6 +22,7 @@ from ..router import Router
 from .calls import call_routes
 from .cors import OriginCheck
 from .docs import docs_routes
+from .first_read import HEALTH_PATH
 from .guard import Guard
 from .handshake import PATH
 from .media import JSON, wanted
@@ -54,7 +55,7 @@ def create_app(
     app = Starlette(
         routes=[
             *([] if websocket is None else [WebSocketRoute(PATH, websocket)]),
-            Route("/health", state.health, methods=["GET"]),
+            Route(HEALTH_PATH, state.health, methods=["GET"]),
             Route("/ready", state.ready, methods=["GET"]),
             *([metrics_route(router)] if config.metrics and not own_port else []),
             Route(PATH, _upgrade_required, methods=["GET"]),

@@ -58,7 +58,7 @@ class Served(ServedHere):
 
     async def status(self, address: str = "127.0.0.1") -> int:
         async with self.client(address) as client:
-            return (await client.get("/health")).status_code
+            return (await client.get("/ready")).status_code
 
 
 async def ask(client: httpx.AsyncClient, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -94,7 +94,7 @@ async def test_connections_in_all() -> None:
             said = await refused_upgrade(server.url)
             assert (said["status"], said["retry-after"]) == ("503", "5")
             async with server.client() as client:
-                response = await client.get("/health")
+                response = await client.get("/ready")
             assert (response.status_code, response.json()["error"]["code"]) == (503, "server_full")
             assert response.headers["retry-after"] == "5"
             assert server.hit == {"max_connections": 2}
@@ -109,7 +109,7 @@ async def test_connections_of_one_address() -> None:
                 assert (await raw.connect("door"))[0] == "connected"
             assert (await refused_upgrade(server.url))["status"] == "429"
             async with server.client() as client:
-                response = await client.get("/health")
+                response = await client.get("/ready")
             assert (response.status_code, response.json()["error"]["code"]) == (429, "too_many_connections")
             # Somebody else is not hurt.
             assert await server.status("127.0.0.2") == HTTPStatus.OK
@@ -173,7 +173,7 @@ async def test_so_many_are_told_and_others_are_just_closed(monkeypatch: pytest.M
         async with asyncio.timeout(TIMEOUT_S):
             with contextlib.suppress(ConnectionResetError):
                 assert await aborted[0].read() == b""
-            waiting[1].write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+            waiting[1].write(b"GET /ready HTTP/1.1\r\nhost: a\r\n\r\n")
             assert b" 503 " in await waiting[0].read()
         for _, writer in (waiting, aborted):
             writer.close()

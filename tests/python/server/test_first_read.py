@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringcast.server.head import MAX_HEAD_BYTES, is_plain_upgrade, whole_upgrade
+from ringcast.server.first_read import MAX_HEAD_BYTES, is_plain_upgrade, whole_upgrade
 
 TO_CONNECT = whole_upgrade()
 LINES = (
