@@ -24,6 +24,7 @@ __all__ = [
     "choose_extension",
     "first_known",
     "forget_handshake",
+    "refusal_body",
 ]
 
 PATH: Final = "/connect"
@@ -53,6 +54,11 @@ class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault
         return response
 
 
+def refusal_body(code: str, text: str) -> bytes:
+    """Return what a refusal says behind its head: an error, as any other answer has it."""
+    return Encoding.JSON.encode({"error": {"code": code, "message": text}})
+
+
 def choose_encoding(request: WSUpgradeRequest, path: str = PATH) -> Encoding:
     """Tell in which encoding the client wants to talk.
 
@@ -61,8 +67,8 @@ def choose_encoding(request: WSUpgradeRequest, path: str = PATH) -> Encoding:
     """
     _check_path(request.path, path)
     headers = request.headers
-    if "host" not in headers:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "the Host header is missing")
+    if len(headers.getall("host", [])) != 1:  # RFC 9112, section 3.2
+        raise Refusal(HTTPStatus.BAD_REQUEST, "there must be exactly one Host header")
     _check_version(headers)
     if len(headers.getall("sec-websocket-key", [])) != 1:
         raise Refusal(HTTPStatus.BAD_REQUEST, "there must be exactly one Sec-WebSocket-Key header")

@@ -15,7 +15,7 @@ import os
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, NoReturn, cast
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -25,7 +25,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ..gateway.places import NoPlace
-from ..wire.encoding import Encoding
 from .application import NewSocket
 from .bridge import FrameProtocol, address_of
 from .cors import allowed_lines
@@ -33,7 +32,7 @@ from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
 from .first_read import MAX_HEAD_BYTES, NOTHING, header_value, health_request, is_plain_upgrade, whole_upgrade
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
-from .handshake import PATH
+from .handshake import PATH, refusal_body
 from .newcomers import Newcomers
 from .replies import ERROR_HEADER
 
@@ -50,9 +49,18 @@ MAX_REQUEST_LINE_BYTES: Final = 1024
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
 
+_LEAST_AROUND_HEADER: Final = len(b":\r\n")
+_LEAST_AROUND_HEAD: Final = len(b"GET  HTTP/1.1\r\n\r\n")
+_TOO_LARGE: Final = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "head_too_large",
+    f"the request's head is longer than {MAX_HEAD_BYTES} bytes",
+)
+_HOST_NOT_SAID: Final = (HTTPStatus.BAD_REQUEST, "invalid_message", "there must be exactly one Host header")
 
-class _TooManyRequests(Exception):  # noqa: N818 - refused, and no fault
-    """A client asks for more before it has its answers than anybody does."""
+
+class _Refused(Exception):  # noqa: N818 - an answer to the client, and no fault
+    """Goes through the parser, which reads no further then."""
 
 
 class _Parts(NamedTuple):
@@ -129,6 +137,12 @@ class HeadProtocol(HttpToolsProtocol):
         self._rest_deadline: asyncio.TimerHandle | None = None
         """For what is still to come of a request that has been answered already."""
         self._head_bytes = 0
+        """How much has been read of a head that goes on."""
+        self._heads = 0
+        """How many have been read to their end."""
+        self._is_in_body = False
+        self._refusal: tuple[HTTPStatus, str, str] | None = None
+        """What a request is answered with that the parser has been told not to read any further."""
         self._answering: RequestResponseCycle | None = None
         """The request that the application has, which is not the last one where some wait in the pipeline."""
         self.loop = asyncio.get_running_loop()
@@ -193,14 +207,41 @@ class HeadProtocol(HttpToolsProtocol):
                 self._hand_over(data, self._parts)
                 return
             self._become_http(self._parts)
-        deadline = self._deadline
-        super().data_received(data)
-        # Counted here and not per header: the parser itself collects a header that never ends. What came
-        # together with the end of the request before is not counted, nor is a head that is complete.
-        if deadline is not None and self._deadline is deadline:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self._refuse("the request's head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        while data and self.parser is not None and not self.transport.is_closing():
+            data = self._parse(data)
+        self._wait_for_more()
+
+    def _parse(self, data: bytes) -> bytes:
+        """Have the parser take a part of `data`, and return the rest.
+
+        It takes as much as a head may have, so that one which is too long is found to be so however it comes.
+        The parser itself collects a header that never ends.
+        """
+        may_end_body, heads = self._is_in_body, self._heads
+        size = len(data) if may_end_body else MAX_HEAD_BYTES - self._head_bytes
+        part = data[:size]
+        super().data_received(part)
+        # What came together with the end of a body is counted by `on_headers_complete`.
+        if not may_end_body and self._heads == heads and not self.transport.is_closing():
+            self._head_bytes += len(part)
+            if self._head_bytes >= MAX_HEAD_BYTES:
+                self._refuse(*_TOO_LARGE)
+        return data[size:]
+
+    def _wait_for_more(self) -> None:
+        """Bound how long a socket may wait that has said something, and nothing to be answered.
+
+        That is an empty line, or the end of a body whose request has been answered. uvicorn would wait for
+        ever.
+        """
+        if self.parser is None or self.transport.is_closing():
+            return  # it is somebody else's, or nobody's
+        is_idle = self.cycle is not None and self.cycle.response_complete and not self._is_in_body
+        if is_idle and self._deadline is None:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _hand_over(self, request: bytes, parts: _Parts) -> None:
         """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
@@ -224,7 +265,7 @@ class HeadProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
-            raise _TooManyRequests  # through the parser, which reads no further; uvicorn answers with 400
+            self._read_no_further(HTTPStatus.BAD_REQUEST, "invalid_message", "too many requests wait")
         super().on_message_begin()
         # For server-sent events, which only the core writes. The type knows of ASGI's own extensions alone.
         extensions: dict[str, Any] = {TAKE_OVER: self._take_over}
@@ -233,11 +274,34 @@ class HeadProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_is_complete()
+        self._heads += 1
+        self._is_in_body = True
+        self._check_head()
         super().on_headers_complete()
         if self._turned_away is not None and self.cycle is not None:
             self.cycle.keep_alive = False
 
+    def _check_head(self) -> None:
+        headers = self.headers
+        size = len(self.url) + sum(len(name) + len(value) for name, value in headers)
+        if size + len(headers) * _LEAST_AROUND_HEADER + _LEAST_AROUND_HEAD > MAX_HEAD_BYTES:
+            self._read_no_further(*_TOO_LARGE)
+        # RFC 9112, section 3.2.
+        hosts = sum(name == b"host" for name, _ in headers)
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            self._read_no_further(*_HOST_NOT_SAID)
+
+    def _read_no_further(self, status: HTTPStatus, code: str, text: str) -> NoReturn:
+        """Refuse the request that is being parsed."""
+        self._refusal = status, code, text
+        raise _Refused
+
+    def send_400_response(self, msg: str) -> None:
+        refusal, self._refusal = self._refusal, None
+        self._refuse(*(refusal or (HTTPStatus.BAD_REQUEST, "invalid_message", msg)))
+
     def on_message_complete(self) -> None:
+        self._is_in_body = False
         self._rest_is_complete()
         super().on_message_complete()
 
@@ -260,15 +324,19 @@ class HeadProtocol(HttpToolsProtocol):
             return
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy or self._is_unwritten:
-            self._refuse("an upgrade must wait for the responses to earlier requests")
+            self._refuse(
+                HTTPStatus.BAD_REQUEST,
+                "invalid_message",
+                "an upgrade must wait for the responses to earlier requests",
+            )
         elif self.scope["http_version"] != "1.1":
-            self._refuse("a WebSocket upgrade needs HTTP/1.1")
+            self._refuse(HTTPStatus.BAD_REQUEST, "invalid_message", "a WebSocket upgrade needs HTTP/1.1")
         elif self._upgrades.is_for_actors(self.url):
             self._leave_place()
             self._upgrade()
         elif self._upgrades.application_sockets is None:
             self._upgrades.warn_of_missing_package()
-            self._refuse("this server has no WebSocket here", HTTPStatus.NOT_IMPLEMENTED)
+            self._refuse(HTTPStatus.NOT_IMPLEMENTED, "not_implemented", "this server has no WebSocket here")
         else:
             # It keeps its place.
             place, self._place = self._place, None
@@ -344,19 +412,16 @@ class HeadProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         status, text = refusal_of(limit)
-        body = Encoding.JSON.encode({"error": {"code": CODE_BY_LIMIT[limit], "message": text}})
         more = b"".join(b"%b: %b\r\n" % line for line in allowed)
-        more += b"%b: true\r\nretry-after: %d\r\n" % (ERROR_HEADER.encode(), RETRY_AFTER_S)
-        self._write(status, b"application/json", body, more)
+        self._refuse(status, CODE_BY_LIMIT[limit], text, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
 
-    def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
-        self._write(status, b"text/plain; charset=utf-8", text.encode())
-
-    def _write(self, status: HTTPStatus, kind: bytes, body: bytes, more: bytes = b"") -> None:
+    def _refuse(self, status: HTTPStatus, code: str, text: str, more: bytes = b"") -> None:
         """Answer by ourselves, and close."""
+        body = refusal_body(code, text)
         self.transport.write(
             STATUS_LINE[status]
-            + b"content-type: %b\r\nconnection: close\r\n" % kind
+            + b"content-type: application/json\r\nconnection: close\r\n"
+            + b"%b: true\r\n" % ERROR_HEADER.lower().encode()
             + more
             + b"content-length: %d\r\n\r\n" % len(body)
             + body

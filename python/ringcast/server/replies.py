@@ -55,6 +55,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "event_too_large": HTTPStatus.INTERNAL_SERVER_ERROR,
     "events_lost": HTTPStatus.INTERNAL_SERVER_ERROR,
     "forbidden": HTTPStatus.FORBIDDEN,
+    "head_too_large": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "idempotency_key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "invalid_definition": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -67,6 +68,7 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
     "not_acceptable": HTTPStatus.NOT_ACCEPTABLE,
     "not_connected": HTTPStatus.BAD_REQUEST,  # the action asks who is calling
     "not_found": HTTPStatus.NOT_FOUND,
+    "not_implemented": HTTPStatus.NOT_IMPLEMENTED,  # an application's WebSocket
     "offline_queue_full": HTTPStatus.INTERNAL_SERVER_ERROR,
     "origin_not_allowed": HTTPStatus.FORBIDDEN,
     "outcome_unknown": HTTPStatus.INTERNAL_SERVER_ERROR,  # not 503, which proxies and clients repeat

@@ -428,10 +428,10 @@ async def test_a_websocket_of_the_application_takes_a_place_and_leaves_it() -> N
         async with websockets.connect(url.replace("http", "ws") + "/echo/ann") as socket:
             await socket.send("x")
             assert await socket.recv() == "ann: x"
-            assert (await request(url, "/realtime/health")).status == 503
+            assert (await request(url, "/realtime/ready")).status == 503
 
         async def is_free() -> bool:
-            return (await request(url, "/realtime/health", headers={"Connection": "close"})).status == 200
+            return (await request(url, "/realtime/ready", headers={"Connection": "close"})).status == 200
 
         await eventually(is_free)
 

@@ -247,7 +247,7 @@ async def test_streams_take_places_by_address_and_give_them_back() -> None:
             response = await request(server.url, target(), method=method, headers=STREAM)
             assert await turned_away(response) == ("too_many_connections", 5000)
         # Others are told by the status, as everywhere.
-        response = await request(server.url, "/health")
+        response = await request(server.url, "/ready")
         assert (response.status, response.headers["retry-after"]) == (429, "5")
         assert server.hit == {"max_connections_per_address": 3}
         held.pop().writer.close()
@@ -338,7 +338,7 @@ async def test_pages_on_the_list_can_read_every_response() -> None:
         held = await server.open(Origin=APP)
         full = await server.open(Origin=APP)
         assert await turned_away(full) == ("server_full", 5000)
-        other = await request(server.url, "/health", headers={"Origin": APP})
+        other = await request(server.url, "/ready", headers={"Origin": APP})
         assert other.status == 503
         held.writer.close()
         await eventually(lambda: server.registry.router.sockets == 0)
