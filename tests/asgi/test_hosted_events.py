@@ -11,7 +11,10 @@ from urllib.parse import quote
 import httpx
 import orjson
 import pytest
+import websockets
 from hosting import SERVERS, Hosted, complaints, running
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from blocking_proxy import BlockingProxy
 from event_source import EventSource, Response, request
@@ -230,6 +233,14 @@ async def test_where_there_is_no_place_a_client_is_told_when_to_come_back(name: 
         second = await request(hosted.host_url, at, headers=STREAM)
         body = await second.rest()
         assert second.status == 200 and b"server_full" in body and b"retry: 5000" in body
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with connect(
+                f"{hosted.url.replace('http', 'ws')}/connect", subprotocols=[Subprotocol("ringcast.v1.json")]
+            ):
+                pass
+        said = refused.value.response
+        assert (said.status_code, said.headers["retry-after"]) == (503, "5")
+        assert orjson.loads(said.body)["error"]["code"] == "server_full"
         await first.close()
 
         async def has_left() -> bool:

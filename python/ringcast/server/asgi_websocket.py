@@ -20,7 +20,7 @@ from ..wire.encoding import Encoding
 from .asgi_outgoing import Outgoing
 from .client_socket import CLOSING, CONNECTING, ClientSocket
 from .endpoint import has_caught_up, is_ahead, looks
-from .guard import Guard, came_of, take_place
+from .guard import Guard, came_of, refuse_websocket, take_place
 from .handshake import Refusal, first_known
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class AsgiWebSocket(ClientSocket):
             came = came_of(self._scope, self._guard, "websocket")
             self._place = take_place(self._guard, came.address)
         except Refusal as refusal:
-            await self._refuse(refusal)
+            await refuse_websocket(refusal, self._scope, self._send)
             return
         try:
             await self._serve(came)
@@ -133,16 +133,6 @@ class AsgiWebSocket(ClientSocket):
             super().check(now)
 
     # Inside.
-
-    async def _refuse(self, refusal: Refusal) -> None:
-        if "websocket.http.response" not in self._scope.get("extensions", {}):
-            await self._send({"type": "websocket.close"})  # which the server makes a 403 of
-            return
-        headers = [(b"content-type", b"text/plain; charset=utf-8")]
-        headers += [(k.lower().encode(), v.encode()) for k, v in (refusal.headers or {}).items()]
-        start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": headers}
-        await self._send(start)
-        await self._send({"type": "websocket.http.response.body", "body": refusal.text.encode()})
 
     async def _open(self, batched: bool, came: Request) -> bool:
         router = self._endpoint.router

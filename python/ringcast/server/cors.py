@@ -13,9 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..request import Headers
-from ..wire.encoding import Encoding
-from .guard import FOREIGN_PAGE, Guard, peer_of
-from .replies import ERROR_HEADER
+from .guard import Guard, foreign_page, peer_of, refuse_websocket
 
 __all__ = ["OriginCheck", "allowed_lines"]
 
@@ -31,7 +29,6 @@ _EXPOSED: Final = (
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods without effects: the one route of GET that has some, `events.py`'s, asks the guard by itself."""
 _MAX_AGE_S: Final = b"600"
-_POLICY_VIOLATION: Final = 1008
 
 
 class OriginCheck:
@@ -102,10 +99,9 @@ def allowed_lines(guard: Guard, origin: str | None) -> list[tuple[bytes, bytes]]
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = foreign_page()
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        await refuse_websocket(refusal, scope, send)
         return
-    body = Encoding.JSON.encode({"error": {"code": "origin_not_allowed", "message": FOREIGN_PAGE}})
-    headers = {ERROR_HEADER: "true", "Vary": "Origin, Sec-Fetch-Site"}
-    response = Response(body, HTTPStatus.FORBIDDEN, headers, media_type="application/json")
-    await response(scope, receive, send)
+    headers = {**refusal.headers, "Vary": "Origin, Sec-Fetch-Site"}
+    await Response(refusal.body, refusal.status, headers)(scope, receive, send)

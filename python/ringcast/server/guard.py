@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from ..config import ServerConfig
 from ..gateway.origins import OPAQUE, Origins
@@ -36,9 +36,11 @@ __all__ = [
     "RETRY_AFTER_S",
     "Guard",
     "came_of",
+    "foreign_page",
     "let_in",
     "peer_of",
     "refusal_of",
+    "refuse_websocket",
     "take_place",
 ]
 
@@ -164,10 +166,15 @@ def let_in(guard: Guard, request: WSUpgradeRequest, gate: Gate) -> str:
         headers = came.headers
     peer = guard.peer(address, headers)
     if not guard.allows(headers, peer):
-        raise Refusal(HTTPStatus.FORBIDDEN, FOREIGN_PAGE)
+        raise foreign_page()
     if came is not None and peer.address != address:
         gate.request = replace(came, address=peer.address)
     return take_place(guard, peer.address)
+
+
+def foreign_page() -> Refusal:
+    """Return what a page is told that may not use this server."""
+    return Refusal(HTTPStatus.FORBIDDEN, "origin_not_allowed", FOREIGN_PAGE)
 
 
 def take_place(guard: Guard, address: str | None) -> str:
@@ -176,4 +183,15 @@ def take_place(guard: Guard, address: str | None) -> str:
         return guard.take_place(address)
     except NoPlace as full:
         status, text = refusal_of(full.limit)
-        raise Refusal(status, text, {"Retry-After": str(RETRY_AFTER_S)}) from None
+        raise Refusal(status, CODE_BY_LIMIT[full.limit], text, {"Retry-After": str(RETRY_AFTER_S)}) from None
+
+
+async def refuse_websocket(refusal: Refusal, scope: Scope, send: Send) -> None:
+    """Answer a WebSocket's request under a server of others, if that lets an application do so."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})  # which the server makes a 403 of
+        return
+    headers = [(k.lower().encode(), v.encode()) for k, v in refusal.headers.items()]
+    start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": refusal.body})

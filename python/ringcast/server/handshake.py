@@ -1,10 +1,11 @@
 """Which WebSocket upgrade requests are accepted: pure functions over the request's line and headers.
 
-Parsing the request and checking its key is left to picows, which does the latter after all of this.
+Parsing the request is left to picows, which also answers the key.
 """
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -15,6 +16,8 @@ from picows import WSTransport, WSUpgradeRequest, WSUpgradeResponse
 
 from ..wire.deflate import MalformedExtensions, answer_offers
 from ..wire.encoding import Encoding
+from .media import JSON
+from .replies import ERROR_HEADER
 
 __all__ = [
     "PATH",
@@ -31,6 +34,7 @@ PATH: Final = "/connect"
 """Where the WebSocket endpoint is, below the path at which a registry is served."""
 
 _VERSION: Final = "13"
+_KEY_BYTES: Final = 16
 _END_OF_LINE: Final = b"\r\n"
 _ANSWER: Final = "Sec-WebSocket-Accept"
 _NO_HEADERS: Final[CIMultiDict[str]] = CIMultiDict()
@@ -38,18 +42,20 @@ _BY_SUBPROTOCOL: Final = {encoding.subprotocol: encoding for encoding in Encodin
 
 
 class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault
-    """The request is answered with this HTTP status and text instead of being upgraded."""
+    """The request is answered with this HTTP status and error instead of being upgraded."""
 
-    def __init__(self, status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, code: str, text: str, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(text)
         self.status = status
-        self.text = text
-        self.headers = headers
+        self.body = refusal_body(code, text)
+        self.headers = {"Content-Type": JSON.type, ERROR_HEADER: "true", **(headers or {})}
 
     def to_response(self) -> WSUpgradeResponse:
         """Return the response that picows sends."""
         response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(
-            self.status, self.text.encode(), self.headers
+            self.status, self.body, self.headers
         )
         return response
 
@@ -68,10 +74,12 @@ def choose_encoding(request: WSUpgradeRequest, path: str = PATH) -> Encoding:
     _check_path(request.path, path)
     headers = request.headers
     if len(headers.getall("host", [])) != 1:  # RFC 9112, section 3.2
-        raise Refusal(HTTPStatus.BAD_REQUEST, "there must be exactly one Host header")
+        raise _malformed("there must be exactly one Host header")
+    # Of several the last one counts to uvicorn, and the first one to picows.
+    if headers.get("upgrade", "").lower() != "websocket":
+        raise _malformed("there must be one Upgrade header, for websocket")
     _check_version(headers)
-    if len(headers.getall("sec-websocket-key", [])) != 1:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "there must be exactly one Sec-WebSocket-Key header")
+    _check_key(headers)
     offered = [
         name.strip() for line in headers.getall("sec-websocket-protocol", []) for name in line.split(",")
     ]
@@ -83,9 +91,8 @@ def first_known(offered: Iterable[str]) -> Encoding:
     for name in offered:
         if name in _BY_SUBPROTOCOL:
             return _BY_SUBPROTOCOL[name]
-    raise Refusal(
-        HTTPStatus.BAD_REQUEST,
-        f"offer one of the WebSocket subprotocols {', '.join(_BY_SUBPROTOCOL)} in Sec-WebSocket-Protocol",
+    raise _malformed(
+        f"offer one of the WebSocket subprotocols {', '.join(_BY_SUBPROTOCOL)} in Sec-WebSocket-Protocol"
     )
 
 
@@ -100,7 +107,7 @@ def choose_extension(request: WSUpgradeRequest, compression: bool) -> str | None
     try:
         answer = answer_offers(lines)
     except MalformedExtensions as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
+        raise _malformed(str(error)) from None
     return answer if compression else None
 
 
@@ -132,9 +139,25 @@ def _check_path(target: bytes, wanted: str) -> None:
     try:
         path = urlsplit(target.decode("ascii")).path
     except ValueError:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "the request target is not a valid URL") from None
+        raise _malformed("the request target is not a valid URL") from None
     if path != wanted:
-        raise Refusal(HTTPStatus.NOT_FOUND, f"no WebSocket endpoint here: connect to {wanted}")
+        raise Refusal(HTTPStatus.NOT_FOUND, "not_found", f"no WebSocket endpoint here: connect to {wanted}")
+
+
+def _check_key(headers: CIMultiDict[str]) -> None:
+    keys = headers.getall("sec-websocket-key", [])
+    if len(keys) != 1:
+        raise _malformed("there must be exactly one Sec-WebSocket-Key header")
+    try:
+        size = len(a2b_base64(keys[0], strict_mode=True))
+    except ValueError:
+        size = 0
+    if size != _KEY_BYTES:
+        raise _malformed(f"Sec-WebSocket-Key must be {_KEY_BYTES} bytes in base64")
+
+
+def _malformed(text: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, "invalid_message", text)
 
 
 def _check_version(headers: CIMultiDict[str]) -> None:
@@ -142,6 +165,7 @@ def _check_version(headers: CIMultiDict[str]) -> None:
     if headers.getall("sec-websocket-version", []) != [_VERSION]:
         raise Refusal(
             HTTPStatus.UPGRADE_REQUIRED,
+            "upgrade_required",
             f"only WebSocket version {_VERSION} is supported",
             {"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"},
         )

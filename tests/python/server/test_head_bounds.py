@@ -164,7 +164,7 @@ async def test_a_request_says_its_host_once(first: bytes, lines: list[bytes], st
         assert await answers(server.url, request) == [status]
         said = await asyncio.to_thread(exchanged, server.url, request, 1 << 20)
         if status == 400:
-            assert b"Host" in said
+            assert b"Host" in said and b'"invalid_message"' in said
 
 
 @pytest.mark.parametrize(
