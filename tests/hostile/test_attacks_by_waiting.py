@@ -48,7 +48,9 @@ async def test_requests_that_do_not_end(hasty_siege: Siege) -> None:
         until_closed(attackers.all)
 
     hit = await hasty_siege.withstand(attack)
-    assert hit["connect_timeout_s"] >= 3 * EACH
+    # Each once, but three kinds may be refused for what they go on with.
+    everybody = (len(SLOW) + 2) * EACH
+    assert everybody - 3 * EACH <= hit["connect_timeout_s"] <= everybody
 
 
 async def test_clients_of_which_nothing_is_heard(impatient_siege: Siege) -> None:

@@ -29,6 +29,7 @@ from .asgi import HANDED_ON, HandedOn
 from .event_socket import TAKE_OVER
 from .guard import Guard
 from .mounting import Middleware, Place, before, places
+from .replies import LATE_BODY
 from .stack import stack_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ lifespan."""
 _HTTP_ONLY: Final = (BaseHTTPMiddleware.__call__, CORSMiddleware.__call__, GZipMiddleware.__call__)
 """How middleware is called that lets WebSockets pass under any server. A class that derives from one of these
 and is called in its own way may do anything with them."""
+_OURS: Final = (TAKE_OVER, LATE_BODY)
+"""Extensions that are not for an application."""
 _WEBSOCKET_SCHEME: Final = {"http": "ws", "https": "wss"}
 
 NewSocket = Callable[..., asyncio.Protocol]
@@ -277,7 +280,7 @@ class Divided:
 
     def _for_application(self, scope: Scope) -> Scope:
         """Return what the application is told: where a trusted proxy says so, who is behind that."""
-        extensions = {k: v for k, v in scope.get("extensions", {}).items() if k != TAKE_OVER}
+        extensions = {k: v for k, v in scope.get("extensions", {}).items() if k not in _OURS}
         given: dict[str, Any] = {**scope, "extensions": extensions}
         client = scope.get("client")
         address = client[0] if client else None

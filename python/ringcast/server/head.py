@@ -34,7 +34,7 @@ from .first_read import MAX_HEAD_BYTES, NOTHING, header_value, health_request, i
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
 from .handshake import PATH, refusal_body
 from .newcomers import Newcomers
-from .replies import ERROR_HEADER
+from .replies import ERROR_HEADER, LATE_BODY
 
 __all__ = ["HeadProtocol", "Upgrades", "head_protocol_class"]
 
@@ -136,6 +136,8 @@ class HeadProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._rest_deadline: asyncio.TimerHandle | None = None
         """For what is still to come of a request that has been answered already."""
+        self._rest_is_counted = False
+        """Whether it is that which did not come in time before the answer: one request, counted once."""
         self._head_bytes = 0
         """How much has been read of a head that goes on."""
         self._heads = 0
@@ -268,7 +270,7 @@ class HeadProtocol(HttpToolsProtocol):
             self._read_no_further(HTTPStatus.BAD_REQUEST, "invalid_message", "too many requests wait")
         super().on_message_begin()
         # For server-sent events, which only the core writes. The type knows of ASGI's own extensions alone.
-        extensions: dict[str, Any] = {TAKE_OVER: self._take_over}
+        extensions: dict[str, Any] = {TAKE_OVER: self._take_over, LATE_BODY: self._count_no_more}
         self.scope["extensions"] = extensions
         self._expect_head()
 
@@ -312,10 +314,12 @@ class HeadProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._answering = None
         # Nothing is to be read for a request that waits in the pipeline: what was before it is whole.
-        if not self.pipeline and self.cycle.more_body and not self.transport.is_closing():
+        has_rest = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        if has_rest and not self.transport.is_closing():
             # Read and forgotten, so that a client which sends first and reads then finds its answer.
             self._rest_deadline = self.loop.call_later(self._timeout_s, self.give_up)
-        super().on_response_complete()
+            self._unset_keepalive_if_required()
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the socket over, unless something else could still be written to it."""
@@ -438,7 +442,11 @@ class HeadProtocol(HttpToolsProtocol):
             self._deadline = None
         self._head_bytes = 0
 
+    def _count_no_more(self) -> None:
+        self._rest_is_counted = True
+
     def _rest_is_complete(self) -> None:
+        self._rest_is_counted = False
         if self._rest_deadline is not None:
             self._rest_deadline.cancel()
             self._rest_deadline = None
@@ -446,7 +454,7 @@ class HeadProtocol(HttpToolsProtocol):
     def give_up(self) -> None:
         """Nothing has come in time. (`Newcomers` calls this, and the timers of what comes later.)"""
         self._deadline = self._rest_deadline = None
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._rest_is_counted:
             self._guard.limits_hit["connect_timeout_s"] += 1
         self.transport.close()
 

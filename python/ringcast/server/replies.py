@@ -27,6 +27,7 @@ from .media import JSON, Media, sent_as
 __all__ = [
     "CHALLENGE",
     "ERROR_HEADER",
+    "LATE_BODY",
     "STATUS_BY_CODE",
     "RequestError",
     "answer",
@@ -100,6 +101,9 @@ STATUS_BY_CODE: Final[dict[str, HTTPStatus]] = {
 An action may let out any error of this package, also one that it got as a client of another actor.
 """
 
+
+LATE_BODY: Final = "ringcast.late_body"
+"""In a scope's extensions, what tells this server that a body which did not come in time has been counted."""
 
 CHALLENGE: Final = 'Bearer realm="ringcast"'
 """Goes with 401 (RFC 9110, section 15.5.2). What an actor wants to see is its own to say; this is a scheme
@@ -205,6 +209,9 @@ async def read_bytes(request: Request, config: ServerConfig, limits_hit: Counter
             return await _read(request, config.max_message_bytes, limits_hit)
     except TimeoutError:
         limits_hit["connect_timeout_s"] += 1
+        count_no_more = (request.scope.get("extensions") or {}).get(LATE_BODY)
+        if count_no_more is not None:
+            count_no_more()
         raise RequestError("the body did not come in time", code="request_timeout") from None
 
 

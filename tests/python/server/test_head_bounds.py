@@ -188,3 +188,24 @@ async def test_who_says_nothing_that_can_be_answered_is_not_waited_for_for_ever(
             await reader.read()  # to its end
         writer.close()
         assert server.hit == {"idle_timeout_s": 1}
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "limits"),
+    [
+        (CALL, 408, {"connect_timeout_s": 1}),
+        (CALL.replace(b"application/json", b"text/plain"), 415, {"connect_timeout_s": 1}),
+    ],
+    ids=["waited for", "refused before"],
+)
+async def test_a_body_that_does_not_come_counts_once(
+    head: bytes, status: int, limits: dict[str, int]
+) -> None:
+    async with served(connect_timeout_s=0.2, idle_timeout_s=0.1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.url).port)
+        async with asyncio.timeout(TIMEOUT_S):
+            writer.write(head + b"\r\n")
+            answer = await reader.read()  # to its end
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert server.hit == limits
