@@ -35,6 +35,7 @@ __all__ = [
     "FOREIGN_PAGE",
     "RETRY_AFTER_S",
     "Guard",
+    "MetricsGuard",
     "came_of",
     "foreign_page",
     "let_in",
@@ -56,6 +57,8 @@ STATUS_BY_LIMIT: Final = {
     "max_connections": HTTPStatus.SERVICE_UNAVAILABLE,
     "max_connections_per_address": HTTPStatus.TOO_MANY_REQUESTS,
 }
+MOST_FOR_METRICS: Final = 100
+"""How many sockets a port for metrics takes."""
 RETRY_AFTER_S: Final = 5
 """When somebody for whom there is no place may try again: nobody knows when there will be one."""
 
@@ -136,6 +139,26 @@ class Guard:
     def _warn(self, limit: str) -> None:
         hint = "" if limit == "max_connections" else "; is it a proxy's, which trusted_proxies lacks?"
         self._full.warn("connections are turned away: %s (%s)%s", _TEXT_BY_LIMIT[limit], limit, hint)
+
+
+class MetricsGuard(Guard):
+    """What the sockets of a port for metrics are held against: those who read them are few, and known."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        super().__init__(
+            replace(
+                config,
+                max_connections=MOST_FOR_METRICS,
+                max_connections_per_address=0,
+                allowed_origins=(),
+                trusted_proxies=(),
+            ),
+            # Not among the server's: whoever reads them runs into `idle_timeout_s` each time.
+            Counter(),
+        )
+
+    def _warn(self, limit: str) -> None:
+        self._full.warn("connections to the port for metrics are turned away: it takes %d", MOST_FOR_METRICS)
 
 
 def refusal_of(limit: str) -> tuple[HTTPStatus, str]:

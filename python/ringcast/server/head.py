@@ -74,18 +74,18 @@ class _Parts(NamedTuple):
 class Upgrades:
     """Whom a socket is handed to that becomes a WebSocket; `new_protocol` is for those of actors.
 
-    With an application, `mount` is the path below which they are, None where all are the application's, and
-    `application_sockets` makes what serves the application's.
+    There is none at a port for metrics. With an application, `mount` is the path below which they are, None
+    where all are the application's, and `application_sockets` makes what serves the application's.
     """
 
     def __init__(
         self,
-        new_protocol: Callable[[], FrameProtocol],
+        new_protocol: Callable[[], FrameProtocol] | None,
         mount: str | None = "",
         application_sockets: Callable[[str | None], NewSocket] | None = None,
     ) -> None:
         self.new_protocol = new_protocol
-        self.whole = NOTHING if mount is None else whole_upgrade(mount + PATH)
+        self.whole = NOTHING if new_protocol is None or mount is None else whole_upgrade(mount + PATH)
         self.health = NOTHING if mount is None else health_request(mount)
         """What is answered although there is no place for its socket."""
         self.application_sockets = application_sockets
@@ -250,6 +250,7 @@ class HeadProtocol(HttpToolsProtocol):
         self._newcomers.remove(self)
         parts.server_state.connections.discard(self)
         self._leave_place()
+        assert self._upgrades.new_protocol is not None  # or `whole` were nothing
         protocol = self._upgrades.new_protocol()
         protocol.connection_made(self.transport)
         protocol.feed(request, self._address)

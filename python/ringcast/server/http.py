@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from ..config import ServerConfig
+from ..gateway.places import Places
 from ..router import Router
 from .calls import call_routes
 from .cors import OriginCheck
@@ -50,14 +51,12 @@ def create_app(
     """
     if guard is None:
         guard = Guard(config, router.limits_hit)
-    state = _State(router)
     own_port = config.metrics_port is not None
     app = Starlette(
         routes=[
             *([] if websocket is None else [WebSocketRoute(PATH, websocket)]),
-            Route(HEALTH_PATH, state.health, methods=["GET"]),
-            Route("/ready", state.ready, methods=["GET"]),
-            *([metrics_route(router)] if config.metrics and not own_port else []),
+            *_state_routes(router),
+            *([metrics_route(router, guard.places)] if config.metrics and not own_port else []),
             Route(PATH, _upgrade_required, methods=["GET"]),
             *call_routes(router, config, guard),
             *(docs_routes(router.registry, STATUS_BY_CODE) if config.docs else ()),
@@ -71,9 +70,9 @@ def create_app(
     return app
 
 
-def metrics_route(router: Router) -> Route:
+def metrics_route(router: Router, places: Places) -> Route:
     """Return the route of `/metrics`. Raises `MetricsUnavailable`."""
-    write = Exposition(router)
+    write = Exposition(router, places)
 
     async def metrics(request: Request) -> Response:
         text, media_type = write(request.headers.get("accept", ""))
@@ -82,9 +81,15 @@ def metrics_route(router: Router) -> Route:
     return Route("/metrics", metrics, methods=["GET"])
 
 
-def create_metrics_app(router: Router) -> Starlette:
-    """Return an ASGI application with nothing but `/metrics`. Raises `MetricsUnavailable`."""
-    return Starlette(routes=[metrics_route(router)], exception_handlers={HTTPException: _on_http_exception})
+def create_metrics_app(router: Router, places: Places) -> Starlette:
+    """Return what a port for metrics has: them, and how the server is. `places` are those of its other port.
+
+    Raises `MetricsUnavailable`.
+    """
+    return Starlette(
+        routes=[metrics_route(router, places), *_state_routes(router)],
+        exception_handlers={HTTPException: _on_http_exception},
+    )
 
 
 async def _upgrade_required(request: Request) -> Response:
@@ -101,6 +106,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     headers = None if error.headers is None else dict(error.headers)
     media = wanted(request.headers.get("accept", ""), JSON) or JSON
     return error_response(RequestError(error.detail, code=code), headers, media)
+
+
+def _state_routes(router: Router) -> list[Route]:
+    state = _State(router)
+    return [
+        Route(HEALTH_PATH, state.health, methods=["GET"]),
+        Route("/ready", state.ready, methods=["GET"]),
+    ]
 
 
 class _State:

@@ -16,6 +16,7 @@ from ..errors import RingcastError
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
 
+    from ..gateway.places import Places
     from ..operations.metrics import ActorCounts, Metrics
     from ..router import Router
     from ..running.instance import ActorInstance
@@ -45,6 +46,9 @@ METRICS: Final[dict[str, Described]] = {
         "gauge",
         "Clients' sockets, connected to an actor or not yet: websocket, or sse (server-sent events)",
         ("transport",),
+    ),
+    "ringcast_places_taken": Described(
+        "gauge", "Sockets that are open, whatever for: max_connections at most"
     ),
     "ringcast_actors": Described("gauge", "Actors that run", ("actor",)),
     "ringcast_stored_actors": Described("gauge", "Actors that the store has, those asleep included"),
@@ -129,8 +133,9 @@ class _Measured:
 class RouterCollector:
     """Gives what one router has counted; for a `CollectorRegistry`, on the router's event loop."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, places: Places) -> None:
         self._router = router
+        self._places = places
 
     def collect(self) -> Iterator[Metric]:
         """Read everything. Takes about a microsecond for each running actor and each connection."""
@@ -153,6 +158,7 @@ class RouterCollector:
         put("ringcast_ready", router.unready is None)
         for transport, count in router.sockets_by_transport().items():
             put("ringcast_sockets", count, transport)
+        put("ringcast_places_taken", self._places.taken)
         put("ringcast_stored_actors", router.stored_actors)
         put("ringcast_store_failures", router.store.failures, suffix="_total")
         put("ringcast_keyed_answers", len(router.answers))
@@ -210,9 +216,9 @@ def _put_histogram(metric: Metric, histogram: Any, **labels: str) -> None:
 
 
 class Exposition:
-    """Writes what `/metrics` says about one router. Raises `MetricsUnavailable`."""
+    """Writes what `/metrics` says about one router and its server's places. Raises `MetricsUnavailable`."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, places: Places) -> None:
         try:
             from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
         except ModuleNotFoundError as error:
@@ -221,7 +227,7 @@ class Exposition:
             ) from error
         self._registry: CollectorRegistry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(RouterCollector(router))
+        self._registry.register(RouterCollector(router, places))
 
     def __call__(self, accept: str) -> tuple[bytes, str]:
         """Return the text, and its media type, which is chosen from what a client accepts."""

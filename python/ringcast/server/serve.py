@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Final, cast
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.lifespan.off import LifespanOff
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..operations.access import AccessLogged
 from .application import NOTHING_BESIDE, ApplicationFailed, Beside, Divided, application_sockets
 from .bridge import upgrade_protocol_class
 from .event_socket import take_over
 from .events import event_routes
-from .guard import Guard, came_of
+from .guard import Guard, MetricsGuard, came_of
 from .handshake import PATH
 from .head import Upgrades, head_protocol_class
 from .http import create_app, create_metrics_app
@@ -135,6 +134,7 @@ class _Server(uvicorn.Server):
         self._measuring = measuring
         self._metrics_servers: list[asyncio.Server] = []
         guard = Guard(config, router.limits_hit, tls is not None)
+        self._places = guard.places
         self._application = application = beside.application
         sockets = None
         mount: str | None = ""
@@ -239,8 +239,10 @@ class _Server(uvicorn.Server):
         """Serve `/metrics` where it has a port of its own: until the very end, for whoever watches that."""
         if not self._measuring:
             return
+        limits = self._limits
         config = uvicorn.Config(
-            create_metrics_app(self._registry.router),
+            create_metrics_app(self._registry.router, self._places),
+            http=head_protocol_class(limits.connect_timeout_s, Upgrades(None), MetricsGuard(limits)),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -249,9 +251,15 @@ class _Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=limits.idle_timeout_s,  # type: ignore[arg-type]  # as above
         )
         config.load()
-        new_protocol = partial(HttpToolsProtocol, config=config, server_state=self.server_state, app_state={})
+        new_protocol = partial(
+            cast(Callable[..., asyncio.Protocol], config.http_protocol_class),
+            config=config,
+            server_state=self.server_state,
+            app_state={},
+        )
         loop = asyncio.get_running_loop()
         self._metrics_servers = [
             await loop.create_server(new_protocol, sock=sock) for sock in self._measuring
