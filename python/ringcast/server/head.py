@@ -421,7 +421,10 @@ class HeadProtocol(HttpToolsProtocol):
         self._refuse(status, CODE_BY_LIMIT[limit], text, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
 
     def _refuse(self, status: HTTPStatus, code: str, text: str, more: bytes = b"") -> None:
-        """Answer by ourselves, and close."""
+        """Answer by ourselves, and close; only close where it would be in the middle of another response."""
+        if self._answering is not None and self._answering.response_started:
+            self.transport.close()
+            return
         body = refusal_body(code, text)
         self.transport.write(
             STATUS_LINE[status]

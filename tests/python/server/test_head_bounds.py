@@ -14,8 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 from raw_socket import TIMEOUT_S
 from served_here import ServedHere
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
+from ringcast.server.application import NOTHING_BESIDE, Beside, mounted
 from ringcast.server.first_read import MAX_HEAD_BYTES
 from ringcast.server.serve import serving
 
@@ -73,9 +79,10 @@ KINDS: Final[dict[str, tuple[Any, int]]] = {
 
 
 @asynccontextmanager
-async def served(**limits: Any) -> AsyncIterator[ServedHere]:
+async def served(app: ASGIApp | None = None, **limits: Any) -> AsyncIterator[ServedHere]:
     registry = Registry(Room, store=MemoryStore(), config=ServerConfig(**limits))
-    async with serving(registry) as url:
+    beside = NOTHING_BESIDE if app is None else Beside(application=mounted(registry, app))
+    async with serving(registry, beside=beside) as url:
         yield ServedHere(url, registry)
 
 
@@ -141,6 +148,24 @@ async def test_a_refusal_says_why() -> None:
         head, _, body = said.partition(b"\r\n\r\n")
         assert b"content-type: application/json" in head
         assert json.loads(body)["error"]["code"] == "head_too_large"
+
+
+async def test_a_refusal_is_not_written_in_the_middle_of_another_response() -> None:
+    async def endless(request: Request) -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"begun"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(parts())
+
+    async with served(Starlette(routes=[Route("/endless", endless)]), close_timeout_s=1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(server.url).port)
+        async with asyncio.timeout(TIMEOUT_S):
+            writer.write(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n")
+            await reader.readuntil(b"begun\r\n")
+            writer.write(b"GET /endless HTTP/1.1\r\n\r\n")
+            assert await reader.read() == b""
+        writer.close()
 
 
 @pytest.mark.parametrize(
