@@ -57,6 +57,21 @@ class Certificates:
         _openssl("ec", "-aes256", "-passout", f"pass:{passphrase}", "-in", self.key, "-out", protected)
         return protected
 
+    def make_rsa_key(self) -> Path:
+        """Return a file with a key of another kind than the certificate's."""
+        made = self.key.with_name("rsa-key.pem")
+        _openssl("genpkey", "-algorithm", "RSA", "-out", made)
+        return made
+
+    @staticmethod
+    def make_small(directory: Path) -> Path:
+        """Return a file with key and certificate, of a size that nobody takes any more."""
+        key, made = directory / "small-key.pem", directory / "small.pem"
+        small = ("-newkey", "rsa:512", "-nodes", *_DAYS, "-subj", "/CN=small")
+        _openssl("req", "-x509", *small, "-keyout", key, "-out", made)
+        made.write_bytes(made.read_bytes() + key.read_bytes())
+        return made
+
     def client_context(self) -> ssl.SSLContext:
         """Return what a client trusts the server with."""
         return ssl.create_default_context(cafile=str(self.authority))

@@ -6,9 +6,14 @@ Encrypting is the event loop's, and what is written over it comes from the core 
 from __future__ import annotations
 
 import ssl
-from typing import NoReturn
+from typing import Final, NoReturn
 
 __all__ = ["CertificateFileError", "server_context"]
+
+_OTHERS_KEY: Final = frozenset(
+    {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED", "UNKNOWN_CERTIFICATE_TYPE"}
+)
+"""What OpenSSL says of a key of another certificate: of the same kind, and of other kinds (RSA, EC)."""
 
 
 class CertificateFileError(ValueError):
@@ -38,11 +43,14 @@ def server_context(certificate: str, key: str | None = None) -> ssl.SSLContext:
             f"the TLS key {holder} is protected by a passphrase, which nobody could enter"
         ) from None
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in _OTHERS_KEY:
             raise CertificateFileError(
                 f"the TLS key {holder} does not belong to the certificate {certificate}"
             ) from error
-        raise CertificateFileError(f"there is no private key in PEM form in {holder}") from error
+        if error.reason is None or error.library == "PEM":
+            raise CertificateFileError(f"there is no private key in PEM form in {holder}") from error
+        why = error.reason.replace("_", " ").lower()
+        raise CertificateFileError(f"the TLS certificate {certificate} cannot be used: {why}") from error
     return context
 
 

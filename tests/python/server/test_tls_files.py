@@ -32,6 +32,7 @@ def test_what_is_wrong_is_said(certificates: Certificates, tmp_path: Path) -> No
     other_directory = tmp_path / "other"
     other_directory.mkdir()
     other = str(Certificates.make(other_directory).key)
+    other_kind = str(certificates.make_rsa_key())
     protected = str(certificates.protect_key("secret"))
     wrong = {
         (missing, key): f"the TLS certificate {missing} cannot be read: No such file or directory",
@@ -42,6 +43,10 @@ def test_what_is_wrong_is_said(certificates: Certificates, tmp_path: Path) -> No
         (certificate, str(empty)): f"there is no private key in PEM form in {empty}",
         (certificate, None): f"there is no private key in PEM form in {certificate}",
         (certificate, other): f"the TLS key {other} does not belong to the certificate {certificate}",
+        (
+            certificate,
+            other_kind,
+        ): f"the TLS key {other_kind} does not belong to the certificate {certificate}",
         (certificate, protected): f"the TLS key {protected} is protected by a passphrase, "
         "which nobody could enter",
     }
@@ -49,6 +54,13 @@ def test_what_is_wrong_is_said(certificates: Certificates, tmp_path: Path) -> No
         with pytest.raises(CertificateFileError) as error:
             server_context(*files)
         assert str(error.value) == message
+
+
+def test_a_certificate_that_openssl_refuses(tmp_path: Path) -> None:
+    small = str(Certificates.make_small(tmp_path))
+    with pytest.raises(CertificateFileError) as error:
+        server_context(small)
+    assert str(error.value) == f"the TLS certificate {small} cannot be used: ee key too small"
 
 
 def test_nothing_listens_with_files_that_do_not_fit(certificates: Certificates) -> None:
