@@ -122,9 +122,13 @@ class HeadProtocol(HttpToolsProtocol):
     ) -> None:
         self._guard = guard
         self._newcomers = newcomers
+        self.is_connected = False
+        """Whether there is a transport: with TLS, once the handshake is done."""
         self._address: str | None = None
         self._place: str | None = None
         """What this socket has taken of the server's places, until it is handed over."""
+        self._has_come = False
+        """Whether a place was asked for: there may have been none."""
         self._turned_away: str | None = None
         """The limit for which it gets no place, as it is told once it asks for something."""
         self._begun = b""
@@ -152,7 +156,10 @@ class HeadProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         assert self._parts is not None  # a transport is given once, and before anything comes from it
         self.transport = transport
-        self._take_place()
+        self.is_connected = True
+        # With TLS the socket has its place since it was accepted.
+        if not self._has_come and not self.take_place(address_of(transport)):
+            transport.abort()
         # Whom to close at the end.
         self._parts.server_state.connections.add(self)
         self._newcomers.add(self, self.loop)
@@ -161,9 +168,7 @@ class HeadProtocol(HttpToolsProtocol):
         self._newcomers.remove(self)
         self._head_is_complete()
         self._rest_is_complete()
-        self._leave_place()
-        if self._turned_away is not None:
-            self._guard.turned_away -= 1
+        self.leave_place()
         if self._parts is not None:
             self._parts.server_state.connections.discard(self)
             return
@@ -249,7 +254,7 @@ class HeadProtocol(HttpToolsProtocol):
         """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
         self._newcomers.remove(self)
         parts.server_state.connections.discard(self)
-        self._leave_place()
+        self.leave_place()
         assert self._upgrades.new_protocol is not None  # or `whole` were nothing
         protocol = self._upgrades.new_protocol()
         protocol.connection_made(self.transport)
@@ -337,7 +342,7 @@ class HeadProtocol(HttpToolsProtocol):
         elif self.scope["http_version"] != "1.1":
             self._refuse(HTTPStatus.BAD_REQUEST, "invalid_message", "a WebSocket upgrade needs HTTP/1.1")
         elif self._upgrades.is_for_actors(self.url):
-            self._leave_place()
+            self.leave_place()
             self._upgrade()
         elif self._upgrades.application_sockets is None:
             self._upgrades.warn_of_missing_package()
@@ -372,7 +377,7 @@ class HeadProtocol(HttpToolsProtocol):
         # They refer to each other, as at an upgrade.
         self.parser = None  # type: ignore[assignment]
         self.scope["extensions"] = {}
-        self._leave_place()
+        self.leave_place()
         return transport
 
     @property
@@ -388,23 +393,32 @@ class HeadProtocol(HttpToolsProtocol):
             self._guard.limits_hit["idle_timeout_s"] += 1
         super().timeout_keep_alive_handler()
 
-    def _take_place(self) -> None:
-        """Take a place for this socket, by its own address unless a proxy speaks for others."""
+    def take_place(self, address: str | None) -> bool:
+        """Take a place for this socket, by its own address unless a proxy speaks for others.
+
+        Return whether it may stay, be it to learn that there is no place. Who calls this before the socket is
+        connected calls `leave_place` if that fails.
+        """
         guard = self._guard
-        self._address = address = address_of(self.transport)
+        self._has_come = True
+        self._address = address
         try:
             self._place = guard.take_place(None if guard.proxies.trusts(address) else address)
         except NoPlace as full:
             if guard.turned_away >= MOST_TURNED_AWAY:
-                self.transport.abort()
-                return
+                return False
             guard.turned_away += 1
             self._turned_away = full.limit
+        return True
 
-    def _leave_place(self) -> None:
+    def leave_place(self) -> None:
+        """Give back what `take_place` has taken, if it was not given to somebody else."""
         place, self._place = self._place, None
         if place is not None:
             self._guard.places.leave(place)
+        if self._turned_away is not None:
+            self._turned_away = None
+            self._guard.turned_away -= 1
 
     def _say_no_place(self, limit: str, data: bytes) -> None:
         if self.transport.is_closing():

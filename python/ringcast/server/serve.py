@@ -26,10 +26,11 @@ from .event_socket import take_over
 from .events import event_routes
 from .guard import Guard, MetricsGuard, came_of
 from .handshake import PATH
-from .head import Upgrades, head_protocol_class
+from .head import HeadProtocol, Upgrades, head_protocol_class
 from .http import create_app, create_metrics_app
 from .process import RESISTANCE_S, require_own_process, run_on_own_loop
 from .tls import server_context
+from .tls_accepting import TlsServer
 from .websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class _Server(uvicorn.Server):
         self._limits = config
         self.tls = tls
         self._measuring = measuring
+        self.servers = []  # uvicorn's, which has none before it is started
         self._metrics_servers: list[asyncio.Server] = []
         guard = Guard(config, router.limits_hit, tls is not None)
         self._places = guard.places
@@ -198,6 +200,8 @@ class _Server(uvicorn.Server):
             await self._accept(sockets or [])
             await self._accept_metrics()
         except BaseException:
+            for server in self.servers:
+                server.close()
             for sock in (*(sockets or []), *self._measuring):
                 sock.close()
             await self._stop_registry()
@@ -214,25 +218,27 @@ class _Server(uvicorn.Server):
         return application is not None and application.registry is None and self._registry.hosted is not None
 
     async def _accept(self, sockets: list[socket.socket]) -> None:
-        """Do what uvicorn would, which does not say how long a handshake may take."""
-        limits, loop = self._limits, asyncio.get_running_loop()
+        """Do what uvicorn would; with TLS, sockets are bounded also during their handshakes."""
         new_protocol = partial(
-            cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class),
+            cast(Callable[..., HeadProtocol], self.config.http_protocol_class),
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        self.servers = [
-            await loop.create_server(
-                new_protocol,
-                sock=sock,
-                backlog=_BACKLOG,
-                ssl=self.tls,
-                ssl_handshake_timeout=limits.connect_timeout_s if self.tls else None,
-                ssl_shutdown_timeout=limits.close_timeout_s if self.tls else None,
-            )
-            for sock in sockets
-        ]
+        if self.tls is None:
+            loop = asyncio.get_running_loop()
+            self.servers = [
+                await loop.create_server(new_protocol, sock=sock, backlog=_BACKLOG) for sock in sockets
+            ]
+        else:
+            limits_hit = self._router.limits_hit
+            accepting = [
+                TlsServer(new_protocol, sock, self.tls, self._limits, limits_hit) for sock in sockets
+            ]
+            # uvicorn only closes them.
+            self.servers = cast(list[asyncio.Server], accepting)
+            for server in accepting:
+                server.start(_BACKLOG)
         self.started = True
 
     async def _accept_metrics(self) -> None:
@@ -281,6 +287,9 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        if self.tls is not None:
+            for server in self.servers:
+                await server.wait_closed()
         if self._divided is not None:
             # They may call actors.
             await self._divided.end_requests(self._limits.close_timeout_s)

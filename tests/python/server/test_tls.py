@@ -370,6 +370,7 @@ def test_a_handshake_has_as_long_as_a_connect_message(
             reader, silent = await asyncio.open_connection("127.0.0.1", server.port)
             await end_of(reader)
             silent.close()
+            assert server.registry.router.limits_hit["connect_timeout_s"] == 1
 
     run(work())
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
