@@ -171,12 +171,6 @@ async def test_what_was_missed_while_nginx_was_dead_is_replayed(
         assert heard.of("gap") == []
 
 
-async def test_metrics_are_not_for_the_world(nginx: Nginx, certificates: Certificates) -> None:
-    async with httpx.AsyncClient(verify=certificates.client_context(), base_url=nginx.url) as http:
-        assert (await http.get("/metrics")).status_code == 404
-        assert (await http.get("/ready")).json() == {"status": "ready"}
-
-
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -194,26 +188,49 @@ async def before(serve: Serve, directory: Path, certificates: Certificates) -> A
             nginx.kill()
 
 
+async def tell_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer whatever is asked for, with the head of the request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(head), head))
+    await writer.drain()
+    writer.close()
+
+
+async def test_metrics_are_not_for_the_world_wherever_the_server_has_them(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    # Before one that has an answer at every path: what is not found is what nginx does not pass on.
+    async with (
+        before(tell_head, tmp_path, certificates) as nginx,
+        httpx.AsyncClient(verify=certificates.client_context(), base_url=nginx.url) as http,
+    ):
+        for hidden in ("/metrics", "/realtime/metrics", "/a/b/metrics?x=1", "/realtime/%6Detrics"):
+            for method in ("GET", "HEAD"):
+                assert (await http.request(method, hidden)).status_code == 404, (method, hidden)
+        for passed in ("/ready", "/realtime/ready", "/metrics/ready"):
+            assert (await http.get(passed)).status_code == 200, passed
+        assert (await http.post("/actors/room/actions/metrics")).status_code == 200  # an action of that name
+
+
 async def test_the_server_is_told_who_its_client_is_and_not_what_the_client_says(
     tmp_path: Path, certificates: Certificates
 ) -> None:
-    async def tell_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(head), head))
-        await writer.drain()
-        writer.close()
-
     async with (
         before(tell_head, tmp_path, certificates) as nginx,
         httpx.AsyncClient(verify=certificates.client_context()) as http,
     ):
-        forged = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "http"}
+        forged = {
+            "X-Forwarded-For": "203.0.113.7",
+            "X-Forwarded-Proto": "http",
+            "X-Forwarded-Host": "203.0.113.7",
+        }
         head = (await http.get(f"{nginx.url}/health", headers=forged)).text
     found = [line.partition(": ")[::2] for line in head.splitlines() if ": " in line]
     headers = [(name.lower(), value) for name, value in found]
     assert [value for name, value in headers if name == "x-forwarded-for"] == ["127.0.0.1"]
     assert [value for name, value in headers if name == "x-forwarded-proto"] == ["https"]
     assert [value for name, value in headers if name == "host"] == [urlsplit(nginx.url).netloc]
+    assert [value for name, value in headers if name == "x-forwarded-host"] == [urlsplit(nginx.url).netloc]
     assert "203.0.113.7" not in head
 
 
