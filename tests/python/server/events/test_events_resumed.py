@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import orjson
 import pytest
 from streamed import CONFIG, KeptRoom, by_token, connected, first_message, message_of, post, room, target
@@ -102,6 +104,27 @@ async def test_the_sessions_of_one_browser_are_told_apart_by_their_names(url: st
     assert theirs["gap"] == {"reason": "session_expired"}
     for source in (*sources, stranger):
         await source.close()
+
+
+async def test_a_new_source_goes_on_for_one_that_a_proxy_has_ended(url: str, registry: Registry) -> None:
+    cookies: dict[str, str] = {}
+    at = target("room", "session_name=first")
+    source = EventSource(url, at, cookies=cookies)
+    answer = await connected(source)
+    await room(registry).say("one")
+    position = (await source.next("event")).last_event_id
+    # It has been answered with another status than 200: a page makes another one, as the browser does not.
+    await source.close()
+    await room(registry).say("two")
+    instead = EventSource(url, f"{at}&last_event_id={quote(position, safe='')}", cookies=cookies)
+    again = await connected(instead)
+    assert (again["connection"], again["replayed"]) == (answer["connection"], 1) and "gap" not in again
+    assert (await instead.next("event")).json[4] == ["two"]
+    # Once it has come back by itself, its address is that of earlier, and its header is what counts.
+    instead.lose()
+    again = await connected(instead)
+    assert (again["connection"], again["replayed"]) == (answer["connection"], 0)
+    await instead.close()
 
 
 async def test_the_cookie_is_kept_from_scripts_and_other_sites(url: str) -> None:
