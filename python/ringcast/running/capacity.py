@@ -42,7 +42,8 @@ class Capacity:
         # Those that are being created, and the ids of those of them that the store has not been given yet.
         self._creating = 0
         self._to_store: set[str] = set()
-        self._seldom = SeldomLog(_log)
+        # One for each limit: who runs into one shall not keep the other out of the log.
+        self._seldom = {limit: SeldomLog(_log) for limit in ("max_actors", "max_stored_actors")}
 
     def found(self, actor_id: str) -> None:
         """The store has this actor, which starts: there is no doubt of it until it is deleted."""
@@ -126,5 +127,5 @@ class Capacity:
 
     def _full(self, limit: str, error: RingcastError) -> RingcastError:
         self._node.limits_hit[limit] += 1
-        self._seldom.warn("actors are not created: %s (%s)", error.message, limit)
+        self._seldom[limit].warn("actors are not created: %s (%s)", error.message, limit)
         return error

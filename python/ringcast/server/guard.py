@@ -95,7 +95,7 @@ class Guard:
         self.turned_away = 0
         """How many sockets are open without a place, until they are told so."""
         self._tls = tls
-        self._full = SeldomLog(_LOG)
+        self._full = {limit: SeldomLog(_LOG) for limit in CODE_BY_LIMIT}
         self._refused_origins: set[str] = set()
         """Those that the log has named."""
 
@@ -138,7 +138,7 @@ class Guard:
 
     def _warn(self, limit: str) -> None:
         hint = "" if limit == "max_connections" else "; is it a proxy's, which trusted_proxies lacks?"
-        self._full.warn("connections are turned away: %s (%s)%s", _TEXT_BY_LIMIT[limit], limit, hint)
+        self._full[limit].warn("connections are turned away: %s (%s)%s", _TEXT_BY_LIMIT[limit], limit, hint)
 
 
 class MetricsGuard(Guard):

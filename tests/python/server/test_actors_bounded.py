@@ -98,6 +98,20 @@ async def test_one_more_than_may_run_is_told_when_to_come_back(caplog: pytest.Lo
     assert warnings == [f"actors are not created: {text} (max_actors)"]
 
 
+async def test_each_of_the_two_limits_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    async with served(store) as server:
+        assert (await server.post("a")).status_code == (await server.post("b")).status_code == 200
+    async with served(store, max_actors=1, max_stored_actors=2) as server:
+        for _ in range(2):
+            assert (await server.post("c")).status_code == 507
+        assert (await server.post("a")).status_code == 200
+        for _ in range(2):
+            assert (await server.post("c")).status_code == 503
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert [each.rpartition(" ")[2] for each in warnings] == ["(max_stored_actors)", "(max_actors)"]
+
+
 async def test_a_client_comes_back_until_there_is_room() -> None:
     async with served(max_actors=1) as server, Client(server.url) as client:
         await client.room.get_or_create("a").greet()

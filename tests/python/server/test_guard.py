@@ -131,6 +131,19 @@ async def test_connections_of_one_address_behind_a_proxy() -> None:
             pass
 
 
+async def test_each_of_the_two_limits_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        served(max_connections=2, max_connections_per_address=1, **EVERYONE_COUNTS) as server,
+        opened(server.url),
+    ):
+        assert await server.status() == HTTPStatus.TOO_MANY_REQUESTS
+        async with opened(server.url, local_addr=("127.0.0.2", 0)):
+            assert await server.status("127.0.0.3") == HTTPStatus.SERVICE_UNAVAILABLE
+    warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    limits = ["max_connections_per_address", "max_connections"]
+    assert [each.partition("(")[2].partition(")")[0] for each in warnings] == limits
+
+
 async def test_addresses_of_networks_that_are_not_counted() -> None:
     async with served(max_connections_per_address=1) as server, AsyncExitStack() as stack:
         for _ in range(5):
