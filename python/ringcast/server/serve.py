@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -43,6 +44,8 @@ _LOG: Final = logging.getLogger("ringcast.server")
 _BACKLOG: Final = 4096
 """Connects that may wait to be accepted: after a lost network all clients come back at once."""
 _TICK_S: Final = 1.0
+_ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})
+"""Of one family each: the port is taken on every address of the machine."""
 
 
 def run(
@@ -200,7 +203,7 @@ class _Server(uvicorn.Server):
             await self._accept(sockets or [])
             await self._accept_metrics()
         except BaseException:
-            for server in self.servers:
+            for server in (*self.servers, *self._metrics_servers):
                 server.close()
             for sock in (*(sockets or []), *self._measuring):
                 sock.close()
@@ -225,6 +228,9 @@ class _Server(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
+        for sock in sockets:
+            # uvloop would not say that somebody else listens there by now, and serve nobody.
+            sock.listen(_BACKLOG)
         if self.tls is None:
             loop = asyncio.get_running_loop()
             self.servers = [
@@ -267,6 +273,11 @@ class _Server(uvicorn.Server):
             app_state={},
         )
         loop = asyncio.get_running_loop()
+        try:
+            for sock in self._measuring:
+                sock.listen()  # as in `_accept`
+        except OSError as error:
+            raise _of_metrics(self._limits, error) from error
         self._metrics_servers = [
             await loop.create_server(new_protocol, sock=sock) for sock in self._measuring
         ]
@@ -366,13 +377,30 @@ def _listen_for_metrics(config: ServerConfig, listening: list[socket.socket]) ->
     if config.metrics_port is None:
         return []
     try:
-        return _listen(config.metrics_host, config.metrics_port)
+        measuring = _listen(config.metrics_host, config.metrics_port)
+        if any(_is_taken_by(own, sock) for own in listening for sock in measuring):
+            # Two sockets that are bound, and do not listen yet, may share an address.
+            for sock in measuring:
+                sock.close()
+            raise OSError(errno.EADDRINUSE, "that is the server's own port")
+        return measuring
     except OSError as error:
         for sock in listening:
             sock.close()
-        raise OSError(
-            error.errno, f"port {config.metrics_port} of {config.metrics_host}, for metrics: {error.strerror}"
-        ) from error
+        raise _of_metrics(config, error) from error
+
+
+def _of_metrics(config: ServerConfig, error: OSError) -> OSError:
+    text = f"port {config.metrics_port} of {config.metrics_host}, for metrics: {error.strerror}"
+    return OSError(error.errno, text)
+
+
+def _is_taken_by(one: socket.socket, other: socket.socket) -> bool:
+    """Tell whether only one of these sockets can listen."""
+    if one.family != other.family:
+        return False
+    (host, port), (other_host, other_port) = one.getsockname()[:2], other.getsockname()[:2]
+    return port == other_port and (host == other_host or not _ALL_ADDRESSES.isdisjoint((host, other_host)))
 
 
 def _address(listening: list[socket.socket], tls: ssl.SSLContext | None) -> str:

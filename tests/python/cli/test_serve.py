@@ -108,6 +108,22 @@ def test_a_taken_port_is_one_line(module: Path) -> None:
     assert ended.err == [f"error: port {port} of 127.0.0.1 is in use; choose another with --port"]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_metrics_on_the_server_s_own_port_are_one_line(module: Path, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    places = ("--host", host, "--port", port, "--metrics", "--metrics-port", port)
+    ended = programs.run("serve", "counter:registry", *places, cwd=module)
+    assert (ended.code, ended.out, ended.err) == (
+        1,
+        [],
+        [
+            f"error: port {port} of 127.0.0.1, for metrics: that is the server's own port; "
+            "choose another with --metrics-port"
+        ],
+    )
+
+
 def test_who_waits_for_a_server_that_does_not_start_is_told_what_it_said(module: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from server_process import Server
 from websockets.exceptions import ConnectionClosed
 
@@ -85,6 +86,39 @@ def test_taken_address_is_an_error_before_anything_starts() -> None:
     registry = Registry(Plain, store=MemoryStore())
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         run(registry, port=taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("for_metrics", [False, True])
+def test_a_port_that_is_taken_while_it_starts_is_an_error(for_metrics: bool) -> None:
+    class Late(MemoryStore):
+        """Lets somebody else have the port before the server listens on it."""
+
+        is_open = False
+
+        async def open(self) -> None:
+            taken.listen()
+            self.is_open = True
+            await super().open()
+
+        async def close(self) -> None:
+            self.is_open = False
+            await super().close()
+
+    async def scenario() -> None:
+        store, (address, port) = Late(), taken.getsockname()
+        config = ServerConfig(metrics=True, metrics_port=port) if for_metrics else ServerConfig()
+        registry = Registry(Plain, store=store, config=config)
+        with pytest.raises(OSError, match="in use") as refused:
+            async with serving(registry, address, 0 if for_metrics else port):
+                raise AssertionError("it started")
+        assert (" for metrics: " in str(refused.value)) is for_metrics
+        assert not store.is_open
+
+    with socket.socket() as taken:
+        # As a server's own: of two that are bound, the first to listen has the port.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        uvloop.run(asyncio.wait_for(scenario(), 30))
 
 
 def test_unknown_host_is_an_error() -> None:
