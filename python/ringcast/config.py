@@ -23,8 +23,8 @@ _MAY_BE_ZERO: Final = frozenset(
 _MAY_BE_NONE: Final = frozenset({"sleep_after_s", "tls_certificate", "tls_key", "metrics_port"})
 
 _INSTEAD: Final = {
-    "host": ": give an address, such as 0.0.0.0 or :: for all of the machine",
-    "metrics_host": ": give an address, such as 0.0.0.0 or :: for all of the machine",
+    "host": ": give an address, such as 0.0.0.0 for all of IPv4, or :: for all of IPv6",
+    "metrics_host": ": give an address, such as 0.0.0.0 for all of IPv4, or :: for all of IPv6",
     "store_path": ": give a file",
 }
 """What is to be said in the place of nothing."""
@@ -46,7 +46,9 @@ class ServerConfig:
     """Hold every limit of a server. Raises `ValueError` for a number that makes no sense."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. `0.0.0.0` and `::` are all addresses of the machine."""
+    """Address to listen on, or a name: then on every address that it has, as `localhost` may have `127.0.0.1`
+    and `::1`. `0.0.0.0` is all of the machine's addresses of IPv4, and `::` all of IPv6, none of IPv4 among
+    them."""
 
     port: int = 8080
     """Port to listen on; 0 lets the system choose."""
@@ -243,7 +245,7 @@ class ServerConfig:
     whoever reaches it can read how busy it is."""
 
     metrics_host: str = "127.0.0.1"
-    """Where that port listens."""
+    """Where that port listens, as `host` says it."""
 
     max_attributes_bytes: int = 65_536
     """Bytes of what filters see of one connection's state, as the core is given it. A connection whose state

@@ -169,7 +169,7 @@ def test_a_shown_value_is_read_as_the_same(file: Path) -> None:
         ("writer_threads = 100000", "writer_threads is 100000, which is too much: 1024 at most ({file})"),
         (
             "host = ''",
-            "host is empty: give an address, such as 0.0.0.0 or :: for all of the machine ({file})",
+            "host is empty: give an address, such as 0.0.0.0 for all of IPv4, or :: for all of IPv6 ({file})",
         ),
     ],
 )
@@ -242,6 +242,18 @@ OF_OTHERS = (
     "RINGCAST_CHROMIUM", "RINGCAST_DELIVERY", "RINGCAST_DEMO_PORT", "RINGCAST_DEMO_PORT_80_TCP_ADDR",
     "RINGCAST_DEMO_SERVICE_HOST", "RINGCAST_HOSTILE", "RINGCAST_PYTHON", "RINGCAST_SEED",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [each.name for each in SETTINGS.values() if isinstance(each.default, tuple)])
+def test_none_is_a_list_without_anything(file: Path, name: str) -> None:
+    config = ServerConfig(trusted_proxies=("unix",), allowed_origins=("null",))
+    for found in (
+        loaded(file, f"{name} = 'none'", config=config),
+        loaded(environment={SETTINGS[name].variable: "none"}, config=config),
+        loaded(config=config, **{name: "none"}),
+    ):
+        assert found.value(name) == ()
+    assert f"{name}: " in refused(**{name: "10.0.0.0/8,none"})
 
 
 def test_variables_that_look_like_none_of_ours_are_somebody_else_s_and_are_named() -> None:

@@ -45,7 +45,7 @@ _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
 """Names and values of variables by which Kubernetes tells pods of a service."""
 
 _NONE: Final = "none"
-"""How files, variables and flags write that there is no value."""
+"""How files, variables and flags write that there is no value, and a list without anything in it."""
 
 _MOST_NAMED: Final = 3
 """Of the variables that one may have been meant for."""
@@ -314,6 +314,8 @@ def _read(setting: Setting, value: Any) -> Any:
     if value == _NONE and setting.may_be_none:
         return None
     if typing.get_origin(setting.type) is tuple and isinstance(value, str):
+        if value == _NONE:
+            return ()
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 

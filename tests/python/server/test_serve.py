@@ -8,6 +8,7 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -86,6 +87,19 @@ def test_taken_address_is_an_error_before_anything_starts() -> None:
     registry = Registry(Plain, store=MemoryStore())
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         run(registry, port=taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "there", "not_there"), [("0.0.0.0", "127.0.0.1", "::1"), ("::", "::1", "127.0.0.1")]
+)
+async def test_all_addresses_are_those_of_one_family(host: str, there: str, not_there: str) -> None:
+    async with serving(Registry(Plain, store=MemoryStore()), host) as url:
+        port = urlsplit(url).port
+        _, writer = await asyncio.open_connection(there, port)
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(not_there, port)
 
 
 @pytest.mark.parametrize("for_metrics", [False, True])
