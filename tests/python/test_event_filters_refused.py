@@ -122,6 +122,7 @@ async def test_a_connection_takes_so_many_different_filters(kind: type[World]) -
         assert ann.answer is not None
         assert list(ann.answer.refused_subscriptions) == [zone(3)]
         assert await ann.ask(Subscribe, zone(4)) == "too_many_filters"
+        assert world.router.limits_hit["max_filters_per_connection"] == 2
         assert await ann.ask(Subscribe, zone(1)) is None
         assert await ann.ask(Unsubscribe, zone(1)) is None
         assert await ann.ask(Subscribe, zone(4)) is None

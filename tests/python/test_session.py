@@ -220,6 +220,35 @@ async def test_too_many_waiting_messages_close_the_socket(hold: Callable[[str], 
         assert router.connections == 0
 
 
+async def test_waiting_messages_may_take_so_many_bytes(hold: Callable[[str], Awaitable[None]]) -> None:
+    entered = hold("on_connect")
+    messages = [Call(id, "say", ["x" * 100]) for id in range(1, 6)]
+    size = len(Encoding.JSON.encode(messages[0].to_wire()))
+    async with running(Slow, max_pending_bytes=5 * size) as router:
+        async with LinkedSocket(router) as client:
+            client.send(Connect("slow", ("a",)))
+            await entered
+            behind = []
+            for message in messages:
+                client.send(message)
+                behind.append(client.link.is_behind)
+            # From a quarter of it on, no more is to be read.
+            assert behind == [False, True, True, True, True]
+            Slow.release.set()
+            await client.receive(Connected)
+            assert [(await client.receive(Reply)).id for _ in messages] == [1, 2, 3, 4, 5]
+            assert not client.link.is_behind and not router.limits_hit["max_pending_messages"]
+        entered = hold("on_connect")
+        async with LinkedSocket(router) as client:
+            client.send(Connect("slow", ("a",)))
+            await entered
+            client.send(*messages, Call(6, "say", []))
+            assert (await client.receive(Error)).error["code"] == "invalid_message"
+            await client.closed_with(CloseCode.INVALID_MESSAGE)
+            assert router.limits_hit["max_pending_messages"] == 1
+            Slow.release.set()
+
+
 @pytest.mark.parametrize(
     ("where", "seen"),
     [
