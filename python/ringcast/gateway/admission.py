@@ -50,13 +50,24 @@ async def connect(gateway: Gateway, link: Link, request: Connect) -> None:
                 return
             reason = await _resume(gateway, link, request, request.resume)
             if reason is None:
+                _log_connected(link, "resumed", caller)
                 return
         await _open(gateway, link, request, reason, caller)
+        _log_connected(link, "new", caller)
     except ProtocolError as error:
+        link.request = caller.came  # until it is refused: the log says who is
         link.fail(error)
     except Exception as error:
+        link.request = caller.came
         fault = for_client(error, _log, f"connecting to {request.actor}")
         link.refuse(fault, _close_code(error))
+    finally:
+        link.take_request()
+
+
+def _log_connected(link: Link, outcome: str, caller: Caller) -> None:
+    if link.session is not None:
+        log_connected(link.session, outcome, caller.came.address)
 
 
 def _close_code(error: Exception) -> CloseCode:
@@ -278,8 +289,7 @@ async def _take_up(
 
 
 def _note(session: Session, outcome: str, gap: Gap | None, replayed: int | None) -> None:
-    """Count a client that is attached now, and log it."""
-    log_connected(session, outcome)
+    """Count a client that is attached now."""
     if session.actor.counts is not None:
         session.actor.counts.connected(outcome, gap, replayed)
 

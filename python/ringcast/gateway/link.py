@@ -182,7 +182,7 @@ class Link:
             self.sink.drop()
         # Last: a log has filters and handlers of the user's, which may raise.
         if not was_lost:
-            log_ended(session, code, by_server=False)
+            self._log_ended(session, code, by_server=False)
 
     def send(self, message: bytes) -> None:
         """Send a message behind every event that was published for this link's connection so far."""
@@ -211,13 +211,27 @@ class Link:
         if ping:
             self.sink.ping()
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame behind everything else; nothing is handled after it. Idempotent."""
+    def close(self, code: int, reason: str = "", *, by_server: bool = True) -> None:
+        """Send a close frame behind everything else; nothing is handled after it. Idempotent.
+
+        `by_server` is for the log: False where the client has asked for it.
+        """
         if not self.lost:
             self.lost = True
             self.sink.close(code, _fitting(reason))
             # Last, as in `on_lost`.
-            log_ended(self.session, code, by_server=True)
+            self._log_ended(self.session, code, by_server=by_server)
+
+    def _log_ended(self, session: Session | None, code: int | None, *, by_server: bool) -> None:
+        client = None if self.request is None else self.request.address
+        log_ended(session, code, by_server=by_server, client=client)
+
+    def part(self, code: int) -> None:
+        """Close the socket of a session that goes on without it."""
+        try:
+            self.close(code)  # whose log names the session
+        finally:
+            self.session = None
 
     def fail(self, error: ProtocolError) -> None:
         """The client broke the protocol."""

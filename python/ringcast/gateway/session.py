@@ -138,8 +138,7 @@ class Session:
         self.newest_link = (link.attempt, link.number)
         link.session = self
         if before is not None and before is not link:
-            before.session = None
-            before.close(CloseCode.SESSION_REPLACED)
+            before.part(CloseCode.SESSION_REPLACED)
 
     def link_lost(self, link: Link, for_good: bool) -> None:
         """The socket is gone; `for_good` says that the client closed it for good."""
@@ -184,7 +183,7 @@ class Session:
         try:
             if is_attached:
                 # The stream delivers up to the close frame, and lets go with the socket (`link_lost`).
-                self.actor.after(partial(self._let_go, CloseCode.NORMAL if code is None else code, reason))
+                self.actor.after(partial(self._let_go, code, reason))
         finally:  # whatever was raised: the actor does not go on with somebody who has gone
             self.actor.leave(self.member)
             if not is_attached:
@@ -195,12 +194,13 @@ class Session:
         farewells[token] = code, reason
         self.gateway.clock.call_later(self.gateway.config.session_window_s, farewells.pop, token, None)
 
-    def _let_go(self, code: CloseCode, reason: str = "") -> None:
+    def _let_go(self, code: CloseCode | None, reason: str = "") -> None:
         link, self.link = self.link, None
         if link is not None:
             # What comes after is nothing to the client, however slowly it reads.
             self.actor.stream.unsubscribe_all(self.number)
-            link.close(code, reason)
+            # Without a code it is its client that has ended it, in a request.
+            link.close(CloseCode.NORMAL if code is None else code, reason, by_server=code is not None)
 
     def suspend(self, code: CloseCode) -> None:
         """Let go of the client; the session itself goes on in the store."""
@@ -210,8 +210,7 @@ class Session:
         link, self.link = self.link, None
         if link is not None:
             # What comes after is nothing to the session: the store goes on without it.
-            link.session = None
-            link.close(code)
+            link.part(code)
 
     def end_soon(self, code: CloseCode, reason: str) -> None:
         self.gateway.loop.call_soon(self.end, code, reason)

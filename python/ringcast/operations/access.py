@@ -19,23 +19,35 @@ if TYPE_CHECKING:
 
     from ..gateway.session import Session
 
-__all__ = ["AccessLogged", "log_connected", "log_ended"]
+__all__ = ["AccessLogged", "is_logged", "log_connected", "log_ended", "log_request"]
 
 
-def log_connected(session: Session, outcome: str) -> None:
+def is_logged() -> bool:
+    """Whether anybody wants to know: what a line says need not be looked up for nobody."""
+    return ACCESS.isEnabledFor(logging.INFO)
+
+
+def log_connected(session: Session, outcome: str, client: str | None) -> None:
     """A client is attached to a session: a new one, or one that it has resumed."""
-    if ACCESS.isEnabledFor(logging.INFO):
-        ACCESS.info("%s connection of %s", outcome, _name(session), extra=_of(session, outcome))
+    if is_logged():
+        extra = _of(session, outcome, client)
+        ACCESS.info("%s connection of %s", outcome, _name(session), extra=extra)
 
 
-def log_ended(session: Session | None, code: int | None, *, by_server: bool) -> None:
-    """A socket is over, with the close code of the one who has ended it; None if there was none."""
-    if not ACCESS.isEnabledFor(logging.INFO):
+def log_ended(
+    session: Session | None, code: int | None, *, by_server: bool, client: str | None = None
+) -> None:
+    """A socket is over, with the close code of the one who has ended it; None if there was none.
+
+    `client` is where it came from, where that is still known: it is kept until there is a connection, and no
+    longer.
+    """
+    if not is_logged():
         return
     event = "closed_by_server" if by_server else "closed_by_client" if code is not None else "lost"
     text = "%s with %s: a connection of %s"
     name = "no actor" if session is None else _name(session)
-    extra = fields(event) if session is None else _of(session, event)
+    extra = fields(event, client=client) if session is None else _of(session, event, client)
     ACCESS.info(text, event.replace("_", " "), code, name, extra={**extra, "code": code})
 
 
@@ -44,8 +56,24 @@ def _name(session: Session) -> str:
     return f"{extra['actor']} {extra['actor_id']}"
 
 
-def _of(session: Session, event: str) -> dict[str, Any]:
-    return {**(session.actor.log.extra or {}), **fields(event, connection=session.member.id)}
+def _of(session: Session, event: str, client: str | None) -> dict[str, Any]:
+    more = fields(event, connection=session.member.id, client=client)
+    return {**(session.actor.log.extra or {}), **more}
+
+
+def log_request(
+    code: int | None,
+    client: str | None,
+    method: str | None = None,
+    path: str | None = None,
+    duration_ms: float | None = None,
+) -> None:
+    """A request is answered; without `method` and `path` one that could not be read."""
+    extra = fields("request", method=method, path=path, code=code, client=client, duration_ms=duration_ms)
+    if method is None:
+        ACCESS.info("a request that cannot be read: %d", code or 0, extra=extra)
+    else:
+        ACCESS.info("%s %r: %d", method, path, code or 0, extra=extra)
 
 
 class AccessLogged:
@@ -59,7 +87,7 @@ class AccessLogged:
         self._address_of = address_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not ACCESS.isEnabledFor(logging.INFO):
+        if scope["type"] != "http" or not is_logged():
             await self._app(scope, receive, send)
             return
         status, began = 0, time.perf_counter()
@@ -73,12 +101,6 @@ class AccessLogged:
         try:
             await self._app(scope, receive, watched)
         finally:
-            extra = fields(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                code=status or None,
-                client=self._address_of(scope),
-                duration_ms=round((time.perf_counter() - began) * 1000, 3),
-            )
-            ACCESS.info("%s %r: %d", scope["method"], scope["path"], status, extra=extra)
+            duration_ms = round((time.perf_counter() - began) * 1000, 3)
+            client = self._address_of(scope)
+            log_request(status or None, client, scope["method"], scope["path"], duration_ms)

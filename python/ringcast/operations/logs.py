@@ -42,7 +42,7 @@ FIELDS: Final[dict[str, str]] = {
     "key": "its key, an array of strings",
     "connection": "the id of the connection that it is about",
     "code": "a close code, an HTTP status, or the code of an error",
-    "client": "where a request comes from, also behind proxies that are trusted (`trusted_proxies`)",
+    "client": "where a client comes from, also behind proxies that are trusted (`trusted_proxies`)",
     "duration_ms": "how long it took",
     "method": "of an HTTP request",
     "path": "of an HTTP request, without its query",

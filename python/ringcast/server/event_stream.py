@@ -211,9 +211,9 @@ class EventStreamLink(Link):
             within_s = self._gateway.reconnect_within_s
             self.sink.send_heartbeat(_retry(within_s) if within_s else None)
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int, reason: str = "", *, by_server: bool = True) -> None:
         if self._accepted:
-            super().close(code, reason)
+            super().close(code, reason, by_server=by_server)
         else:
             self._turn_away(None, code, reason)
 

@@ -158,7 +158,9 @@ class MetricsGuard(Guard):
         )
 
     def _warn(self, limit: str) -> None:
-        self._full.warn("connections to the port for metrics are turned away: it takes %d", MOST_FOR_METRICS)
+        self._full[limit].warn(
+            "connections to the port for metrics are turned away: it takes %d", MOST_FOR_METRICS
+        )
 
 
 def refusal_of(limit: str) -> tuple[HTTPStatus, str]:

@@ -10,35 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, NoReturn, cast
-from urllib.parse import unquote_to_bytes
 
-import httptools
+from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from ..gateway.places import NoPlace
-from .application import NewSocket
-from .bridge import FrameProtocol, address_of
+from ..operations.access import is_logged, log_request
+from ..request import Request
+from .bridge import address_of
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
-from .first_read import MAX_HEAD_BYTES, NOTHING, header_value, health_request, is_plain_upgrade, whole_upgrade
-from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, refusal_of
-from .handshake import PATH, refusal_body
+from .first_read import MAX_HEAD_BYTES, header_value, is_plain_upgrade
+from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, peer_of, refusal_of
+from .handshake import refusal_body
 from .newcomers import Newcomers
 from .replies import ERROR_HEADER, LATE_BODY
+from .upgrades import Upgrades
 
-__all__ = ["HeadProtocol", "Upgrades", "head_protocol_class"]
-
-_LOG: Final = logging.getLogger("ringcast.server")
+__all__ = ["HeadProtocol", "head_protocol_class"]
 
 MOST_PIPELINED: Final = 64
 """How many requests of a client may wait behind the one that is being answered.
@@ -59,8 +57,20 @@ _TOO_LARGE: Final = (
 _HOST_NOT_SAID: Final = (HTTPStatus.BAD_REQUEST, "invalid_message", "there must be exactly one Host header")
 
 
+def _came(head: bytes, address: str | None) -> Request:
+    """Return a request of which nobody but this has read anything."""
+    target = head.split(b"\r\n", 1)[0].partition(b" ")[2].rpartition(b" ")[0]
+    return Request("http", address, target.decode("latin-1"), head)
+
+
 class _Refused(Exception):  # noqa: N818 - an answer to the client, and no fault
     """Goes through the parser, which reads no further then."""
+
+
+def _log(status: HTTPStatus, client: str | None, method: str | None = None, path: str | None = None) -> None:
+    # Last, wherever it is called: a log has filters and handlers of the user's, which may raise.
+    if is_logged():
+        log_request(status, client, method, path)
 
 
 class _Parts(NamedTuple):
@@ -69,44 +79,6 @@ class _Parts(NamedTuple):
     config: Config
     server_state: ServerState
     app_state: dict[str, Any]
-
-
-class Upgrades:
-    """Whom a socket is handed to that becomes a WebSocket; `new_protocol` is for those of actors.
-
-    There is none at a port for metrics. With an application, `mount` is the path below which they are, None
-    where all are the application's, and `application_sockets` makes what serves the application's.
-    """
-
-    def __init__(
-        self,
-        new_protocol: Callable[[], FrameProtocol] | None,
-        mount: str | None = "",
-        application_sockets: Callable[[str | None], NewSocket] | None = None,
-    ) -> None:
-        self.new_protocol = new_protocol
-        self.whole = NOTHING if new_protocol is None or mount is None else whole_upgrade(mount + PATH)
-        self.health = NOTHING if mount is None else health_request(mount)
-        """What is answered although there is no place for its socket."""
-        self.application_sockets = application_sockets
-        self._below = None if mount is None else f"{mount}/".encode() if mount else b""
-        self._warned = False
-
-    def is_for_actors(self, target: bytes) -> bool:
-        """Tell whether a request to upgrade, with this target, is for Ringcast."""
-        if self._below is None:
-            return False  # not even one that cannot be read
-        try:
-            path: bytes = httptools.parse_url(target).path or b""
-        except httptools.HttpParserInvalidURLError:
-            return True  # they refuse it
-        return unquote_to_bytes(path).startswith(self._below)
-
-    def warn_of_missing_package(self) -> None:
-        """Say once why the application has no WebSockets."""
-        if not self._warned:
-            self._warned = True
-            _LOG.warning("the application's WebSockets are refused: they need the package websockets")
 
 
 class HeadProtocol(HttpToolsProtocol):
@@ -334,19 +306,23 @@ class HeadProtocol(HttpToolsProtocol):
             return
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy or self._is_unwritten:
-            self._refuse(
+            self._refuse_upgrade(
                 HTTPStatus.BAD_REQUEST,
                 "invalid_message",
                 "an upgrade must wait for the responses to earlier requests",
             )
         elif self.scope["http_version"] != "1.1":
-            self._refuse(HTTPStatus.BAD_REQUEST, "invalid_message", "a WebSocket upgrade needs HTTP/1.1")
+            self._refuse_upgrade(
+                HTTPStatus.BAD_REQUEST, "invalid_message", "a WebSocket upgrade needs HTTP/1.1"
+            )
         elif self._upgrades.is_for_actors(self.url):
             self.leave_place()
             self._upgrade()
         elif self._upgrades.application_sockets is None:
             self._upgrades.warn_of_missing_package()
-            self._refuse(HTTPStatus.NOT_IMPLEMENTED, "not_implemented", "this server has no WebSocket here")
+            self._refuse_upgrade(
+                HTTPStatus.NOT_IMPLEMENTED, "not_implemented", "this server has no WebSocket here"
+            )
         else:
             # It keeps its place.
             place, self._place = self._place, None
@@ -424,17 +400,33 @@ class HeadProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         head = data.lower()
+        method, came = data.partition(b" ")[0].decode("latin-1"), _came(data, self._address)
+        client = self._guard.peer(came.address, came.headers).address
         allowed = allowed_lines(self._guard, header_value(head, b"origin").strip().decode("latin-1"))
         if b"text/event-stream" in header_value(head, b"accept"):
             # A browser's `EventSource` would never come back after another status.
+            status = HTTPStatus.OK
             self.transport.write(written(no_place(limit), allowed))
             self.transport.close()
+            _log(HTTPStatus.OK, client, method, came.path)
             return
         status, text = refusal_of(limit)
         more = b"".join(b"%b: %b\r\n" % line for line in allowed)
-        self._refuse(status, CODE_BY_LIMIT[limit], text, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
+        self._answer(status, CODE_BY_LIMIT[limit], text, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
+        _log(status, client, method, came.path)
 
-    def _refuse(self, status: HTTPStatus, code: str, text: str, more: bytes = b"") -> None:
+    def _refuse(self, status: HTTPStatus, code: str, text: str) -> None:
+        """Answer what cannot be read, or not all of it."""
+        self._answer(status, code, text)
+        _log(status, self._address)
+
+    def _refuse_upgrade(self, status: HTTPStatus, code: str, text: str) -> None:
+        self._answer(status, code, text)
+        address = peer_of(cast(Scope, self.scope), self._guard).address
+        came = Request("websocket", address, self.url.decode("latin-1"))
+        _log(status, address, self.scope["method"], came.path)
+
+    def _answer(self, status: HTTPStatus, code: str, text: str, more: bytes = b"") -> None:
         """Answer by ourselves, and close; only close where it would be in the middle of another response."""
         if self._answering is not None and self._answering.response_started:
             self.transport.close()

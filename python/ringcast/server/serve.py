@@ -27,11 +27,12 @@ from .event_socket import take_over
 from .events import event_routes
 from .guard import Guard, MetricsGuard, came_of
 from .handshake import PATH
-from .head import HeadProtocol, Upgrades, head_protocol_class
+from .head import HeadProtocol, head_protocol_class
 from .http import create_app, create_metrics_app
 from .process import RESISTANCE_S, require_own_process, run_on_own_loop
 from .tls import server_context
 from .tls_accepting import TlsServer
+from .upgrades import Upgrades
 from .websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:

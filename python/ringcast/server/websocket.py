@@ -17,6 +17,7 @@ from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeR
 
 from ..config import ServerConfig
 from ..errors import CloseCode, is_valid_close_code
+from ..operations.access import is_logged, log_request
 from ..request import EMPTY
 from ..router import Router
 from ..wire.deflate import BrokenMessage, inflate
@@ -83,6 +84,10 @@ class WebSocketEndpoint(Endpoint):
             extension = choose_extension(request, self.compression)
             place = None if self.guard is None else let_in(self.guard, request, gate)
         except Refusal as refusal:
+            if self.guard is not None and gate.request is not None and is_logged():
+                came = gate.request
+                client = self.guard.peer(came.address, came.headers).address
+                log_request(refusal.status, client, request.method.decode("latin-1"), came.path)
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
         listener = WebSocket(self, encoding, extension is not None, place)
         return WSUpgradeResponseWithListener(self._accepted(encoding, extension), listener)
