@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
