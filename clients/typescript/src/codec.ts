@@ -13,6 +13,8 @@ export interface Codec {
   decode(payload: Payload): unknown;
 }
 
+export const isText = (value: unknown): value is string => typeof value === "string";
+
 /** Most arrays and objects within one another that a message may have. */
 const MAX_NESTING = 254;
 
@@ -29,7 +31,7 @@ export function checkWritable(value: any, bytes: boolean, left = MAX_NESTING): v
   const given = !isBytes && typeof value?.toJSON === "function" ? value.toJSON() : value;
   const kind = typeof given === "number" ? `${given}` : {}.toString.call(given).slice(8, -1);
   if (isBytes || NO_VALUE.test(kind)) throw new TypeError(`a message carries no ${kind}`);
-  if (typeof given !== "object" || given === null) return;
+  if (Object(given) !== given) return;
   if (!left) throw new RangeError(`nested over ${MAX_NESTING} deep`);
   for (const item of Object.values(given)) checkWritable(item, bytes, left - 1);
 }

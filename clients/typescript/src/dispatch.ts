@@ -34,7 +34,7 @@ export class Dispatch {
     const names = this.#subscriptions;
     const wanting = this.#listeners
       .get(name)
-      .filter(({ topic, filter }) => !names.anew.includes(topic) && filter?.matches(args) !== false);
+      .filter(({ topic, filter }) => !names.anew.has(topic) && filter?.matches(args) !== false);
     const hearing = wanting.filter(({ topic }) => names.has(topic));
     this.#waiting.push([name, args, hearing[0] ? hearing : wanting]);
     if (isActorEvent(name)) this.waiting += 1;

@@ -4,10 +4,10 @@
  * An endpoint knows addresses, nothing of listeners or of coming back.
  */
 
-import { json } from "./codec.js";
+import { isText, json } from "./codec.js";
 import type { ClientOptions, Config } from "./config.js";
 import { fromWire, RingcastError } from "./errors.js";
-import { type Address, isText } from "./protocol.js";
+import { type Address, isObject } from "./protocol.js";
 import { type Transport, webSockets } from "./transport.js";
 
 /**
@@ -104,13 +104,19 @@ export class Endpoint {
         : ["outcome_unknown", "it ran once or not at all"];
       throw new RingcastError(kind, `no answer from ${url}: ${why}`, { cause });
     }
-    let answer: Record<string, unknown> | undefined;
+    let answer: any;
     try {
       answer = JSON.parse(text);
     } catch {
       // It is somebody else's.
     }
-    if (response.ok && answer) return answer;
-    throw fromWire(answer?.error ?? { message: `${url}: status ${response.status}` });
+    if (response.ok && isObject(answer) && !answer.error) return answer;
+    // What has it not is somebody else's, whatever it looks like.
+    const fromServer = response.headers.has("Ringcast-Error");
+    const foreign = {
+      code: { 401: "unauthorized", 403: "forbidden", 413: "message_too_big" }[response.status],
+      message: `${url}: status ${response.status}`,
+    };
+    throw fromWire(fromServer ? answer?.error : foreign, fromServer);
   }
 }

@@ -5,6 +5,8 @@
  * code, because every class is paid for by every page that loads this.
  */
 
+import { isText } from "./codec.js";
+
 /** The codes that Ringcast itself uses. Authors of actors choose further ones. */
 export type ErrorCode =
   | "user_error"
@@ -52,8 +54,8 @@ export type ErrorCode =
 export interface ErrorDetails {
   metadata?: unknown;
   cause?: unknown;
-  /** Whether the server, or the actor's author, made it. */
-  fromServer?: boolean;
+  /** Anything that is true if the server, or the actor's author, made it. */
+  fromServer?: unknown;
 }
 
 /**
@@ -78,11 +80,11 @@ export class RingcastError extends Error {
   }
 }
 
-/** Build the error for an error object that came over the wire, whatever it is. */
-export function fromWire(error: unknown): RingcastError {
+/** Build the error for an error object that came over the wire, whatever it is; or from something on the way to the server. */
+export function fromWire(error: unknown, fromServer: unknown = true): RingcastError {
   const { code, message, metadata } = (error ?? {}) as Record<string, unknown>;
-  const known = typeof code === "string" && code ? code : "internal_error";
-  return new RingcastError(known, `${message ?? ""}`, { metadata, fromServer: true });
+  const known = (isText(code) && code) || "internal_error";
+  return new RingcastError(known, `${message ?? ""}`, { metadata, fromServer });
 }
 
 /**

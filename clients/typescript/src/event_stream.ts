@@ -21,8 +21,11 @@ const DENIED: Record<number, [code: string, close: number]> = {
   403: ["forbidden", 4000],
   413: ["message_too_big", 1009],
 };
-/** Statuses that blame what was said, so that it would be refused again. */
-const BLAMED = /^4(?!08|25|29)/;
+/**
+ * Statuses that blame what was said, so that it would be refused again; not who said it, or when. 404 is for now, as while
+ * what stands behind a proxy is replaced.
+ */
+const BLAMED = /^4(?!0[48]|2[159])/;
 const SIGN_OF_LIFE = '["received",[]]';
 
 /** Where the events come from. */
@@ -153,10 +156,16 @@ export class EventStreamSocket implements Socket {
   async #onRefused(response: Response, batch?: string[]): Promise<void> {
     const { status, headers } = response;
     let error: { code?: unknown; message?: unknown } | undefined;
-    try {
-      error = (await response.json()).error;
-    } catch {
-      // It is not Ringcast's.
+    // What has it not is somebody else's, whatever it looks like.
+    if (headers.has("Ringcast-Error")) {
+      try {
+        error = (await response.json()).error;
+      } catch {
+        // It cannot be read: what there is to know is in the status.
+      }
+    } else {
+      // Not read, it would keep its socket.
+      response.body?.cancel().catch(() => {});
     }
     if (typeof error?.code !== "string") error = undefined;
     const [denied, close] = DENIED[status] ?? [];

@@ -6,7 +6,8 @@
  * filter does not load this: `where` is imported by itself.
  */
 
-import { HALF, isText } from "./protocol.js";
+import { isText } from "./codec.js";
+import { HALF } from "./protocol.js";
 
 /** A filter: by field and operator, the value. */
 export type Where<K extends string = string> = Readonly<Record<K, unknown>>;

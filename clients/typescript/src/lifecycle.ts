@@ -102,7 +102,7 @@ export class Lifecycle implements LinkOwner {
 
   connectMessage(): Payload {
     const { anew } = this.#subscriptions;
-    this.#carried = this.listeners.topics().filter((topic) => !anew.includes(topic));
+    this.#carried = this.listeners.topics().filter((topic) => !anew.has(topic));
     const payload = this.#connectWith(this.#carried, this.#subscriptions.unconfirmed(this.#carried));
     if (!this.session.requests.isTooBig(payload)) return payload;
     // Those that the session may have, as events may have been missed; the others are asked for when it is answered.
@@ -120,7 +120,7 @@ export class Lifecycle implements LinkOwner {
         this.#onAnswer(message[1], null, message[2], chars);
         break;
       case "error":
-        this.#onAnswer(message[1] as number, fromWire(message[2]), null, chars);
+        this.#onAnswer(message[1] as number, fromWire(message[2], chars), null, chars);
         break;
       case "connected":
         if (this.status !== "connected" && this.#link) this.#onConnected(this.#link, message[1]);
@@ -309,7 +309,7 @@ export class Lifecycle implements LinkOwner {
       kind,
       name,
       settle: (error) => {
-        this.#subscriptions.answer(request, !!error);
+        this.#subscriptions.answer(request, error);
         // One that fails to end a subscription does no harm: an event that comes then finds no listener.
         if (error && kind === "subscribe") this.#onRefused(name, error);
       },
@@ -323,17 +323,15 @@ export class Lifecycle implements LinkOwner {
   /** The server says how far apart clients are to come back, and which names this one may not, or no longer, listen for. */
   #heed({ reconnect_within_s, refused_subscriptions, refused_filters }: Connected | Heartbeat): void {
     this.#backoff.spreadMs = (reconnect_within_s ?? 0) * 1000;
-    const refused = { ...refused_subscriptions };
-    for (const [name, where, error] of refused_filters ?? []) refused[topicOf(name, where)] = error;
-    for (const [name, error] of Object.entries(refused)) {
+    for (const [name, error] of Object.entries(refused_subscriptions ?? {}))
       this.#onRefused(name, fromWire(error));
-    }
+    for (const [name, where, error] of refused_filters ?? [])
+      this.#onRefused(topicOf(name, where), fromWire(error));
   }
 
   #onRefused(name: string, error: RingcastError): void {
-    // Nor would a connect message with one that is too long be taken.
-    if (error.code === "message_too_big") this.#subscriptions.leave(name);
-    else this.#subscriptions.refuse(name);
+    // What is too long, or is refused on the way, would not reach the server in a connect message either.
+    this.#subscriptions.leave(name, error.fromServer);
     const text = `'${name.trim()}' was refused: ${error.message}`;
     this.#report(new RingcastError(error.code, text, { ...error, cause: error }));
   }
@@ -382,7 +380,7 @@ export class Lifecycle implements LinkOwner {
     if (error) this.lastError = error;
     this.#setStatus("closed");
     this.session.requests.end(this.#closedError());
-    for (const [, reject] of waiters) reject(error ?? this.#closedError());
+    for (const [, reject] of waiters) reject(this.endError ?? this.#closedError());
     if (wasConnected) this.dispatch.deliver("disconnected");
     if (error && (this.listeners.has("error") || !waiters.length)) this.#report(error);
     this.dispatch.deliver(FOR_STREAMS, null, error);

@@ -5,9 +5,10 @@
  * is `dispatch.ts`; telling the server about subscriptions is done by whoever gives the two callbacks.
  */
 
+import { isText } from "./codec.js";
 import type { Filter } from "./filter.js";
 import { MAX_NAME_CHARS, MAX_SUBSCRIPTIONS, MAX_TOPICS_CHARS } from "./limits.js";
-import { HALF, isText } from "./protocol.js";
+import { HALF } from "./protocol.js";
 import { topicOf } from "./topics.js";
 
 /** It gets the arguments of the broadcast. A promise that it returns is waited for. */

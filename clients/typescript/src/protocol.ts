@@ -5,7 +5,7 @@
  * the array that it is on the wire.
  */
 
-import type { Codec, Payload } from "./codec.js";
+import { type Codec, isText, type Payload } from "./codec.js";
 import { RingcastError } from "./errors.js";
 import type { Where } from "./filter.js";
 import type { WireTopic } from "./topics.js";
@@ -98,10 +98,9 @@ export type ServerMessage =
 
 type Check = (value: unknown) => boolean;
 
-export const isText = (value: unknown): value is string => typeof value === "string";
 const isSeconds: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
 const isCount: Check = (value) => Number.isInteger(value) && isSeconds(value);
-const isObject: Check = (value) => Object(value) === value && !Array.isArray(value);
+export const isObject: Check = (value) => !Array.isArray(value) && Object(value) === value;
 const orAbsent =
   (check: Check): Check =>
   (value) =>

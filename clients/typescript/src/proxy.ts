@@ -1,5 +1,7 @@
 /** Names that are no property of an object, taken for something else: actions, actors. */
 
+import { isText } from "./codec.js";
+
 /**
  * What JavaScript, test runners and developer tools ask of any object. None of them may become a call; actions of
  * these names are called by `call(name)`. No type has them as methods, and below no proxy has.
@@ -24,7 +26,7 @@ export function withNames<T extends object>(target: T, make: (name: string) => u
       let value = (target as Record<string | symbol, unknown>)[name];
       if (!(name in target)) {
         if (
-          typeof name === "symbol" ||
+          !isText(name) ||
           /^(then|catch|finally|toJSON|asymmetricMatch|nodeType|tagName|[_$@].*)$/.test(name)
         ) {
           return undefined;

@@ -16,9 +16,9 @@ export class Subscriptions {
   readonly #asked = new Map<string, Request>();
   /**
    * Names that lost their last listener, of which the server may not know, and such as are new beside another way to
-   * the same events: whoever listens now wants nothing older. Never changed in place.
+   * the same events, and such as it was not asked for: whoever listens now wants nothing older.
    */
-  anew: readonly string[] = [];
+  readonly anew = new Set<string>();
 
   /** A request about a name is sent. */
   ask(request: Request): void {
@@ -29,21 +29,26 @@ export class Subscriptions {
   }
 
   /** A request about a name was answered, behind all events from before it. */
-  answer(request: Request, refused: boolean): void {
+  answer(request: Request, refusal?: unknown): void {
     const { name, kind } = request;
     const isWanted = kind === "subscribe";
-    if (isWanted) this.anew = this.anew.filter((other) => other !== name);
-    // Another one may be on its way.
-    if (this.#asked.get(name) !== request) return;
+    // Or another one is on its way.
+    const isNewest = this.#asked.get(name) === request;
+    if (isWanted || isNewest) this.anew.delete(name);
+    if (!isNewest) return;
     this.#asked.delete(name);
-    // Whoever hears of a refusal calls `refuse` or `leave`.
-    if (isWanted && !refused) this.#taken.set(name, true);
+    // Whoever hears of a refusal calls `leave`.
+    if (isWanted && !refusal) this.#taken.set(name, true);
   }
 
-  /** A name has lost its last listener while there is no network, or has got its first beside others of its event. */
-  leave(name: string): void {
+  /**
+   * The server does not send this one, whatever it had said before: it has refused it. Or it is not to be in a connect message,
+   * and begins anew: it has lost its last listener while there is no network, or has got its first beside others of its event,
+   * or the server could not be asked for it.
+   */
+  leave(name: string, isRefused?: boolean): void {
     this.#taken.delete(name);
-    this.anew = [...this.anew, name];
+    if (!isRefused) this.anew.add(name);
   }
 
   /** The network is lost, and with it, perhaps, what was asked last. */
@@ -54,14 +59,9 @@ export class Subscriptions {
 
   /** A connect message was answered that carried these names: they are what the server has. */
   begin(carried: string[], wanted: string[]): void {
-    this.anew = this.anew.filter((name) => wanted.includes(name));
+    for (const name of this.anew) if (!wanted.includes(name)) this.anew.delete(name);
     this.#taken.clear();
-    for (const name of carried) if (!this.anew.includes(name)) this.#taken.set(name, true);
-  }
-
-  /** The server does not send this one, whatever it had said before. */
-  refuse(name: string): void {
-    this.#taken.delete(name);
+    for (const name of carried) if (!this.anew.has(name)) this.#taken.set(name, true);
   }
 
   /** Return the names that the server has, or will have once it has answered. */
@@ -75,7 +75,7 @@ export class Subscriptions {
   }
 
   /** Tell whether the server has confirmed a name, and not refused it since. */
-  has(name: string): boolean {
-    return !!this.#taken.get(name);
+  has(name: string): boolean | undefined {
+    return this.#taken.get(name);
   }
 }

@@ -5,8 +5,7 @@
  * that of `event_stream.ts`, has to give no more than this.
  */
 
-import type { Codec, Payload } from "./codec.js";
-import { isText } from "./protocol.js";
+import { type Codec, isText, type Payload } from "./codec.js";
 
 /** What a socket reports to. */
 export interface Receiver {

@@ -226,6 +226,8 @@ function held(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
 describe("a refusal", () => {
   const error = { code: "banned", message: "not you" };
   const json = { "Content-Type": "application/json" };
+  /** Of an error of the server's. */
+  const marked: Record<string, string> = { ...json, "Ringcast-Error": "true" };
   /** By what ends the stream. */
   const CODES: Record<number, string> = { 4000: "forbidden", 1009: "message_too_big" };
 
@@ -237,14 +239,15 @@ describe("a refusal", () => {
     ["of a body that is too big, by a proxy", 413, {}, "<html>", 1009, "status 413"],
     ["of something else by a proxy", 502, {}, "<html>", null, "status 502"],
     ["by something that is no stream", 200, {}, "<html>", null, "status 200"],
+    ["that cannot be read", 400, {}, { error: { code: ["a"] } }, null, "status 400"],
   ])("%s", async (_, status, headers, body, code, reason) => {
     const { response } = await open();
-    response.writeHead(status, { ...json, ...headers });
+    response.writeHead(status, { ...(typeof body === "string" ? json : marked), ...headers });
     response.end(typeof body === "string" ? body : JSON.stringify(body));
     await until(() => losses.length > 0);
     expect(losses).toEqual([[code, expect.stringContaining(reason)]]);
     const told = heard.map((text) => JSON.parse(text));
-    if (typeof body === "object") expect(told).toEqual([["error", null, (body as any).error]]);
+    if (reason === "not you") expect(told).toEqual([["error", null, (body as any).error]]);
     else expect(told.map(([, , { code }]) => code)).toEqual(code ? [CODES[code]] : []);
   });
 
@@ -252,18 +255,24 @@ describe("a refusal", () => {
     await connected();
     socket.send('["nonsense"]');
     const [post] = await posted(1);
-    post?.response.writeHead(400, json).end(JSON.stringify({ error: { ...error, code: "unknown_message" } }));
+    post?.response
+      .writeHead(400, marked)
+      .end(JSON.stringify({ error: { ...error, code: "unknown_message" } }));
     await until(() => losses.length > 0);
     expect(losses).toEqual([[4001, "not you"]]);
   });
 
-  test.each([408, 425, 429, 502])(
+  test.each([404, 408, 421, 425, 429, 502])(
     "of what is posted by a proxy, for now, ends the stream: %i",
     async (status) => {
       await connected();
       socket.send('["call",1,"a",[]]');
-      (await posted(1))[0]?.response.writeHead(status).end("<html>");
-      await until(() => losses.length > 0);
+      // What is answered with 421 is asked once more by `fetch` itself.
+      await until(() => {
+        for (const { response } of exchanges.slice(1))
+          if (!response.headersSent) response.writeHead(status).end("<html>");
+        return losses.length > 0;
+      });
       expect(losses[0]?.[0]).toBeNull();
       expect(heard).toHaveLength(1);
     },
@@ -273,31 +282,50 @@ describe("a refusal", () => {
     [400, "<html>", "internal_error"],
     [401, "<html>", "unauthorized"],
     [403, "<html>", "forbidden"],
-    [404, '{"error":"no"}', "internal_error"],
+    [400, '{"error":"no"}', "internal_error"],
+    [400, '{"error":{"code":"invalid_message"}}', "internal_error"],
+    [400, '{"error":{"code":403}}', "internal_error"],
     [413, "<html>", "message_too_big"],
-    [413, JSON.stringify({ error: { code: "message_too_big", message: "too long" } }), "message_too_big"],
-  ])("of a message that would be refused again fails that alone: %i %s", async (status, body, code) => {
+    [413, '{"error":{"code":"nginx"}}', "message_too_big"],
+    [413, '{"error":{"code":"message_too_big"}}', "message_too_big", marked],
+    [413, '{"error":{"code":["a"]}}', "message_too_big", marked],
+  ])(
+    "of a message that would be refused again fails that alone: %i %s",
+    async (status, body, code, headers = json) => {
+      await connected();
+      const messages = ['["call",1,"a",[]]', '["received",[]]', '["subscribe",2,"b"]', '["call",3,"c",[]]'];
+      for (const message of messages) socket.send(message);
+      socket.send('["call",4,"d",[]]');
+      // All together; then each by itself, of which the last one is taken; then what has come meanwhile.
+      const bodies: string[] = [];
+      for (let count = 1; count <= 6; count += 1) {
+        const latest = (await posted(count)).at(-1) as Exchange;
+        bodies.push(latest.body);
+        if (count === 2)
+          for (const message of ['["call",5,"e",[]]', '["call",6,"f",[]]']) socket.send(message);
+        if (count < 6) latest.response.writeHead(status, headers).end(body);
+        else latest.response.writeHead(204).end();
+      }
+      const together = (await posted(7)).at(-1) as Exchange;
+      together.response.writeHead(204).end();
+      expect(bodies).toEqual([`[${messages},["call",4,"d",[]]]`, ...messages, '["call",4,"d",[]]']);
+      expect(together.body).toBe('[["call",5,"e",[]],["call",6,"f",[]]]');
+      const told = heard.slice(1).map((text) => JSON.parse(text));
+      expect(told.map(([kind, id, error]) => [kind, id, error.code])).toEqual(
+        [1, 2, 3].map((id) => ["error", id, code]),
+      );
+      expect(losses).toEqual([]);
+    },
+  );
+
+  test("of a message by a proxy is heard before its page has come", async () => {
     await connected();
-    const messages = ['["call",1,"a",[]]', '["received",[]]', '["subscribe",2,"b"]', '["call",3,"c",[]]'];
-    for (const message of messages) socket.send(message);
-    socket.send('["call",4,"d",[]]');
-    // All together; then each by itself, of which the last one is taken; then what has come meanwhile.
-    const bodies: string[] = [];
-    for (let count = 1; count <= 6; count += 1) {
-      const latest = (await posted(count)).at(-1) as Exchange;
-      bodies.push(latest.body);
-      if (count === 2) for (const message of ['["call",5,"e",[]]', '["call",6,"f",[]]']) socket.send(message);
-      if (count < 6) latest.response.writeHead(status, json).end(body);
-      else latest.response.writeHead(204).end();
-    }
-    const together = (await posted(7)).at(-1) as Exchange;
-    together.response.writeHead(204).end();
-    expect(bodies).toEqual([`[${messages},["call",4,"d",[]]]`, ...messages, '["call",4,"d",[]]']);
-    expect(together.body).toBe('[["call",5,"e",[]],["call",6,"f",[]]]');
-    const told = heard.slice(1).map((text) => JSON.parse(text));
-    expect(told.map(([kind, id, error]) => [kind, id, error.code])).toEqual(
-      [1, 2, 3].map((id) => ["error", id, code]),
-    );
+    socket.send('["call",1,"a",[]]');
+    (await posted(1))[0]?.response.writeHead(413, json).write("{");
+    await until(() => heard.length > 1);
+    expect(JSON.parse(heard[1] as string)).toMatchObject(["error", 1, { code: "message_too_big" }]);
+    socket.send('["call",2,"a",[]]');
+    (await posted(2))[1]?.response.writeHead(204).end();
     expect(losses).toEqual([]);
   });
 

@@ -2,12 +2,12 @@
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { request as ask, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import { json } from "../src/codec.js";
 import { type Client, createClient, where } from "../src/index.js";
+import { HttpProxy } from "./support/http_proxy.js";
 import { CODECS, failure, IMPATIENT, TRANSPORT, until, useWorld } from "./support/world.js";
 
 const world = useWorld("narrow");
@@ -150,29 +150,10 @@ test("what is too long together to connect with ends the connection, and says so
 
 test.runIf(TRANSPORT === "sse")("what is too long for a proxy fails alone, and is sent once", async () => {
   const limit = 200;
-  const refused: string[] = [];
-  const proxy = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
-    const { method, url: path, headers } = request;
-    if (body.length > limit) {
-      refused.push(`${body}`);
-      response.writeHead(413, { "Content-Type": "text/html" }).end("<html>");
-      return;
-    }
-    const onward = ask(`${world.server.url}${path}`, { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode as number, answer.headers);
-      answer.pipe(response);
-    });
-    onward.on("error", () => response.destroy());
-    response.on("close", () => onward.destroy());
-    onward.end(body);
-  }).listen(0, "127.0.0.1");
-  await once(proxy, "listening");
+  const proxy = await HttpProxy.to(world.server.url);
+  proxy.refuse = (_, body) => body.length > limit && 413;
   try {
-    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-    const connection = world.near({ url }).actor("clumsy").getOrCreate(world.key).connect({});
+    const connection = world.near({ url: proxy.url }).actor("clumsy").getOrCreate(world.key).connect({});
     await connection.ready();
     const { id } = connection;
     const long = failure(connection.echo("x".repeat(limit)));
@@ -185,11 +166,10 @@ test.runIf(TRANSPORT === "sse")("what is too long for a proxy fails alone, and i
       message: expect.stringContaining("413"),
     });
     // All three together, and that one.
-    expect(refused.map((body) => JSON.parse(body).length)).toEqual([3, 4]);
+    expect(proxy.refused.map((body) => JSON.parse(body).length)).toEqual([3, 4]);
     expect([connection.status, connection.id]).toEqual(["connected", id]);
     await connection.close();
   } finally {
-    proxy.closeAllConnections();
     proxy.close();
   }
 });
