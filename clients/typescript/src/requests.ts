@@ -35,15 +35,13 @@ export class Requests {
   #lastId = 0;
   /** The highest id that was answered in the present session; 0 if none was. */
   answered = 0;
-  /** By id, and so in the order of sending. */
-  readonly #sent = new Map<number, Request>();
+  /** By id, and so in the order of sending. Null where nobody waits any more: each takes a place at the server until its answer comes. */
+  readonly #sent = new Map<number, Request | null>();
   /** Calls made while there was no network, or too many were unanswered; never sent in any session. */
   #queued: Request[] = [];
-  /** Sent, and nobody waits any more: each takes a place at the server until its answer comes. */
-  readonly #abandoned = new Set<number>();
   /** What the latest connect message called unanswered. */
   #told: number[] = [];
-  /** Answers that the server does not know to have arrived. */
+  /** Answers that the server does not know to have arrived, or that nobody wants if there are any. */
   #received: number[] = [];
   #receivedChars = 0;
 
@@ -52,7 +50,7 @@ export class Requests {
   }
 
   get #hasRoom(): boolean {
-    return this.#sent.size + this.#abandoned.size < this.#config.maxUnansweredCalls;
+    return this.#sent.size < this.#config.maxUnansweredCalls;
   }
 
   /** Tell whether the server would not take a message. */
@@ -104,8 +102,7 @@ export class Requests {
     // By identity: in a new session another request may have the same id.
     const id = request.id as number;
     if (this.#sent.get(id) === request) {
-      this.#sent.delete(id);
-      this.#abandoned.add(id);
+      this.#sent.set(id, null);
     } else {
       this.#queued = this.#queued.filter((other) => other !== request);
     }
@@ -113,36 +110,41 @@ export class Requests {
 
   /**
    * Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. An answer of none
-   * is not the server's, which has not heard of the request.
+   * is not the server's: without an error the request is given up, with one something on the way has refused it. Only of one
+   * that was sent for the first time does that say that it did not run.
    */
-  answer(id: number, error: RingcastError | null, value?: unknown, chars?: number): void {
-    this.#abandoned.delete(id);
-    if (chars) {
-      if (id <= this.#lastId) this.answered = Math.max(this.answered, id);
-      this.#received.push(id);
-      this.#receivedChars += chars;
-    }
+  answer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
     const request = this.#sent.get(id);
     this.#sent.delete(id);
+    // Also what was refused: the server may have answered it before the network was lost.
+    this.#received.push(id);
+    this.#receivedChars += chars;
+    if (chars) {
+      if (id <= this.#lastId) this.answered = Math.max(this.answered, id);
+    } else if (!error || this.#told.includes(id)) {
+      error = new RingcastError("outcome_unknown", `${request?.name} ran once or not at all`, {
+        cause: error,
+      });
+    }
     request?.settle(error, value);
   }
 
   /** Return the message that says which answers have arrived, if it is time for it: send what is returned at once. */
   received(): Payload[] {
     if (this.#received.length < ACKNOWLEDGE_AT && this.#receivedChars < ACKNOWLEDGE_AT_CHARS) return [];
-    const ids = this.#received;
-    this.#received = [];
     this.#receivedChars = 0;
-    return [this.#config.codec.encode(["received", ids])];
+    // No more at a time: it is a message like any other, and has to be short enough.
+    return [this.#config.codec.encode(["received", this.#received.splice(0, ACKNOWLEDGE_AT)])];
   }
 
   /** Forget subscriptions that were not answered: the next connect message carries the whole set. */
   lost(): void {
-    for (const [id, { args }] of this.#sent) if (!args) this.#sent.delete(id);
+    for (const [id, request] of this.#sent) if (!request?.args) this.#sent.delete(id);
   }
 
   /** Return what the connect message says about the past: all other answers have arrived. */
   unanswered(): number[] {
+    this.#giveUp((payload) => !payload);
     return (this.#told = [...this.#sent.keys()]);
   }
 
@@ -153,19 +155,16 @@ export class Requests {
    * `outcome_unknown`: sent, they would end the whole connection.
    */
   resend(): Payload[] {
-    this.#abandoned.clear();
-    this.#giveUp((payload) => this.isTooBig(payload));
-    // Given up, or without a caller since the connect message was sent: their answers are not wanted.
-    this.#received = this.#told.filter((id) => !this.#sent.has(id));
-    this.#receivedChars = 0;
-    return [...this.#sent.values()].map((request) => request.payload as Payload);
+    this.#giveUp((payload) => !payload || this.isTooBig(payload));
+    return [...this.#sent.values()].map((request) => request?.payload as Payload);
   }
 
   /** Start the ids of a new session; calls sent in the old one reject with `outcome_unknown`. */
   reset(): void {
+    this.#giveUp(() => true);
     this.#lastId = this.answered = 0;
     this.#told = [];
-    this.#giveUp(() => true);
+    this.#received = [];
   }
 
   /** Number the calls that waited, as far as there is room, and return their payloads: send them at once. */
@@ -182,12 +181,8 @@ export class Requests {
     for (const request of this.#queued.splice(0)) request.settle(error);
   }
 
-  /** Reject calls that were sent and are not sent again. */
-  #giveUp(which: (payload: Payload) => boolean): void {
-    for (const [id, { name, payload }] of this.#sent) {
-      if (which(payload as Payload)) {
-        this.answer(id, new RingcastError("outcome_unknown", `${name} ran once or not at all`));
-      }
-    }
+  /** Reject calls that were sent and are not sent again (without a payload: that have no caller); their answers are not wanted. */
+  #giveUp(which: (payload: Payload | undefined) => boolean): void {
+    for (const [id, request] of this.#sent) if (which(request?.payload)) this.answer(id, null, null, 0);
   }
 }

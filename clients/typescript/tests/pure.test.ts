@@ -211,6 +211,46 @@ describe("requests", () => {
     expect(requests.answered).toBe(2);
   });
 
+  test("that are refused on the way have run or not, if an earlier link may have sent them", () => {
+    const settled: string[] = [];
+    const requests = new Requests(config());
+    const refuse = (id: number) => requests.answer(id, new RingcastError("forbidden", "no"), null, 0);
+    requests.send(call("a", settled));
+    requests.send(call("b", settled));
+    requests.lost();
+    requests.unanswered();
+    expect(requests.resend()).toHaveLength(2);
+    requests.send(call("c", settled));
+    refuse(1);
+    refuse(3);
+    // In another session it is another one that has its id.
+    requests.reset();
+    requests.resend();
+    requests.send(call("d", settled));
+    refuse(1);
+    expect(settled).toEqual(["a outcome_unknown", "c forbidden", "b outcome_unknown", "d forbidden"]);
+    expect(requests.answered).toBe(0);
+  });
+
+  test("whose answers nobody wants are acknowledged like others, not too many at a time", () => {
+    const requests = new Requests(config());
+    const calls = Array.from({ length: 40 }, (_, index) => call(`${index}`, []));
+    for (const each of calls) requests.send(each);
+    requests.answer(1, null, "done", 1);
+    requests.abandon(calls[1] as Request);
+    expect(requests.unanswered()[0]).toBe(3);
+    requests.abandon(calls[2] as Request);
+    expect(requests.resend()).toHaveLength(37);
+    expect(requests.received()).toEqual([]);
+    for (let id = 4; id <= 40; id += 1) requests.answer(id, new RingcastError("forbidden", "no"), null, 0);
+    const [first, second] = [requests.received(), requests.received()];
+    expect(JSON.parse(first[0] as string)[1]).toEqual(Array.from({ length: 32 }, (_, index) => index + 1));
+    expect(second).toEqual([]);
+    requests.reset();
+    for (let id = 1; id <= 31; id += 1) requests.answer(id, null, null, 1);
+    expect(requests.received()).toEqual([]);
+  });
+
   test.each([json, msgpack({ encode, decode })])(
     "that are longer than the server takes fail, and take no id: $protocols.0",
     (codec) => {
