@@ -7,10 +7,9 @@ import signal
 import threading
 from typing import Any
 
-import orjson
 import pytest
+from exchange import Exchange
 
-from event_source import Parser
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.server.asgi_stopping import StopSignals
 from ringcast.testing import eventually
@@ -23,54 +22,6 @@ class Room(Actor):
     def count_to(self, c: Context, end: int) -> None:
         for number in range(1, end + 1):
             c.broadcast("number", number)
-
-
-class Exchange:
-    """One request and its response, as an ASGI server has them; `may_send` holds up each part of the body."""
-
-    def __init__(self, registry: Registry, body: Any = None) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.may_send = asyncio.Event()
-        self.may_send.set()
-        self.gone = asyncio.Event()
-        self._body: bytes | None = b"" if body is None else orjson.dumps(body)
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "GET" if body is None else "POST",
-            "scheme": "http",
-            "path": "/actors/room/events",
-            "query_string": b"" if body is not None else b"key=a&subscribe=number",
-            "root_path": "",
-            "headers": [(b"host", b"here"), (b"content-type", b"application/json")],
-            "client": ("203.0.113.7", 1),
-        }
-        self.task = asyncio.ensure_future(registry.asgi()(scope, self._receive, self._send))
-
-    async def _receive(self) -> dict[str, Any]:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        self.sent.append(message)
-        if message["type"] == "http.response.body":
-            await self.may_send.wait()
-
-    @property
-    def events(self) -> list[Any]:
-        parser = Parser()
-        return [message.json for message in parser.feed(b"".join(self.parts))]
-
-    @property
-    def parts(self) -> list[bytes]:
-        return [message["body"] for message in self.sent if message["type"] == "http.response.body"]
-
-    @property
-    def is_whole(self) -> bool:
-        return bool(self.sent) and self.sent[-1].get("more_body") is False
 
 
 def registry_with(**limits: Any) -> Registry:
@@ -130,6 +81,17 @@ async def test_one_that_has_to_say_something_and_does_not_is_given_up() -> None:
         await exchange.task
         assert exchange.is_whole
         assert registry.router.limits_hit["dead_peer_timeout_s"] == 1
+        assert registry.router.sockets == 0
+
+
+async def test_a_client_that_cannot_be_sent_to_is_gone() -> None:
+    registry = registry_with()
+    async with asyncio.timeout(TIMEOUT_S), registry.asgi().running():
+        exchange = Exchange(registry)
+        await eventually(lambda: len(exchange.events) == 1)
+        exchange.fails = True
+        await registry.client.get_or_create(Room, ["a"]).count_to(1)
+        await exchange.task
         assert registry.router.sockets == 0
 
 

@@ -68,7 +68,7 @@ class _AsgiEvents(EventStream):
     ) -> None:
         super().__init__(endpoint, guard, opening, came)
         self._server = endpoint
-        self._outgoing = Outgoing(send, self._on_sent)
+        self._outgoing = Outgoing(send, self._on_sent, self._let_go)
         self._ends = False
         """Whether the end of the body is among what is outgoing, or sent."""
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()

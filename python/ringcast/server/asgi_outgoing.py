@@ -19,13 +19,17 @@ _LOG: Final = logging.getLogger("ringcast.server")
 
 
 class Outgoing:
-    """Sends what is put in, in order, with `send`; calls `on_sent` whenever there is nothing left."""
+    """Sends what is put in, in order, with `send`; calls `on_sent` whenever there is nothing left.
 
-    __slots__ = ("_messages", "_on_sent", "_send", "_sender", "_stopped")
+    Where something is not sent, that is the end: `on_failed` is called instead, and nothing more is sent.
+    """
 
-    def __init__(self, send: Send, on_sent: Callable[[], None]) -> None:
+    __slots__ = ("_messages", "_on_failed", "_on_sent", "_send", "_sender", "_stopped")
+
+    def __init__(self, send: Send, on_sent: Callable[[], None], on_failed: Callable[[], None]) -> None:
         self._send = send
         self._on_sent = on_sent
+        self._on_failed = on_failed
         self._messages: deque[MutableMapping[str, Any]] = deque()
         self._sender: asyncio.Task[None] | None = None
         """While there is something."""
@@ -38,8 +42,10 @@ class Outgoing:
 
     def put(self, *messages: MutableMapping[str, Any]) -> None:
         """Send these as well; does nothing once it is stopped."""
+        if self._stopped:
+            return
         self._messages.extend(messages)
-        if self._sender is None and not self._stopped:
+        if self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="outgoing")
 
     def give_up(self) -> None:
@@ -55,14 +61,20 @@ class Outgoing:
             await asyncio.gather(self._sender, return_exceptions=True)
 
     async def _send_all(self) -> None:
+        all_sent = False
         try:
             while self._messages:
                 await self._send(self._messages.popleft())
+            all_sent = True
         except Exception as error:
-            # Each server has an error of its own for a client that has gone; reading tells that as well.
+            # Each server has an error of its own for a client that has gone. Reading tells that as well, but
+            # nothing need be reading.
             _LOG.debug("a client could not be sent to: %r", error)
-            self._messages.clear()
-            return
         finally:
             self._sender = None
-        self._on_sent()
+            if not all_sent:  # also where it was cancelled, by whomever
+                self._stopped = True
+                self._messages.clear()
+                self._on_failed()
+        if all_sent:
+            self._on_sent()

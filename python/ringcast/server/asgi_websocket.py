@@ -72,7 +72,7 @@ class AsgiWebSocket(ClientSocket):
         self._link = None
         # Whether the client is still there is the server's to ask, which sends the pings and gets the pongs.
         self._phase, self._since = CONNECTING, loop.time()
-        self._outgoing = Outgoing(send, self._on_sent)
+        self._outgoing = Outgoing(send, self._on_sent, self._on_failed)
         self._peer_code: int | None = None
 
     async def serve(self) -> None:
@@ -152,7 +152,8 @@ class AsgiWebSocket(ClientSocket):
                     self._on_message(message)
                     await self._wait_if_behind()
             code = message.get("code")
-            if self._phase is not CLOSING and code is not None and is_valid_close_code(code):
+            ours = self._sink is None or self._sink.end_reason is not None
+            if not ours and code is not None and is_valid_close_code(code):
                 # Otherwise it answers a close of ours, and says nothing about what the client wants.
                 self._peer_code = code
         except Exception:
@@ -190,9 +191,14 @@ class AsgiWebSocket(ClientSocket):
         if is_ahead(sink, link):
             for delay_s in looks():
                 await asyncio.sleep(delay_s)
-                if has_caught_up(sink, link):
+                if self._phase is CLOSING or has_caught_up(sink, link):
                     return
 
     def _on_sent(self) -> None:
         if self._sink is not None:
             self._sink.resume_writing()
+
+    def _on_failed(self) -> None:
+        """The client is gone. What the server has to say of that is read on to, for as long as a close may
+        take: the client may have gone for good."""
+        self._note_closing()

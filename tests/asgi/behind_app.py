@@ -1,0 +1,34 @@
+"""An application whose replies are long, and which tells what it holds of its clients."""
+
+from __future__ import annotations
+
+import gc
+
+from fastapi import FastAPI
+
+from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast.server.endpoint import is_ahead
+from ringcast.server.guard import Guard
+
+
+class Clerk(Actor, sleep_after_s=None):
+    """Has long answers."""
+
+    @action
+    def long(self, c: Context, length: int) -> str:
+        return "x" * length
+
+
+registry = Registry(Clerk, store=MemoryStore(), config=ServerConfig(close_timeout_s=2))
+app = FastAPI(lifespan=registry.lifespan)
+app.mount("/realtime", registry.asgi())
+
+
+@app.get("/holds")
+async def holds() -> dict[str, int]:
+    links = registry.router.gateway.links
+    return {
+        "links": len(links),
+        "ahead": sum(is_ahead(link.sink, None) for link in links),
+        "places": sum(each.places.taken for each in gc.get_objects() if type(each) is Guard),
+    }
