@@ -254,6 +254,24 @@ async def test_where_there_is_no_place_a_client_is_told_when_to_come_back(name: 
         await third.close()
 
 
+async def test_a_stream_with_another_request_behind_it_ends_with_its_client(
+    hosted: Hosted, room: Any
+) -> None:
+    if hosted.name == "uvicorn":
+        pytest.skip("it tells only the last of several requests that their client is gone")
+    reader, writer = await asyncio.open_connection("127.0.0.1", hosted.port)
+    for path in (target(room), "/realtime/health"):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    await reader.readuntil(b'"connected"')
+    assert await room.listeners() == 1
+    writer.transport.abort()
+
+    async def is_gone() -> bool:
+        return await room.listeners() == 0
+
+    await eventually(is_gone)
+
+
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_server_that_stops_does_not_wait_for_a_stream_to_end(name: str) -> None:
     with running(name, patient=True) as hosted:
