@@ -227,7 +227,8 @@ class ServerConfig:
     answered with `subscription_refused`."""
 
     max_pending_messages: int = 1024
-    """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish."""
+    """Messages of one client that may wait for its connect, or an async `can_subscribe`, to finish; and of
+    those that it posts beside server-sent events, until it has read what was answered."""
 
     max_pending_bytes: int = 1_048_576
     """Bytes of those messages."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import select
 import selectors
 import socket
@@ -10,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from conformance.raw_client import CLOSE, PONG, Frame, RawClient, Response
@@ -74,6 +75,14 @@ class Attacker(RawClient):
         except (ConnectionResetError, BrokenPipeError):
             pass  # it closed with something of ours unread
         return self._buffer
+
+    def next_event(self) -> list[Any]:
+        """Return the next message of a stream of server-sent events."""
+        while (start := self._buffer.find(b"\ndata: ")) < 0 or b"\n\n" not in self._buffer[start:]:
+            assert self._fill(), self._buffer
+        data, _, self._buffer = self._buffer[start:].partition(b"\n\n")
+        message: list[Any] = json.loads(data.removeprefix(b"\ndata: "))
+        return message
 
     def answers(self, count: int) -> Counter[str]:
         """Read so many answers to requests; return how many of them are of which kind."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import select
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from conformance.raw_client import PING, TEXT, frame
 
-from .attackers import Attacker, Attackers
+from .attackers import FULL_AFTER_MS, Attacker, Attackers
 from .conftest import Siege
 from .target import MOST_PER_ADDRESS
 
@@ -145,3 +146,59 @@ async def test_floods_of_pipelined_requests(siege: Siege) -> None:
         assert [few.read_response().status for _ in range(60)] == [200] * 60
 
     await siege.withstand(attack)
+
+
+async def test_floods_of_messages_that_are_posted_and_not_waited_for(siege: Siege) -> None:
+    """By a client that has stopped to read: of what it posts, only so much may wait."""
+
+    def attack(attackers: Attackers) -> None:
+        stream = attackers.open()
+        stream.send(_post("/actors/room/events", {"key": ["attacked"]}))
+        session = stream.next_event()[1]["session"]
+        ids = itertools.count(1)
+
+        def post() -> Attacker:
+            call = ["call", next(ids), "echo", ["x" * 60_000]]
+            each = attackers.open()
+            each.send(_post("/session/messages", call, f"ringcast-session: {session}"))
+            return each
+
+        def post_until_refused() -> list[Attacker]:
+            """Return those that wait: a megabyte, or some more that the server has not come to yet."""
+            waiting: list[Attacker] = []
+            while True:
+                each = post()
+                if not _is_readable(each):
+                    waiting.append(each)
+                    assert len(waiting) < MOST_PER_ADDRESS // 2
+                    continue
+                answer = each.read_response()
+                each.reset()
+                if answer.status == 429:
+                    assert answer.headers["retry-after"] == "1"
+                    return waiting
+                assert answer.status == 204
+
+        waiting = post_until_refused()
+        for _ in range(2000):
+            post().reset()
+        # Whoever has hung up waits no more: there is room for as many again.
+        for each in waiting:
+            each.reset()
+        while not (waiting := post_until_refused()):
+            pass
+
+    hit = await siege.withstand(attack)
+    assert hit["max_pending_messages"] > 1000
+
+
+def _post(target: str, body: Any, *headers: str) -> bytes:
+    content = json.dumps(body).encode()
+    lines = [f"POST {target} HTTP/1.1", "host: a", "content-type: application/json", *headers]
+    return "\r\n".join([*lines, f"content-length: {len(content)}", "", ""]).encode() + content
+
+
+def _is_readable(each: Attacker) -> bool:
+    readable = select.poll()
+    readable.register(each.sock, select.POLLIN)
+    return bool(readable.poll(FULL_AFTER_MS))

@@ -262,6 +262,16 @@ describe("a refusal", () => {
     expect(losses).toEqual([[4001, "not you"]]);
   });
 
+  test("of what is posted for now ends the stream, and its client comes back", async () => {
+    await connected();
+    socket.send('["call",1,"a",[]]');
+    const [post] = await posted(1);
+    post?.response.writeHead(429, { ...marked, "Retry-After": "1" });
+    post?.response.end(JSON.stringify({ error: { code: "rate_limited", message: "too much waits" } }));
+    await until(() => losses.length > 0);
+    expect(losses).toEqual([[null, "too much waits"]]);
+  });
+
   test.each([404, 408, 421, 425, 429, 502])(
     "of what is posted by a proxy, for now, ends the stream: %i",
     async (status) => {

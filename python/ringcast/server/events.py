@@ -7,7 +7,6 @@ token, in a header or by a cookie, and never in the address, which logs have.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import secrets
@@ -35,6 +34,7 @@ from .endpoint import is_ahead, looks
 from .event_stream import STREAM_HEADER, STREAM_HEADERS, EventStreamLink, Lines, Opening
 from .guard import FOREIGN_PAGE, Guard, peer_of
 from .replies import RequestError, answer, read_body
+from .waiting_posts import WaitingPosts
 
 __all__ = ["COOKIE", "SESSION_HEADER", "OpenStream", "event_routes"]
 
@@ -95,6 +95,7 @@ class _Events:
         self._open_stream = open_stream
         self._config: ServerConfig = router.config
         self._names = _Names()
+        self._waiting = WaitingPosts(router.config, router.limits_hit)
 
     async def open(self, request: Request) -> Response:
         """Open a stream of events."""
@@ -177,13 +178,13 @@ class _Events:
 
     async def _post(self, request: Request) -> Response:
         session = self._session(request)
-        body = await read_body(request, self._config, self._router.limits_hit, any_text=True)
-        messages = _messages(body)
+        # What was read is let go of before it may have to wait: it can take many times its text.
+        messages = _messages(await read_body(request, self._config, self._router.limits_hit, any_text=True))
         for message in messages:
             # All of them before the first is handled: a request is taken whole or not at all.
             if isinstance(parse_client_message(Encoding.JSON, message), Connect):
                 raise ProtocolError("a session is connected already")
-        link = await self._link_with_room(session, request.headers.get(STREAM_HEADER))
+        link = await self._link_with_room(request, session, messages)
         for number, message in enumerate(messages, 1):
             link.on_message(message, number == len(messages))
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -202,21 +203,39 @@ class _Events:
             raise RequestError("there is no such session, or it has ended", code="unknown_session")
         return session
 
-    async def _link_with_room(self, session: Session, number: str | None) -> EventStreamLink:
+    async def _link_with_room(
+        self, request: Request, session: Session, messages: list[bytes]
+    ) -> EventStreamLink:
         """Return the stream that a session has at the moment, once its client is not too far ahead.
 
-        A WebSocket would not be read meanwhile; this request is not answered. `number` is that of the stream
-        which the client means: what was held up on its way until after the next one began is too late.
+        A WebSocket would not be read meanwhile; this request is not answered.
         """
-        for delay_s in looks():
-            link = session.link
-            if not isinstance(link, EventStreamLink) or number not in (None, str(link.number)):
-                break
-            link.hear()
-            if not is_ahead(link.sink, link):
-                return link
-            await asyncio.sleep(delay_s)
+        link = _link_for(request, session)
+        link.hear()
+        queued_bytes = link.sink.queued_bytes
+        if is_ahead(link.sink, link):
+            async with self._waiting.waiting(request, session.token, messages) as poster:
+                for delay_s in looks():
+                    await poster.wait(delay_s)
+                    link = _link_for(request, session)
+                    before, queued_bytes = queued_bytes, link.sink.queued_bytes
+                    # That it waits says nothing of its client, unless that reads; or perhaps waits for us.
+                    if queued_bytes < before or link.is_behind:
+                        link.hear()
+                    if not is_ahead(link.sink, link):
+                        break
+        return link
+
+
+def _link_for(request: Request, session: Session) -> EventStreamLink:
+    """Return the stream of a session that a request is for.
+
+    It may say by its number which: what was held up on its way until after the next one began is too late.
+    """
+    link, number = session.link, request.headers.get(STREAM_HEADER)
+    if not isinstance(link, EventStreamLink) or number not in (None, str(link.number)):
         raise RequestError("this stream of events is over: open it again", code="not_connected")
+    return link
 
 
 class _Query:
