@@ -8,19 +8,22 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
-from ringcast.server.endpoint import is_ahead
 from ringcast.server.guard import Guard
 
 
 class Clerk(Actor, sleep_after_s=None):
     """Has long answers."""
 
+    asked = 0
+
     @action
     def long(self, c: Context, length: int) -> str:
+        Clerk.asked += 1
         return "x" * length
 
 
-registry = Registry(Clerk, store=MemoryStore(), config=ServerConfig(close_timeout_s=2))
+CONFIG = ServerConfig(close_timeout_s=2, heartbeat_s=1, dead_peer_timeout_s=3)
+registry = Registry(Clerk, store=MemoryStore(), config=CONFIG)
 app = FastAPI(lifespan=registry.lifespan)
 app.mount("/realtime", registry.asgi())
 
@@ -32,9 +35,8 @@ async def opaque(scope: Scope, receive: Receive, send: Send) -> None:
 
 @app.get("/holds")
 async def holds() -> dict[str, int]:
-    links = registry.router.gateway.links
     return {
-        "links": len(links),
-        "ahead": sum(is_ahead(link.sink, None) for link in links),
+        "links": len(registry.router.gateway.links),
+        "asked": Clerk.asked,
         "places": sum(each.places.taken for each in gc.get_objects() if type(each) is Guard),
     }

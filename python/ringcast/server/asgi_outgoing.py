@@ -24,7 +24,7 @@ class Outgoing:
     Where something is not sent, that is the end: `on_failed` is called instead, and nothing more is sent.
     """
 
-    __slots__ = ("_messages", "_on_failed", "_on_sent", "_send", "_sender", "_stopped")
+    __slots__ = ("_began_s", "_messages", "_on_failed", "_on_sent", "_send", "_sender", "_stopped")
 
     def __init__(self, send: Send, on_sent: Callable[[], None], on_failed: Callable[[], None]) -> None:
         self._send = send
@@ -33,6 +33,8 @@ class Outgoing:
         self._messages: deque[MutableMapping[str, Any]] = deque()
         self._sender: asyncio.Task[None] | None = None
         """While there is something."""
+        self._began_s = 0.0
+        """When the message that is being sent was handed over."""
         self._stopped = False
 
     @property
@@ -40,13 +42,20 @@ class Outgoing:
         """Whether everything is sent."""
         return self._sender is None
 
+    @property
+    def stands_still_s(self) -> float:
+        """How long the server has been at the present message; 0 when everything is sent."""
+        return 0.0 if self._sender is None else asyncio.get_running_loop().time() - self._began_s
+
     def put(self, *messages: MutableMapping[str, Any]) -> None:
         """Send these as well; does nothing once it is stopped."""
         if self._stopped:
             return
         self._messages.extend(messages)
         if self._sender is None:
-            self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="outgoing")
+            loop = asyncio.get_running_loop()
+            self._began_s = loop.time()
+            self._sender = loop.create_task(self._send_all(), name="outgoing")
 
     def give_up(self) -> None:
         """Send nothing more, whatever is left; the server is told that what it is at is not wanted."""
@@ -61,9 +70,10 @@ class Outgoing:
             await asyncio.gather(self._sender, return_exceptions=True)
 
     async def _send_all(self) -> None:
-        all_sent = False
+        all_sent, loop = False, asyncio.get_running_loop()
         try:
             while self._messages:
+                self._began_s = loop.time()
                 await self._send(self._messages.popleft())
             all_sent = True
         except Exception as error:

@@ -193,6 +193,12 @@ class AsgiWebSocket(ClientSocket):
                 await asyncio.sleep(delay_s)
                 if self._phase is CLOSING or has_caught_up(sink, link):
                     return
+                if self._outgoing.stands_still_s > self._endpoint.router.config.dead_peer_timeout_s:
+                    # Nobody tells that a client has gone while nothing is read; hypercorn even waits for that
+                    # before it gives up what it sends.
+                    self._endpoint.limits_hit["dead_peer_timeout_s"] += 1
+                    self.abort()
+                    return
 
     def _on_sent(self) -> None:
         if self._sink is not None:
