@@ -165,6 +165,8 @@ def test_a_flood_from_one_address_holds_no_more_than_its_places_and_hurts_nobody
     async def scenario() -> None:
         limits = {"max_connections_per_address": 10, **EVERYONE_COUNTS, **PATIENT}
         async with served(certificates, **limits) as server:
+            # The first socket has the loop open a descriptor of its own.
+            assert (await server.ready()).status_code == HTTPStatus.OK
             before = descriptors()
             staying = [await server.opened("127.0.0.66") for _ in range(10 + 5)]
             for _ in range(10):
