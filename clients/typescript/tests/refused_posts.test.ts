@@ -19,9 +19,9 @@ const far = (name: string) =>
 
 /** Lose the network, and wait until it is there again. */
 async function comeBack(connection: Connection): Promise<void> {
+  const back = new Promise<void>((resolve) => connection.once("reconnected", resolve));
   proxy.cut();
-  await until(() => connection.status === "reconnecting");
-  await connection.ready();
+  await back;
 }
 
 /** What a proxy may say, in a response that is declared to be JSON. */
