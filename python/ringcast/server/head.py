@@ -66,12 +66,6 @@ class _Refused(Exception):  # noqa: N818 - an answer to the client, and no fault
     """Goes through the parser, which reads no further then."""
 
 
-def _log(status: HTTPStatus, client: str | None, method: str | None = None, path: str | None = None) -> None:
-    # Last, wherever it is called: a log has filters and handlers of the user's, which may raise.
-    if is_logged():
-        log_request(status, client, method, path)
-
-
 class _Parts(NamedTuple):
     """What uvicorn makes its protocols of."""
 
@@ -399,31 +393,39 @@ class HeadProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         head = data.lower()
-        method, came = data.partition(b" ")[0].decode("latin-1"), _came(data, self._address)
-        client = self._guard.peer(came.address, came.headers).address
         allowed = allowed_lines(self._guard, header_value(head, b"origin").strip().decode("latin-1"))
         if b"text/event-stream" in header_value(head, b"accept"):
             # A browser's `EventSource` would never come back after another status.
             status = HTTPStatus.OK
             self.transport.write(written(no_place(limit), allowed))
             self.transport.close()
-            _log(HTTPStatus.OK, client, method, came.path)
+            self._log_unread(HTTPStatus.OK, data)
             return
         status, text = refusal_of(limit)
         more = b"".join(b"%b: %b\r\n" % line for line in allowed)
         self._answer(status, CODE_BY_LIMIT[limit], text, more + b"retry-after: %d\r\n" % RETRY_AFTER_S)
-        _log(status, client, method, came.path)
+        self._log_unread(status, data)
+
+    def _log_unread(self, status: HTTPStatus, data: bytes) -> None:
+        # Last, as wherever something is logged here: a log has filters and handlers of the user's, which may
+        # raise. In a flood of sockets without a place, nothing is looked up for nobody.
+        if is_logged():
+            came = _came(data, self._address)
+            client = self._guard.peer(came.address, came.headers).address
+            log_request(status, client, data.partition(b" ")[0].decode("latin-1"), came.path)
 
     def _refuse(self, status: HTTPStatus, code: str, text: str) -> None:
         """Answer what cannot be read, or not all of it."""
         self._answer(status, code, text)
-        _log(status, self._address)
+        if is_logged():
+            log_request(status, self._address)
 
     def _refuse_upgrade(self, status: HTTPStatus, code: str, text: str) -> None:
         self._answer(status, code, text)
-        address = peer_of(cast(Scope, self.scope), self._guard).address
-        came = Request("websocket", address, self.url.decode("latin-1"))
-        _log(status, address, self.scope["method"], came.path)
+        if is_logged():
+            address = peer_of(cast(Scope, self.scope), self._guard).address
+            came = Request("websocket", address, self.url.decode("latin-1"))
+            log_request(status, address, self.scope["method"], came.path)
 
     def _answer(self, status: HTTPStatus, code: str, text: str, more: bytes = b"") -> None:
         """Answer by ourselves, and close; only close where it would be in the middle of another response."""
