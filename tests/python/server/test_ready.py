@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from counters import Counter
 from linked import eventually
 from unwilling_store import UnwillingStore
 
-from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig, action
+from ringcast import Client, MemoryStore, Registry, ServerConfig
 from ringcast.server.serve import serving
 from ringcast.testing import ManualClock
-
-
-@dataclass
-class Count:
-    value: int = 0
-
-
-class Counter(Actor[Count]):
-    @action
-    def increase(self, c: Context[Count]) -> int:
-        c.state.value += 1
-        return c.state.value
 
 
 async def ask(http: httpx.AsyncClient, path: str) -> tuple[int, dict[str, Any]]:
@@ -58,9 +46,9 @@ async def test_a_server_that_is_to_stop_is_not_ready_and_serves_until_the_delay_
             connection = client.counter.get_or_create(["a"]).connect()
             closed: list[Any] = []
             connection.on("disconnected", lambda *told: closed.append(told))
-            assert await connection.increase() == 1
+            assert await connection.add() == 1
             await clock.advance(9)
-            assert await connection.increase() == 2
+            assert await connection.add() == 2
             assert closed == []
             await clock.advance(1)
             await stopping
@@ -78,9 +66,9 @@ async def test_a_server_whose_store_takes_nothing_is_not_ready_until_it_does(
         Client(url) as client,
     ):
         counter = client.counter.get_or_create(["a"])
-        await counter.increase()
+        await counter.add()
         store.full = True
-        await counter.increase()
+        await counter.add()
         await eventually(lambda: registry.router.store.is_failing)
         assert await ask(http, "/ready") == (503, {"status": "unready", "reason": "store"})
         assert (await ask(http, "/health"))[0] == 200
