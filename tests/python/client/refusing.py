@@ -13,8 +13,9 @@ from ringcast import Actor, Client, Context, MemoryStore, Registry, action
 from ringcast.client import ClientConfig
 from ringcast.errors import RingcastError
 from ringcast.server.serve import serving
+from ringcast.testing import eventually
 
-__all__ = ["IMPATIENT", "LIMIT", "Proxy", "Refuse", "desk", "longer_than", "posted", "refused"]
+__all__ = ["IMPATIENT", "LIMIT", "Proxy", "Refuse", "come_back", "desk", "longer_than", "posted", "refused"]
 
 TIMEOUT_S: Final = 20
 LIMIT: Final = 2000
@@ -130,3 +131,10 @@ async def refused(call: Awaitable[Any]) -> RingcastError:
     with pytest.raises(RingcastError) as refused:
         await call
     return refused.value
+
+
+async def come_back(connection: Any, proxy: Proxy) -> None:
+    """Lose the network, and wait until the connection has come back."""
+    proxy.cut()
+    await eventually(lambda: connection.status == "reconnecting")
+    await connection.ready()

@@ -9,7 +9,7 @@ import pytest
 from ringcast.errors import Forbidden, MessageTooBig, OutcomeUnknown
 from ringcast.testing import eventually
 
-from .refusing import desk, posted, refused
+from .refusing import come_back, desk, posted, refused
 
 
 @pytest.mark.parametrize("ends_meanwhile", [False, True])
@@ -32,9 +32,7 @@ async def test_a_call_that_has_run_is_not_said_to_have_not(ends_meanwhile: bool)
         # Its late answer is nobody's, and no later call is taken for it, or waits for it.
         await handle.sign()
         assert [await connection.note(text) for text in ("b", "cc")] == [1, 2]
-        proxy.cut()
-        await eventually(lambda: connection.status == "reconnecting")
-        await connection.ready()
+        await come_back(connection, proxy)
         assert await connection.noted() == 3
         assert connection.id == id
 

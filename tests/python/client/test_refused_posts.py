@@ -19,7 +19,7 @@ from ringcast.errors import (
 )
 from ringcast.testing import eventually
 
-from .refusing import IMPATIENT, LIMIT, desk, longer_than, posted, refused
+from .refusing import IMPATIENT, LIMIT, Refuse, come_back, desk, longer_than, posted, refused
 
 
 async def test_a_call_that_is_too_long_for_a_proxy_fails_alone() -> None:
@@ -97,9 +97,7 @@ async def test_one_that_was_refused_is_none_that_was_answered() -> None:
         proxy.refuse = posted("413 Content Too Large")
         assert isinstance(await refused(connection.note("a")), MessageTooBig)
         for _ in range(2):
-            proxy.cut()
-            await eventually(lambda: connection.status == "reconnecting")
-            await connection.ready()
+            await come_back(connection, proxy)
         proxy.refuse = longer_than(LIMIT)
         assert await connection.note("b") == 1
         assert (connection.id, gaps) == (id, [])
@@ -128,36 +126,29 @@ async def test_what_may_pass_is_sent_again(status: str) -> None:
         assert connection.id == id
 
 
-async def test_a_subscription_that_is_too_long_for_a_proxy_fails_alone() -> None:
-    async with desk() as (handle, proxy), handle.connect() as connection:
-        id, errors = connection.id, asyncio.Queue[Any]()
-        connection.on("error", errors.put_nowait)
-        proxy.refuse = longer_than(LIMIT)
-        connection.on("noted", lambda _length: None, where={"text": "x" * LIMIT})
-        for _ in range(2):
-            error = await errors.get()
-            assert isinstance(error, SubscriptionRefused) and error.code == "message_too_big"
-            assert await connection.note("a") == 1
-            proxy.cut()
-            await eventually(lambda: connection.status == "reconnecting")
-            await connection.ready()
-        assert connection.id == id
+def says_drop_table(_line: str, body: bytes) -> str | None:
+    return "403 Forbidden" if b"drop table" in body else None
 
 
-async def test_a_subscription_that_a_proxy_refuses_is_in_no_connect_message() -> None:
+@pytest.mark.parametrize(
+    ("text", "refuse", "code"),
+    [("x" * LIMIT, longer_than(LIMIT), "message_too_big"), ("drop table", says_drop_table, "forbidden")],
+    ids=["too long", "forbidden"],
+)
+async def test_a_subscription_that_a_proxy_refuses_is_in_no_connect_message(
+    text: str, refuse: Refuse, code: str
+) -> None:
     """Which would be refused like it, and for good."""
     async with desk() as (handle, proxy), handle.connect() as connection:
         id, errors = connection.id, asyncio.Queue[Any]()
         connection.on("error", errors.put_nowait)
-        proxy.refuse = lambda _line, body: "403 Forbidden" if b"drop table" in body else None
-        connection.on("noted", lambda _length: None, where={"text": "drop table"})
+        proxy.refuse = refuse
+        connection.on("noted", lambda _length: None, where={"text": text})
         for _ in range(2):
             error = await errors.get()
-            assert isinstance(error, SubscriptionRefused) and error.code == "forbidden"
+            assert isinstance(error, SubscriptionRefused) and error.code == code
             assert await connection.note("a") == 1
-            proxy.cut()
-            await eventually(lambda: connection.status == "reconnecting")
-            await connection.ready()
+            await come_back(connection, proxy)
         assert connection.id == id
 
 
