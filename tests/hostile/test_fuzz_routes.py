@@ -96,24 +96,39 @@ UNSAID: dict[str, Callable[[Any], bool]] = {
 be said."""
 
 
-def found(problem: Any, value: Any) -> Any:
-    """Return what a problem is about: a part of `value`, or the key of one."""
-    *outer, last = problem["path"] or [""]
-    if last == "[key]":
-        return outer[-1]
-    for part in problem["path"]:
-        # Others say which of several types it is.
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdecimal():
-            value = value[int(part)]
-    return value
+def part_of(value: Any, part: str) -> Any:
+    """Return what `part` of a problem's path leads to in `value`; `NOT_SENT` if it names a type instead."""
+    if isinstance(value, dict) and part in value:
+        return value[part]
+    if isinstance(value, list) and part.isdecimal():
+        return value[int(part)]
+    return NOT_SENT
 
 
-def is_unsaid(problem: Any, values: list[Any]) -> bool:
-    """Tell whether what was sent is why there is this problem with one of these values."""
-    may_be = UNSAID.get(problem["type"])
-    return may_be is not None and any(may_be(found(problem, value)) for value in values)
+def is_unsaid(problems: list[tuple[list[str], str]], value: Any) -> bool:
+    """Tell whether `value`, which fits the document, may have these problems, given as paths and types.
+
+    All that its parts have must be unsaid. Where it may be of several types, each tells what is wrong, and
+    the document says that it is of one.
+    """
+    by_part: dict[str, list[tuple[list[str], str]]] = {}
+    for path, kind in problems:
+        if not path:
+            if kind not in UNSAID or not UNSAID[kind](value):
+                return False
+        elif path[1:] == ["[key]"]:  # not about what is there: about its key
+            if not is_unsaid([([], kind)], path[0]):
+                return False
+        else:
+            by_part.setdefault(path[0], []).append((path[1:], kind))
+    of_types: list[bool] = []
+    for part, inside in by_part.items():
+        inner = part_of(value, part)
+        if inner is NOT_SENT:
+            of_types.append(is_unsaid(inside, value))
+        elif not is_unsaid(inside, inner):
+            return False
+    return not of_types or any(of_types)
 
 
 def what_fits_is_taken(ctx: schemathesis.CheckContext, response: Response, case: schemathesis.Case) -> None:
@@ -125,8 +140,8 @@ def what_fits_is_taken(ctx: schemathesis.CheckContext, response: Response, case:
         assert isinstance(body, dict)
         # Which of the arguments it is, is not said by the document for all of them.
         values = [body.get("input", NOT_SENT)] if said.get("argument") == "input" else body["args"]
-        problems = said.get("problems", ())
-        if not problems or not all(is_unsaid(problem, values) for problem in problems):
+        problems = [(problem["path"], problem["type"]) for problem in said.get("problems", ())]
+        if not problems or not any(is_unsaid(problems, value) for value in values):
             raise
 
 
