@@ -253,11 +253,14 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         buffer: memoryview = super().get_buffer(size_hint)
         return buffer[:MAX_READ_BYTES]
 
-    def feed(self, request: bytes, address: str | None) -> None:
-        """Take a whole upgrade request that was read by somebody else, from a socket at `address`."""
+    def feed(self, request: bytes, address: str | None, *, has_list: bool = True) -> None:
+        """Take a whole upgrade request that was read by somebody else, from a socket at `address`.
+
+        `has_list` is False where its one `Connection` is known to say "upgrade" and nothing else.
+        """
         gate: Gate = self.transport.underlying_transport
         gate.request = Request("websocket", address, _target(request), request)
-        rest = memoryview(_trim(request))
+        rest = memoryview(_trim(request, has_list=has_list))
         while rest:
             buffer = self.get_buffer(len(rest))
             count = min(len(buffer), len(rest))
@@ -333,22 +336,20 @@ def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio
 
 def _target(request: bytes) -> str:
     """Return path and query of an upgrade request, which may name the whole URL (RFC 9112, section 3.2.2)."""
-    target = request.partition(b" ")[2].partition(b" ")[0].decode("latin-1")
-    if not target.startswith(("http://", "https://")):
+    target = request.split(b" ", 2)[1].decode("latin-1")
+    if target.startswith("/"):
         return target
     return "/" + target.partition("://")[2].partition("/")[2]
 
 
-def _trim(request: bytes) -> bytes:
+def _trim(request: bytes, *, has_list: bool) -> bytes:
     """Keep the headers that matter, and make `Connection` say what picows wants to read.
 
     picows accepts nothing but the single token "upgrade", while browsers may send a list ("keep-alive,
-    Upgrade"); uvicorn has found the token in it.
+    Upgrade"); the token has been found in it.
     """
-    if len(request) <= _SMALL_REQUEST_BYTES:
-        head = request.lower()
-        if b"\r\nconnection: upgrade\r\n" in head and head.count(b"\r\nconnection:") == 1:
-            return request
+    if not has_list and len(request) <= _SMALL_REQUEST_BYTES:
+        return request
     first_line, *headers = request[: -len(b"\r\n\r\n")].split(b"\r\n")
     kept = [first_line, b"connection: upgrade"]
     for line in headers:

@@ -17,7 +17,7 @@ __all__ = [
     "NOTHING",
     "header_value",
     "health_request",
-    "is_plain_upgrade",
+    "plain_upgrade",
     "whole_upgrade",
 ]
 
@@ -28,14 +28,25 @@ HEALTH_PATH: Final = "/health"
 NOTHING: Final = re.compile(rb"(?!)")
 """Matches nothing."""
 
-_TO_CONNECT: Final = b"GET %b(?:\\?[!-~]*)? HTTP/1\\.1\r\n"
-_HEADERS: Final = rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_UPGRADE: Final = rb"(?i:upgrade:[\t ]*websocket)[\t ]*\r\n"
+_CONNECTION: Final = rb"(?i:connection):[\t ]*((?:%b[\t ]*,[\t ]*)*)(?i:upgrade)[\t ]*\r\n" % _TOKEN
+# A body would follow where its length is said.
+_OTHERS: Final = (
+    rb"(?:(?!(?i:connection|upgrade|content-length|transfer-encoding):)%b:[\t -~\x80-\xff]*+\r\n)*+" % _TOKEN
+)
+_HEADERS: Final = b"%(o)b(?:%(c)b%(o)b%(u)b|%(u)b%(o)b%(c)b)%(o)b" % {
+    b"o": _OTHERS,
+    b"c": _CONNECTION,
+    b"u": _UPGRADE,
+}
+_TO_CONNECT: Final = b"GET %b(?:\\?[!-~]*+)? HTTP/1\\.1\r\n%b\r\n"
 _FOR_HEALTH: Final = b"(?:GET|HEAD) %b(?:\\?[!-~]*)? HTTP/1\\.[01]\r?\n"
 
 
 def whole_upgrade(path: str = PATH) -> re.Pattern[bytes]:
-    """Return what `is_plain_upgrade` takes: requests for `path`."""
-    return re.compile(_TO_CONNECT % re.escape(path.encode()) + _HEADERS)
+    """Return what `plain_upgrade` takes: requests for `path`."""
+    return re.compile(_TO_CONNECT % (re.escape(path.encode()), _HEADERS))
 
 
 def health_request(mount: str = "") -> re.Pattern[bytes]:
@@ -43,21 +54,13 @@ def health_request(mount: str = "") -> re.Pattern[bytes]:
     return re.compile(_FOR_HEALTH % re.escape((mount + HEALTH_PATH).encode()))
 
 
-def is_plain_upgrade(data: bytes, whole: re.Pattern[bytes]) -> bool:
-    """Tell whether `data` is one whole request to upgrade, without anything unusual about it.
+def plain_upgrade(data: bytes, whole: re.Pattern[bytes]) -> re.Match[bytes] | None:
+    """Return a match if `data` is one whole request to upgrade, without anything unusual about it.
 
-    True only for what uvicorn's parser would take for the same; it decides about all others.
+    Only if uvicorn's parser would take it for the same; it decides about all others. Any group of the match
+    that is not empty is what `Connection` says before the upgrade.
     """
-    if len(data) > MAX_HEAD_BYTES or whole.fullmatch(data) is None:
-        return False
-    head = data.lower()
-    return (
-        b"upgrade" in [token.strip() for token in header_value(head, b"connection").split(b",")]
-        and header_value(head, b"upgrade").strip() == b"websocket"
-        # A body would follow.
-        and b"\r\ncontent-length:" not in head
-        and b"\r\ntransfer-encoding:" not in head
-    )
+    return whole.fullmatch(data) if len(data) <= MAX_HEAD_BYTES else None
 
 
 def header_value(head: bytes, name: bytes) -> bytes:

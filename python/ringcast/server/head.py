@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, NoReturn, cast
@@ -28,7 +29,7 @@ from .bridge import address_of
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
-from .first_read import MAX_HEAD_BYTES, header_value, is_plain_upgrade
+from .first_read import MAX_HEAD_BYTES, header_value, plain_upgrade
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, peer_of, refusal_of
 from .handshake import refusal_body
 from .newcomers import Newcomers
@@ -175,8 +176,8 @@ class HeadProtocol(HttpToolsProtocol):
                 if self._upgrades.health.match(data) is None:
                     self._say_no_place(self._turned_away, data)
                     return
-            elif is_plain_upgrade(data, self._upgrades.whole):
-                self._hand_over(data, self._parts)
+            elif upgrade := plain_upgrade(data, self._upgrades.whole):
+                self._hand_over(upgrade, self._parts)
                 return
             self._become_http(self._parts)
         while data and self.parser is not None and not self.transport.is_closing():
@@ -215,7 +216,7 @@ class HeadProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    def _hand_over(self, request: bytes, parts: _Parts) -> None:
+    def _hand_over(self, upgrade: re.Match[bytes], parts: _Parts) -> None:
         """Do what uvicorn does with an upgrade request. Nothing has been written to this socket."""
         self._newcomers.remove(self)
         parts.server_state.connections.discard(self)
@@ -223,7 +224,7 @@ class HeadProtocol(HttpToolsProtocol):
         assert self._upgrades.new_protocol is not None  # or `whole` were nothing
         protocol = self._upgrades.new_protocol()
         protocol.connection_made(self.transport)
-        protocol.feed(request, self._address)
+        protocol.feed(upgrade.string, self._address, has_list=any(upgrade.groups()))
         self.transport.set_protocol(protocol)
 
     def _become_http(self, parts: _Parts) -> None:

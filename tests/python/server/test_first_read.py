@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringcast.server.first_read import MAX_HEAD_BYTES, is_plain_upgrade, whole_upgrade
+from ringcast.server.first_read import MAX_HEAD_BYTES, plain_upgrade, whole_upgrade
 
 TO_CONNECT = whole_upgrade()
 LINES = (
@@ -60,7 +60,7 @@ class Parsed:
     ids=["plain", "query", "other headers", "other spelling"],
 )
 def test_plain(request_: bytes) -> None:
-    assert is_plain_upgrade(request_, TO_CONNECT)
+    assert plain_upgrade(request_, TO_CONNECT)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_plain(request_: bytes) -> None:
     ],
 )
 def test_left_to_the_parser(request_: bytes) -> None:
-    assert not is_plain_upgrade(request_, TO_CONNECT)
+    assert not plain_upgrade(request_, TO_CONNECT)
 
 
 OTHER_LINES = st.one_of(
@@ -106,7 +106,7 @@ OTHER_LINES = st.one_of(
 def test_never_plain_where_the_parser_sees_something_else(lines: list[bytes], query: bytes) -> None:
     data = head(*lines, *LINES[:3], first=b"GET /connect?" + query + b" HTTP/1.1")
     for candidate in (data, head(*lines), head(*LINES, *lines)):
-        if is_plain_upgrade(candidate, TO_CONNECT):
+        if plain_upgrade(candidate, TO_CONNECT):
             parsed = Parsed(candidate)
             assert parsed.upgrades and parsed.complete and parsed.is_get
             first, *rest = candidate[:-4].split(b"\r\n")
