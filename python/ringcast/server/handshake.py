@@ -126,12 +126,11 @@ class Accepted(WSUpgradeResponse):
         whole: WSUpgradeResponse = WSUpgradeResponse.create_101_response(headers)
         self.version, self.status, self.body = whole.version, whole.status, whole.body
         self.headers = CIMultiDict()
-        self._beginning = bytes(whole.to_bytes()).removesuffix(_END_OF_LINE)
+        self._beginning = bytes(whole.to_bytes()).removesuffix(_END_OF_LINE) + f"{_ANSWER}: ".encode()
 
     def to_bytes(self) -> bytearray:
         """Return the response to the client whose key has just been answered."""
-        answer = self.headers.pop(_ANSWER).encode()
-        return bytearray(b"%b%b: %b\r\n\r\n" % (self._beginning, _ANSWER.encode(), answer))
+        return bytearray(b"%b%b\r\n\r\n" % (self._beginning, self.headers.pop(_ANSWER).encode()))
 
 
 def _check_path(target: bytes, wanted: str) -> None:

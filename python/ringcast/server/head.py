@@ -83,40 +83,43 @@ class HeadProtocol(HttpToolsProtocol):
     accepting a client needs.
     """
 
+    is_connected = False
+    """Whether there is a transport: with TLS, once the handshake is done."""
+
+    # Those of the class are what nearly all are handed over with.
+    _address: str | None = None
+    _place: str | None = None
+    """What this socket has taken of the server's places, until it is handed over."""
+    _has_come = False
+    """Whether a place was asked for: there may have been none."""
+    _turned_away: str | None = None
+    """The limit for which it gets no place, as it is told once it asks for something."""
+    _begun = b""
+    """What has come of its request line until then."""
+    _deadline: asyncio.TimerHandle | None = None
+    _rest_deadline: asyncio.TimerHandle | None = None
+    """For what is still to come of a request that has been answered already."""
+    _rest_is_counted = False
+    """Whether it is that which did not come in time before the answer: one request, counted once."""
+    _head_bytes = 0
+    """How much has been read of a head that goes on."""
+    _heads = 0
+    """How many have been read to their end."""
+    _is_in_body = False
+    _refusal: tuple[HTTPStatus, str, str] | None = None
+    """What a request is answered with that the parser has been told not to read any further."""
+    _answering: RequestResponseCycle | None = None
+    """The request that the application has, which is not the last one where some wait in the pipeline."""
+
     def __init__(
         self, parts: _Parts, timeout_s: float, upgrades: Upgrades, guard: Guard, newcomers: Newcomers
     ) -> None:
         self._guard = guard
         self._newcomers = newcomers
-        self.is_connected = False
-        """Whether there is a transport: with TLS, once the handshake is done."""
-        self._address: str | None = None
-        self._place: str | None = None
-        """What this socket has taken of the server's places, until it is handed over."""
-        self._has_come = False
-        """Whether a place was asked for: there may have been none."""
-        self._turned_away: str | None = None
-        """The limit for which it gets no place, as it is told once it asks for something."""
-        self._begun = b""
-        """What has come of its request line until then."""
         self._parts: _Parts | None = parts
         """What uvicorn's part is to be made of; None once it is."""
         self._timeout_s = timeout_s
         self._upgrades = upgrades
-        self._deadline: asyncio.TimerHandle | None = None
-        self._rest_deadline: asyncio.TimerHandle | None = None
-        """For what is still to come of a request that has been answered already."""
-        self._rest_is_counted = False
-        """Whether it is that which did not come in time before the answer: one request, counted once."""
-        self._head_bytes = 0
-        """How much has been read of a head that goes on."""
-        self._heads = 0
-        """How many have been read to their end."""
-        self._is_in_body = False
-        self._refusal: tuple[HTTPStatus, str, str] | None = None
-        """What a request is answered with that the parser has been told not to read any further."""
-        self._answering: RequestResponseCycle | None = None
-        """The request that the application has, which is not the last one where some wait in the pipeline."""
         self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
