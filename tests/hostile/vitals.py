@@ -21,10 +21,12 @@ MOST_LEFT_BYTES: Final = 4 << 20
 What is kept of each client shows as objects as well."""
 _MAY_STAY: Final = frozenset(
     {
-        # Made when first asked for: as many as there are kinds of frames, and declared events.
+        # Made when first asked for: as many as there are kinds of frames, declared events, and answers to
+        # what clients offer for compression.
         "picows.picows.WSMsgType",
         "ringcast.schema.filterable.FieldType",
         "ringcast.schema.filterable.StateFields",
+        "ringcast.server.handshake.Accepted",
         # What the store has of each actor that was ever asked for: damage may name another key.
         "ringcast.store.records.StoredActor",
     }
