@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 __all__ = ["SeldomLog"]
@@ -19,8 +20,12 @@ class SeldomLog:
         self._next_at = 0.0
 
     def warn(self, message: str, *args: object) -> None:
-        """Log this, unless something was logged a moment ago."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._next_at:
-            self._next_at = now + _EVERY_S
-            self._log.warning(message, *args)
+        """Log this with the next turn of the loop, unless something was logged a moment ago.
+
+        Not at once: a log has filters and handlers of the user's, which may raise, and whoever warns is
+        in the middle of turning somebody away.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._next_at:
+            self._next_at = loop.time() + _EVERY_S
+            loop.call_soon(partial(self._log.warning, message, *args))

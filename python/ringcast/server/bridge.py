@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
-from typing import Any, Final, cast
+from collections.abc import MutableMapping
+from typing import Any, Final, Protocol, cast
 
 from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # the inner class has no stub
 
 from ..request import Request
+from .first_read import HEAD_TOO_LARGE, MAX_HEAD_BYTES
+from .handshake import Refusal
+from .rewording import reworded, target_of, trimmed
 
 __all__ = [
-    "Accept",
     "FrameListener",
     "FrameProtocol",
     "Gate",
     "UpgradeProtocol",
+    "Upgrader",
     "address_of",
     "upgrade_protocol_class",
 ]
@@ -37,11 +40,7 @@ MAX_READ_BYTES: Final = 16_384
 without a bound one client that sends fast could make it grow to the size of the kernel's buffer."""
 
 _CLOSE_FRAME: Final = 0x88
-# What picows and the handshake need. Cookies and the like would only make the read buffer grow, for as long
-# as the connection lives; whoever wants them finds them in `Gate.request`.
-_FORWARDED: Final = frozenset({b"host", b"origin", b"upgrade"})
-_SMALL_REQUEST_BYTES: Final = 1024
-"""What fits into the read buffer without making it grow, with room to spare."""
+_ACCEPTED: Final = b"HTTP/1.1 101 "
 
 
 class _QuietLog(logging.LoggerAdapter[logging.Logger]):
@@ -68,6 +67,7 @@ class _QuietLog(logging.LoggerAdapter[logging.Logger]):
 
 
 _LOG: Final = _QuietLog(logging.getLogger("ringcast.server.picows"))
+_FAULTS: Final = logging.getLogger("ringcast.server")
 
 
 class FrameListener(WSListener):
@@ -110,6 +110,19 @@ class _NoSocket:
 _NO_SOCKET: Final = _NoSocket()
 
 
+class Upgrader(Protocol):
+    """Answers requests to upgrade.
+
+    What picows has of a request is trimmed; all of it is with the gate, where the request was at hand.
+    """
+
+    def accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
+        """Return a 101 response and a `FrameListener`, or a refusal."""
+
+    def log_refused(self, status: int, request: Request) -> None:
+        """Called once a request that was at hand has been refused, by `accept` or by picows."""
+
+
 class Gate:
     """The transport that picows sees: lets its HTTP response out, and after the upgrade nothing.
 
@@ -118,15 +131,37 @@ class Gate:
     cannot parse; that one reaches the listener as `on_broken_frame`.
     """
 
-    __slots__ = ("_listener", "is_shut", "request", "transport")
+    __slots__ = ("_listener", "_refused", "_upgrader", "is_shut", "request", "transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, upgrader: Upgrader) -> None:
         self.transport = transport
+        self._upgrader = upgrader
+        self._refused = False
+        """Whether the upgrader has refused the request, so that picows' response is the upgrader's."""
         self._listener: FrameListener | None = None
         self.is_shut = False
         """Whether nothing gets out any more, since the socket was upgraded or is gone."""
         self.request: Request | None = None
         """The request to upgrade; the listener takes it, so that nothing of it is kept with the socket."""
+
+    def answer(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        """Have the upgrader answer, for picows to send."""
+        try:
+            answer = self._upgrader.accept(request, self)
+        except Exception:
+            # picows makes a response of it, which becomes one of ours: it tells strangers what went wrong.
+            _FAULTS.exception("a request to upgrade could not be answered")
+            raise
+        self._refused = answer.listener is None
+        return answer
+
+    def refuse(self, refusal: bytes | bytearray) -> None:
+        """Send a response that refuses the upgrade."""
+        self.transport.write(refusal)
+        if self.request is not None:
+            # Once it is out, and by itself: a log has filters and handlers of the user's, which may raise.
+            status = int(refusal[len("HTTP/1.1 ") :][:3])
+            asyncio.get_running_loop().call_soon(self._upgrader.log_refused, status, self.request)
 
     def shut(self, listener: FrameListener) -> None:
         """Let nothing out from now on."""
@@ -160,7 +195,10 @@ class Gate:
 
     def write(self, data: bytes) -> None:
         if not self.is_shut:
-            self.transport.write(data)
+            if data.startswith(_ACCEPTED):
+                self.transport.write(data)
+            else:
+                self.refuse(data if self._refused else reworded(data))
         elif self._listener is not None and data[0] == _CLOSE_FRAME:
             # The parser stands still at the broken frame; what follows would only pile up before it.
             self.discard_input()
@@ -190,13 +228,6 @@ class Gate:
         return _NO_SOCKET if name == "socket" else default
 
 
-Accept = Callable[[WSUpgradeRequest, Gate], WSUpgradeResponseWithListener]
-"""Answers an upgrade request: with a 101 response and a `FrameListener`, or with a refusal.
-
-What picows has of the request is trimmed; all of it is with the gate, where the request was at hand.
-"""
-
-
 class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no stub
     """picows' protocol on a socket that speaks WebSocket from its first byte.
 
@@ -204,12 +235,12 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
     request is complete; None if it is at hand.
     """
 
-    __slots__ = ("_accept",)
+    __slots__ = ("_upgrader",)
 
     def __init__(
-        self, accept: Accept, max_frame_bytes: int, handshake_timeout_s: float | None = None
+        self, upgrader: Upgrader, max_frame_bytes: int, handshake_timeout_s: float | None = None
     ) -> None:
-        self._accept: Accept | None = accept
+        self._upgrader = upgrader
         super().__init__(
             None,  # host_port: for clients
             None,  # ws_path: for clients
@@ -230,13 +261,11 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
 
     def _on_request(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         gate: Gate = self.transport.underlying_transport
-        accept, self._accept = self._accept, None
-        assert accept is not None  # picows asks once
-        return accept(request, gate)
+        return gate.answer(request)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Start on `transport`, a socket's or one with TLS over it."""
-        super().connection_made(Gate(transport))
+        super().connection_made(Gate(transport, self._upgrader))
 
     @staticmethod
     def data_received(data: bytes) -> None:
@@ -259,8 +288,13 @@ class FrameProtocol(WSProtocol):  # type: ignore[misc]  # the inner class has no
         `has_list` is False where its one `Connection` is known to say "upgrade" and nothing else.
         """
         gate: Gate = self.transport.underlying_transport
-        gate.request = Request("websocket", address, _target(request), request)
-        rest = memoryview(_trim(request, has_list=has_list))
+        gate.request = Request("websocket", address, target_of(request), request)
+        request = trimmed(request, has_list=has_list)
+        if len(request) > MAX_HEAD_BYTES:  # picows would close without a word
+            gate.refuse(Refusal(*HEAD_TOO_LARGE).to_bytes())
+            gate.close()
+            return
+        rest = memoryview(request)
         while rest:
             buffer = self.get_buffer(len(rest))
             count = min(len(buffer), len(rest))
@@ -319,7 +353,7 @@ class UpgradeProtocol(FrameProtocol):
         self.feed(data, address_of(self.transport.underlying_transport.transport))
 
 
-def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio.Protocol]:
+def upgrade_protocol_class(upgrader: Upgrader, max_frame_bytes: int) -> type[asyncio.Protocol]:
     """Return what goes into uvicorn's configuration as `ws`.
 
     The protocols are not entered in uvicorn's set of connections: at shutdown it would wait for each of
@@ -328,32 +362,7 @@ def upgrade_protocol_class(accept: Accept, max_frame_bytes: int) -> type[asyncio
     """
 
     def make(config: object, server_state: object, app_state: object) -> UpgradeProtocol:
-        return UpgradeProtocol(accept, max_frame_bytes)
+        return UpgradeProtocol(upgrader, max_frame_bytes)
 
     # uvicorn only calls it.
     return cast(type[asyncio.Protocol], make)
-
-
-def _target(request: bytes) -> str:
-    """Return path and query of an upgrade request, which may name the whole URL (RFC 9112, section 3.2.2)."""
-    target = request.split(b" ", 2)[1].decode("latin-1")
-    if target.startswith("/"):
-        return target
-    return "/" + target.partition("://")[2].partition("/")[2]
-
-
-def _trim(request: bytes, *, has_list: bool) -> bytes:
-    """Keep the headers that matter, and make `Connection` say what picows wants to read.
-
-    picows accepts nothing but the single token "upgrade", while browsers may send a list ("keep-alive,
-    Upgrade"); the token has been found in it.
-    """
-    if not has_list and len(request) <= _SMALL_REQUEST_BYTES:
-        return request
-    first_line, *headers = request[: -len(b"\r\n\r\n")].split(b"\r\n")
-    kept = [first_line, b"connection: upgrade"]
-    for line in headers:
-        name = line.partition(b":")[0].lower()
-        if name in _FORWARDED or name.startswith(b"sec-websocket-"):
-            kept.append(line)
-    return b"\r\n".join(kept) + b"\r\n\r\n"

@@ -7,22 +7,32 @@ here is left to uvicorn's parser.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 from .handshake import PATH
 
 __all__ = [
+    "HEAD_TOO_LARGE",
     "HEALTH_PATH",
     "MAX_HEAD_BYTES",
     "NOTHING",
+    "has_head",
     "header_value",
     "health_request",
     "plain_upgrade",
+    "request_line",
     "whole_upgrade",
 ]
 
 MAX_HEAD_BYTES: Final = 16_384
 """How long the head of a request may be, from its first line to the empty one, both included."""
+HEAD_TOO_LARGE: Final = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "head_too_large",
+    f"the request's head is longer than {MAX_HEAD_BYTES} bytes",
+)
+"""What one is refused with that is longer."""
 HEALTH_PATH: Final = "/health"
 """Where the server tells that it runs, below the path at which a registry is served."""
 NOTHING: Final = re.compile(rb"(?!)")
@@ -41,6 +51,7 @@ _HEADERS: Final = b"%(o)b(?:%(c)b%(o)b%(u)b|%(u)b%(o)b%(c)b)%(o)b" % {
     b"u": _UPGRADE,
 }
 _TO_CONNECT: Final = b"GET %b(?:\\?[!-~]*+)? HTTP/1\\.1\r\n%b\r\n"
+_REQUEST_LINE: Final = re.compile(rb"([A-Z-]{1,32}) ([!-~]+) HTTP/1\.[01]\r?\n")
 _FOR_HEALTH: Final = b"(?:GET|HEAD) %b(?:\\?[!-~]*)? HTTP/1\\.[01]\r?\n"
 
 
@@ -61,6 +72,17 @@ def plain_upgrade(data: bytes, whole: re.Pattern[bytes]) -> re.Match[bytes] | No
     that is not empty is what `Connection` says before the upgrade.
     """
     return whole.fullmatch(data) if len(data) <= MAX_HEAD_BYTES else None
+
+
+def has_head(data: bytes) -> bool:
+    """Tell whether the head of a request is whole, or as long as it may be."""
+    return b"\n\r\n" in data or b"\n\n" in data or len(data) >= MAX_HEAD_BYTES
+
+
+def request_line(data: bytes) -> tuple[str, str] | None:
+    """Return method and target of a request of which this is the beginning; None if it cannot be read."""
+    matched = _REQUEST_LINE.match(data)
+    return None if matched is None else (matched[1].decode(), matched[2].decode())
 
 
 def header_value(head: bytes, name: bytes) -> bytes:

@@ -6,6 +6,7 @@ every way into a server.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections import Counter
@@ -126,7 +127,10 @@ class Guard:
         if who in self._refused_origins or len(self._refused_origins) >= _MOST_ORIGINS_NAMED:
             return
         self._refused_origins.add(who)
-        _LOG.warning("a page of %s is refused: allowed_origins (--allowed-origins) does not list it", who)
+        # With the next turn, as `SeldomLog` does.
+        asyncio.get_running_loop().call_soon(
+            _LOG.warning, "a page of %s is refused: allowed_origins (--allowed-origins) does not list it", who
+        )
 
     def take_place(self, address: str | None) -> str:
         """Take a place for a socket; as `Places.take`, and says in the log that there is none."""

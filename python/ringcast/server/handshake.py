@@ -60,6 +60,12 @@ class Refusal(Exception):  # noqa: N818 - an answer to the client, not a fault
         )
         return response
 
+    def to_bytes(self) -> bytes:
+        """Return that response as it is written to a socket that is closed then."""
+        response = self.to_response()
+        response.headers["Connection"] = "close"
+        return bytes(response.to_bytes())
+
 
 def refusal_body(code: str, text: str) -> bytes:
     """Return what a refusal says behind its head: an error, as any other answer has it."""
@@ -76,9 +82,9 @@ def choose_encoding(request: WSUpgradeRequest, path: str = PATH) -> Encoding:
     headers = request.headers
     if len(headers.getall("host", ())) != 1:  # RFC 9112, section 3.2
         raise _malformed("there must be exactly one Host header")
-    # Of several the last one counts to uvicorn, and the first one to picows.
+    # Of several the last one counts to uvicorn.
     if headers.get("upgrade", "").lower() != "websocket":
-        raise _malformed("there must be one Upgrade header, for websocket")
+        raise _malformed("the first Upgrade header must be for websocket, and nothing else")
     _check_version(headers)
     _check_key(headers)
     return first_known(",".join(headers.getall("sec-websocket-protocol", ())).split(","))

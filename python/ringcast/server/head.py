@@ -29,7 +29,7 @@ from .bridge import address_of
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
-from .first_read import MAX_HEAD_BYTES, header_value, plain_upgrade
+from .first_read import HEAD_TOO_LARGE, MAX_HEAD_BYTES, has_head, header_value, plain_upgrade, request_line
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, peer_of, refusal_of
 from .handshake import refusal_body
 from .newcomers import Newcomers
@@ -42,25 +42,12 @@ MOST_PIPELINED: Final = 64
 """How many requests of a client may wait behind the one that is being answered.
 
 Thousands fit into one read, and everybody else would wait while they are taken apart."""
-MAX_REQUEST_LINE_BYTES: Final = 1024
-"""How long the request line may be of a socket for which there is no place, until it is told so."""
 MOST_TURNED_AWAY: Final = 1000
 """How many sockets for which there is no place may wait to be told so; others are just closed."""
 
 _LEAST_AROUND_HEADER: Final = len(b":\r\n")
 _LEAST_AROUND_HEAD: Final = len(b"GET  HTTP/1.1\r\n\r\n")
-_TOO_LARGE: Final = (
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "head_too_large",
-    f"the request's head is longer than {MAX_HEAD_BYTES} bytes",
-)
 _HOST_NOT_SAID: Final = (HTTPStatus.BAD_REQUEST, "invalid_message", "there must be exactly one Host header")
-
-
-def _came(head: bytes, address: str | None) -> Request:
-    """Return a request of which nobody but this has read anything."""
-    target = head.split(b"\r\n", 1)[0].partition(b" ")[2].rpartition(b" ")[0]
-    return Request("http", address, target.decode("latin-1"), head)
 
 
 class _Refused(Exception):  # noqa: N818 - an answer to the client, and no fault
@@ -95,7 +82,7 @@ class HeadProtocol(HttpToolsProtocol):
     _turned_away: str | None = None
     """The limit for which it gets no place, as it is told once it asks for something."""
     _begun = b""
-    """What has come of its request line until then."""
+    """What has come of its request's head until then."""
     _deadline: asyncio.TimerHandle | None = None
     _rest_deadline: asyncio.TimerHandle | None = None
     """For what is still to come of a request that has been answered already."""
@@ -173,11 +160,11 @@ class HeadProtocol(HttpToolsProtocol):
         if self._parts is not None:
             if self._turned_away is not None:
                 data = self._begun + data
-                if b"\n" not in data and len(data) < MAX_REQUEST_LINE_BYTES:
-                    self._begun = data
-                    return
                 if self._upgrades.health.match(data) is None:
-                    self._say_no_place(self._turned_away, data)
+                    if has_head(data):
+                        self._say_no_place(self._turned_away, data)
+                    else:
+                        self._begun = data
                     return
             elif upgrade := plain_upgrade(data, self._upgrades.whole):
                 self._hand_over(upgrade, self._parts)
@@ -201,7 +188,7 @@ class HeadProtocol(HttpToolsProtocol):
         if not may_end_body and self._heads == heads and not self.transport.is_closing():
             self._head_bytes += len(part)
             if self._head_bytes >= MAX_HEAD_BYTES:
-                self._refuse(*_TOO_LARGE)
+                self._refuse(*HEAD_TOO_LARGE)
         return data[size:]
 
     def _wait_for_more(self) -> None:
@@ -262,7 +249,7 @@ class HeadProtocol(HttpToolsProtocol):
         headers = self.headers
         size = len(self.url) + sum(len(name) + len(value) for name, value in headers)
         if size + len(headers) * _LEAST_AROUND_HEADER + _LEAST_AROUND_HEAD > MAX_HEAD_BYTES:
-            self._read_no_further(*_TOO_LARGE)
+            self._read_no_further(*HEAD_TOO_LARGE)
         # RFC 9112, section 3.2.
         hosts = sum(name == b"host" for name, _ in headers)
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
@@ -414,9 +401,10 @@ class HeadProtocol(HttpToolsProtocol):
         # Last, as wherever something is logged here: a log has filters and handlers of the user's, which may
         # raise. In a flood of sockets without a place, nothing is looked up for nobody.
         if is_logged():
-            came = _came(data, self._address)
+            line = request_line(data)
+            came = Request("http", self._address, "" if line is None else line[1], data)
             client = self._guard.peer(came.address, came.headers).address
-            log_request(status, client, data.partition(b" ")[0].decode("latin-1"), came.path)
+            log_request(status, client, *(() if line is None else (line[0], came.path)))
 
     def _refuse(self, status: HTTPStatus, code: str, text: str) -> None:
         """Answer what cannot be read, or not all of it."""

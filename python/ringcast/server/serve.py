@@ -159,7 +159,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 AccessLogged(self._divided or app, lambda scope: came_of(scope, guard).address),
                 http=head_protocol_class(config.connect_timeout_s, upgrades, guard),
-                ws=upgrade_protocol_class(self._endpoint.accept, config.max_message_bytes),
+                ws=upgrade_protocol_class(self._endpoint, config.max_message_bytes),
                 # An application without one is as good.
                 lifespan="off" if application is None else "auto",
                 interface="asgi3",

@@ -18,13 +18,14 @@ from picows import WSFrame, WSMsgType, WSTransport, WSUpgradeRequest, WSUpgradeR
 from ..config import ServerConfig
 from ..errors import CloseCode, is_valid_close_code
 from ..operations.access import is_logged, log_request
-from ..request import EMPTY
+from ..request import EMPTY, Request
 from ..router import Router
 from ..wire.deflate import BrokenMessage, inflate
 from ..wire.encoding import Encoding
 from .bridge import FrameListener, FrameProtocol, Gate
 from .client_socket import CLOSING, CONNECTING, ClientSocket
 from .endpoint import FIRST_LOOK_S, Endpoint, has_caught_up, is_ahead, later
+from .first_read import request_line
 from .guard import Guard, let_in
 from .handshake import PATH, Accepted, Refusal, choose_encoding, choose_extension, forget_handshake
 
@@ -71,11 +72,11 @@ class WebSocketEndpoint(Endpoint):
 
     def new_protocol(self) -> FrameProtocol:
         """Return a protocol for a socket whose upgrade request is still to be read."""
-        return FrameProtocol(self.accept, self.max_message_bytes, self.connect_timeout_s)
+        return FrameProtocol(self, self.max_message_bytes, self.connect_timeout_s)
 
     def upgraded_protocol(self) -> FrameProtocol:
         """Return a protocol for a socket whose upgrade request is at hand."""
-        return FrameProtocol(self.accept, self.max_message_bytes)
+        return FrameProtocol(self, self.max_message_bytes)
 
     def accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
         """Answer an upgrade request."""
@@ -84,13 +85,18 @@ class WebSocketEndpoint(Endpoint):
             extension = choose_extension(request, self.compression)
             place = None if self.guard is None else let_in(self.guard, request, gate)
         except Refusal as refusal:
-            if self.guard is not None and gate.request is not None and is_logged():
-                came = gate.request
-                client = self.guard.peer(came.address, came.headers).address
-                log_request(refusal.status, client, request.method.decode("latin-1"), came.path)
             return WSUpgradeResponseWithListener(refusal.to_response(), None)
         listener = WebSocket(self, encoding, extension is not None, place)
         return WSUpgradeResponseWithListener(self._accepted(encoding, extension), listener)
+
+    def log_refused(self, status: int, request: Request) -> None:
+        """Write the line of a request that was not upgraded."""
+        if self.guard is None or not is_logged():
+            return
+        head = request.raw_headers
+        line = request_line(head) if isinstance(head, bytes) else None
+        client = self.guard.peer(request.address, request.headers).address
+        log_request(status, client, *(() if line is None else (line[0], request.path)))
 
 
 class _Violation(Exception):  # noqa: N818 - caught where it is turned into a close frame

@@ -15,6 +15,7 @@ from raw_socket import TIMEOUT_S, opened
 
 from ringcast import Actor, Client, Context, MemoryStore, Registry, ServerConfig
 from ringcast.errors import CloseCode, Unauthorized
+from ringcast.server.first_read import MAX_HEAD_BYTES
 from ringcast.server.serve import serving
 
 UPGRADE: Final = (
@@ -60,12 +61,14 @@ def requests(caplog: pytest.LogCaptureFixture) -> list[tuple[Any, ...]]:
     return [tuple(each[name] for name in ("method", "path", "code", "client")) for each in found]
 
 
-async def ask(url: str, request: str) -> int:
-    """Send this from a socket of its own, and return the status of the answer."""
+async def ask(url: str, *request: str) -> int:
+    """Send this from a socket of its own, in as many packets, and return the status of the answer."""
     address = urlsplit(url)
     async with asyncio.timeout(TIMEOUT_S):
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(request.encode())
+        for part in request:
+            writer.write(part.encode())
+            await asyncio.sleep(0)
         status = int((await reader.readline()).split(b" ")[1])
         await reader.read()
         writer.close()
@@ -115,6 +118,34 @@ async def test_a_socket_for_which_there_is_no_place(
     async with served(**limits) as url, opened(url):
         assert await ask(url, f"POST /actors/desk%20/events?t=1 HTTP/1.1\r\n{PLAIN}{accept}\r\n") == status
         assert requests(caplog) == [("POST", "/actors/desk /events", status, "127.0.0.1")]
+
+
+async def test_a_socket_without_a_place_is_heard_to_the_end_of_its_head(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served(max_connections=1) as url, opened(url):
+        head = f"GET /actors/desk/events HTTP/1.1\r\n{PLAIN}Cookie: {'c' * 1500}\r\n"
+        # A browser's `EventSource` would never come back after another status.
+        assert await ask(url, head, "Accept: text/event-stream\r\n\r\n") == 200
+        assert await ask(url, "GET / HTTP/1.1\r\nX: ", "x" * MAX_HEAD_BYTES) == 503
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "x\n2026-11-30T15:00:00Z INFO ringcast.access: new connection of desk\n\n",
+        "GET\t/connect?token=SECRET HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\x1b[2J / HTTP/1.1\r\n\r\n",
+        "A" * 60_000,
+    ],
+)
+async def test_what_cannot_be_read_of_a_socket_without_a_place(
+    caplog: pytest.LogCaptureFixture, sent: str
+) -> None:
+    async with served(max_connections=1) as url, opened(url):
+        assert await ask(url, sent) == 503
+        assert requests(caplog) == [(None, None, 503, "127.0.0.1")]
+        assert caplog.messages[-1] == "a request that cannot be read: 503"
 
 
 @pytest.mark.parametrize(

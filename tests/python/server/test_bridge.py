@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from picows import (
 )
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
+from ringcast.request import Request
 from ringcast.server.bridge import (
     MAX_READ_BYTES,
     FrameListener,
@@ -33,6 +35,7 @@ from ringcast.server.bridge import (
     UpgradeProtocol,
     upgrade_protocol_class,
 )
+from ringcast.server.first_read import MAX_HEAD_BYTES
 
 MAX_FRAME_BYTES = 65_536
 MASK = bytes(4)
@@ -92,18 +95,38 @@ class Recorder(FrameListener):
         return self.keep_after_eof
 
 
-class Served:
-    """uvicorn with the bridge, on a free port."""
+class Upgrading:
+    """Upgrades whoever comes, unless it is to refuse or to fail."""
 
     def __init__(self) -> None:
         self.listeners: list[Recorder] = []
         self.requests: list[WSUpgradeRequest] = []
-        self.refuse = False
+        self.refuse = self.fail = False
+        self.refused: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+
+    def accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
+        self.requests.append(request)
+        if self.fail:
+            raise ValueError("a secret")
+        if self.refuse:
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(403, b"no"), None)
+        self.listeners.append(Recorder(gate.transport))
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), self.listeners[-1])
+
+    def log_refused(self, status: int, request: Request) -> None:
+        self.refused.put_nowait((status, request.path))
+
+
+class Served(Upgrading):
+    """uvicorn with the bridge, on a free port."""
+
+    def __init__(self) -> None:
+        super().__init__()
         config = uvicorn.Config(
             self._app,
             port=0,
             http="httptools",
-            ws=upgrade_protocol_class(self._accept, MAX_FRAME_BYTES),
+            ws=upgrade_protocol_class(self, MAX_FRAME_BYTES),
             lifespan="off",
             log_config=None,
             interface="asgi3",
@@ -113,13 +136,6 @@ class Served:
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
-
-    def _accept(self, request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
-        self.requests.append(request)
-        if self.refuse:
-            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(403, b"no"), None)
-        self.listeners.append(Recorder(gate.transport))
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), self.listeners[-1])
 
     async def open(self, request: bytes = REQUEST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         port = self.server.servers[0].sockets[0].getsockname()[1]
@@ -186,7 +202,7 @@ def test_request_reaches_the_application_without_ballast(run: Run) -> None:
         async with served() as here:
             _, writer, _ = await here.upgraded()
             request = here.requests[0]
-            assert (request.method, request.path) == (b"GET", b"/anywhere?x=1")
+            assert (request.method, request.path) == (b"GET", b"/anywhere")
             assert set(request.headers) == {
                 "connection",
                 "host",
@@ -206,9 +222,83 @@ def test_refusal_is_written_and_the_socket_closed(run: Run) -> None:
             reader, writer = await here.open()
             answer = await asyncio.wait_for(reader.read(), 5)
             assert answer.startswith(b"HTTP/1.1 403 ") and answer.endswith(b"\r\n\r\nno")
+            assert await asyncio.wait_for(here.refused.get(), 5) == (403, "/anywhere")
             await closed(writer)
 
     run(scenario())
+
+
+def error_of(answer: bytes, status: int) -> dict[str, str]:
+    """Return the error that an upgrade is refused with, as all others are."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer
+    assert b"\r\ncontent-type: application/json\r\n" in head.lower()
+    assert b"\r\nringcast-error: true\r\n" in head.lower()
+    error: dict[str, str] = json.loads(body)["error"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"content-length: 5", "not supported: Content-Length is '5'"),
+        (b"transfer-encoding: chunked", "Transfer-Encoding is not supported"),
+        (b"\r\n".join([b"sec-websocket-protocol: x"] * 200), "more than 128 headers"),
+    ],
+)
+def test_what_picows_refuses_is_told_as_the_rest(run: Run, line: bytes, told: str) -> None:
+    async def scenario() -> None:
+        async with served() as here:
+            for request in (REQUEST, REQUEST.replace(b"c" * 3000, b"")):
+                reader, writer = await here.open(request.replace(b"host: here", b"host: here\r\n" + line))
+                error = error_of(await asyncio.wait_for(reader.read(), 5), 400)
+                assert error["code"] == "invalid_message" and told in error["message"]
+                assert await asyncio.wait_for(here.refused.get(), 5) == (400, "/anywhere")
+                await closed(writer)
+            assert here.requests == []
+
+    run(scenario())
+
+
+def test_headers_that_are_nothing_to_picows_may_be_many(run: Run) -> None:
+    async def scenario() -> None:
+        async with served() as here:
+            for ballast in (b"a: \r\n" * 150, b"sec-websocket-x: 1\r\n" * 200):
+                reader, writer = await here.open(REQUEST.replace(b"host:", ballast + b"host:"))
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                assert head.startswith(b"HTTP/1.1 101 ")
+                await closed(writer)
+
+    run(scenario())
+
+
+def test_head_that_is_too_long_for_picows(run: Run) -> None:
+    async def scenario() -> None:
+        async with served() as here:
+            reader, writer = await here.open(
+                REQUEST.replace(b"host: here", b"host: " + b"h" * MAX_HEAD_BYTES)
+            )
+            answer = await asyncio.wait_for(reader.read(), 5)
+            assert error_of(answer, 431)["code"] == "head_too_large"
+            assert await asyncio.wait_for(here.refused.get(), 5) == (431, "/anywhere")
+            await closed(writer)
+
+    run(scenario())
+
+
+def test_nobody_is_told_what_went_wrong_with_us(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with served() as here:
+            here.fail = True
+            reader, writer = await here.open()
+            answer = await asyncio.wait_for(reader.read(), 5)
+            assert error_of(answer, 500)["code"] == "internal_error"
+            assert b"a secret" not in answer
+            await closed(writer)
+
+    run(scenario())
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.name == "ringcast.server" and "a secret" in str(record.exc_info)
 
 
 def test_invalid_key_is_refused_by_picows(run: Run) -> None:
@@ -218,7 +308,7 @@ def test_invalid_key_is_refused_by_picows(run: Run) -> None:
         async with served() as here:
             reader, writer = await here.open(REQUEST.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"short"))
             answer = await asyncio.wait_for(reader.read(), 5)
-            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert error_of(answer, 400)["code"] == "invalid_message"
             await closed(writer)
             assert here.listeners[0].seen == ["disconnected"]
 
@@ -334,14 +424,10 @@ def test_socket_without_uvicorn(run: Run) -> None:
     """The same protocol reads its upgrade request from the socket, and gives up waiting for it."""
 
     async def scenario() -> None:
-        listeners: list[Recorder] = []
-
-        def accept(request: WSUpgradeRequest, gate: Gate) -> WSUpgradeResponseWithListener:
-            listeners.append(Recorder(gate.transport))
-            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), listeners[-1])
-
+        here = Upgrading()
+        listeners = here.listeners
         server = await asyncio.get_running_loop().create_server(
-            lambda: FrameProtocol(accept, MAX_FRAME_BYTES, 0.2), "127.0.0.1", 0
+            lambda: FrameProtocol(here, MAX_FRAME_BYTES, 0.2), "127.0.0.1", 0
         )
         async with server:
             port = server.sockets[0].getsockname()[1]

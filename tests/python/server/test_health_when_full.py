@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
 from ringcast.server.application import Beside, mounted
+from ringcast.server.first_read import MAX_HEAD_BYTES
 from ringcast.server.serve import serving
 
 FULL_OF: list[dict[str, Any]] = [
@@ -98,7 +99,7 @@ async def test_it_answers_one_probe_and_nothing_else() -> None:
         upgrade = b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
         assert (await said(server.url, health + upgrade)).startswith(b"HTTP/1.1 503 ")
         # A request line that goes on and on says so by itself.
-        assert (await said(server.url, b"GET /health?" + b"a" * 2000)).startswith(b"HTTP/1.1 503 ")
+        assert (await said(server.url, b"GET /health?" + b"a" * MAX_HEAD_BYTES)).startswith(b"HTTP/1.1 503 ")
         with pytest.raises(InvalidStatus):
             async with opened(server.url):
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
@@ -16,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from ringcast import Actor, MemoryStore, Registry, ServerConfig
+from ringcast.server.first_read import MAX_HEAD_BYTES
 from ringcast.server.serve import serving
 
 LINES: Final = {
@@ -57,12 +59,14 @@ async def served(way: str, **limits: Any) -> AsyncIterator[str]:
         await task
 
 
-async def refused(url: str, way: str, target: str = "/connect", **changes: str) -> tuple[int, Any]:
+async def refused(
+    url: str, way: str, target: str = "/connect", method: str = "GET", **changes: str
+) -> tuple[int, Any]:
     """Ask for an upgrade, and return the status and the error."""
     lines = {**LINES, **(FORWARDED if way == "behind a proxy" else {})}
     lines |= {name.replace("_", "-"): value for name, value in changes.items()}
     target = f"http://here{target}" if way == "by the parser" else target
-    request = f"GET {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items() if v)
+    request = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items() if v)
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     async with asyncio.timeout(TIMEOUT_S):
@@ -123,6 +127,64 @@ async def test_what_is_wrong_with_a_request(way: str) -> None:
                 (("/connect", {"sec_websocket_extensions": "a;;"}), (400, "invalid_message")),
                 (("/connect", {"host": ""}), (400, "invalid_message")),
                 (("/connect", {"cookie": "c" * 20_000}), (431, "head_too_large")),
+                (("/connect", {"content_length": "5"}), (400, "invalid_message")),
+                (("/connect", {"content_length": "5", "cookie": "c" * 3000}), (400, "invalid_message")),
+                (("/connect", {"transfer_encoding": "chunked"}), (400, "invalid_message")),
             ]
         for (target, changes), expected in wrong:
             assert await refused(url, way, target, **changes) == expected, changes
+
+
+async def test_an_upgrade_is_asked_for_with_get() -> None:
+    async with served("by the parser") as url:
+        assert await refused(url, "by the parser", method="POST") == (400, "invalid_message")
+
+
+@pytest.mark.parametrize("missing", [-1, 0, 1])
+async def test_a_head_of_nearly_the_size_that_one_may_have(missing: int) -> None:
+    """uvicorn writes it anew, and longer: it is told by what was sent."""
+    bare = len("GET http://here/connect? HTTP/1.1\r\n\r\n") + sum(
+        len(f"{k}: {v}\r\n") for k, v in LINES.items()
+    )
+    target = "/connect?" + "x" * (MAX_HEAD_BYTES - bare - missing)
+    async with served("by the parser") as url:
+        if missing >= 0:
+            # All is well but the subprotocol, which is looked at last.
+            changes = {"sec_websocket_protocol": "r" * len(LINES["sec-websocket-protocol"])}
+            assert await refused(url, "by the parser", target, **changes) == (400, "invalid_message")
+        else:
+            assert await refused(url, "by the parser", target) == (431, "head_too_large")
+
+
+class Raising(logging.Filter):
+    """Raises for what is logged of those who are refused."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING or getattr(record, "event", "") == "request":
+            raise RuntimeError("a secret of the log")
+        return True
+
+
+@pytest.mark.parametrize("way", WAYS[:3])
+async def test_a_log_that_raises_is_nothing_to_the_client(way: str) -> None:
+    failed: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: failed.append(str(told["exception"])))
+    logs = [logging.getLogger(f"ringcast.{name}") for name in ("server", "access")]
+    levels = [log.level for log in logs]
+    broken = Raising()
+    for log in logs:
+        log.addFilter(broken)
+        log.setLevel(logging.INFO)
+    headers = FORWARDED if way == "behind a proxy" else None
+    try:
+        async with served(way, max_connections=1) as url, opened(url, headers) as raw:
+            assert (await raw.connect("room"))[0] == "connected"
+            assert await refused(url, way) == (503, "server_full")
+        async with served(way) as url:
+            assert await refused(url, way, origin="https://evil.example") == (403, "origin_not_allowed")
+            assert await refused(url, way, content_length="5") == (400, "invalid_message")
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.removeFilter(broken)
+            log.setLevel(level)
+    assert "a secret of the log" in failed

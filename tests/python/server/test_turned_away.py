@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 
@@ -29,6 +30,7 @@ async def test_where_no_more_sockets_can_be_had_it_may_come_back_and_the_log_say
     told = [endpoint.turned_away_for(full) for _ in range(100)]
     assert {(code, error.code) for code, error in told} == {(CloseCode.TRY_AGAIN_LATER, "try_again_later")}
     assert may_come_back(CloseCode.TRY_AGAIN_LATER)
+    await asyncio.sleep(0)
     assert caplog.messages == ["connections are turned away: [Errno 24] Too many open files"]
 
 
