@@ -15,6 +15,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -32,6 +33,13 @@ from .mounting import Middleware, Place, before, places
 from .replies import LATE_BODY
 from .stack import stack_of
 
+try:
+    from websockets.exceptions import SecurityError
+except ImportError:
+    _TOO_LONG: tuple[type[Exception], ...] = ()  # wsproto bounds neither lines nor their number
+else:
+    _TOO_LONG = (SecurityError,)
+
 if TYPE_CHECKING:
     from ..registry import Registry
 
@@ -42,6 +50,7 @@ __all__ = [
     "ApplicationFailed",
     "Beside",
     "Divided",
+    "GivenUp",
     "NewSocket",
     "application_sockets",
     "mounted",
@@ -67,6 +76,15 @@ NewSocket = Callable[..., asyncio.Protocol]
 
 class ApplicationFailed(RuntimeError):  # noqa: N818 - named for what has happened
     """The application has said that it could not start; its log says why."""
+
+
+class GivenUp(Exception):  # noqa: N818 - named for what has happened
+    """A request to upgrade was not answered by the library that serves WebSockets, nor given to the
+    application. `refusal` is what its client is told: a status, a code and a text."""
+
+    def __init__(self, *refusal: Any) -> None:
+        super().__init__(*refusal)
+        self.refusal: tuple[HTTPStatus, str, str] = refusal
 
 
 @dataclass(slots=True, frozen=True)
@@ -308,6 +326,27 @@ def application_sockets(guard: Guard) -> Callable[[str | None], NewSocket] | Non
         def __init__(self, place: str | None, **parts: Any) -> None:
             super().__init__(**parts)
             self._place = place
+            self._is_begun = False
+
+        def data_received(self, data: bytes) -> None:
+            """Take what has come: first the whole request, which uvicorn gives before the transport has this
+            protocol. Raises `GivenUp` then if nothing becomes of it, and the socket is the caller's again."""
+            if self._is_begun:
+                super().data_received(data)
+                return
+            refusal = None
+            try:
+                super().data_received(data)
+            except Exception as error:  # whatever the library has not expected of a head
+                refusal = _refusal(error)
+            else:
+                # uvicorn does not look whether its library has given up, and would do nothing more.
+                if not hasattr(self, "scope") and not self.transport.is_closing():
+                    refusal = _refusal(getattr(self.conn, "handshake_exc", None))
+            if refusal is not None:
+                self.connections.discard(self)
+                raise GivenUp(*refusal)
+            self._is_begun = True
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
@@ -319,3 +358,14 @@ def application_sockets(guard: Guard) -> Callable[[str | None], NewSocket] | Non
         return partial(ApplicationSocket, place)
 
     return with_place
+
+
+def _refusal(fault: BaseException | None) -> tuple[HTTPStatus, str, str]:
+    """Return what a client is told whose request to upgrade the library cannot take, for this reason."""
+    if isinstance(fault, _TOO_LONG):
+        return (
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head_too_large",
+            "a line of the head is longer than WebSockets may have here, or there are too many",
+        )
+    return HTTPStatus.BAD_REQUEST, "invalid_message", "the request to upgrade cannot be read"

@@ -7,6 +7,7 @@ here is left to uvicorn's parser.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -17,6 +18,7 @@ __all__ = [
     "HEALTH_PATH",
     "MAX_HEAD_BYTES",
     "NOTHING",
+    "announces_body",
     "has_head",
     "header_value",
     "health_request",
@@ -83,6 +85,14 @@ def request_line(data: bytes) -> tuple[str, str] | None:
     """Return method and target of a request of which this is the beginning; None if it cannot be read."""
     matched = _REQUEST_LINE.match(data)
     return None if matched is None else (matched[1].decode(), matched[2].decode())
+
+
+def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether headers, with names in small letters, say that a body follows; one of no length may."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in headers
+    )
 
 
 def header_value(head: bytes, name: bytes) -> bytes:

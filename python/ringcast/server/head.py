@@ -25,11 +25,20 @@ from uvicorn.server import ServerState
 from ..gateway.places import NoPlace
 from ..operations.access import is_logged, log_request
 from ..request import Request
+from .application import GivenUp
 from .bridge import address_of
 from .cors import allowed_lines
 from .event_socket import TAKE_OVER, bound_silence, written
 from .event_stream import no_place
-from .first_read import HEAD_TOO_LARGE, MAX_HEAD_BYTES, has_head, header_value, plain_upgrade, request_line
+from .first_read import (
+    HEAD_TOO_LARGE,
+    MAX_HEAD_BYTES,
+    announces_body,
+    has_head,
+    header_value,
+    plain_upgrade,
+    request_line,
+)
 from .guard import CODE_BY_LIMIT, RETRY_AFTER_S, Guard, peer_of, refusal_of
 from .handshake import refusal_body
 from .newcomers import Newcomers
@@ -307,13 +316,19 @@ class HeadProtocol(HttpToolsProtocol):
             self._refuse_upgrade(
                 HTTPStatus.NOT_IMPLEMENTED, "not_implemented", "this server has no WebSocket here"
             )
+        elif announces_body(self.headers):  # which would be read as frames
+            self._refuse_upgrade(HTTPStatus.BAD_REQUEST, "invalid_message", "an upgrade has no body")
         else:
-            # It keeps its place.
-            place, self._place = self._place, None
             self.ws_protocol_class = cast(
-                type[asyncio.Protocol], self._upgrades.application_sockets(place)
+                type[asyncio.Protocol], self._upgrades.application_sockets(self._place)
             )  # uvicorn only calls it
-            self._upgrade()
+            try:
+                self._upgrade()
+            except GivenUp as given_up:
+                self.connections.add(self)  # which it was taken out of
+                self._refuse_upgrade(*given_up.refusal)
+            else:
+                self._place = None  # it keeps its place
 
     def _upgrade(self) -> None:
         super().handle_websocket_upgrade()

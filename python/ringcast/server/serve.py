@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.lifespan.off import LifespanOff
 
 from ..operations.access import AccessLogged
 from .application import NOTHING_BESIDE, ApplicationFailed, Beside, Divided, application_sockets
@@ -309,20 +308,37 @@ class _Server(uvicorn.Server):
         await self._endpoint.deadlines.wait_all_closed(self._limits.close_timeout_s)
         for metrics_server in self._metrics_servers:
             metrics_server.close()
+        for sock in sockets or []:
+            sock.close()
         if self.server_state.connections or self.server_state.tasks:
-            # uvicorn waits for them, 0.1 s at least, and then for the application without a bound: not here.
-            lifespan, self.lifespan = self.lifespan, LifespanOff(self.config)
-            try:
-                await super().shutdown(sockets)
-            finally:
-                self.lifespan = lifespan
-        else:
-            for sock in sockets or []:
-                sock.close()
+            await self._end_connections()
         await self._end_application()
         # Whoever has used `registry.client` since then has started it again.
         self._registry.served_on = None
         await self._stop_registry()
+
+    async def _end_connections(self) -> None:
+        """End HTTP, and WebSockets of the application.
+
+        In uvicorn's own shutdown, one that fails would cost all others theirs, and the application its end;
+        and it would wait for that without a bound.
+        """
+        for connection in list(self.server_state.connections):
+            try:
+                connection.shutdown()
+            except Exception:
+                # Such as a WebSocket's that its client has closed, with more to be written than is read.
+                connection.transport.close()
+                _LOG.warning("a connection could not be told that the server stops", exc_info=True)
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await self._wait_tasks_to_complete()
+        except TimeoutError:
+            late = set(self.server_state.tasks)
+            if late:
+                _LOG.warning("the server stops, and requests are cut off: %d", len(late))
+            for task in late:
+                task.cancel()
 
     async def _end_application(self) -> None:
         """End the application's lifespan, which may take as long as an actor to stop."""
