@@ -6,7 +6,6 @@ With TLS the loop writes what the core has. What goes on in the stream is `event
 from __future__ import annotations
 
 import asyncio
-import os
 import socket as sockets
 from collections.abc import Callable
 from http import HTTPStatus
@@ -168,9 +167,10 @@ def bound_silence(descriptor: int, timeout_s: float) -> None:
     """
     if _USER_TIMEOUT is None:
         return
-    duplicate = sockets.socket(fileno=os.dup(descriptor))
+    # No duplicate: there may be no descriptor left for one.
+    borrowed = sockets.socket(fileno=descriptor)
     try:
-        if duplicate.family != getattr(sockets, "AF_UNIX", None):  # whose other end is on this machine
-            duplicate.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
+        if borrowed.family != getattr(sockets, "AF_UNIX", None):  # whose other end is on this machine
+            borrowed.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
     finally:
-        duplicate.close()
+        borrowed.detach()

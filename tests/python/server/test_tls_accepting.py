@@ -7,7 +7,6 @@ import errno
 import gc
 import logging
 import os
-import resource
 import socket
 import ssl
 import struct
@@ -18,6 +17,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from descriptors import used_up
 from loops import Run
 
 from certificates import Certificates
@@ -344,20 +344,10 @@ def test_where_descriptors_have_run_out_clients_wait_for_them(
             assert (await server.ready()).status_code == HTTPStatus.OK
             with socket.socket() as sock:
                 sock.setblocking(False)
-                soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-                # Nothing is free below the highest, and nothing is to be had above.
-                spare, highest = [os.dup(sock.fileno())], max(map(int, os.listdir("/dev/fd")))
-                while spare[-1] < highest:
-                    spare.append(os.dup(sock.fileno()))
-                resource.setrlimit(resource.RLIMIT_NOFILE, (spare[-1] + 1, hard))
-                try:
+                with used_up():
                     port = int(server.url.rpartition(":")[2])
                     await loop.sock_connect(sock, ("127.0.0.1", port))
                     await failed.wait()
-                finally:
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-                    for each in spare:
-                        os.close(each)
                 await loop.sock_sendall(sock, hello())
                 assert await loop.sock_recv(sock, 1) == b"\x16", "the server's part of the handshake"
             assert (await server.ready()).status_code == HTTPStatus.OK

@@ -1,0 +1,78 @@
+"""What the server's sockets are like: those it listens on, of whatever family, and those that it accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import sys
+from typing import Final
+from urllib.parse import urlsplit
+
+import pytest
+from descriptors import option_at_other_end, used_up
+from loops import Run
+
+from certificates import Certificates
+from ringcast import Actor, MemoryStore, Registry, ServerConfig
+from ringcast.server.serve import serving
+from ringcast.server.tls import server_context
+
+TIMEOUT_S: Final = 25
+HEALTH: Final = b"GET /health HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n"
+UPGRADE: Final = (
+    b"GET /connect HTTP/1.1\r\nhost: here\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-protocol: ringcast.v1.json\r\n\r\n"
+)
+
+speaking_tls = pytest.mark.parametrize("speaks_tls", [False, True], ids=["plain", "tls"])
+
+
+class Room(Actor):
+    """Whom nobody asks for."""
+
+
+def contexts(certificates: Certificates, speaks_tls: bool) -> tuple[ssl.SSLContext | None, dict[str, object]]:
+    """Return what a server is given, and a client."""
+    if not speaks_tls:
+        return None, {}
+    tls = server_context(str(certificates.certificate), str(certificates.key))
+    return tls, {"ssl": certificates.client_context(), "server_hostname": "localhost"}
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):  # it may have been reset: closed as well
+        await writer.wait_closed()
+
+
+@speaking_tls
+def test_with_the_last_descriptor_used_requests_are_answered(
+    run: Run, certificates: Certificates, speaks_tls: bool
+) -> None:
+    async def scenario() -> None:
+        tls, trust = contexts(certificates, speaks_tls)
+        config = ServerConfig(dead_peer_timeout_s=77)
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            serving(Registry(Room, store=MemoryStore(), config=config), tls=tls) as url,
+        ):
+            port = urlsplit(url).port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, **trust)
+            # Once a later one is answered, this one has been accepted.
+            later, later_writer = await asyncio.open_connection("127.0.0.1", port, **trust)
+            later_writer.write(HEALTH)
+            assert (await later.read()).startswith(b"HTTP/1.1 200 ")
+            await closed(later_writer)
+            with used_up():
+                writer.write(HEALTH.replace(b"connection: close\r\n", b""))
+                assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+            if sys.platform == "linux":
+                name = writer.get_extra_info("sockname")
+                timeout_ms = option_at_other_end(name, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+                assert timeout_ms == 77_000
+            await closed(writer)
+
+    run(scenario())
