@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -44,6 +45,7 @@ _LOG: Final = logging.getLogger("ringcast.server")
 _BACKLOG: Final = 4096
 """Connects that may wait to be accepted: after a lost network all clients come back at once."""
 _TICK_S: Final = 1.0
+_OF_TCP: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 _ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})
 """Of one family each: the port is taken on every address of the machine."""
 
@@ -91,8 +93,9 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve `registry` in the running loop for as long as the context lasts; gives the server's address.
 
-    `sockets` that are bound already stand in for `host` and `port`, and are closed at the end. With `tls` the
-    port speaks TLS; the configuration's files are not read. For tests and notebooks. Signals are left alone.
+    `sockets` that are bound already stand in for `host` and `port`, and are closed at the end. The address of
+    a Unix socket is "unix:" and its path, with "@" for the zero before an abstract one. With `tls` the port
+    speaks TLS; the configuration's files are not read. For tests and notebooks. Signals are left alone.
     """
     listening = _listen(host, port) if sockets is None else list(sockets)
     measuring = _listen_for_metrics(registry.config, listening)
@@ -421,8 +424,12 @@ def _is_taken_by(one: socket.socket, other: socket.socket) -> bool:
 
 
 def _address(listening: list[socket.socket], tls: ssl.SSLContext | None) -> str:
+    first = listening[0]
+    if first.family not in _OF_TCP:
+        path = os.fsdecode(first.getsockname())
+        return f"unix:@{path[1:]}" if path.startswith("\0") else f"unix:{path}"
     scheme = "http" if tls is None else "https"
-    host, port = listening[0].getsockname()[:2]
+    host, port = first.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 

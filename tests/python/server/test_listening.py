@@ -7,6 +7,8 @@ import contextlib
 import socket
 import ssl
 import sys
+import uuid
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -74,5 +76,35 @@ def test_with_the_last_descriptor_used_requests_are_answered(
                 timeout_ms = option_at_other_end(name, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
                 assert timeout_ms == 77_000
             await closed(writer)
+
+    run(scenario())
+
+
+@speaking_tls
+@pytest.mark.parametrize("is_abstract", [False, True], ids=["a path", "abstract"])
+def test_a_unix_socket_is_served_and_its_address_says_which(
+    run: Run, certificates: Certificates, tmp_path: Path, speaks_tls: bool, is_abstract: bool
+) -> None:
+    if is_abstract and sys.platform != "linux":
+        pytest.skip("only Linux has abstract ones")
+    name = uuid.uuid4().hex
+    path = f"\0{name}" if is_abstract else str(tmp_path / "socket")
+
+    async def scenario() -> None:
+        tls, trust = contexts(certificates, speaks_tls)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(path)
+        sock.setblocking(False)
+        registry = Registry(Room, store=MemoryStore())
+        async with asyncio.timeout(TIMEOUT_S), serving(registry, sockets=[sock], tls=tls) as address:
+            assert address == (f"unix:@{name}" if is_abstract else f"unix:{path}")
+            for request, status in ((HEALTH, b"200"), (UPGRADE, b"101")):
+                client = socket.socket(socket.AF_UNIX)
+                client.connect(path)  # uvloop itself does not connect to an abstract one
+                client.setblocking(False)
+                reader, writer = await asyncio.open_unix_connection(sock=client, **trust)
+                writer.write(request)
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 " + status)
+                await closed(writer)
 
     run(scenario())
