@@ -90,8 +90,9 @@ class FrameListener(WSListener):
 class _NoSocket:
     """What picows gets for the socket, and does not need.
 
-    It would set options that the loop has set (TCP_NODELAY) or that last for one packet (TCP_QUICKACK), and
-    look up addresses and options for a line of its log: seventeen system calls for each client.
+    It would set options that `serve.py` has set where it listens (TCP_NODELAY) or that last for one packet
+    (TCP_QUICKACK), and look up addresses and options for a line of its log: seventeen system calls for each
+    client.
     """
 
     __slots__ = ()

@@ -232,6 +232,10 @@ class _Server(uvicorn.Server):
             app_state=self.lifespan.state,
         )
         for sock in sockets:
+            if sock.family in _OF_TCP:
+                # Those that are accepted have it from there. uvloop sets it for each; asyncio only where the
+                # socket was made with the number of this protocol, and not with 0 for it.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # uvloop would not say that somebody else listens there by now, and serve nobody.
             sock.listen(_BACKLOG)
         if self.tls is None:

@@ -81,6 +81,30 @@ def test_with_the_last_descriptor_used_requests_are_answered(
 
 
 @speaking_tls
+@pytest.mark.parametrize("is_passed", [False, True], ids=["its own", "passed"])
+def test_nothing_waits_for_more_to_fill_a_packet(
+    run: Run, certificates: Certificates, speaks_tls: bool, is_passed: bool
+) -> None:
+    async def scenario() -> None:
+        tls, trust = contexts(certificates, speaks_tls)
+        passed = None
+        if is_passed:
+            passed = [socket.socket(socket.AF_INET, socket.SOCK_STREAM)]
+            passed[0].bind(("127.0.0.1", 0))
+            passed[0].setblocking(False)
+        registry = Registry(Room, store=MemoryStore())
+        async with asyncio.timeout(TIMEOUT_S), serving(registry, sockets=passed, tls=tls) as url:
+            reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port, **trust)
+            writer.write(UPGRADE)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            name = writer.get_extra_info("sockname")
+            assert option_at_other_end(name, socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            await closed(writer)
+
+    run(scenario())
+
+
+@speaking_tls
 @pytest.mark.parametrize("is_abstract", [False, True], ids=["a path", "abstract"])
 def test_a_unix_socket_is_served_and_its_address_says_which(
     run: Run, certificates: Certificates, tmp_path: Path, speaks_tls: bool, is_abstract: bool
