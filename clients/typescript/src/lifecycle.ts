@@ -251,14 +251,15 @@ export class Lifecycle implements LinkOwner {
   }
 
   #onConnected(link: Link, answer: Connected): void {
-    const { first, gap, resend } = this.session.accept(answer);
+    const isFirst = !this.session.answer;
+    const gap = this.session.accept(answer);
     this.lastError = null;
     this.#connectedAt = Date.now();
-    link.answered(answer.heartbeat_s);
+    link.begin(answer.heartbeat_s);
     this.status = "connected";
     // In this order: repeated calls have the lowest ids, and a call that waited may cause events of a name that
     // was listened for before it was made.
-    link.send(...resend);
+    link.send(...this.session.requests.resend());
     const wanted = this.listeners.topics();
     this.#subscriptions.begin(this.#carried, wanted);
     for (const name of this.#subscriptions.unconfirmed(wanted)) this.#ask("subscribe", name);
@@ -266,7 +267,7 @@ export class Lifecycle implements LinkOwner {
     link.send(...this.session.requests.sendQueued());
     for (const [resolve] of this.#readyWaiters.splice(0)) resolve();
     this.#setStatus("connected");
-    this.dispatch.deliver(first ? "connected" : "reconnected");
+    this.dispatch.deliver(isFirst ? "connected" : "reconnected");
     if (answer.snapshot != null && this.listeners.has("resynced")) {
       if (gap) this.dispatch.deliver(FOR_STREAMS, gap);
       this.dispatch.deliver("resynced", answer.snapshot);
@@ -280,8 +281,10 @@ export class Lifecycle implements LinkOwner {
   // Being connected.
 
   #onEvent(offset: number, name: string, args: unknown[]): void {
-    // The position moves before handlers run: one that fails, or loses the network, must not see the event again.
-    if (!this.session.position.advance(offset)) return;
+    const { position } = this.session;
+    if (offset <= position.offset) return;
+    // Before handlers run: one that fails, or loses the network, must not see the event again.
+    position.skip(offset);
     if (!isActorEvent(name) || !this.listeners.has(name)) return;
     if (this.dispatch.waiting >= this.config.maxUnhandledEvents) {
       this.dispatch.clear();
@@ -380,7 +383,7 @@ export class Lifecycle implements LinkOwner {
     if (error) this.lastError = error;
     this.#setStatus("closed");
     this.session.requests.end(this.#closedError());
-    for (const [, reject] of waiters) reject(this.endError ?? this.#closedError());
+    for (const [, reject] of waiters) reject(error ?? this.#closedError());
     if (wasConnected) this.dispatch.deliver("disconnected");
     if (error && (this.listeners.has("error") || !waiters.length)) this.#report(error);
     this.dispatch.deliver(FOR_STREAMS, null, error);

@@ -60,7 +60,7 @@ export class Link implements Receiver {
   }
 
   /** The connect message was accepted, by a server that sends heartbeats this often (null: none). */
-  answered(heartbeatS: number | null | undefined): void {
+  begin(heartbeatS: number | null | undefined): void {
     clearTimeout(this.#timer);
     this.#watch(new Liveness(this.#config, heartbeatS));
   }

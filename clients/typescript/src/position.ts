@@ -13,19 +13,12 @@ export class Position {
 
   /** Take the position that a connection starts from. */
   begin(epoch: string, offset: number): void {
-    // A server that starts further back sends again what was seen already: `advance` drops that.
+    // A server that starts further back sends again what was seen already: whoever takes events drops that.
     this.offset = epoch === this.epoch ? Math.max(this.offset, offset) : offset;
     this.epoch = epoch;
   }
 
-  /** Move to an event's offset. False if the event was seen already: it must not be handled again. */
-  advance(offset: number): boolean {
-    const isNew = offset > this.offset;
-    this.skip(offset);
-    return isNew;
-  }
-
-  /** Move past events that do not come, up to `last` where it is known: lost, or not for this client. */
+  /** Move past events up to `last`, where it is known: handled, lost, or not for this client. */
   skip(last: number | null | undefined): void {
     this.offset = Math.max(this.offset, last ?? 0);
   }

@@ -5,21 +5,11 @@
  * listeners and waiting belong to `lifecycle.ts`.
  */
 
-import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { Position } from "./position.js";
 import type { Connected, Gap, Resume } from "./protocol.js";
 import { Requests } from "./requests.js";
 import type { WireTopic } from "./topics.js";
-
-/** What a connect answer means to a client. */
-export interface Arrival {
-  /** Whether it is the first one. */
-  first: boolean;
-  gap: Gap | null | undefined;
-  /** What is sent again, in this order, before anything new. */
-  resend: Payload[];
-}
 
 /** One client's half of a session, over all of its sockets. */
 export class Session {
@@ -28,7 +18,7 @@ export class Session {
   /** The latest connect answer. */
   answer: Connected | null = null;
   /** The latest snapshot in one. */
-  snapshot: unknown;
+  declare snapshot: unknown;
 
   constructor(config: Config) {
     this.requests = new Requests(config);
@@ -50,8 +40,8 @@ export class Session {
     };
   }
 
-  /** Take a connect answer in. Calls that only the old session could answer reject with `outcome_unknown`. */
-  accept(answer: Connected): Arrival {
+  /** Take a connect answer in, and return its gap. Calls that only the old session could answer reject with `outcome_unknown`. */
+  accept(answer: Connected): Gap | null | undefined {
     const previous = this.answer;
     this.answer = answer;
     this.requests.maxBytes = answer.max_message_bytes ?? Infinity;
@@ -63,6 +53,6 @@ export class Session {
       // A new session means that events may be lost, whether or not the server says so.
       gap ??= { reason: "session_expired" };
     }
-    return { first: !previous, gap, resend: this.requests.resend() };
+    return gap;
   }
 }

@@ -91,8 +91,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
 
   #serve(): void {
     while (this.#readers.length && (this.#items.length || this.#ended)) {
-      const item = this.#items.shift() ?? over;
-      this.#readers.shift()?.(item());
+      this.#readers.shift()?.((this.#items.shift() ?? over)());
     }
   }
 }
