@@ -6,8 +6,8 @@
 
 import { isText, json } from "./codec.js";
 import type { ClientOptions, Config } from "./config.js";
-import { fromWire, RingcastError } from "./errors.js";
-import { type Address, isObject } from "./protocol.js";
+import { codeOf, fromWire, RingcastError } from "./errors.js";
+import type { Address } from "./protocol.js";
 import { type Transport, webSockets } from "./transport.js";
 
 /**
@@ -29,7 +29,7 @@ export class Endpoint {
   readonly #fetch: typeof fetch;
   readonly #config: Config;
   /** Opens the next socket of a connection. */
-  transport: Transport;
+  declare transport: Transport;
   /** How the transport was chosen; `websocket` also once nothing is left to choose. */
   #way: ClientOptions["transport"];
 
@@ -68,19 +68,19 @@ export class Endpoint {
   }
 
   /**
-   * Ask something of an actor without a connection, and return the answer. `path` says what, `extra` is said besides the
-   * address. Rejects with the error that it ends with.
+   * Ask something of an actor without a connection, and return what it gives: with `args` the value of the action that
+   * `path` names, otherwise the actor's id. Rejects with the error that it ends with.
    */
   async post(
     { actor, params, ...fields }: Address,
     path: string,
-    extra?: object,
+    args?: unknown[],
     signal?: AbortSignal,
-  ): Promise<Record<string, unknown>> {
+  ): Promise<unknown> {
     const url = `${this.#baseUrl}/actors/${encodeURIComponent(actor)}/${path}`;
     const body = json.encode({
       ...fields,
-      ...extra,
+      args,
       params: typeof params === "function" ? await params() : params,
     }) as string;
     const timeout = AbortSignal.timeout(this.#config.httpTimeoutMs);
@@ -99,10 +99,12 @@ export class Endpoint {
       signal?.throwIfAborted();
       const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code as string;
       // What Node says when nothing was sent. Browsers do not say.
-      const [kind, why] = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/.test(code)
-        ? ["unreachable", code]
-        : ["outcome_unknown", "it ran once or not at all"];
-      throw new RingcastError(kind, `no answer from ${url}: ${why}`, { cause });
+      const isUnsent = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/.test(code);
+      throw new RingcastError(
+        isUnsent ? "unreachable" : "outcome_unknown",
+        `no answer from ${url}: ${code ?? cause}`,
+        { cause },
+      );
     }
     let answer: any;
     try {
@@ -110,13 +112,18 @@ export class Endpoint {
     } catch {
       // It is somebody else's.
     }
-    if (response.ok && isObject(answer) && !answer.error) return answer;
-    // What has it not is somebody else's, whatever it looks like.
-    const fromServer = response.headers.has("Ringcast-Error");
-    const foreign = {
-      code: { 401: "unauthorized", 403: "forbidden", 413: "message_too_big" }[response.status],
-      message: `${url}: status ${response.status}`,
-    };
-    throw fromWire(fromServer ? answer?.error : foreign, fromServer);
+    const found = answer?.[args ? "value" : "actor_id"];
+    if (response.ok && found !== undefined) return found;
+    // What has it not is somebody else's, whatever it looks like; and so is a body that was put in the place of the server's.
+    const error = response.headers.has("Ringcast-Error") && answer?.error;
+    throw fromWire(
+      codeOf(error)
+        ? error
+        : {
+            code: { 401: "unauthorized", 403: "forbidden", 413: "message_too_big" }[response.status],
+            message: `${url}: status ${response.status}`,
+            fromServer: false,
+          },
+    );
   }
 }

@@ -80,11 +80,16 @@ export class RingcastError extends Error {
   }
 }
 
-/** Build the error for an error object that came over the wire, whatever it is; or from something on the way to the server. */
-export function fromWire(error: unknown, fromServer: unknown = true): RingcastError {
-  const { code, message, metadata } = (error ?? {}) as Record<string, unknown>;
-  const known = (isText(code) && code) || "internal_error";
-  return new RingcastError(known, `${message ?? ""}`, { metadata, fromServer });
+/** Return the code of what may be an error object that came over the wire; nothing if it is none. */
+export const codeOf = (error: any): string | false => isText(error?.code) && error.code;
+
+/** Build the error for an error object that came over the wire, whatever it is, or that says itself that it is not `fromServer`. */
+export function fromWire(error: unknown): RingcastError {
+  const { message, metadata, fromServer = true } = (error ?? {}) as Record<string, unknown>;
+  return new RingcastError(codeOf(error) || "internal_error", `${message ?? ""}`, {
+    metadata,
+    fromServer,
+  });
 }
 
 /**

@@ -22,8 +22,8 @@ const DENIED: Record<number, [code: string, close: number]> = {
   413: ["message_too_big", 1009],
 };
 /**
- * Statuses that blame what was said, so that it would be refused again; not who said it, or when. 404 is for now, as while
- * what stands behind a proxy is replaced.
+ * Statuses of something on the way that would refuse the same again: those that blame the client, but for such as may pass.
+ * 404 may, as while what stands behind a proxy is replaced.
  */
 const BLAMED = /^4(?!0[48]|2[159])/;
 const SIGN_OF_LIFE = '["received",[]]';
@@ -167,18 +167,19 @@ export class EventStreamSocket implements Socket {
       // Not read, it would keep its socket.
       response.body?.cancel().catch(() => {});
     }
-    if (typeof error?.code !== "string") error = undefined;
-    const [denied, close] = DENIED[status] ?? [];
+    if (typeof error?.code !== "string" || !error.code) error = undefined;
+    const [denied = "internal_error", close] = DENIED[status] ?? [];
     const message = `the server, or a proxy, answered with status ${status}`;
+    const foreign = { code: denied, message, fromServer: false };
     if (batch && (status === 413 || (!error && BLAMED.test(`${status}`)))) {
-      this.#refuse(batch, error ?? { code: denied ?? "internal_error", message });
+      this.#refuse(batch, error ?? foreign);
       return;
     }
     let code = Number(headers.get("Ringcast-Close")) || FINAL[`${error?.code}`] || null;
-    if (!batch && !code && close) {
+    if (!batch && close) {
       // As for an upgrade: the server, or a proxy, does not want this client.
-      code = close;
-      error ??= { code: denied, message };
+      code ??= close;
+      error ??= foreign;
     }
     if (error) this.#receiver.onMessage(JSON.stringify(["error", null, error]));
     this.#lose(code, `${error?.message ?? message}`);

@@ -75,8 +75,7 @@ export class HandleBase<A = any> {
     this.#owner.check();
     checkCall(action, args);
     const path = `actions/${encodeURIComponent(action)}`;
-    const answer = await this.#owner.endpoint.post(await this.#current(), path, { args }, signal);
-    return answer.value as ActionResult<A, N>;
+    return this.#owner.endpoint.post(await this.#current(), path, args, signal) as ActionResult<A, N>;
   }
 
   /**
@@ -106,8 +105,7 @@ export class HandleBase<A = any> {
 
   async #resolve(): Promise<string> {
     const { actor, params } = this.#address;
-    const answer = await this.#owner.endpoint.post(this.#address, "resolve");
-    const id = answer.actor_id as string;
+    const id = (await this.#owner.endpoint.post(this.#address, "resolve")) as string;
     (this as { actorId: string | null }).actorId = id;
     // One that is to be created is created once, and found by its id from then on.
     if (this.#address.lookup === "create") this.#address = { actor, params, lookup: "id", actor_id: id };

@@ -120,7 +120,7 @@ export class Lifecycle implements LinkOwner {
         this.#onAnswer(message[1], null, message[2], chars);
         break;
       case "error":
-        this.#onAnswer(message[1] as number, fromWire(message[2], chars), null, chars);
+        this.#onAnswer(message[1] as number, fromWire(message[2]), null, chars);
         break;
       case "connected":
         if (this.status !== "connected" && this.#link) this.#onConnected(this.#link, message[1]);
@@ -334,7 +334,7 @@ export class Lifecycle implements LinkOwner {
 
   #onRefused(name: string, error: RingcastError): void {
     // What is too long, or is refused on the way, would not reach the server in a connect message either.
-    this.#subscriptions.leave(name, error.fromServer);
+    this.#subscriptions.leave(name, error.fromServer && error.code !== "message_too_big");
     const text = `'${name.trim()}' was refused: ${error.message}`;
     this.#report(new RingcastError(error.code, text, { ...error, cause: error }));
   }

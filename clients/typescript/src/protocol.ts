@@ -100,7 +100,7 @@ type Check = (value: unknown) => boolean;
 
 const isSeconds: Check = (value) => Number.isFinite(value) && (value as number) >= 0;
 const isCount: Check = (value) => Number.isInteger(value) && isSeconds(value);
-export const isObject: Check = (value) => !Array.isArray(value) && Object(value) === value;
+const isObject: Check = (value) => !Array.isArray(value) && Object(value) === value;
 const orAbsent =
   (check: Check): Check =>
   (value) =>

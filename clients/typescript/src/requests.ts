@@ -109,9 +109,9 @@ export class Requests {
   }
 
   /**
-   * Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. An answer of none
-   * is not the server's: without an error the request is given up, with one something on the way has refused it. Only of one
-   * that was sent for the first time does that say that it did not run.
+   * Settle the request `id`, whose answer took so many characters; if nobody waits for it, only note it. One of none is no
+   * answer to it: without an error the request is given up, with one it was refused unread, by the server or on the way. Only
+   * of one that was sent for the first time does that say that it did not run.
    */
   answer(id: number, error: RingcastError | null, value: unknown, chars: number): void {
     const request = this.#sent.get(id);

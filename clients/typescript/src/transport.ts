@@ -11,7 +11,10 @@ import { type Codec, isText, type Payload } from "./codec.js";
 export interface Receiver {
   /** Learn that messages may be sent. */
   onOpen(): void;
-  /** Take one whole message, of so many characters: 0 says that the socket has made it, and nothing has come. */
+  /**
+   * Take one whole message, of so many characters: 0 says that the socket has made it, as no answer will come. An error of
+   * which the server has not said itself has `fromServer: false`.
+   */
   onMessage(payload: Payload, chars?: number): void;
   /** Learn, once, that the socket is gone or could not be had. `code` is the peer's; null if it sent none. */
   onLost(code: number | null, reason: string): void;

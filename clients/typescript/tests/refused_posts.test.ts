@@ -1,4 +1,4 @@
-/** What something on the way to the server refuses, with server-sent events and with calls of handles. */
+/** What something on the way to the server refuses or changes, with server-sent events and with calls of handles. */
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Connection } from "../src/connection.js";
@@ -152,8 +152,94 @@ test.each([...CODES, [404, "internal_error"], [429, "internal_error"], [502, "in
 test("nor is anything that is no answer taken for one", async () => {
   const feed = far("feed");
   proxy.refuse = () => 200;
-  for (const page of ["<html>", "", "[]", "null", "5", '"ok"', '{"error":"too large"}']) {
+  const pages = ["<html>", "", "[]", "null", "5", '"ok"', "{}", '{"status":"ok"}', '{"error":"too large"}'];
+  for (const page of pages) {
     proxy.page = page;
-    expect((await failure(feed.add(1))).code).toBe("internal_error");
+    for (const ask of [() => feed.add(1), () => feed.resolve()])
+      expect(await failure(ask())).toMatchObject({
+        code: "internal_error",
+        message: expect.stringContaining("200"),
+        fromServer: false,
+      });
   }
+  expect(feed.actorId).toBeNull();
+  // Nor is the one taken for the other.
+  proxy.page = '{"actor_id":"a","key":[]}';
+  expect((await failure(feed.add(1))).code).toBe("internal_error");
+  proxy.page = '{"value":1}';
+  expect((await failure(feed.resolve())).code).toBe("internal_error");
 });
+
+describe("a body in the place of an error of the server's", () => {
+  /** Those of which nobody can say what the server has said. */
+  const UNREADABLE = [...PAGES.slice(0, -1), '{"error":{"code":"","message":"m"}}', "{}"];
+
+  beforeEach(() => {
+    proxy.headers = { "Ringcast-Error": "true" };
+  });
+
+  test.each(CODES)("is as that of a proxy, to calls: %i is %s", async (status, code) => {
+    const feed = far("feed");
+    const connection = feed.connect();
+    await connection.ready();
+    const { id } = connection;
+    proxy.refuse = (path, body) =>
+      (path.endsWith("/resolve") || path.endsWith("/actions/add") || body.includes('"add"')) && status;
+    for (const page of UNREADABLE) {
+      proxy.page = page;
+      for (const ask of [() => connection.add(1), () => feed.add(1), () => feed.resolve()])
+        expect(await failure(ask())).toMatchObject({
+          code,
+          message: expect.stringContaining(`${status}`),
+          fromServer: false,
+        });
+    }
+    // Each once.
+    expect(proxy.refused).toHaveLength(3 * UNREADABLE.length);
+    proxy.refuse = () => false;
+    expect(await connection.add(1)).toBe(1);
+    expect([connection.status, connection.id]).toEqual(["connected", id]);
+  });
+
+  test.each<[number, string, Record<string, string>]>([
+    [401, "unauthorized", {}],
+    [403, "forbidden", {}],
+    [403, "forbidden", { "Ringcast-Close": "4000" }],
+    [413, "message_too_big", {}],
+  ])("is as that of a proxy, to connects: %i is %s %o", async (status, code, headers) => {
+    proxy.headers = { ...proxy.headers, ...headers };
+    proxy.refuse = (path) => path.endsWith("/events") && status;
+    for (const page of UNREADABLE) {
+      proxy.page = page;
+      const connection = far("feed").connect();
+      const error = await failure(connection.ready());
+      expect(error).toMatchObject({
+        code,
+        message: expect.stringContaining(`${status}`),
+        fromServer: false,
+      });
+      expect([connection.status, connection.lastError]).toEqual(["closed", error]);
+    }
+    expect(proxy.refused).toHaveLength(UNREADABLE.length);
+  });
+});
+
+test.each([
+  [401, "unauthorized"],
+  [403, "forbidden"],
+  [413, "message_too_big"],
+])(
+  "a connect that a proxy refuses ends with what its status says, and not as the server's: %i is %s",
+  async (status, code) => {
+    proxy.refuse = (path) => path.endsWith("/events") && status;
+    for (const page of PAGES) {
+      proxy.page = page;
+      expect(await failure(far("feed").connect().ready())).toMatchObject({
+        code,
+        message: expect.stringContaining(`${status}`),
+        fromServer: false,
+      });
+    }
+    expect(proxy.refused).toHaveLength(PAGES.length);
+  },
+);

@@ -174,6 +174,39 @@ test.runIf(TRANSPORT === "sse")("what is too long for a proxy fails alone, and i
   }
 });
 
+test.runIf(TRANSPORT === "sse")(
+  "what the server finds too long fails alone, as refused by the server",
+  async () => {
+    // Made longer on its way, behind the client, which sends nothing that is too long.
+    const longer: typeof fetch = (url, init) =>
+      fetch(
+        url,
+        `${init?.body}`.includes("long") ? { ...init, body: `${init?.body}${" ".repeat(LIMIT)}` } : init,
+      );
+    const connection = world.far({ fetch: longer }).actor("world").getOrCreate(world.key).connect();
+    await connection.ready();
+    const { id } = connection;
+    const refused = { code: "message_too_big", fromServer: true };
+    const heard: unknown[] = [];
+    const errors: unknown[] = [];
+    connection.on("error", (error) => errors.push(error));
+    connection.on("moved", ({ zone }) => heard.push(zone), where({ zone: 3 }));
+    expect(await failure(connection.call("move", ["long"]))).toMatchObject(refused);
+    connection.on("moved", () => {}, where({ name: "long" }));
+    await until(() => errors.length > 0);
+    expect(errors).toMatchObject([refused]);
+    await connection.move({ zone: 3 });
+    // Nor is it in the message with which the client comes back, which would be too long as well.
+    world.network.cut();
+    await until(() => connection.status === "reconnecting");
+    world.network.restore();
+    await connection.move({ zone: 3 });
+    await until(() => heard.length === 2 && errors.length === 2);
+    expect(errors).toMatchObject([refused, refused]);
+    expect([connection.status, connection.id]).toEqual(["connected", id]);
+  },
+);
+
 test("what goes together is together no longer than that", async () => {
   const connection = clumsy();
   await connection.ready();

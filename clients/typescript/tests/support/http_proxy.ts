@@ -20,6 +20,8 @@ export class HttpProxy {
   refuse: Refuse = () => false;
   /** What it says then, as JSON whatever it is. */
   page = "<html>";
+  /** What it says in the head besides. */
+  headers: Record<string, string> = {};
   /** The bodies of what it has refused. */
   refused: string[] = [];
   /** The connect messages that it has passed on. */
@@ -34,7 +36,7 @@ export class HttpProxy {
       const status = this.refuse(path, `${body}`);
       if (status) {
         this.refused.push(`${body}`);
-        response.writeHead(status, { "Content-Type": "application/json" }).end(this.page);
+        response.writeHead(status, { "Content-Type": "application/json", ...this.headers }).end(this.page);
         return;
       }
       if (path.endsWith("/events")) this.connects.push(JSON.parse(`${body}`));
