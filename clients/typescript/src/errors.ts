@@ -93,10 +93,15 @@ export function fromWire(error: unknown): RingcastError {
 }
 
 /**
- * Tell whether a client whose socket was closed with `code` comes back (null: no close frame).
+ * Tell whether a client comes back whose socket was closed with `code` (null: no close frame), or whose actor could not be
+ * created because of an error with this code.
  *
- * Of the private codes, 4000 to 4499 mean that the same attempt would fail again, 4500 to 4999 that it may not.
+ * Of the private close codes, 4000 to 4499 mean that the same attempt would fail again, 4500 to 4999 that it may not. Of errors,
+ * those of which nobody knows the outcome mean that it may not, and those by which the server says that it has done nothing, and
+ * that this is for now; not `store_unavailable` and `action_timeout`, after which the actor may be there.
  */
-export function mayComeBack(code: number | null): boolean {
-  return /^(null|10(0[156]|1[1-4])|4[5-9]..)$/.test(`${code}`);
+export function mayComeBack(code: any): boolean {
+  return /^(null|10(0[156]|1[1-4])|4[5-9]..|unreachable|outcome_unknown|internal_error|try_again_later|server_full|too_many_c.*|rate_limited|connection_closed)$/.test(
+    code,
+  );
 }

@@ -39,7 +39,7 @@ export interface ConnectionOptions {
 export class Lifecycle implements LinkOwner {
   status: Status = "idle";
   /** Why the latest attempt or socket failed; null while connected. */
-  lastError: unknown = null;
+  lastError: any = null;
   /** Why the other side ended the connection for good. */
   endError: RingcastError | null = null;
   declare readonly config: Config;
@@ -57,8 +57,6 @@ export class Lifecycle implements LinkOwner {
   /** The topics in the latest connect message. */
   #carried: string[] = [];
   #connectedAt = 0;
-  /** When the server that has just turned this client away wants to see it again. */
-  #retryAfterMs: unknown;
   #readyWaiters: [resolve: () => void, reject: (error: unknown) => void][] = [];
   /** Ends the present wait: for the loss of a socket, or for the next attempt. */
   #goOn: () => void = () => {};
@@ -158,7 +156,6 @@ export class Lifecycle implements LinkOwner {
       );
       return;
     }
-    if (cause?.code === "try_again_later") this.#retryAfterMs = cause.metadata?.retry_after_ms;
     this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, { cause });
     if (wasConnected) {
       this.session.requests.lost();
@@ -201,9 +198,7 @@ export class Lifecycle implements LinkOwner {
       if (this.#isClosed()) return;
       this.lastError = error;
       if (!(error instanceof RingcastError)) this.#report(error);
-      // With these the actor may be created the next time.
-      else if (!["unreachable", "outcome_unknown", "internal_error", "try_again_later"].includes(error.code))
-        this.#end(error);
+      else if (!mayComeBack(error.code)) this.#end(error);
       return;
     }
     if (this.#isClosed()) return;
@@ -221,8 +216,9 @@ export class Lifecycle implements LinkOwner {
 
   /** Wait before the next attempt; not as long as was drawn if the browser says that the network is back. */
   #pause(): Promise<void> {
-    const toldMs = Number(this.#retryAfterMs);
-    this.#retryAfterMs = undefined;
+    // When the server that has just turned this client away wants to see it again.
+    const { code, metadata } = this.lastError?.cause ?? this.lastError ?? {};
+    const toldMs = Number(code === "try_again_later" ? metadata?.retry_after_ms : NaN);
     return new Promise((resolve) => {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const wait = () => {

@@ -18,7 +18,7 @@ from probes import Clumsy, Desk, Feed, ShortFeed, Total
 from ringcast import Actor, Context, Registry, action
 from ringcast.config import ServerConfig
 
-__all__ = ["crowded", "kinds", "lively", "narrow", "registry"]
+__all__ = ["busy", "crowded", "kinds", "lively", "narrow", "registry"]
 
 
 class ChatRoom(actors.ChatRoom):
@@ -100,5 +100,7 @@ lively = Registry(*ACTORS, config=ServerConfig(heartbeat_s=0.2, dead_peer_timeou
 """With heartbeats that a test can wait for."""
 crowded = Registry(*ACTORS, config=ServerConfig(max_connects_per_s=4))
 """Lets in few at a time."""
+busy = Registry(*ACTORS, config=ServerConfig(max_calls=1))
+"""Runs one call over HTTP at a time."""
 narrow = Registry(*ACTORS, config=ServerConfig(max_message_bytes=1000))
 """Takes short messages only."""

@@ -21,7 +21,7 @@ const PYTHONPATH = [
   .join(delimiter);
 const START_MS = 20_000;
 
-export type RegistryName = "registry" | "lively" | "crowded" | "narrow" | "kinds";
+export type RegistryName = "registry" | "lively" | "busy" | "crowded" | "narrow" | "kinds";
 
 /** A server that can be killed and started again at the same port, with the same store. */
 export class Server {
