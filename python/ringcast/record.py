@@ -29,7 +29,7 @@ class Standing(Enum):
     RUNNING = 2
     """It runs: its reply goes to whoever is attached when it ends."""
     FORGOTTEN = 3
-    """It was answered, so long ago that the reply is no longer kept."""
+    """It was answered, so long ago that the reply is no longer kept; or a later one came before it."""
 
 
 _NOTHING: Final = frozenset[int]()

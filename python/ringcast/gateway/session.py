@@ -281,7 +281,9 @@ class Session:
             # Perhaps what it tells of is not certain yet.
             self.actor.after(partial(self._send, standing))
         elif standing is Standing.FORGOTTEN:
-            fault = OutcomeUnknown(f"request {id} was answered, and its reply is no longer kept")
+            fault = OutcomeUnknown(
+                f"request {id} was answered, and its reply is no longer kept; or a later one came before it"
+            )
             self._send(encode_error(self.encoding, id, fault))
 
     def _is_too_fast(self, bucket: Bucket, id: int) -> bool:
