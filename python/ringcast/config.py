@@ -112,7 +112,8 @@ class ServerConfig:
 
     dead_peer_timeout_s: float = 60.0
     """How long nothing at all may come from a client before its socket counts as lost; more than two
-    heartbeats. Enforced where frames are read."""
+    heartbeats. Enforced where frames are read. Also how long it may read nothing while messages that it has
+    posted wait for that."""
 
     idle_timeout_s: float = 5.0
     """How long a socket may stay open between two HTTP requests."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 
 from fastapi import FastAPI
@@ -38,5 +39,6 @@ async def holds() -> dict[str, int]:
     return {
         "links": len(registry.router.gateway.links),
         "asked": Clerk.asked,
+        "waiting": sum(task.get_name() == "waiting post" for task in asyncio.all_tasks()),
         "places": sum(each.places.taken for each in gc.get_objects() if type(each) is Guard),
     }

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from exchange import Exchange
@@ -21,13 +21,15 @@ MOST = {"max_pending_messages": 6, "max_pending_bytes": 1000}
 
 
 class Room(Actor):
+    taken: ClassVar[list[str]] = []
+
     @action
     def long(self, c: Context) -> str:
         return "x" * 600_000
 
     @action
     def take(self, c: Context, value: str) -> None:
-        """Take anything."""
+        Room.taken.append(value)
 
 
 @dataclass
@@ -37,37 +39,44 @@ class Stuck:
     registry: Registry
     stream: Exchange
     token: str
-    posted: list[Exchange] = field(default_factory=list)
+    bodies: dict[Exchange, list[Any]] = field(default_factory=dict)
+    """What was posted."""
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def post(self, *calls: list[Any]) -> Exchange:
-        body = [["call", next(self.ids), *call] for call in calls]
+        return self._post([["call", next(self.ids), *call] for call in calls])
+
+    def post_again(self, exchange: Exchange) -> Exchange:
+        return self._post(self.bodies[exchange])
+
+    def _post(self, body: list[Any]) -> Exchange:
         headers = {"ringcast_session": self.token}
         exchange = Exchange(self.registry, body, path="/session/messages", **headers)
-        self.posted.append(exchange)
+        self.bodies[exchange] = body
         return exchange
 
 
 @contextlib.asynccontextmanager
-async def stuck(**limits: Any) -> AsyncIterator[Stuck]:
+async def stuck(*, speaks_protocol: bool = True, **limits: Any) -> AsyncIterator[Stuck]:
     config = ServerConfig(close_timeout_s=0.2, **limits)
     registry = Registry(Room, store=MemoryStore(), config=config)
     async with asyncio.timeout(TIMEOUT_S), registry.asgi().running():
-        stream = Exchange(registry, {"key": ["a"]})
+        stream = Exchange(registry, {"key": ["a"]} if speaks_protocol else None)
         await eventually(lambda: len(stream.events) == 1)
         stream.may_send.clear()
         client = Stuck(registry, stream, stream.events[0][1]["session"])
         [link] = registry.router.gateway.links
         while not is_ahead(link.sink, None):
             await client.post(["long", []]).task
-        client.posted.clear()
+        client.bodies.clear()
+        Room.taken.clear()
         try:
             yield client
         finally:
-            for exchange in (stream, *client.posted):
+            for exchange in (stream, *client.bodies):
                 exchange.gone.set()
                 exchange.may_send.set()
-            await asyncio.gather(stream.task, *(each.task for each in client.posted))
+            await asyncio.gather(stream.task, *(each.task for each in client.bodies))
 
 
 async def is_waiting(exchange: Exchange) -> None:
@@ -119,7 +128,39 @@ async def test_one_that_waits_does_not_speak_for_a_client_that_reads_nothing() -
     async with stuck(**MOST, heartbeat_s=0.5, dead_peer_timeout_s=2.5) as client:
         waiting = client.post(["take", [""]])
         await waiting.task
-        assert waiting.status == 400
-        assert orjson.loads(waiting.parts[0])["error"]["code"] == "not_connected"
         await client.stream.task
+        # Its stream is given up a moment after it is told to come again, unless the loop is held up then.
+        told = waiting.status, orjson.loads(waiting.parts[0])["error"]["code"]
+        hit = client.registry.router.limits_hit["dead_peer_timeout_s"]
+        assert (told, hit) in [((429, "rate_limited"), 2), ((400, "not_connected"), 1)]
+
+
+async def test_whoever_has_left_is_passed_over_wherever_it_stands() -> None:
+    async with stuck() as client:
+        waiting = [client.post(["take", [str(number)]]) for number in range(6)]
+        for each in waiting:
+            await is_waiting(each)
+        for number in (0, 1, 4):
+            waiting[number].gone.set()
+            await waiting[number].task
+        client.stream.may_send.set()
+        await asyncio.gather(*(each.task for each in waiting))
+        assert [waiting[number].status for number in (2, 3, 5)] == [204] * 3
+        await eventually(lambda: len(Room.taken) == 3)
+        assert Room.taken == ["2", "3", "5"]
+
+
+async def test_whose_client_reads_nothing_for_too_long_is_told_to_come_again_with_all_behind_it() -> None:
+    async with stuck(heartbeat_s=0.05, dead_peer_timeout_s=0.2, speaks_protocol=False) as client:
+        posted = [client.post(["take", [text]]) for text in "abc"]
+        await asyncio.gather(*(each.task for each in posted))
+        for each in posted:
+            assert (each.status, each.headers["retry-after"]) == (429, "1")
+            assert orjson.loads(each.parts[0])["error"]["code"] == "rate_limited"
         assert client.registry.router.limits_hit["dead_peer_timeout_s"] == 1
+        # None of them ran, and each still may: no later one has come before it.
+        client.stream.may_send.set()
+        for each in posted:
+            await client.post_again(each).task
+        await eventually(lambda: len(Room.taken) == 3)
+        assert Room.taken == ["a", "b", "c"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -30,11 +30,11 @@ from ..router import Router
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_client_message, parse_connect
 from ..wire.protocol import MAX_NAME_CHARS, MAX_NESTING, Connect, Unreadable
-from .endpoint import is_ahead, looks
+from .endpoint import FIRST_LOOK_S, is_ahead, later
 from .event_stream import STREAM_HEADER, STREAM_HEADERS, EventStreamLink, Lines, Opening
 from .guard import FOREIGN_PAGE, Guard, peer_of
 from .replies import RequestError, answer, read_body
-from .waiting_posts import WaitingPosts
+from .waiting_posts import Poster, WaitingPosts
 
 __all__ = ["COOKIE", "SESSION_HEADER", "OpenStream", "event_routes"]
 
@@ -184,9 +184,14 @@ class _Events:
             # All of them before the first is handled: a request is taken whole or not at all.
             if isinstance(parse_client_message(Encoding.JSON, message), Connect):
                 raise ProtocolError("a session is connected already")
-        link = await self._link_with_room(request, session, messages)
-        for number, message in enumerate(messages, 1):
-            link.on_message(message, number == len(messages))
+        link = _link_for(request, session)
+        link.hear()
+        if is_ahead(link.sink, link) or self._waiting.are_there(session.token):
+            # A WebSocket would not be read meanwhile; this request is not answered.
+            async with self._waiting.first(request, session.token, messages) as poster:
+                _take(await _link_with_room(request, session, poster), messages)
+        else:
+            _take(link, messages)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _end(self, request: Request) -> Response:
@@ -203,29 +208,6 @@ class _Events:
             raise RequestError("there is no such session, or it has ended", code="unknown_session")
         return session
 
-    async def _link_with_room(
-        self, request: Request, session: Session, messages: list[bytes]
-    ) -> EventStreamLink:
-        """Return the stream that a session has at the moment, once its client is not too far ahead.
-
-        A WebSocket would not be read meanwhile; this request is not answered.
-        """
-        link = _link_for(request, session)
-        link.hear()
-        queued_bytes = link.sink.queued_bytes
-        if is_ahead(link.sink, link):
-            async with self._waiting.waiting(request, session.token, messages) as poster:
-                for delay_s in looks():
-                    await poster.wait(delay_s)
-                    link = _link_for(request, session)
-                    before, queued_bytes = queued_bytes, link.sink.queued_bytes
-                    # That it waits says nothing of its client, unless that reads; or perhaps waits for us.
-                    if queued_bytes < before or link.is_behind:
-                        link.hear()
-                    if not is_ahead(link.sink, link):
-                        break
-        return link
-
 
 def _link_for(request: Request, session: Session) -> EventStreamLink:
     """Return the stream of a session that a request is for.
@@ -236,6 +218,26 @@ def _link_for(request: Request, session: Session) -> EventStreamLink:
     if not isinstance(link, EventStreamLink) or number not in (None, str(link.number)):
         raise RequestError("this stream of events is over: open it again", code="not_connected")
     return link
+
+
+async def _link_with_room(request: Request, session: Session, poster: Poster) -> EventStreamLink:
+    """Return the stream that a session has at the moment, once its client is not too far ahead."""
+    link = _link_for(request, session)
+    delay_s, queued_bytes = FIRST_LOOK_S, link.sink.queued_bytes
+    while is_ahead(link.sink, link):
+        await poster.wait(delay_s)
+        link = _link_for(request, session)
+        delay_s, before, queued_bytes = later(delay_s), queued_bytes, link.sink.queued_bytes
+        # That it waits says nothing of its client, unless that reads; or perhaps waits for us.
+        if queued_bytes < before or link.is_behind:
+            link.hear()
+            poster.hear()
+    return link
+
+
+def _take(link: EventStreamLink, messages: Sequence[bytes]) -> None:
+    for number, message in enumerate(messages, 1):
+        link.on_message(message, number == len(messages))
 
 
 class _Query:
