@@ -6,26 +6,33 @@ one that needs no network.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
-from ..errors import ConnectionClosed, ConnectionFailure, OutcomeUnknown, from_wire
+from ..errors import ConnectionClosed, ConnectionFailure, OutcomeUnknown, RingcastError, from_wire
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
 from .config import ClientConfig
 from .event_stream import PostReceiver
 from .fallback import KEPT_SOCKETS, AnySocket, Transport, Ways
-from .refusals import foreign_error, is_error_of_the_server
+from .refusals import (
+    MEDIA_TYPES,
+    foreign_error,
+    read_body,
+    read_error,
+    turns_away,
+    wait_asked_for_s,
+    would_be_refused_again,
+)
 
 __all__ = ["Endpoint", "HttpEndpoint", "addresses"]
 
 _WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
-
-
-_MEDIA_TYPES: Final = {Encoding.JSON: "application/json", Encoding.MSGPACK: "application/msgpack"}
 
 _KEY_BYTES: Final = 16
 _NOTHING_KNOWN: Final = "unknown"
@@ -96,17 +103,18 @@ class HttpEndpoint:
         self._closed = False
 
     async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
-        path = f"/actions/{quote(action, safe='')}"
         extra: dict[str, Any] = {"args": args}
         if params is not None:
             extra["params"] = params
-        answer = await self._post(address, path, extra, "the call ran once or not at all", keyed=True)
-        return answer.get("value")
+        path, body = _about(address, f"actions/{quote(action, safe='')}", extra)
+        unknown = "the call ran once or not at all"
+        answer = await self._post(_Question(path, body, _is_value, unknown, keyed=True))
+        return answer["value"]
 
     async def resolve(self, address: Connect, params: Any = None) -> tuple[str, tuple[str, ...]]:
         unknown = "nobody knows whether the actor was found or created, and nothing was called"
-        extra = {} if params is None else {"params": params}
-        answer = await self._post(address, "/resolve", extra, unknown)
+        path, body = _about(address, "resolve", {} if params is None else {"params": params})
+        answer = await self._post(_Question(path, body, _is_actor, unknown))
         return answer["actor_id"], tuple(answer["key"])
 
     async def open_socket(
@@ -120,47 +128,69 @@ class HttpEndpoint:
         if http is not None:
             await http.aclose()
 
-    async def _post(
-        self, address: Connect, path: str, extra: dict[str, Any], unknown: str, *, keyed: bool = False
-    ) -> dict[str, Any]:
-        """Post `extra` for an actor; `unknown` says what is, if no answer comes.
-
-        What is `keyed` is sent again then, and is run once.
-        """
-        # The connect message's own fields, so that an actor is named in one way everywhere.
-        body = {**address.to_wire()[1], **extra}
-        url = f"{self._base_url}/actors/{quote(body.pop('actor'), safe='')}{path}"
-        content = self.encoding.encode(body)
+    async def _post(self, question: _Question) -> dict[str, Any]:
+        """Ask, again where no answer comes to what is keyed, and return the answer."""
+        url = f"{self._base_url}/{question.path}"
+        content = self.encoding.encode(question.body)
         # What it is answered in as well.
-        headers = {"Content-Type": _MEDIA_TYPES[self.encoding]}
-        attempts = self._config.max_call_attempts if keyed else 1
+        headers = {"Content-Type": MEDIA_TYPES[self.encoding]}
+        attempts = self._config.max_call_attempts if question.keyed else 1
         if attempts > 1:
             headers["Idempotency-Key"] = secrets.token_urlsafe(_KEY_BYTES)
         known = self._answers_known
+        why: Exception | None = None
         for attempt in range(attempts):
             if attempt:
                 # By which the server can tell a call that it has never seen from one that it has forgotten.
                 headers["Ringcast-Answers"] = known
-                delay_s = self._config.reconnect_first_s * 2**attempt * self._config.random_source()
-                await self._config.sleep(min(delay_s, self._config.reconnect_max_s))
+                await self._config.sleep(self._delay_s(attempt, why))
             try:
-                response = await self._client().post(url, content=content, headers=headers)
+                said = await self._exchange(url, content, headers)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 if not attempt:
                     raise ConnectionFailure(
-                        f"cannot reach {self._base_url}: {error or type(error).__name__}", code="unreachable"
+                        f"cannot reach {self._base_url}: {str(error) or type(error).__name__}",
+                        code="unreachable",
                     ) from error
-                lost: httpx.TransportError = error
-            except httpx.TransportError as error:
-                lost = error
-                if isinstance(error, httpx.ReadTimeout):
+                why = error
+            except (httpx.TransportError, TimeoutError) as error:
+                why = error
+                if isinstance(error, (httpx.ReadTimeout, TimeoutError)):
                     break  # the longest wait is over
             else:
-                self._answers_known = response.headers.get("Ringcast-Answers", self._answers_known)
-                return _answer(response, unknown if attempt else "")
-        raise OutcomeUnknown(
-            f"no answer came from {self._base_url} ({lost or type(lost).__name__}): {unknown}"
-        ) from lost
+                if said.error is None and question.is_answered_by(said.body):
+                    return cast(dict[str, Any], said.body)
+                why = said.refusal
+                if not attempt or said.is_of_this_call:
+                    raise why
+                if not said.may_pass:
+                    break
+        raise _unknown(self._base_url, why, question.unknown) from why
+
+    async def _exchange(self, url: str, content: bytes, headers: dict[str, str]) -> _Said:
+        """Post once. Raises `httpx.TransportError`, and `TimeoutError` after the longest wait."""
+        until_s = asyncio.get_running_loop().time() + self._config.http_timeout_s
+        client = self._client()
+        request = client.build_request("POST", url, content=content, headers=headers)
+        async with asyncio.timeout_at(until_s):
+            response = await client.send(request, stream=True)
+        try:
+            self._answers_known = response.headers.get("Ringcast-Answers", self._answers_known)
+            error = await read_error(response, self._config.max_message_bytes, until_s)
+            body = None
+            if error is None and response.status_code == httpx.codes.OK:
+                async with asyncio.timeout_at(until_s):
+                    body = await read_body(response)
+            return _Said(response, error, body)
+        finally:
+            # What is left of it is not read, as it counts for nothing.
+            await response.aclose()
+
+    def _delay_s(self, attempt: int, why: Exception | None) -> float:
+        """Draw how long to wait before the next attempt, after what the last one has ended with."""
+        told_s = wait_asked_for_s(why) if isinstance(why, RingcastError) else None
+        drawn_s = self._config.reconnect_first_s * 2.0**attempt * self._config.random_source()
+        return min(max(drawn_s, told_s or 0.0), self._config.reconnect_max_s)
 
     def _client(self) -> httpx.AsyncClient:
         if self._closed:
@@ -174,20 +204,69 @@ class HttpEndpoint:
         return self._http
 
 
-def _answer(response: httpx.Response, unknown: str) -> dict[str, Any]:
-    """Return what a response says; `unknown` says what is, if an earlier try may have arrived."""
-    # Not always in the encoding of the call: what stands before the server's routes answers in JSON.
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    encoding = Encoding.MSGPACK if kind == _MEDIA_TYPES[Encoding.MSGPACK] else Encoding.JSON
-    try:
-        body = encoding.decode(response.content)
-    except Exception:  # each decoder has its own tree of errors, and MessagePack several
-        body = None
-    if is_error_of_the_server(response):
-        raise from_wire(body.get("error") if isinstance(body, dict) else None)
-    if response.status_code != httpx.codes.OK or not isinstance(body, dict) or "error" in body:
-        refused = foreign_error(response)
-        if not unknown:
-            raise refused
-        raise OutcomeUnknown(f"{refused.message}, and before that no answer came: {unknown}") from refused
-    return body
+class _Question(NamedTuple):
+    """What is asked of a server, and what counts as its answer."""
+
+    path: str
+    body: dict[str, Any]
+    is_answered_by: Callable[[Any], bool]
+    unknown: str
+    """Says what is, if no answer comes."""
+    keyed: bool = False
+    """Whether it is sent again then: with a key, by which the server does it once."""
+
+
+class _Said(NamedTuple):
+    """What has come back: an answer, an error of the server's, or a page of something on the way."""
+
+    response: httpx.Response
+    """Its head."""
+    error: dict[str, Any] | None
+    body: Any
+
+    @property
+    def refusal(self) -> RingcastError:
+        """What it means if it is no answer."""
+        return foreign_error(self.response) if self.error is None else from_wire(self.error)
+
+    @property
+    def is_of_this_call(self) -> bool:
+        """Whether the server says what has become of the call, and not of this request alone.
+
+        Before it has looked for the call's key it cannot say that, and sends no `Ringcast-Answers`.
+        """
+        return self.error is not None and (
+            "Ringcast-Answers" in self.response.headers or self.error["code"] == OutcomeUnknown.code
+        )
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether to ask once more makes sense."""
+        if self.error is not None:
+            return turns_away(self.refusal)
+        return not would_be_refused_again(self.response.status_code)
+
+
+def _about(address: Connect, what: str, extra: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the path and the body that ask for `what` of an actor."""
+    # The connect message's own fields, so that an actor is named in one way everywhere.
+    body = {**address.to_wire()[1], **extra}
+    return f"actors/{quote(body.pop('actor'), safe='')}/{what}", body
+
+
+def _is_value(body: Any) -> bool:
+    return isinstance(body, dict) and "value" in body and "error" not in body
+
+
+def _is_actor(body: Any) -> bool:
+    if not isinstance(body, dict) or "error" in body or not isinstance(body.get("actor_id"), str):
+        return False
+    key = body.get("key")
+    return isinstance(key, list) and all(isinstance(part, str) for part in key)
+
+
+def _unknown(base_url: str, why: Exception | None, what: str) -> OutcomeUnknown:
+    """Return what a question ends with to which no answer came; `why` says what the last attempt has met."""
+    if isinstance(why, RingcastError):
+        return OutcomeUnknown(f"{why.message}, and before that no answer came: {what}")
+    return OutcomeUnknown(f"no answer came from {base_url} ({str(why) or type(why).__name__}): {what}")

@@ -17,14 +17,14 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from ..errors import CloseCode, InternalError, ProtocolError
+from ..errors import CloseCode, ProtocolError
 from ..wire.encoding import Encoding
 from ..wire.parsing import parse_server_message
 from ..wire.protocol import Connected, Received
 from .config import ClientConfig
 from .event_lines import EventLines
 from .liveness import Liveness, Step
-from .refusals import DENIED, foreign_error, is_error_of_the_server, is_wire_error, would_be_refused_again
+from .refusals import DENIED, foreign_error, read_error, would_be_refused_again
 from .socket import Receiver
 from .ticks import Ticks
 
@@ -35,7 +35,6 @@ _log: Final = logging.getLogger("ringcast.client")
 _MAX_BATCH_BYTES: Final = 32_768
 """Of messages that are posted together, where the server does not say that it takes less; a longer one goes
 alone."""
-_MAX_REFUSAL_BYTES: Final = 65_536
 _FINAL: Final = {
     "invalid_message": CloseCode.INVALID_MESSAGE,
     "unknown_message": CloseCode.INVALID_MESSAGE,
@@ -43,7 +42,11 @@ _FINAL: Final = {
 }
 """What a request is refused with that would be refused again, and the close code of a WebSocket for it."""
 
-_UNREADABLE: Final = InternalError("the server sent an error that cannot be read").to_wire()
+_CLOSE_CODES: Final[dict[int, CloseCode]] = {
+    **dict.fromkeys(DENIED, CloseCode.CONNECT_REFUSED),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
+}
+"""What statuses mean to a stream by themselves: it would be refused again."""
 
 _REQUESTS: Final = ("call", "subscribe", "unsubscribe")
 
@@ -170,8 +173,12 @@ class EventStreamSocket:
         try:
             if self._poster is not None:
                 await asyncio.wait([self._poster])
-            await self._http.delete(f"{self._base_url}/session", headers=self._headers)
+            url = f"{self._base_url}/session"
+            async with self._http.stream("DELETE", url, headers=self._headers) as response:
+                ended = response.is_success
         except httpx.HTTPError:
+            ended = False
+        if not ended:
             self.abort()  # the session ends when its window has passed
 
     async def _read(self, connect: bytes) -> _End:
@@ -224,20 +231,15 @@ class EventStreamSocket:
                 self._max_batch_bytes = min(_MAX_BATCH_BYTES, answer.max_message_bytes)
 
     async def _on_refused(self, response: httpx.Response) -> _End:
-        error, code = await _refusal(response)
-        denied = DENIED.get(response.status_code)
-        if code is None and denied is not None:
-            # As for an upgrade: the server, or a proxy, does not want this client.
-            code = CloseCode.CONNECT_REFUSED
-            said = (
-                f"the server does not accept the connection: it answered with status {response.status_code}"
-            )
-            error = error or denied(said).to_wire()
-        if code is None and response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            code = CloseCode.MESSAGE_TOO_BIG
-            error = error or foreign_error(response).to_wire()
+        error, code = await self._refusal(response, self._latest_s())
+        if code is None:
+            # Also a proxy may say that it does not want this client, as for an upgrade.
+            code = _CLOSE_CODES.get(response.status_code)
         if error is None:
-            return None, foreign_error(response).message
+            foreign = foreign_error(response)
+            if code is None:
+                return None, foreign.message
+            error = foreign.to_wire()
         self._receiver.on_message(Encoding.JSON.encode(["error", None, error]))
         return code, str(error.get("message", ""))
 
@@ -308,16 +310,24 @@ class EventStreamSocket:
         return batch
 
     async def _post(self, batch: list[bytes]) -> None:
-        response = await self._http.post(
+        request = self._http.build_request(
+            "POST",
             f"{self._base_url}/session/messages",
             content=batch[0] if len(batch) == 1 else b"[" + b",".join(batch) + b"]",
             headers={"Content-Type": "application/json", **self._headers},
             timeout=httpx.Timeout(self._config.http_timeout_s, connect=self._config.connect_timeout_s),
         )
-        if response.status_code == httpx.codes.NO_CONTENT:
-            return
-        error, code = await _refusal(response)
+        until_s = self._latest_s()
+        async with asyncio.timeout_at(until_s):
+            response = await self._http.send(request, stream=True)
         status = response.status_code
+        try:
+            if status == httpx.codes.NO_CONTENT:
+                await response.aread()  # nothing; but without it the socket is not used again
+                return
+            error, code = await self._refusal(response, until_s)
+        finally:
+            await response.aclose()
         too_big = status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         # What the server itself has against more than their length, it says of the session or of this client.
         if not (too_big or (error is None and would_be_refused_again(status))):
@@ -329,6 +339,26 @@ class EventStreamSocket:
         # Perhaps it is one of them, or that they are so many. None has arrived.
         for message in batch:
             await self._post([message])
+
+    async def _refusal(
+        self, response: httpx.Response, until_s: float
+    ) -> tuple[dict[str, Any] | None, int | None]:
+        """Return the server's error in a response, and the close code that goes with it, where there are any.
+
+        One that cannot be read is none, or what it is said of would be sent again and again.
+        """
+        try:
+            error = await read_error(response, self._config.max_message_bytes, until_s)
+        except httpx.TransportError:
+            error = None
+        if error is None:
+            return None, None
+        said = response.headers.get("Ringcast-Close", "")
+        return error, int(said) if said.isascii() and said.isdigit() else _FINAL.get(error["code"])
+
+    def _latest_s(self) -> float:
+        """Return until when an answer may come that is asked for now."""
+        return asyncio.get_running_loop().time() + self._config.http_timeout_s
 
     def _refuse(self, message: bytes, error: dict[str, Any]) -> None:
         """Tell that a message would be refused again; nobody waits for those that are no requests."""
@@ -357,22 +387,3 @@ def _close_from(data: bytes) -> _End:
     except ValueError:
         return None, "the server sent no close that can be read"
     return code if isinstance(code, int) else None, str(reason)
-
-
-async def _refusal(response: httpx.Response) -> tuple[dict[str, Any] | None, int | None]:
-    """Return the server's error in a response, and the close code that goes with it, where there are any."""
-    if not is_error_of_the_server(response):
-        return None, None
-    content = b""
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > _MAX_REFUSAL_BYTES:
-            return _UNREADABLE, None
-    try:
-        error = orjson.loads(content)["error"]
-    except (ValueError, KeyError, TypeError):
-        return _UNREADABLE, None
-    if not is_wire_error(error):
-        return _UNREADABLE, None
-    said = response.headers.get("Ringcast-Close", "")
-    return error, int(said) if said.isascii() and said.isdigit() else _FINAL.get(error["code"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..errors import (
     CloseCode,
@@ -26,10 +26,9 @@ from ..wire.protocol import Connect, Error, ServerMessage
 from .config import ClientConfig
 from .endpoint import Endpoint
 from .fallback import AnySocket
+from .refusals import wait_asked_for_s
 
 __all__ = ["Link", "LinkOwner", "Loss"]
-
-_LONGEST_RETRY_MS: Final = 3_600_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,11 +51,7 @@ class Loss:
     @property
     def retry_after_s(self) -> float | None:
         """How many seconds a server that is busy has asked for, if it has."""
-        if not isinstance(self.error, TryAgainLater) or not isinstance(self.error.metadata, dict):
-            return None
-        wait_ms = self.error.metadata.get("retry_after_ms")
-        # No more than an hour: that would be no busy server but a broken one.
-        return wait_ms / 1000 if type(wait_ms) is int and 0 <= wait_ms <= _LONGEST_RETRY_MS else None
+        return wait_asked_for_s(self.error) if isinstance(self.error, TryAgainLater) else None
 
     def final_error(self, was_connected: bool) -> RingcastError:
         """Return what the connection ends with, if this is its end."""

@@ -10,7 +10,7 @@ from .base import DefinitionError, RingcastError, UserError
 from .connections import ConnectionRefused, OfflineQueueFull, ProtocolError
 from .events import EventsLost
 
-__all__ = ["from_wire"]
+__all__ = ["from_wire", "is_wire_error"]
 
 # What only a client finds out by itself, or nobody on the wire: an author who chose such a code for a
 # `UserError` must not be taken for the client's own machinery.
@@ -35,6 +35,11 @@ _CLASSES: Final = {
 }
 
 
+def is_wire_error(error: Any) -> bool:
+    """Tell whether this is the object that stands for an error on the wire."""
+    return isinstance(error, dict) and isinstance(error.get("code"), str) and error["code"] != ""
+
+
 def from_wire(error: Any, default: type[RingcastError] = UserError) -> RingcastError:
     """Build the exception for an error that came over the wire.
 
@@ -42,7 +47,7 @@ def from_wire(error: Any, default: type[RingcastError] = UserError) -> RingcastE
     or that no server sends of itself, becomes `default` with that code. Anything that is no such object
     becomes an `InternalError`.
     """
-    if not isinstance(error, dict) or not isinstance(error.get("code"), str) or not error["code"]:
+    if not is_wire_error(error):
         return InternalError("the server sent an error without a code")
     code = error["code"]
     cls = _CLASSES.get(code, default)

@@ -37,6 +37,10 @@ class Proxy:
         self.refuse: Refuse = lambda _line, _body: None
         self.page = PAGE
         """What it says then."""
+        self.headers: tuple[str, ...] = ()
+        """What its head says besides."""
+        self.pause_s: float | None = None
+        """Says the page again and again, so long after another, and never ends; None: once."""
         self.refused: list[bytes] = []
         """The bodies of what was."""
         self._writers: list[asyncio.StreamWriter] = []
@@ -56,13 +60,22 @@ class Proxy:
                 )
             else:
                 self.refused.append(body)
-                said = f"HTTP/1.1 {status}\r\nContent-Length: {len(self.page)}\r\nConnection: close\r\n\r\n"
-                writer.write(said.encode() + self.page)
-                await writer.drain()
+                await self._answer(status, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # one side has gone
         finally:
             writer.close()
+
+    async def _answer(self, status: str, writer: asyncio.StreamWriter) -> None:
+        told = self.pause_s is not None or any(each.startswith("Content-Length:") for each in self.headers)
+        length = [] if told else [f"Content-Length: {len(self.page)}"]
+        lines = [f"HTTP/1.1 {status}", *self.headers, *length, "Connection: close", "", ""]
+        writer.write("\r\n".join(lines).encode() + self.page)
+        await writer.drain()
+        while self.pause_s is not None:
+            await asyncio.sleep(self.pause_s)
+            writer.write(self.page)
+            await writer.drain()
 
     async def _pass_on(self, request: bytes, client: asyncio.StreamWriter) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
