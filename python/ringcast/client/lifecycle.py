@@ -46,6 +46,7 @@ from .dispatch import Backlog, Dispatch
 from .endpoint import Endpoint
 from .link import Link, Loss
 from .listeners import END, LOST, Listeners
+from .refusals import turns_away, wait_asked_for_s
 from .requests import Request
 from .session import Session
 from .subscriptions import Subscriptions
@@ -285,9 +286,16 @@ class Lifecycle:
             return None
         try:
             address = await self._options.address.current(params)
-        except (ConnectionFailure, OutcomeUnknown, InternalError):
-            raise
         except RingcastError as error:
+            if turns_away(error):
+                # Nothing was created: it comes back, as a connection of `get_or_create` does.
+                self._retry_after_s = wait_asked_for_s(error)
+                self._note_failure(error)
+                return None
+            if isinstance(error, ConnectionFailure | OutcomeUnknown | InternalError):
+                raise
+            # Also `StoreUnavailable` and `ActionTimeout`, after which the actor may be there: whoever wanted
+            # a new one is told.
             self._end(Loss(None, "", error).final_error(False))
             return None
         return address._replace(params=params)
@@ -442,7 +450,7 @@ class Lifecycle:
     def _note_failure(self, error: BaseException) -> None:
         # One warning for each time without a network: attempts go on without end.
         level = logging.DEBUG if self.last_error is not None else logging.WARNING
-        _log.log(level, "not connected, trying again: %s", error or type(error).__name__)
+        _log.log(level, "not connected, trying again: %s", str(error) or type(error).__name__)
         self.last_error = error
 
     # Ending.
