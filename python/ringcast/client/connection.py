@@ -118,9 +118,10 @@ class Connection:
         caller that is cancelled, or gives up after `timeout_s` seconds, takes a call back that was not sent.
 
         Raises the error that the action ended with; `ActionTimeout` after `timeout_s`; `MessageTooBig` for
-        arguments that the server takes no message of, which were not sent; `OfflineQueueFull` when too many
-        calls wait; `OutcomeUnknown` when the server no longer has the result after a lost network;
-        `ConnectionClosed`; `TypeError` or `ValueError` for an argument that cannot be encoded.
+        arguments of which the server takes no message, which were not sent, or of which a proxy on the way
+        takes none; `OfflineQueueFull` when too many calls wait; `OutcomeUnknown` when the server no longer
+        has the result after a lost network; `ConnectionClosed`; `TypeError` or `ValueError` for an argument
+        that cannot be encoded.
         """
         if not 0 < len(action) <= MAX_NAME_CHARS:
             raise ValueError(f"an action's name has 1 to {MAX_NAME_CHARS} characters")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from http import HTTPStatus
 from socket import socket as OsSocket  # noqa: N812 - `socket` would hide this module's own name
 from traceback import walk_tb
 from typing import Final, Protocol, cast
@@ -18,11 +17,12 @@ import picows
 from multidict import CIMultiDict
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from ..errors import CloseCode, ConnectionFailure, Forbidden, RingcastError, Unauthorized
+from ..errors import CloseCode, ConnectionFailure, RingcastError
 from ..wire.deflate import OFFER, BrokenMessage, MalformedExtensions, accept_answer, deflate, inflate
 from ..wire.encoding import Encoding
 from .config import ClientConfig
 from .liveness import Liveness, Step
+from .refusals import DENIED
 from .tcp import forget_next_descriptor
 from .ticks import Ticks
 
@@ -372,10 +372,9 @@ def _refused(error: picows.WSInvalidStatusError) -> RingcastError:
     """Return why a server does not upgrade: for good, where it says that this client may not."""
     status = None if error.response is None else error.response.status
     said = f"the server does not accept the connection: it answered with status {status}"
-    if status == HTTPStatus.UNAUTHORIZED:
-        return Unauthorized(said)
-    if status == HTTPStatus.FORBIDDEN:
-        return Forbidden(said)
+    denied = None if status is None else DENIED.get(status)
+    if denied is not None:
+        return denied(said)
     return ConnectionFailure(said, code="upgrade_refused", metadata={"status": status})
 
 
