@@ -7,15 +7,18 @@ import contextlib
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from ringcast import Client, MemoryStore, Registry, SqliteStore
+from ringcast import Client, MemoryStore, Registry, ServerConfig, SqliteStore
+from ringcast.server import cors
 from ringcast.server.application import Beside, mounted
 from ringcast.server.serve import serving
 
@@ -90,3 +93,44 @@ async def test_a_route_in_a_thread_calls_an_actor_on_its_loop(server: str, tmp_p
         answer = await http.post("/headlines", params={"headline": "Ships that pass"})
         assert answer.status_code == 200
         assert await anext(heard) == "Ships that pass"
+
+
+def exposed(names: str) -> set[str]:
+    return {name.strip().lower() for name in names.split(",")}
+
+
+def listed() -> list[str]:
+    """Return what the page has an application's middleware expose."""
+    [names] = re.findall(r"expose_headers=\[(.*?)\]", PAGE, re.DOTALL)
+    return re.findall(r'"(.*?)"', names)
+
+
+def test_what_pages_may_read_is_what_the_server_lets_them_read() -> None:
+    names = [name for name in listed() if name != "X-Total"]
+    assert sorted(name.lower() for name in names) == sorted(exposed(cors._EXPOSED.decode()))
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "ringcast"])
+@pytest.mark.parametrize(
+    ("names", "hides"), [(listed(), False), ((), False), (["X-Total"], True)], ids=["all", "none", "its own"]
+)
+async def test_behind_an_applications_middleware_pages_may_read_it(
+    server: str, names: Sequence[str], hides: bool
+) -> None:
+    page = "https://page.example"
+    config = ServerConfig(allowed_origins=(page,))
+    registry = Registry(run("thermometer")["Thermometer"], store=MemoryStore(), config=config)
+    app = FastAPI(lifespan=registry.lifespan)
+    app.mount("/realtime", registry.asgi())
+    app.add_middleware(CORSMiddleware, allow_origins=[page], expose_headers=names)
+    path = "/realtime/actors/thermometer/actions/none"
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        SERVERS[server](registry, app) as url,
+        httpx.AsyncClient(base_url=url, headers={"Origin": page}) as http,
+    ):
+        answer = await http.post(path, json={"key": ["k"]})
+        may_be_read = exposed(",".join(answer.headers.get_list("access-control-expose-headers")))
+        assert answer.status_code == 404 and "ringcast-error" in answer.headers
+        assert (may_be_read >= exposed(cors._EXPOSED.decode())) is not hides
+        assert ("x-total" in may_be_read) is bool(names)

@@ -19,6 +19,7 @@ from ..errors import AccessDenied, ConnectionFailure
 from ..wire.encoding import Encoding
 from .config import ClientConfig
 from .event_stream import EventStreamSocket, PostReceiver
+from .refusals import read_body
 from .socket import Socket, open_socket
 
 __all__ = ["KEPT_SOCKETS", "AnySocket", "Transport", "Ways", "checked_transport"]
@@ -36,6 +37,8 @@ _SHARE: Final = 0.25
 most, and the stream of events has to be opened in what is left."""
 _TRIES: Final = 2
 """Upgrades that fail, each while the server answers otherwise, until they count as blocked."""
+_MAX_HEALTH_BYTES: Final = 65_536
+"""Of what answers a plain request; the server's takes a hundred."""
 _FULL: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _MOST_UNANSWERED: Final = 3
 """WebSockets in a row over which nothing came from the server, until they count as blocked."""
@@ -115,12 +118,13 @@ class Ways:
 
     async def _answers(self, config: ClientConfig) -> bool:
         """Tell whether a Ringcast server answers plain requests."""
-        timeout = httpx.Timeout(config.connect_timeout_s * _SHARE / 2)
+        timeout_s = config.connect_timeout_s * _SHARE / 2
+        url = f"{self._base_url}/health"
         async with self._client(config) as http:
             try:
-                response = await http.get(f"{self._base_url}/health", timeout=timeout)
-                answer = response.json()
-            except (httpx.HTTPError, OSError, ValueError):
+                async with asyncio.timeout(timeout_s), http.stream("GET", url, timeout=None) as response:
+                    answer = await read_body(response, _MAX_HEALTH_BYTES)
+            except (httpx.HTTPError, OSError):
                 return False
         return isinstance(answer, dict) and answer.get("status") == "ok"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ringcast import Client
 from ringcast.errors import (
     ConnectionRefused,
     Forbidden,
@@ -190,6 +190,19 @@ async def test_nor_is_what_it_says_of_it() -> None:
         await connection.ready()
         slow(proxy)
         proxy.refuse = lambda line, _body: "405 X" if line.startswith("DELETE ") else None
-        await asyncio.ensure_future(connection.close())
+        await connection.close()
         assert connection.status == "closed"
+        proxy.pause_s = None
+
+
+async def test_nor_is_what_stands_where_a_server_says_that_it_is_there() -> None:
+    config = replace(IMPATIENT, connect_timeout_s=4.0)
+    async with desk() as (handle, proxy), Client(handle._endpoint._base_url, config=config) as client:
+        slow(proxy)
+        proxy.refuse = lambda line, _body: "200 OK" if "/health" in line else "403 Forbidden"
+        connection = client.desk.get_or_create("k").connect()
+        # It is not taken for one behind a proxy that refuses WebSockets alone.
+        with pytest.raises(ConnectionRefused, match="403") as ended:
+            await connection.ready()
+        assert ended.value.code == "forbidden"
         proxy.pause_s = None
