@@ -268,5 +268,5 @@ def _is_actor(body: Any) -> bool:
 def _unknown(base_url: str, why: Exception | None, what: str) -> OutcomeUnknown:
     """Return what a question ends with to which no answer came; `why` says what the last attempt has met."""
     if isinstance(why, RingcastError):
-        return OutcomeUnknown(f"{why.message}, and before that no answer came: {what}")
+        return OutcomeUnknown(f"a repeat was refused ({why.message}), and no answer came before: {what}")
     return OutcomeUnknown(f"no answer came from {base_url} ({str(why) or type(why).__name__}): {what}")

@@ -107,9 +107,10 @@ class ActorHandle(Generic[A]):
         again (`ClientConfig.max_call_attempts`), with a key by which the server runs it once.
 
         Raises the error that the action ended with; `ConnectionFailure` if the server cannot be reached;
-        `OutcomeUnknown` if it was reached and did not answer; `ActionTimeout` after `timeout_s` seconds. The
-        first call on a handle of `create` creates the actor before it: no answer to that is an
-        `OutcomeUnknown` as well, whose message says that nothing was called, and the call may be made again.
+        `OutcomeUnknown` if it was reached and did not answer, also where what was sent again is refused, and
+        nobody says whether it ran before; `ActionTimeout` after `timeout_s` seconds. The first call on a
+        handle of `create` creates the actor before it: no answer to that is an `OutcomeUnknown` as well,
+        whose message says that nothing was called, and the call may be made again.
         """
         try:
             async with asyncio.timeout(timeout_s):

@@ -48,10 +48,13 @@ REPLAYED_HEADER: Final = "Idempotent-Replayed"
 """In an answer that was recorded."""
 
 _TURNED_AWAY: Final = {
-    "max_calls": ("try_again_later", "as many calls run as the server takes; this one did not"),
-    "max_calls_per_address": ("too_many_calls", "too many calls from this address run; this one did not"),
+    "max_calls": ("try_again_later", "as many calls run as the server takes; this request did nothing"),
+    "max_calls_per_address": (
+        "too_many_calls",
+        "too many calls from this address run; this request did nothing",
+    ),
 }
-"""The code and the text for a call that runs into a limit."""
+"""The code and the text for a call that runs into a limit. It may be a repeat of one that runs."""
 _RETRY_AFTER_MS: Final = 1000
 """When it may come again: nobody knows when another one ends."""
 
@@ -203,7 +206,10 @@ def _recalled(keyed: Keyed, kept: bytes) -> Outcome:
 
 
 def _turned_away(request: Request, limit: str) -> Response:
-    """Return the response to a call for which there is no place; nothing has run."""
+    """Return the response to a request for which there is no place: it has done nothing.
+
+    Of an earlier one with its key it says nothing, and so has no `MARK_HEADER`.
+    """
     code, text = _TURNED_AWAY[limit]
     error = RequestError(text, code=code, metadata={"retry_after_ms": _RETRY_AFTER_MS})
     media = wanted(",".join(request.headers.getlist("accept")), JSON) or JSON

@@ -14,6 +14,7 @@ from ringcast.errors import (
     Forbidden,
     InternalError,
     MessageTooBig,
+    OutcomeUnknown,
     RingcastError,
     Unauthorized,
 )
@@ -38,7 +39,10 @@ SAID: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "cut off": (b'{"error":', ("Content-Length: 1000",)),
     "closed for good": (b"<html>", ("Ringcast-Close: 4000",)),
 }
+WHOLE = {name: said for name, said in SAID.items() if name != "cut off"}
+"""A call without a connection that is cut off is sent again, as it is where the network is lost."""
 replaced = pytest.mark.parametrize(("page", "headers"), SAID.values(), ids=list(SAID))
+replaced_whole = pytest.mark.parametrize(("page", "headers"), WHOLE.values(), ids=list(WHOLE))
 
 
 def called(status: str) -> Refuse:
@@ -66,9 +70,7 @@ async def test_a_posted_call_fails_once(
 
 
 @of_statuses
-@pytest.mark.parametrize(
-    ("page", "headers"), [SAID[name] for name in SAID if name != "cut off"], ids=[*SAID][:5] + [*SAID][6:]
-)
+@replaced_whole
 async def test_so_does_one_that_needs_no_connection(
     status: str, kind: type[RingcastError], page: bytes, headers: tuple[str, ...]
 ) -> None:
@@ -77,6 +79,14 @@ async def test_so_does_one_that_needs_no_connection(
         error = await refused(handle.note("a"))
         assert type(error) is kind and f"status {status[:3]}" in error.message
         assert len(proxy.refused) == 1
+
+
+async def test_one_that_is_cut_off_is_sent_again() -> None:
+    async with desk() as (handle, proxy):
+        page, headers = SAID["cut off"]
+        proxy.refuse, proxy.page, proxy.headers = called("400 X"), page, (MARK, *headers)
+        assert type(await refused(handle.note("a"))) is OutcomeUnknown
+        assert len(proxy.refused) == IMPATIENT.max_call_attempts
 
 
 @pytest.mark.parametrize(
