@@ -260,9 +260,9 @@ async def test_a_stream_with_another_request_behind_it_ends_with_its_client(
     if hosted.name == "uvicorn":
         pytest.skip("it tells only the last of several requests that their client is gone")
     reader, writer = await asyncio.open_connection("127.0.0.1", hosted.port)
-    for path in (target(room), "/realtime/health"):
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    writer.write(f"GET {target(room)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     await reader.readuntil(b'"connected"')
+    writer.write(b"GET /realtime/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert await room.listeners() == 1
     writer.transport.abort()
 

@@ -281,9 +281,8 @@ class Session:
             # Perhaps what it tells of is not certain yet.
             self.actor.after(partial(self._send, standing))
         elif standing is Standing.FORGOTTEN:
-            fault = OutcomeUnknown(
-                f"request {id} was answered, and its reply is no longer kept; or a later one came before it"
-            )
+            why = "it was answered and its reply is not kept, or a later one came before it"
+            fault = OutcomeUnknown(f"nobody knows how request {id} ended: {why}")
             self._send(encode_error(self.encoding, id, fault))
 
     def _is_too_fast(self, bucket: Bucket, id: int) -> bool:

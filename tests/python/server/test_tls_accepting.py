@@ -12,6 +12,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -28,12 +29,14 @@ from ringcast.server.head import HeadProtocol
 from ringcast.server.serve import serving
 from ringcast.server.tls import server_context
 from ringcast.server.tls_accepting import TlsServer
-from ringcast.testing import eventually
+from ringcast.testing import eventually as soon
 
 EVERYONE_COUNTS: dict[str, Any] = {"uncounted_networks": ()}
 PATIENT: dict[str, Any] = {"connect_timeout_s": 60.0, "close_timeout_s": 60.0}
 """For longer than `run` lets a test last."""
 ANYBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+# A thousand sockets take the kernel seconds where most ports still wait for the packets of earlier tests.
+eventually = partial(soon, timeout_s=60.0)
 
 
 class Nothing(Actor):
