@@ -334,6 +334,10 @@ class Sink:
     @property
     def queued_bytes(self) -> int:
         """Bytes of messages that wait for the socket, and of keeping them (events are never queued)."""
+    @property
+    def written_bytes(self) -> int:
+        """Bytes that the socket or the transport has taken so far, events and all: it grows as long as the
+        client reads."""
 
 @final
 class Tally:

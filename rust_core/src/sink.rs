@@ -71,6 +71,8 @@ struct State {
     left_at: Option<u64>,
     /// Somebody is writing; nobody else may.
     claimed: bool,
+    /// How much the outlet has taken in all.
+    written_bytes: u64,
     /// The outlet takes nothing now; the writer thread, or the event loop, has been asked to tell when it does.
     blocked: bool,
     /// The reason to end with once the outbox is empty; nothing is accepted any more.
@@ -145,6 +147,7 @@ impl Sink {
             taken: false,
             left_at: None,
             claimed: false,
+            written_bytes: 0,
             blocked: false,
             closing: None,
             ended: None,
@@ -183,6 +186,12 @@ impl Sink {
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.state.lock().outbox.queued_bytes()
+    }
+
+    /// Bytes that the socket or the transport has taken so far, events and all: it grows as long as the client reads.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.state.lock().written_bytes
     }
 
     /// How many events its client is behind the newest one of its stream, whether they are for it or not.

@@ -77,6 +77,20 @@ fn a_message_without_flush_waits_for_the_next_one_with() {
 }
 
 #[test]
+fn what_was_written_counts_events_and_messages() {
+    let actor = Actor::by_hand(Setup::default());
+    let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
+    assert_eq!(client.message(), Message::Reply(0));
+    let before = sink.written_bytes();
+    actor.publish("a", "x");
+    assert_eq!(sink.written_bytes(), before);
+    sink.push_message(&reply(JSON, 1));
+    sink.drive(None);
+    let frames = [client.frame(), client.frame()].map(|frame| frame.expect("an event and a reply").payload.len() + 2);
+    assert_eq!(sink.written_bytes(), before + frames.iter().sum::<usize>() as u64);
+}
+
+#[test]
 fn a_pong_does_not_wait_for_the_events_that_a_reply_waits_for() {
     let actor = Actor::by_hand(Setup::default());
     let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);

@@ -104,6 +104,10 @@ class EventSocket(EventStream, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def is_watched(self) -> bool:
+        return _USER_TIMEOUT is not None and self._transport is not None and _is_remote(self._transport)
+
     def _answer(self, answer: Answer) -> None:
         if self._transport is not None:
             self._transport.write(written(answer, self._allowed))
@@ -158,6 +162,11 @@ def written(answer: Answer, more: Lines) -> bytes:
 def _head(status_line: bytes, lines: Lines) -> bytes:
     written_lines = (b"%b: %b\r\n" % line for line in (*lines, (b"connection", b"close")))
     return status_line + b"\r\n" + b"".join(written_lines) + b"\r\n"
+
+
+def _is_remote(transport: asyncio.Transport) -> bool:
+    known = transport.get_extra_info("socket")
+    return known is not None and known.family != getattr(sockets, "AF_UNIX", None)
 
 
 def bound_silence(descriptor: int, timeout_s: float) -> None:

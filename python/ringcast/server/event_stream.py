@@ -125,6 +125,11 @@ class EventStream(ClientSocket, ABC):
     def _open_sink(self) -> Sink:
         """Return where events are to go. Raises `OSError`; `RingcastError` if the router is not running."""
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the system lets go of a client that takes nothing for `dead_peer_timeout_s`."""
+        return False
+
     # What they have in common.
 
     def start(self) -> None:
@@ -189,6 +194,11 @@ class EventStreamLink(Link):
     def hear(self) -> None:
         """Something has come from the client."""
         self._stream.heard = True
+
+    @property
+    def is_watched(self) -> bool:
+        """As `EventStream.is_watched`."""
+        return self._stream.is_watched
 
     @property
     def keeps_subscriptions(self) -> bool:

@@ -223,13 +223,14 @@ def _link_for(request: Request, session: Session) -> EventStreamLink:
 async def _link_with_room(request: Request, session: Session, poster: Poster) -> EventStreamLink:
     """Return the stream that a session has at the moment, once its client is not too far ahead."""
     link = _link_for(request, session)
-    delay_s, queued_bytes = FIRST_LOOK_S, link.sink.queued_bytes
+    delay_s, written_bytes = FIRST_LOOK_S, link.sink.written_bytes
     while is_ahead(link.sink, link):
         await poster.wait(delay_s)
         link = _link_for(request, session)
-        delay_s, before, queued_bytes = later(delay_s), queued_bytes, link.sink.queued_bytes
-        # That it waits says nothing of its client, unless that reads; or perhaps waits for us.
-        if queued_bytes < before or link.is_behind:
+        delay_s, before, written_bytes = later(delay_s), written_bytes, link.sink.written_bytes
+        # That it waits says nothing of its client, unless that reads; or perhaps waits for us. Of what the
+        # system has taken it may read for minutes, so where the system tells of one that does not, that counts.
+        if written_bytes != before or link.is_behind or link.is_watched:
             link.hear()
             poster.hear()
     return link

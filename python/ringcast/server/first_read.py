@@ -41,7 +41,7 @@ NOTHING: Final = re.compile(rb"(?!)")
 """Matches nothing."""
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_UPGRADE: Final = rb"(?i:upgrade:[\t ]*websocket)[\t ]*\r\n"
+_UPGRADE: Final = rb"(?i:upgrade:[\t ]*websocket)\r\n"
 _CONNECTION: Final = rb"(?i:connection):[\t ]*((?:%b[\t ]*,[\t ]*)*)(?i:upgrade)[\t ]*\r\n" % _TOKEN
 # A body would follow where its length is said.
 _OTHERS: Final = (

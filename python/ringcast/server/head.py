@@ -312,10 +312,10 @@ class HeadProtocol(HttpToolsProtocol):
             self.leave_place()
             self._upgrade()
         elif self._upgrades.application_sockets is None:
-            self._upgrades.warn_of_missing_package()
             self._refuse_upgrade(
                 HTTPStatus.NOT_IMPLEMENTED, "not_implemented", "this server has no WebSocket here"
             )
+            self._upgrades.warn_of_missing_package()
         elif announces_body(self.headers):  # which would be read as frames
             self._refuse_upgrade(HTTPStatus.BAD_REQUEST, "invalid_message", "an upgrade has no body")
         else:

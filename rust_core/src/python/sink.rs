@@ -103,6 +103,11 @@ impl PySink {
     fn queued_bytes(&self) -> usize {
         self.sink.queued_bytes()
     }
+
+    #[getter]
+    fn written_bytes(&self) -> u64 {
+        self.sink.written_bytes()
+    }
 }
 
 impl PySink {

@@ -145,6 +145,7 @@ impl Sink {
                 return true;
             }
         };
+        state.written_bytes += written as u64;
         if written > 0
             && let Some(cursor) = &state.cursor
         {

@@ -55,7 +55,7 @@ class Parsed:
         head(*LINES),
         head(*LINES, first=b"GET /connect?token=x&y HTTP/1.1"),
         head(*LINES, b"origin: http://a.example", b"cookie: " + b"c" * 4000, b"x-empty:", b"x-latin: \xe9"),
-        head(b"Host:here", b"Upgrade:WebSocket ", b"Connection:\tUPGRADE"),
+        head(b"Host:here", b"Upgrade: \tWebSocket", b"Connection:\tUPGRADE"),
     ],
     ids=["plain", "query", "other headers", "other spelling"],
 )
@@ -86,6 +86,7 @@ def test_plain(request_: bytes) -> None:
         head(b"host: here"),
         head(b"host: here", b"connection: upgrades", b"upgrade: websocket"),
         head(b"host: here", b"connection: upgrade", b"upgrade: websocket2"),
+        head(b"host: here", b"connection: upgrade", b"upgrade: websocket "),
     ],
 )
 def test_left_to_the_parser(request_: bytes) -> None:
@@ -93,7 +94,15 @@ def test_left_to_the_parser(request_: bytes) -> None:
 
 
 OTHER_LINES = st.one_of(
-    st.sampled_from([b"Connection: Upgrade", b"Upgrade: websocket", b"content-length: 0", b"x: y"]),
+    st.sampled_from(
+        [
+            b"Connection: Upgrade",
+            b"Upgrade: websocket",
+            b"upgrade: websocket\t",
+            b"content-length: 0",
+            b"x: y",
+        ]
+    ),
     st.binary(max_size=8),
     st.builds(lambda name, value: name + b":" + value, st.binary(max_size=4), st.binary(max_size=6)),
 )

@@ -21,6 +21,8 @@ from ringcast.testing import eventually
 TIMEOUT_S = 60
 POSTS = 12
 REPLY_CHARS = 600_000
+READS_EVERY_S = 0.03
+DEAD_AFTER_S = 3.0
 
 
 class Desk(Actor):
@@ -60,6 +62,14 @@ class Client:
             self._read += part.replace(b"x" * 1000, b"")
         return [each.decode() for each in found]
 
+    async def read_slowly(self, for_s: float) -> None:
+        """Read so little for so long that the system takes nothing more for it meanwhile."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + for_s
+        while loop.time() < until_s:
+            self._read += (await loop.sock_recv(self._stream, 4096)).replace(b"x" * 1000, b"")
+            await asyncio.sleep(READS_EVERY_S)
+
     def post(self, *call: object) -> asyncio.Task[Response]:
         return asyncio.create_task(post(self._url, self.token, ["call", next(self._ids), *call]))
 
@@ -71,6 +81,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
     head = "POST /actors/desk/events HTTP/1.1", "Host: a", "Content-Type: application/json"
     lines = *head, f"Content-Length: {len(body)}", "", ""
     with socket.socket() as stream:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
         stream.setblocking(False)
         await loop.sock_connect(stream, (address.hostname, address.port))
         await loop.sock_sendall(stream, "\r\n".join(lines).encode() + body)
@@ -105,3 +116,17 @@ async def test_the_order_in_which_they_came_is_that_in_which_they_are_handled() 
         assert [(await each).status for each in posted] == [204] * len(posted)
         assert not waiting()
         clock.writer.close()
+
+
+async def test_those_of_a_client_that_reads_slowly_wait() -> None:
+    config = ServerConfig(heartbeat_s=DEAD_AFTER_S / 3, dead_peer_timeout_s=DEAD_AFTER_S)
+    registry = Registry(Desk, store=MemoryStore(), config=config)
+    async with asyncio.timeout(TIMEOUT_S), serving(registry) as url, connected(url) as client:
+        posted: list[asyncio.Task[Response]] = []
+        while not waiting():
+            posted.append(client.post("long", []))
+            await eventually(lambda: waiting() or posted[-1].done())
+        await client.read_slowly(2 * DEAD_AFTER_S)
+        assert waiting() == 1
+        await client.read(rb'data: \["reply",\d+', len(posted))
+        assert [(await each).status for each in posted] == [204] * len(posted)
