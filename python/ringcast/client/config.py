@@ -53,7 +53,7 @@ class ClientConfig:
     """Calls that are sent and not answered; further ones wait here. A server keeps the answers to so many
     over a lost network (1024, if nothing else is set there)."""
     max_message_bytes: int = 16 * 1024 * 1024
-    """Largest message that is taken from the server."""
+    """Largest message that is taken from the server, and largest answer to a call without a connection."""
     compression: bool = False
     """Whether to offer the server that long messages are compressed, in both directions. Worth it where
     bandwidth costs more than time; `docs/performance.md` has the figures."""

@@ -23,6 +23,7 @@ from .fallback import KEPT_SOCKETS, AnySocket, Transport, Ways
 from .refusals import (
     MEDIA_TYPES,
     foreign_error,
+    is_marked,
     read_body,
     read_error,
     turns_away,
@@ -178,9 +179,9 @@ class HttpEndpoint:
             self._answers_known = response.headers.get("Ringcast-Answers", self._answers_known)
             error = await read_error(response, self._config.max_message_bytes, until_s)
             body = None
-            if error is None and response.status_code == httpx.codes.OK:
+            if response.status_code == httpx.codes.OK and not is_marked(response):
                 async with asyncio.timeout_at(until_s):
-                    body = await read_body(response)
+                    body = await read_body(response, self._config.max_message_bytes)
             return _Said(response, error, body)
         finally:
             # What is left of it is not read, as it counts for nothing.

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 import httpx
 
-from ..errors import AccessDenied, ConnectionFailure
+from ..errors import AccessDenied, ConnectionFailure, ReplyTooLarge
 from ..wire.encoding import Encoding
 from .config import ClientConfig
 from .event_stream import EventStreamSocket, PostReceiver
@@ -124,7 +124,7 @@ class Ways:
             try:
                 async with asyncio.timeout(timeout_s), http.stream("GET", url, timeout=None) as response:
                     answer = await read_body(response, _MAX_HEALTH_BYTES)
-            except (httpx.HTTPError, OSError):
+            except (httpx.HTTPError, OSError, ReplyTooLarge):
                 return False
         return isinstance(answer, dict) and answer.get("status") == "ok"
 

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import httpx
 
-from ..errors import AccessDenied, Forbidden, InternalError, MessageTooBig, RingcastError, Unauthorized
+from ..errors import (
+    AccessDenied,
+    Forbidden,
+    InternalError,
+    MessageTooBig,
+    ReplyTooLarge,
+    RingcastError,
+    Unauthorized,
+)
 from ..errors.received import is_wire_error
 from ..wire.encoding import Encoding
 
@@ -20,6 +28,7 @@ __all__ = [
     "DENIED",
     "MEDIA_TYPES",
     "foreign_error",
+    "is_marked",
     "read_body",
     "read_error",
     "turns_away",
@@ -60,17 +69,18 @@ _TURNED_AWAY: Final = frozenset(
 _LONGEST_WAIT_MS: Final = 3_600_000
 
 
-async def read_body(response: httpx.Response, max_bytes: int | None = None) -> Any:
-    """Return what a body says; None for one that is too long, or that nobody can read.
+async def read_body(response: httpx.Response, max_bytes: int) -> Any:
+    """Return what a body says; None for one that nobody can read.
 
-    Raises `httpx.TransportError` where the network is lost before its end.
+    Raises `ReplyTooLarge` for one that is longer than `max_bytes`, and `httpx.TransportError` or `OSError`
+    where the network is lost before its end.
     """
     content = bytearray()
     try:
         async for chunk in response.aiter_bytes():
             content += chunk
-            if max_bytes is not None and len(content) > max_bytes:
-                return None
+            if len(content) > max_bytes:
+                raise ReplyTooLarge(f"the answer takes more than {max_bytes} bytes, and no more are taken")
     except httpx.DecodingError:
         return None  # it is not in the `Content-Encoding` that it says
     # Not always in the encoding of the request: what stands before the server's routes answers in JSON.
@@ -82,17 +92,22 @@ async def read_body(response: httpx.Response, max_bytes: int | None = None) -> A
         return None
 
 
+def is_marked(response: httpx.Response) -> bool:
+    """Tell whether a response says that it is an error of the server's."""
+    return _ERROR_HEADER in response.headers
+
+
 async def read_error(response: httpx.Response, max_bytes: int, until_s: float) -> dict[str, Any] | None:
     """Return the server's error in a response; None where it has none, or none that can be read.
 
-    No longer than to the time `until_s` of the loop. Raises as `read_body`.
+    No longer than to the time `until_s` of the loop. Raises what `read_body` does where the network is lost.
     """
-    if _ERROR_HEADER not in response.headers:
+    if not is_marked(response):
         return None
     try:
         async with asyncio.timeout_at(until_s):
             body = await read_body(response, max_bytes)
-    except (TimeoutError, httpx.TimeoutException):
+    except (TimeoutError, httpx.TimeoutException, ReplyTooLarge):
         return None
     error = body.get("error") if isinstance(body, dict) else None
     return error if is_wire_error(error) else None

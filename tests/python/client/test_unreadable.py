@@ -15,6 +15,7 @@ from ringcast.errors import (
     InternalError,
     MessageTooBig,
     OutcomeUnknown,
+    ReplyTooLarge,
     RingcastError,
     Unauthorized,
 )
@@ -172,6 +173,34 @@ async def test_an_object_is_not_an_answer_yet(page: bytes) -> None:
         for call in (handle.note("a"), handle.resolve()):
             error = await refused(call)
             assert type(error) is InternalError and "status 200, not as Ringcast does" in error.message
+
+
+@pytest.mark.parametrize("page", [b"<html>", b'{"value":1}', b'{"actor_id":"a","key":[]}'])
+async def test_nor_is_what_says_that_it_is_an_error(page: bytes) -> None:
+    async with desk() as (handle, proxy):
+        proxy.refuse, proxy.page, proxy.headers = (lambda _line, _body: "200 OK"), page, (MARK,)
+        for call in (handle.note("a"), handle.resolve()):
+            error = await refused(call)
+            assert type(error) is InternalError and "status 200, not as Ringcast does" in error.message
+        connection = handle._client.desk.create("new").connect()
+        errors: list[Exception] = []
+        connection.on("error", errors.append)
+        await eventually(lambda: type(connection.last_error) is InternalError)
+        proxy.refuse = lambda _line, _body: None
+        await connection.ready()
+        assert errors == []
+
+
+async def test_one_that_is_too_long_is_not_read_to_its_end() -> None:
+    async with desk(replace(IMPATIENT, max_message_bytes=1000)) as (handle, proxy):
+        proxy.refuse, proxy.page = (lambda _line, _body: "200 OK"), b'{"value":"%s"}' % (b"x" * 988)
+        assert await handle.note("a") == "x" * 988
+        endless(proxy)
+        for call in (handle.note("a"), handle.resolve()):
+            error = await refused(call)
+            assert type(error) is ReplyTooLarge and "1000 bytes" in error.message
+        assert len(proxy.refused) == 3
+        proxy.pause_s = None
 
 
 async def test_nor_is_one_in_no_coding() -> None:
