@@ -126,7 +126,10 @@ class Client:
         return ActorAccess(self, name)
 
     async def close(self) -> None:
-        """Close every connection and let go of the server: handles raise `ConnectionClosed` from now on."""
+        """Close every connection and let go of the server: handles raise `ConnectionClosed` from now on.
+
+        Calls that were sent, and are not answered yet, raise `OutcomeUnknown`.
+        """
         # First, so that a connection that is just coming back does not get through.
         await self._endpoint.close()
         self._closed = True

@@ -43,8 +43,9 @@ class ClientConfig:
     http_timeout_s: float = 90.0
     """Longest wait for the answer to a call without a connection; above the server's limit for one action."""
     max_call_attempts: int = 3
-    """How often a call without a connection is sent, where the network is lost before its answer comes, or
-    there is no place for what is sent again. The server runs it once. 1: it is never sent again."""
+    """How often a call without a connection is sent, where the network is lost before its answer comes, a
+    proxy has lost the server, or there is no place for what is sent again. The server runs it once. 1: it is
+    never sent again."""
     websocket_retry_s: float = 300.0
     """How long after WebSockets were found to be blocked none is tried, and server-sent events are used."""
     max_offline_calls: int = 256

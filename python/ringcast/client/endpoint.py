@@ -24,6 +24,7 @@ from .refusals import (
     MEDIA_TYPES,
     foreign_error,
     is_marked,
+    is_of_a_lost_server,
     read_body,
     read_error,
     turns_away,
@@ -63,7 +64,10 @@ class Endpoint(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of the server: calls raise `ConnectionClosed` from now on. Idempotent."""
+        """Let go of the server: calls raise `ConnectionClosed` from now on. Idempotent.
+
+        One that was sent and is not answered raises `OutcomeUnknown`, where it goes over the network.
+        """
 
 
 def addresses(url: str) -> tuple[str, str]:
@@ -139,14 +143,19 @@ class HttpEndpoint:
         if attempts > 1:
             headers["Idempotency-Key"] = secrets.token_urlsafe(_KEY_BYTES)
         known = self._answers_known
+        client = self._client()
+        # Once for all attempts: who shows other cookies than the first, as a proxy hands them out with every
+        # answer, is another caller to the server.
+        request = client.build_request("POST", url, content=content, headers=headers)
+        attempt = 0
         why: Exception | None = None
         for attempt in range(attempts):
             if attempt:
                 # By which the server can tell a call that it has never seen from one that it has forgotten.
-                headers["Ringcast-Answers"] = known
-                await self._config.sleep(self._delay_s(attempt, why))
+                request.headers["Ringcast-Answers"] = known
+                await self._wait(attempt, why, question.unknown)
             try:
-                said = await self._exchange(url, content, headers)
+                said = await self._exchange(client, request)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 if not attempt:
                     raise ConnectionFailure(
@@ -154,7 +163,7 @@ class HttpEndpoint:
                         code="unreachable",
                     ) from error
                 why = error
-            except (httpx.TransportError, TimeoutError) as error:
+            except (httpx.TransportError, OSError) as error:  # of TLS come errors that httpx does not know
                 why = error
                 if isinstance(error, (httpx.ReadTimeout, TimeoutError)):
                     break  # the longest wait is over
@@ -162,17 +171,19 @@ class HttpEndpoint:
                 if said.error is None and question.is_answered_by(said.body):
                     return cast(dict[str, Any], said.body)
                 why = said.refusal
-                if not attempt or said.is_of_this_call:
+                if said.is_of_this_call or not (attempt or said.is_of_a_lost_server):
                     raise why
                 if not said.may_pass:
                     break
-        raise _unknown(self._base_url, why, question.unknown) from why
+        raise _unknown(self._base_url, why, question.unknown, is_repeat=attempt > 0) from why
 
-    async def _exchange(self, url: str, content: bytes, headers: dict[str, str]) -> _Said:
-        """Post once. Raises `httpx.TransportError`, and `TimeoutError` after the longest wait."""
+    async def _exchange(self, client: httpx.AsyncClient, request: httpx.Request) -> _Said:
+        """Post once.
+
+        Raises `httpx.TransportError` or `OSError`, of which `TimeoutError` after the longest wait, and
+        `ReplyTooLarge`.
+        """
         until_s = asyncio.get_running_loop().time() + self._config.http_timeout_s
-        client = self._client()
-        request = client.build_request("POST", url, content=content, headers=headers)
         async with asyncio.timeout_at(until_s):
             response = await client.send(request, stream=True)
         try:
@@ -186,6 +197,13 @@ class HttpEndpoint:
         finally:
             # What is left of it is not read, as it counts for nothing.
             await response.aclose()
+
+    async def _wait(self, attempt: int, why: Exception | None, unknown: str) -> None:
+        """Wait before a repeat. Raises `OutcomeUnknown` where the client is closed."""
+        if not self._closed:
+            await self._config.sleep(self._delay_s(attempt, why))
+        if self._closed:
+            raise OutcomeUnknown(f"the client was closed before an answer came: {unknown}") from why
 
     def _delay_s(self, attempt: int, why: Exception | None) -> float:
         """Draw how long to wait before the next attempt, after what the last one has ended with."""
@@ -241,6 +259,11 @@ class _Said(NamedTuple):
         )
 
     @property
+    def is_of_a_lost_server(self) -> bool:
+        """Whether something on the way has passed the request on, and no answer has come back to it."""
+        return self.error is None and is_of_a_lost_server(self.response.status_code)
+
+    @property
     def may_pass(self) -> bool:
         """Whether to ask once more makes sense."""
         if self.error is not None:
@@ -266,8 +289,8 @@ def _is_actor(body: Any) -> bool:
     return isinstance(key, list) and all(isinstance(part, str) for part in key)
 
 
-def _unknown(base_url: str, why: Exception | None, what: str) -> OutcomeUnknown:
+def _unknown(base_url: str, why: Exception | None, what: str, *, is_repeat: bool) -> OutcomeUnknown:
     """Return what a question ends with to which no answer came; `why` says what the last attempt has met."""
-    if isinstance(why, RingcastError):
+    if is_repeat and isinstance(why, RingcastError):
         return OutcomeUnknown(f"a repeat was refused ({why.message}), and no answer came before: {what}")
     return OutcomeUnknown(f"no answer came from {base_url} ({str(why) or type(why).__name__}): {what}")

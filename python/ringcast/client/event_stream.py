@@ -176,7 +176,7 @@ class EventStreamSocket:
             url = f"{self._base_url}/session"
             async with self._http.stream("DELETE", url, headers=self._headers) as response:
                 ended = response.is_success
-        except httpx.HTTPError:
+        except (httpx.HTTPError, OSError):
             ended = False
         if not ended:
             self.abort()  # the session ends when its window has passed
@@ -349,7 +349,7 @@ class EventStreamSocket:
         """
         try:
             error = await read_error(response, self._config.max_message_bytes, until_s)
-        except httpx.TransportError:
+        except (httpx.TransportError, OSError):
             error = None
         if error is None:
             return None, None

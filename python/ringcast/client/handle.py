@@ -92,7 +92,8 @@ class ActorHandle(Generic[A]):
         The handle's `params` go with it, for the `on_before_connect` of one that is created.
 
         Raises `ActorError` if it cannot be had, `ConnectionFailure` if the server cannot be reached, and
-        `OutcomeUnknown` if it was reached and did not answer: ask again, nothing is created twice.
+        `OutcomeUnknown` if it was reached and did not answer, or a proxy says so of it (502, 504): ask again,
+        nothing is created twice.
         """
         return await self._address.resolve(await _given(self._params))
 
@@ -107,10 +108,12 @@ class ActorHandle(Generic[A]):
         again (`ClientConfig.max_call_attempts`), with a key by which the server runs it once.
 
         Raises the error that the action ended with; `ConnectionFailure` if the server cannot be reached;
-        `OutcomeUnknown` if it was reached and did not answer, also where what was sent again is refused, and
-        nobody says whether it ran before; `ActionTimeout` after `timeout_s` seconds. The first call on a
-        handle of `create` creates the actor before it: no answer to that is an `OutcomeUnknown` as well,
-        whose message says that nothing was called, and the call may be made again.
+        `OutcomeUnknown` if it was reached and did not answer, or a proxy says so of it (502, 504), also where
+        what was sent again is refused, and nobody says whether it ran before, or the client is closed
+        meanwhile; `ReplyTooLarge` if its result takes more than `ClientConfig.max_message_bytes`;
+        `ActionTimeout` after `timeout_s` seconds. The first call on a handle of `create` creates the actor
+        before it: no answer to that is an `OutcomeUnknown` as well, whose message says that nothing was
+        called, and the call may be made again.
         """
         try:
             async with asyncio.timeout(timeout_s):

@@ -29,6 +29,7 @@ __all__ = [
     "MEDIA_TYPES",
     "foreign_error",
     "is_marked",
+    "is_of_a_lost_server",
     "read_body",
     "read_error",
     "turns_away",
@@ -53,6 +54,9 @@ _MAY_PASS: Final = frozenset(
     }
 )
 """Of the statuses that blame the client, those that would not be there for ever."""
+
+_LOST: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
+"""Of the statuses of proxies, those that they give after they have passed a request on."""
 
 _TURNED_AWAY: Final = frozenset(
     {
@@ -120,6 +124,11 @@ def would_be_refused_again(status: int) -> bool:
     lasts.
     """
     return 400 <= status < 500 and status not in _MAY_PASS
+
+
+def is_of_a_lost_server(status: int) -> bool:
+    """Tell whether something on the way says with this that it has lost the server, perhaps while it ran."""
+    return status in _LOST
 
 
 def foreign_error(response: httpx.Response) -> RingcastError:

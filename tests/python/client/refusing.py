@@ -41,9 +41,12 @@ class Proxy:
         """What its head says besides."""
         self.pause_s: float | None = None
         """Says the page again and again, so long after another, and never ends; None: once."""
+        self.without_server: str | None = None
+        """The status with which it answers where the server is lost; None: it hangs up."""
         self.refused: list[bytes] = []
         """The bodies of what was."""
         self._writers: list[asyncio.StreamWriter] = []
+        self._to_server: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
@@ -80,11 +83,22 @@ class Proxy:
     async def _pass_on(self, request: bytes, client: asyncio.StreamWriter) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers.append(writer)
+        self._to_server.append(writer)
         writer.write(request)
+        answered = False
         while data := await reader.read(65_536):
+            answered = True
             client.write(data)
             await client.drain()
         writer.close()
+        if not answered and self.without_server is not None:
+            await self._answer(self.without_server, client)
+
+    def lose_server(self) -> None:
+        """Lose every socket to the server, and none to a client."""
+        for writer in self._to_server:
+            writer.transport.abort()
+        self._to_server.clear()
 
     def cut(self) -> None:
         """Lose every socket."""

@@ -108,7 +108,7 @@ async def test_an_error_is_raised_whatever_the_status(serve: Any, config: Client
 
 @pytest.mark.parametrize(
     "answer",
-    [http(502, b"<html>Bad gateway</html>"), http(200, b"hello"), http(404, {"detail": "Not Found"})],
+    [http(503, b"<html>Unavailable</html>"), http(200, b"hello"), http(404, {"detail": "Not Found"})],
 )
 async def test_an_answer_that_is_not_ours(serve: Any, config: ClientConfig, answer: bytes) -> None:
     async with Client(await serve(lambda *_: answer), config=config) as client:

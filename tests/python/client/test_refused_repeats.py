@@ -15,7 +15,7 @@ from ringcast.client import ClientConfig
 from ringcast.errors import OutcomeUnknown, RingcastError, TooManyCalls, TryAgainLater, Unauthorized
 from ringcast.server.serve import serving
 
-from .refusing import IMPATIENT, Proxy, desk, refused
+from .refusing import IMPATIENT, Proxy, desk, longer_than, refused
 
 TIMEOUT_S = 20
 WITHOUT_END = replace(IMPATIENT, max_call_attempts=1_000_000)
@@ -165,3 +165,63 @@ async def test_it_gives_up_after_as_many_tries() -> None:
         assert isinstance(error, OutcomeUnknown) and "502" in error.message
         assert len(proxy.refused) == 2
         await handle.sign()
+
+
+LOST = pytest.mark.parametrize("status", ["502 Bad Gateway", "504 Gateway Timeout"])
+
+
+async def lost_behind(handle: Any, proxy: Proxy, status: str) -> asyncio.Future[Any]:
+    """Make a call, and lose the server behind the proxy, which says so, while it runs."""
+    proxy.without_server = status
+    before = await handle.noted()
+    calling = asyncio.ensure_future(handle.note_and_wait("a"))
+    while await handle.noted() == before:
+        pass
+    proxy.lose_server()
+    return calling
+
+
+@LOST
+async def test_a_server_that_is_lost_behind_a_proxy_is_a_lost_network(status: str) -> None:
+    async with desk() as (handle, proxy):
+        calling = await lost_behind(handle, proxy, status)
+        await handle.sign()
+        assert (await calling, await handle.noted()) == (1, 1)
+
+
+@LOST
+async def test_what_a_proxy_has_lost_is_not_said_to_have_not_run(status: str) -> None:
+    async with desk() as (handle, proxy):
+        calling = await lost_behind(handle, proxy, status)
+        proxy.refuse = lambda line, _body: status if "note_and_wait" in line else None
+        error = await refused(calling)
+        assert isinstance(error, OutcomeUnknown) and status[:3] in error.message
+        assert len(proxy.refused) == 2
+        await handle.sign()
+
+
+@LOST
+async def test_so_it_is_with_what_is_never_repeated(status: str) -> None:
+    async with desk(replace(IMPATIENT, max_call_attempts=1)) as (handle, proxy):
+        error = await refused(await lost_behind(handle, proxy, status))
+        assert isinstance(error, OutcomeUnknown) and status[:3] in error.message
+        assert "no answer came from" in error.message and "the call ran once or not at all" in error.message
+        await handle.sign()
+        proxy.refuse = longer_than(0, status)
+        error = await refused(handle.resolve())
+        assert isinstance(error, OutcomeUnknown) and "nothing was called" in error.message
+        assert len(proxy.refused) == 1
+
+
+async def test_a_repeat_shows_the_cookies_of_the_first_try() -> None:
+    """Although a proxy has set another one since: who shows that is another caller to the server."""
+    async with desk() as (handle, proxy):
+        async with handle.connect() as connection:
+            calling = asyncio.ensure_future(handle.note_and_wait("a"))
+            while await connection.noted() == 0:
+                pass
+        proxy.headers = ("Set-Cookie: balancer=2; Path=/",)
+        proxy.refuse = lambda line, _body: "503 X" if "note_and_wait" in line and not proxy.refused else None
+        proxy.cut()
+        await handle.sign()
+        assert (await calling, len(proxy.refused), await handle.noted()) == (1, 1, 1)
