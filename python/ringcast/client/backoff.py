@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "doubled_s"]
 
 _LONGEST_SPREAD_S: Final = 3600.0
 """Who asks for more is no busy server but a broken one."""
+
+
+def doubled_s(base_s: float, times: int) -> float:
+    """Return a bound in seconds that has doubled so often."""
+    # The exponent is capped because a float overflows after a thousand attempts, and a series may have no
+    # end.
+    return base_s * 2.0 ** min(times, 64)
 
 
 class Backoff:
@@ -34,9 +41,7 @@ class Backoff:
     @property
     def bound_s(self) -> float:
         """Upper bound of the next delay, in seconds."""
-        # The exponent is capped because a float overflows after a thousand attempts, and this series has no
-        # end.
-        grown_s = self._base_s * 2.0 ** min(self._attempt - 1, 64)
+        grown_s = doubled_s(self._base_s, self._attempt - 1)
         own_s = min(grown_s if self._attempt else self._first_s, self._max_s)
         return max(own_s, min(self.spread_s, _LONGEST_SPREAD_S))
 

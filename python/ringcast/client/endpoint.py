@@ -17,6 +17,7 @@ import httpx
 from ..errors import ConnectionClosed, ConnectionFailure, OutcomeUnknown, RingcastError, from_wire
 from ..wire.encoding import Encoding
 from ..wire.protocol import Connect
+from .backoff import doubled_s
 from .config import ClientConfig
 from .event_stream import PostReceiver
 from .fallback import KEPT_SOCKETS, AnySocket, Transport, Ways
@@ -208,7 +209,7 @@ class HttpEndpoint:
     def _delay_s(self, attempt: int, why: Exception | None) -> float:
         """Draw how long to wait before the next attempt, after what the last one has ended with."""
         told_s = wait_asked_for_s(why) if isinstance(why, RingcastError) else None
-        drawn_s = self._config.reconnect_first_s * 2.0**attempt * self._config.random_source()
+        drawn_s = doubled_s(self._config.reconnect_first_s, attempt) * self._config.random_source()
         return min(max(drawn_s, told_s or 0.0), self._config.reconnect_max_s)
 
     def _client(self) -> httpx.AsyncClient:

@@ -225,3 +225,22 @@ async def test_a_repeat_shows_the_cookies_of_the_first_try() -> None:
         proxy.cut()
         await handle.sign()
         assert (await calling, len(proxy.refused), await handle.noted()) == (1, 1, 1)
+
+
+async def test_it_may_be_refused_more_often_than_a_delay_can_double() -> None:
+    often = 1_030
+
+    async def sleep(delay_s: float) -> None:
+        assert 0.0 <= delay_s <= IMPATIENT.reconnect_max_s
+
+    async with desk(replace(WITHOUT_END, sleep=sleep)) as (handle, proxy):
+        async with handle.connect() as connection:
+            calling = asyncio.ensure_future(handle.note_and_wait("a"))
+            while await connection.noted() == 0:
+                pass
+        proxy.refuse = lambda line, _body: (
+            "503 X" if "note_and_wait" in line and len(proxy.refused) < often else None
+        )
+        proxy.cut()
+        await handle.sign()
+        assert (await calling, len(proxy.refused)) == (1, often)
