@@ -78,13 +78,20 @@ class EventStreamSocket:
     """A stream from its request to its end. The first message that is sent is the connect message."""
 
     def __init__(
-        self, base_url: str, receiver: PostReceiver, config: ClientConfig, http: httpx.AsyncClient
+        self,
+        base_url: str,
+        receiver: PostReceiver,
+        config: ClientConfig,
+        http: httpx.AsyncClient,
+        connect_until_s: float,
     ) -> None:
         self._base_url = base_url
         self._receiver = receiver
         self._config = config
         self._http = http
         """For this stream alone, and closed with it."""
+        self._connect_until_s = connect_until_s
+        """How long its owner waits for the answer to the connect message, in the loop's time."""
         self._reader: asyncio.Task[_End] | None = None
         self._poster: asyncio.Task[None] | None = None
         self._headers: dict[str, str] = {}
@@ -231,7 +238,10 @@ class EventStreamSocket:
                 self._max_batch_bytes = min(_MAX_BATCH_BYTES, answer.max_message_bytes)
 
     async def _on_refused(self, response: httpx.Response) -> _End:
-        error, code = await self._refusal(response, self._latest_s())
+        # Later than its owner waits it would tell nobody anything, not even its status. Half of what is left,
+        # so that there is time to tell.
+        half_s = (asyncio.get_running_loop().time() + self._connect_until_s) / 2
+        error, code = await self._refusal(response, min(half_s, self._latest_s()))
         if code is None:
             # Also a proxy may say that it does not want this client, as for an upgrade.
             code = _CLOSE_CODES.get(response.status_code)

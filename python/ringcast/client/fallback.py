@@ -69,13 +69,14 @@ class Ways:
 
     async def open(self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig) -> AnySocket:
         """Open a socket of either kind. Raises as `open_socket`; a stream reports all to its receiver."""
+        until_s = asyncio.get_running_loop().time() + config.connect_timeout_s
         if self._transport == "sse":
-            return self._open_stream(receiver, config)
+            return self._open_stream(receiver, config, until_s)
         if self._transport == "websocket" or encoding is not Encoding.JSON:
             return await open_socket(self._websocket_url, receiver, encoding, config)
         if asyncio.get_running_loop().time() < self._blocked_until_s:
-            return self._open_stream(_FirstMessage(self, receiver, is_websocket=False), config)
-        return await self._open_either(receiver, encoding, config)
+            return self._open_stream(_FirstMessage(self, receiver, is_websocket=False), config, until_s)
+        return await self._open_either(receiver, encoding, config, until_s)
 
     def worked(self) -> None:
         """Something came from the server over a WebSocket."""
@@ -90,7 +91,7 @@ class Ways:
             self._blocked_until_s = 0.0
 
     async def _open_either(
-        self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig
+        self, receiver: PostReceiver, encoding: Encoding, config: ClientConfig, until_s: float
     ) -> AnySocket:
         quick = replace(config, connect_timeout_s=config.connect_timeout_s * _SHARE)
         why: Exception | str = "nothing comes over WebSockets"
@@ -114,7 +115,7 @@ class Ways:
         )
         self._unanswered = 0
         self._blocked_until_s = asyncio.get_running_loop().time() + config.websocket_retry_s
-        return self._open_stream(_FirstMessage(self, receiver, is_websocket=False), config)
+        return self._open_stream(_FirstMessage(self, receiver, is_websocket=False), config, until_s)
 
     async def _answers(self, config: ClientConfig) -> bool:
         """Tell whether a Ringcast server answers plain requests."""
@@ -128,8 +129,8 @@ class Ways:
                 return False
         return isinstance(answer, dict) and answer.get("status") == "ok"
 
-    def _open_stream(self, receiver: PostReceiver, config: ClientConfig) -> EventStreamSocket:
-        return EventStreamSocket(self._base_url, receiver, config, self._client(config))
+    def _open_stream(self, receiver: PostReceiver, config: ClientConfig, until_s: float) -> EventStreamSocket:
+        return EventStreamSocket(self._base_url, receiver, config, self._client(config), until_s)
 
     def _client(self, config: ClientConfig) -> httpx.AsyncClient:
         if self._tls is None:

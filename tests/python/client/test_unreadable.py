@@ -146,6 +146,18 @@ async def test_no_end_of_a_refusal_is_waited_for(say: Callable[[Proxy], None], m
         proxy.pause_s = None
 
 
+async def test_nor_is_it_for_longer_than_connecting_may_take() -> None:
+    config = replace(IMPATIENT, connect_timeout_s=4.0)
+    assert config.http_timeout_s > config.connect_timeout_s
+    async with desk(config) as (handle, proxy):
+        slow(proxy)
+        proxy.refuse, proxy.headers = opened("403 X"), (MARK,)
+        with pytest.raises(ConnectionRefused) as ended:
+            await handle.connect().ready()
+        assert ended.value.code == "forbidden"
+        proxy.pause_s = None
+
+
 async def test_an_unmarked_one_in_no_coding_is_not_decoded() -> None:
     async with desk() as (handle, proxy), handle.connect() as connection:
         proxy.headers = ("Content-Encoding: gzip",)
