@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -106,6 +107,8 @@ class HttpEndpoint:
         self._http: httpx.AsyncClient | None = None
         self._answers_known = _NOTHING_KNOWN
         """What the server has said, with its latest answer, that it remembers of earlier calls."""
+        self._waiting: set[asyncio.Timeout] = set()
+        """Those of calls that wait for their repeat."""
         self._closed = False
 
     async def call(self, address: Connect, action: str, args: list[Any], params: Any = None) -> Any:
@@ -130,6 +133,8 @@ class HttpEndpoint:
 
     async def close(self) -> None:
         self._closed = True
+        while self._waiting:
+            self._waiting.pop().reschedule(0.0)
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
@@ -201,8 +206,13 @@ class HttpEndpoint:
 
     async def _wait(self, attempt: int, why: Exception | None, unknown: str) -> None:
         """Wait before a repeat. Raises `OutcomeUnknown` where the client is closed."""
-        if not self._closed:
-            await self._config.sleep(self._delay_s(attempt, why))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.0 if self._closed else None) as waiting:
+                self._waiting.add(waiting)
+                try:
+                    await self._config.sleep(self._delay_s(attempt, why))
+                finally:
+                    self._waiting.discard(waiting)
         if self._closed:
             raise OutcomeUnknown(f"the client was closed before an answer came: {unknown}") from why
 
