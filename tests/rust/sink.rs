@@ -86,7 +86,8 @@ fn what_was_written_counts_events_and_messages() {
     assert_eq!(sink.written_bytes(), before);
     sink.push_message(&reply(JSON, 1));
     sink.drive(None);
-    let frames = [client.frame(), client.frame()].map(|frame| frame.expect("an event and a reply").payload.len() + 2);
+    let frames =
+        [client.frame(), client.frame()].map(|frame| frame.expect("an event and a reply").payload.len() + 2);
     assert_eq!(sink.written_bytes(), before + frames.iter().sum::<usize>() as u64);
 }
 
