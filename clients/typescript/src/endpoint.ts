@@ -23,6 +23,9 @@ export function baseUrl(url: string | URL): string {
   return base;
 }
 
+/** Return the parameters that were given, or that the function which was given gives: perhaps a promise of them. */
+export const paramsOf = (params: unknown): unknown => (typeof params === "function" ? params() : params);
+
 /** A server behind a URL. */
 export class Endpoint {
   readonly #baseUrl: string;
@@ -39,12 +42,13 @@ export class Endpoint {
     this.#fetch = options.fetch ?? ((...args) => fetch(...args));
     this.#config = config;
     this.#way = transport;
+    this.transport = transport as Transport;
     if (isText(transport)) {
       // Server-sent events are text.
       const ways = ["auto", "websocket", /json/.test(`${config.codec.protocols}`) && "sse"];
       if (!ways.includes(transport)) throw new RangeError(`no transport ${transport}`);
       this.transport = webSockets(`${this.#baseUrl.replace(/^http/, "ws")}/connect`, WebSocket);
-    } else this.transport = transport;
+    }
   }
 
   /**
@@ -72,20 +76,16 @@ export class Endpoint {
    * `path` names, otherwise the actor's id. Rejects with the error that it ends with.
    */
   async post(
-    { actor, params, ...fields }: Address,
+    { actor, ...fields }: Address,
     path: string,
     args?: unknown[],
     signal?: AbortSignal,
   ): Promise<unknown> {
     const url = `${this.#baseUrl}/actors/${encodeURIComponent(actor)}/${path}`;
-    const body = json.encode({
-      ...fields,
-      args,
-      params: typeof params === "function" ? await params() : params,
-    }) as string;
+    const body = json.encode({ ...fields, args }) as string;
     const timeout = AbortSignal.timeout(this.#config.httpTimeoutMs);
-    let response: Response;
-    let text: string;
+    let response!: Response;
+    let answer: any;
     try {
       response = await this.#fetch(url, {
         method: "POST",
@@ -93,34 +93,38 @@ export class Endpoint {
         body,
         signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
       });
-      // A body that is cut off rejects as a lost network does.
-      text = await response.text();
-    } catch (cause) {
+      // An error that is not marked is somebody else's, whatever it looks like. Not read, it would keep its socket.
+      if (response.ok || response.headers.has("Ringcast-Error")) answer = await response.json();
+      else response.body?.cancel().catch(() => {});
+    } catch (cause: any) {
       signal?.throwIfAborted();
-      const code = ((cause as Error)?.cause as { code?: string } | undefined)?.code as string;
-      // What Node says when nothing was sent. Browsers do not say.
-      const isUnsent = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/.test(code);
-      throw new RingcastError(
-        isUnsent ? "unreachable" : "outcome_unknown",
-        `no answer from ${url}: ${code ?? cause}`,
-        { cause },
-      );
-    }
-    let answer: any;
-    try {
-      answer = JSON.parse(text);
-    } catch {
-      // It is somebody else's.
+      // A body that is cut off rejects as a lost network does; one that is no JSON is somebody else's.
+      if (cause?.name !== "SyntaxError") {
+        const code = cause?.cause?.code;
+        throw new RingcastError(
+          // What Node says when nothing was sent. Browsers do not say.
+          /CONNREFUSED|NOTFOUND|AI_AGAIN/.test(code) ? "unreachable" : "outcome_unknown",
+          `no answer from ${url}: ${code ?? cause}`,
+          { cause },
+        );
+      }
     }
     const found = answer?.[args ? "value" : "actor_id"];
-    if (response.ok && found !== undefined) return found;
-    // What has it not is somebody else's, whatever it looks like; and so is a body that was put in the place of the server's.
-    const error = response.headers.has("Ringcast-Error") && answer?.error;
+    const error = answer?.error;
+    if (response.ok && !error && (args ? found !== undefined : isText(found))) return found;
+    // A body that was put in the place of the server's is somebody else's as well.
     throw fromWire(
-      codeOf(error)
+      !response.ok && codeOf(error)
         ? error
         : {
-            code: { 401: "unauthorized", 403: "forbidden", 413: "message_too_big" }[response.status],
+            // With 502 and 504 a proxy says that it has passed it on, and nothing of what became of it.
+            code: {
+              401: "unauthorized",
+              403: "forbidden",
+              413: "message_too_big",
+              502: "outcome_unknown",
+              504: "outcome_unknown",
+            }[response.status],
             message: `${url}: status ${response.status}`,
             fromServer: false,
           },

@@ -84,13 +84,11 @@ export class RingcastError extends Error {
 export const codeOf = (error: any): string | false => isText(error?.code) && error.code;
 
 /** Build the error for an error object that came over the wire, whatever it is, or that says itself that it is not `fromServer`. */
-export function fromWire(error: unknown): RingcastError {
-  const { message, metadata, fromServer = true } = (error ?? {}) as Record<string, unknown>;
-  return new RingcastError(codeOf(error) || "internal_error", `${message ?? ""}`, {
-    metadata,
-    fromServer,
+export const fromWire = (error: any): RingcastError =>
+  new RingcastError(codeOf(error) || "internal_error", `${error?.message ?? ""}`, {
+    fromServer: true,
+    ...error,
   });
-}
 
 /**
  * Tell whether a client comes back whose socket was closed with `code` (null: no close frame), or whose actor could not be
@@ -100,8 +98,8 @@ export function fromWire(error: unknown): RingcastError {
  * those of which nobody knows the outcome mean that it may not, and those by which the server says that it has done nothing, and
  * that this is for now; not `store_unavailable` and `action_timeout`, after which the actor may be there.
  */
-export function mayComeBack(code: any): boolean {
-  return /^(null|10(0[156]|1[1-4])|4[5-9]..|unreachable|outcome_unknown|internal_error|try_again_later|server_full|too_many_c.*|rate_limited|connection_closed)$/.test(
-    code,
+export const mayComeBack = (code: any): boolean =>
+  /^(null|10(0[156]|1[1-4])|4[5-9]..|"(unreachable|outcome_unknown|internal_error|try_again_later|server_full|too_many_c(all|onnection)s|rate_limited|connection_closed)")$/.test(
+    // Close codes are numbers: an author's error may have the code "1012".
+    JSON.stringify(code),
   );
-}

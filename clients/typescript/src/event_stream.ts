@@ -41,6 +41,8 @@ export class EventStreamSocket implements Socket {
   readonly #source: Source;
   readonly #receiver: Receiver;
   readonly #requests = new AbortController();
+  /** Of what is being posted. */
+  #post = this.#requests;
   /** Nothing more is sent. */
   #closing = false;
   #lost = false;
@@ -175,7 +177,8 @@ export class EventStreamSocket implements Socket {
       this.#refuse(batch, error ?? foreign);
       return;
     }
-    let code = Number(headers.get("Ringcast-Close")) || FINAL[`${error?.code}`] || null;
+    // The code stands beside an error of the server's: where there is none, or it cannot be read, the status alone counts.
+    let code = (error && (Number(headers.get("Ringcast-Close")) || FINAL[`${error.code}`])) || null;
     if (!batch && close) {
       // As for an upgrade: the server, or a proxy, does not want this client.
       code ??= close;
@@ -202,6 +205,7 @@ export class EventStreamSocket implements Socket {
     if (this.#lost) return;
     this.#closing = this.#lost = true;
     this.#requests.abort();
+    this.#post.abort();
     this.#receiver.onLost(code, reason);
   }
 
@@ -212,11 +216,17 @@ export class EventStreamSocket implements Socket {
     await null;
     while (this.#unposted.length && !this.#lost) {
       const timeoutMs = this.#source.httpTimeoutMs;
-      const timer = setTimeout(() => this.#lose(null, `no answer in ${timeoutMs} ms`), timeoutMs);
+      this.#post = new AbortController();
+      let response: Response | undefined;
+      const timer = setTimeout(() => {
+        // Where only the body of a refusal does not end, its status says what to do.
+        if (response) this.#post.abort();
+        else this.#lose(null, `no answer in ${timeoutMs} ms`);
+      }, timeoutMs);
       try {
         const batch = this.#nextBatch();
         const body = batch.length > 1 ? `[${batch}]` : `${batch}`;
-        const response = await this.#request("POST", "session/messages", body);
+        response = await this.#request("POST", "session/messages", body, {}, this.#post.signal);
         if (response.status !== 204) await this.#onRefused(response, batch);
       } catch (error) {
         // Nobody knows whether it has arrived. The session is taken up again, and what has no answer sent again: it
@@ -252,7 +262,13 @@ export class EventStreamSocket implements Socket {
     }
   }
 
-  #request(method: string, path: string, body?: string, headers?: Record<string, string>): Promise<Response> {
+  #request(
+    method: string,
+    path: string,
+    body?: string,
+    headers?: Record<string, string>,
+    signal = this.#requests.signal,
+  ): Promise<Response> {
     const { baseUrl, fetch } = this.#source;
     return fetch(`${baseUrl}/${path}`, {
       method,
@@ -260,7 +276,7 @@ export class EventStreamSocket implements Socket {
       headers: { ...(body && { "Content-Type": "application/json" }), ...this.#names, ...headers },
       // It may be the last thing that a page does.
       keepalive: !body,
-      signal: this.#requests.signal,
+      signal,
     });
   }
 }

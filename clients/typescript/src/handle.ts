@@ -6,7 +6,7 @@
 
 import type { CallOptions, Connection } from "./connection.js";
 import { needsConnection } from "./connection.js";
-import type { Endpoint } from "./endpoint.js";
+import { type Endpoint, paramsOf } from "./endpoint.js";
 import { checkCall } from "./listeners.js";
 import type { Address } from "./protocol.js";
 import type { ActionArgs, ActionName, ActionResult, Actions, ConnectArgs } from "./registry.js";
@@ -17,14 +17,14 @@ export interface HandleOwner {
   /** Throw `connection_closed` once the client is closed. */
   check(): void;
   /** Start a connection that closes with the client. */
-  connect(address: () => Promise<Address>, params: unknown): Connection;
+  connect(address: (params: unknown) => Promise<Address>, params: unknown): Connection;
 }
 
 /** One actor, addressed by key or id; made by `client.chatRoom.getOrCreate(key)` and its siblings. */
 export class HandleBase<A = any> {
   readonly #owner: HandleOwner;
   #address: Address;
-  #resolving: Promise<string> | null = null;
+  #resolving: Promise<string> | null | undefined;
 
   /** @internal */
   constructor(owner: HandleOwner, address: Address) {
@@ -55,10 +55,7 @@ export class HandleBase<A = any> {
    */
   async resolve(): Promise<string> {
     this.#owner.check();
-    // Once at a time, also for uses that come together.
-    return (this.#resolving ??= this.#resolve().finally(() => {
-      this.#resolving = null;
-    }));
+    return this.#resolve(await paramsOf(this.#address.params));
   }
 
   /**
@@ -74,8 +71,12 @@ export class HandleBase<A = any> {
   ): Promise<ActionResult<A, N>> {
     this.#owner.check();
     checkCall(action, args);
-    const path = `actions/${encodeURIComponent(action)}`;
-    return this.#owner.endpoint.post(await this.#current(), path, args, signal) as ActionResult<A, N>;
+    return this.#owner.endpoint.post(
+      await this.#current(await paramsOf(this.#address.params)),
+      `actions/${encodeURIComponent(action)}`,
+      args,
+      signal,
+    ) as ActionResult<A, N>;
   }
 
   /**
@@ -87,7 +88,7 @@ export class HandleBase<A = any> {
   connect(...[params]: ConnectArgs<A>): Connection<A> {
     // Also what creates the actor, and calls, are asked who they are.
     return this.#owner.connect(
-      () => this.#current(),
+      (params) => this.#current(params),
       (this.#address.params = params ?? this.#address.params),
     ) as Connection<A>;
   }
@@ -98,18 +99,22 @@ export class HandleBase<A = any> {
   readonly off = this.on;
   readonly stream = this.on;
 
-  async #current(): Promise<Address> {
-    if (this.#address.lookup === "create") await this.resolve();
-    return this.#address;
+  async #current(params: unknown): Promise<Address> {
+    if (this.#address.attempt) await this.#resolve(params);
+    return { ...this.#address, params };
   }
 
-  async #resolve(): Promise<string> {
-    const { actor, params } = this.#address;
-    const id = (await this.#owner.endpoint.post(this.#address, "resolve")) as string;
-    (this as { actorId: string | null }).actorId = id;
-    // One that is to be created is created once, and found by its id from then on.
-    if (this.#address.lookup === "create") this.#address = { actor, params, lookup: "id", actor_id: id };
-    return id;
+  /** Once at a time, also for uses that come together; behind the parameters, whose failure is that of one use alone. */
+  #resolve(given: unknown): Promise<string> {
+    return (this.#resolving ??= this.#owner.endpoint
+      .post({ ...this.#address, params: given }, "resolve")
+      .then((id: any) => {
+        // One that is to be created is created once, and found by its id from then on.
+        const { params, attempt } = this.#address;
+        if (attempt) this.#address = { actor: this.actorName, params, lookup: "id", actor_id: id };
+        return ((this as { actorId: string | null }).actorId = id);
+      })
+      .finally(() => (this.#resolving = null)));
   }
 }
 

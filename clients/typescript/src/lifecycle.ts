@@ -9,7 +9,7 @@ import { Backoff } from "./backoff.js";
 import type { Payload } from "./codec.js";
 import type { Config } from "./config.js";
 import { Dispatch } from "./dispatch.js";
-import type { Endpoint } from "./endpoint.js";
+import { type Endpoint, paramsOf } from "./endpoint.js";
 import { fromWire, mayComeBack, RingcastError } from "./errors.js";
 import { Link, type LinkOwner, type Loss } from "./link.js";
 import { FOR_STREAMS, isActorEvent, Listeners } from "./listeners.js";
@@ -27,8 +27,8 @@ export type Status = "idle" | "connecting" | "connected" | "reconnecting" | "clo
 export interface ConnectionOptions {
   endpoint: Endpoint;
   config: Config;
-  /** Names the actor to connect to, after creating it if that is still to be done. */
-  address(): Promise<Address>;
+  /** Names the actor to connect to, after creating it with these parameters if that is still to be done. */
+  address(params: unknown): Promise<Address>;
   /** A value, or a function that gives one for each connect and reconnect. */
   params: unknown;
   /** Called once, when the connection has ended for good. */
@@ -121,7 +121,7 @@ export class Lifecycle implements LinkOwner {
         this.#onAnswer(message[1] as number, fromWire(message[2]), null, chars);
         break;
       case "connected":
-        if (this.status !== "connected" && this.#link) this.#onConnected(this.#link, message[1]);
+        if (this.status !== "connected") this.#onConnected(message[1]);
         break;
       case "gap":
         position.skip(message[1].last);
@@ -145,18 +145,19 @@ export class Lifecycle implements LinkOwner {
     this.#link = null;
     const wasConnected = this.status === "connected";
     const { code, error: cause } = loss;
+    const why = cause?.message || loss.reason || `close code ${code ?? "none"}`;
     if (!mayComeBack(code)) {
       this.#end(
         cause instanceof RingcastError
           ? cause
           : new RingcastError(
               code === 1009 ? "message_too_big" : wasConnected ? "connection_closed" : "connection_refused",
-              describe(loss),
+              why,
             ),
       );
       return;
     }
-    this.lastError = new RingcastError("connection_lost", `connection lost (${describe(loss)})`, { cause });
+    this.lastError = new RingcastError("connection_lost", `connection lost (${why})`, { cause });
     if (wasConnected) {
       this.session.requests.lost();
       this.#subscriptions.lost();
@@ -186,57 +187,53 @@ export class Lifecycle implements LinkOwner {
 
   /** Connect once and stay until the socket is lost, or until the attempt has failed. */
   async #attempt(): Promise<void> {
-    const { address, params, endpoint } = this.#options;
+    let { address, params, endpoint } = this.#options;
     try {
+      // First, and once: with what it gives the actor is created as well.
+      params = await paramsOf(params);
       await endpoint.load("sse");
-      this.#connect = {
-        ...(await address()),
-        params: typeof params === "function" ? await params() : params,
-      };
+      this.#connect = await address(params);
     } catch (error) {
-      // The actor could not be created, or the function that gives the parameters has failed.
       if (this.#isClosed()) return;
       this.lastError = error;
-      if (!(error instanceof RingcastError)) this.#report(error);
-      else if (!mayComeBack(error.code)) this.#end(error);
+      // The actor could not be created; or the function has failed, and whatever it throws, the next attempt asks it again.
+      if (typeof params !== "function" && error instanceof RingcastError) {
+        if (!mayComeBack(error.code)) this.#end(error);
+      } else this.#report(error);
       return;
     }
     if (this.#isClosed()) return;
     const link = (this.#link = new Link(this, this.config));
     await new Promise<void>((resolve) => {
       this.#goOn = resolve;
-      try {
-        link.open(endpoint.transport);
-      } catch (cause) {
-        // No WebSockets here, or not to this address: the next attempt would end no better.
-        this.#end(new RingcastError("connection_refused", (cause as Error).message, { cause }));
-      }
-    });
+      link.open(endpoint.transport);
+    }).catch((cause) =>
+      // No WebSockets here, or not to this address: the next attempt would end no better.
+      this.#end(new RingcastError("connection_refused", cause.message, { cause })),
+    );
   }
 
   /** Wait before the next attempt; not as long as was drawn if the browser says that the network is back. */
-  #pause(): Promise<void> {
+  async #pause(): Promise<void> {
     // When the server that has just turned this client away wants to see it again.
-    const { code, metadata } = this.lastError?.cause ?? this.lastError ?? {};
-    const toldMs = Number(code === "try_again_later" ? metadata?.retry_after_ms : NaN);
-    return new Promise((resolve) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
+    const toldMs = Number((this.lastError?.cause ?? this.lastError)?.metadata?.retry_after_ms);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let forget!: () => void;
+    await new Promise<void>((resolve) => {
+      this.#goOn = resolve;
       const wait = () => {
-        clearTimeout(timer);
-        timer = setTimeout(this.#goOn, this.#backoff.nextDelayMs(toldMs));
+        // A longer one from before does nothing when it is over.
+        timer = setTimeout(resolve, this.#backoff.nextDelayMs(toldMs));
       };
-      const forget = onPage("online", () => {
+      forget = onPage("online", () => {
         if (toldMs >= 0) return;
         this.#backoff.reset();
         wait();
       });
-      this.#goOn = () => {
-        clearTimeout(timer);
-        forget();
-        resolve();
-      };
       wait();
     });
+    clearTimeout(timer);
+    forget();
   }
 
   /** Return the connect message with these topics; without what a server can do without, where none are unconfirmed. */
@@ -246,7 +243,8 @@ export class Lifecycle implements LinkOwner {
     return this.config.codec.encode(["connect", connect]);
   }
 
-  #onConnected(link: Link, answer: Connected): void {
+  #onConnected(answer: Connected): void {
+    const link = this.#link as Link;
     const isFirst = !this.session.answer;
     const gap = this.session.accept(answer);
     this.lastError = null;
@@ -396,8 +394,4 @@ export class Lifecycle implements LinkOwner {
     }
     await link?.close();
   }
-}
-
-function describe({ code, reason, error }: Loss): string {
-  return (error as Error | undefined)?.message || reason || `close code ${code ?? "none"}`;
 }

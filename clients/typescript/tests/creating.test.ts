@@ -68,6 +68,36 @@ describe("an error of the server's", () => {
   });
 
   test.each([
+    [429, "rate_limited"],
+    [429, "too_many_calls"],
+    [503, "try_again_later"],
+  ])("that says when to come again is heeded: %i %s", async (status, code) => {
+    refuseAs(status, code);
+    const { error } = JSON.parse(proxy.page);
+    proxy.page = JSON.stringify({ error: { ...error, metadata: { retry_after_ms: 1 } } });
+    // By itself it would come back when this test has failed.
+    const hour = 3_600_000;
+    const connection = world
+      .near({
+        url: proxy.url,
+        transport: "sse",
+        reconnectFirstMs: 0,
+        reconnectBaseMs: hour,
+        reconnectMaxMs: hour,
+        random: () => 0.5,
+      })
+      .actor("feed")
+      .create(world.key)
+      .connect();
+    await until(() => proxy.refused.length > 3);
+    proxy.refuse = () => false;
+    await connection.ready();
+  });
+
+  test.each([
+    [400, "too_many_customers"],
+    [400, "1012"],
+    [400, "4500"],
     [409, "actor_already_exists"],
     [500, "store_unavailable"],
     [504, "action_timeout"],

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { EventStreamSocket } from "../src/event_stream.js";
 import { until } from "./support/world.js";
 
@@ -47,9 +47,9 @@ beforeEach(async () => {
 afterEach(() => close());
 
 /** Open a stream, and return its request. */
-async function open(httpTimeoutMs = 10_000): Promise<Exchange> {
+async function open(httpTimeoutMs = 10_000, http = fetch): Promise<Exchange> {
   socket = new EventStreamSocket(
-    { baseUrl, fetch, httpTimeoutMs },
+    { baseUrl, fetch: http, httpTimeoutMs },
     {
       onOpen: () => socket.send(CONNECT),
       onMessage: (payload) => heard.push(payload as string),
@@ -67,8 +67,12 @@ function accept({ response }: Exchange, text = ""): ServerResponse {
 }
 
 /** Open a stream whose connect message is answered. */
-async function connected(httpTimeoutMs?: number, answer = CONNECTED): Promise<ServerResponse> {
-  const response = accept(await open(httpTimeoutMs), `data: ${answer}\n\n`);
+async function connected(
+  httpTimeoutMs?: number,
+  answer = CONNECTED,
+  http?: typeof fetch,
+): Promise<ServerResponse> {
+  const response = accept(await open(httpTimeoutMs, http), `data: ${answer}\n\n`);
   await until(() => heard.length === 1);
   return response;
 }
@@ -238,8 +242,10 @@ describe("a refusal", () => {
     ["of this client by a proxy", 403, {}, "<html>", 4000, "status 403"],
     ["of a body that is too big, by a proxy", 413, {}, "<html>", 1009, "status 413"],
     ["of something else by a proxy", 502, {}, "<html>", null, "status 502"],
+    ["with a close code, by a proxy", 502, { "Ringcast-Close": "4000" }, "<html>", null, "status 502"],
     ["by something that is no stream", 200, {}, "<html>", null, "status 200"],
     ["that cannot be read", 400, {}, { error: { code: ["a"] } }, null, "status 400"],
+    ["of which only the close code can be read", 502, { "Ringcast-Close": "4000" }, {}, null, "status 502"],
   ])("%s", async (_, status, headers, body, code, reason) => {
     const { response } = await open();
     response.writeHead(status, { ...(typeof body === "string" ? json : marked), ...headers });
@@ -334,6 +340,34 @@ describe("a refusal", () => {
     (await posted(1))[0]?.response.writeHead(413, json).write("{");
     await until(() => heard.length > 1);
     expect(JSON.parse(heard[1] as string)).toMatchObject(["error", 1, { code: "message_too_big" }]);
+    socket.send('["call",2,"a",[]]');
+    (await posted(2))[1]?.response.writeHead(204).end();
+    expect(losses).toEqual([]);
+  });
+
+  test("of a message by the server is by its status where the body does not end", async () => {
+    let onHead: () => void;
+    const head = new Promise<void>((resolve) => {
+      onHead = resolve;
+    });
+    await connected(10_000, undefined, async (url, init) => {
+      const response = await fetch(url, init);
+      if (`${url}`.endsWith("/messages")) onHead();
+      return response;
+    });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      socket.send('["call",1,"a",[]]');
+      (await posted(1))[0]?.response.writeHead(413, marked).write("{");
+      await head;
+      // It has the head, and waits for the body.
+      await new Promise(setImmediate);
+      vi.advanceTimersByTime(10_000);
+    } finally {
+      vi.useRealTimers();
+    }
+    await until(() => heard.length + losses.length > 1);
+    expect(JSON.parse(heard[1] ?? "null")).toMatchObject(["error", 1, { code: "message_too_big" }]);
     socket.send('["call",2,"a",[]]');
     (await posted(2))[1]?.response.writeHead(204).end();
     expect(losses).toEqual([]);

@@ -1,7 +1,7 @@
 /** Connecting and ending: parameters, refusals, final closes, closing and connecting again, silence. */
 
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { createClient } from "../src/index.js";
+import { createClient, RingcastError } from "../src/index.js";
 import { failure, IMPATIENT, recording, TRANSPORT, until, useWorld } from "./support/world.js";
 
 const world = useWorld();
@@ -37,6 +37,29 @@ describe("parameters", () => {
     await connection.ready();
     expect(errors).toEqual(["no token yet", "no token yet"]);
   });
+
+  test.each(["getOrCreate", "create"] as const)(
+    "whose function fails with an error of Ringcast's are asked for again as well: %s",
+    async (way) => {
+      let asked = 0;
+      const connection = world
+        .far()
+        .actor("gameRoom")
+        [way](world.key)
+        .connect(async () => {
+          asked += 1;
+          // As an actor's that gives tokens.
+          if (asked < 3) throw new RingcastError("action_timeout", "no token yet", { fromServer: true });
+          return { player_id: "ann" };
+        });
+      const errors: unknown[] = [];
+      connection.on("error", (error) => errors.push(error));
+      await connection.ready();
+      expect(errors).toMatchObject(Array(2).fill({ code: "action_timeout", message: "no token yet" }));
+      // Also what creates the actor is asked with what the third gave.
+      expect(asked).toBe(3);
+    },
+  );
 
   test("that cannot be encoded are an error of connect", () => {
     expect(() => room().connect({ n: 1n })).toThrow(TypeError);

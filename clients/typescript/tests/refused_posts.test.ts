@@ -131,23 +131,33 @@ test.each([403, 413])("a subscription that is refused is in no connect message: 
   expect(connection.id).toBe(id);
 });
 
-test.each([...CODES, [404, "internal_error"], [429, "internal_error"], [502, "internal_error"]])(
-  "a call without a connection fails with what its status says: %i is %s",
-  async (status, code) => {
-    const feed = far("feed");
-    proxy.refuse = () => status as number;
-    for (const page of PAGES) {
-      proxy.page = page;
-      for (const ask of [() => feed.add(1), () => feed.resolve()])
-        expect(await failure(ask())).toMatchObject({
-          code,
-          message: expect.stringContaining(`${status}`),
-          fromServer: false,
-        });
-    }
-    expect(proxy.refused).toHaveLength(2 * PAGES.length);
-  },
-);
+/** Of which a proxy says that it has passed the call on, and nothing of what has become of it. */
+const PASSED_ON: [number, string][] = [
+  [502, "outcome_unknown"],
+  [504, "outcome_unknown"],
+];
+
+test.each([
+  ...CODES,
+  ...PASSED_ON,
+  [404, "internal_error"],
+  [429, "internal_error"],
+  [500, "internal_error"],
+  [503, "internal_error"],
+])("a call without a connection fails with what its status says: %i is %s", async (status, code) => {
+  const feed = far("feed");
+  proxy.refuse = () => status as number;
+  for (const page of PAGES) {
+    proxy.page = page;
+    for (const ask of [() => feed.add(1), () => feed.resolve()])
+      expect(await failure(ask())).toMatchObject({
+        code,
+        message: expect.stringContaining(`${status}`),
+        fromServer: false,
+      });
+  }
+  expect(proxy.refused).toHaveLength(2 * PAGES.length);
+});
 
 test("nor is anything that is no answer taken for one", async () => {
   const feed = far("feed");
@@ -168,6 +178,33 @@ test("nor is anything that is no answer taken for one", async () => {
   expect((await failure(feed.add(1))).code).toBe("internal_error");
   proxy.page = '{"value":1}';
   expect((await failure(feed.resolve())).code).toBe("internal_error");
+  // Nor what has more, or something else, in the place of what is asked for.
+  const error = { code: "a", message: "m" };
+  proxy.page = JSON.stringify({ value: 1, error });
+  expect(await failure(feed.add(1))).toMatchObject({ code: "internal_error", fromServer: false });
+  for (const page of [{ actor_id: 5 }, { actor_id: null }, { actor_id: ["a"] }, { actor_id: "a", error }]) {
+    proxy.page = JSON.stringify({ key: [], ...page });
+    expect(await failure(feed.resolve())).toMatchObject({ code: "internal_error", fromServer: false });
+  }
+  expect(feed.actorId).toBeNull();
+});
+
+test.each<[string, Record<string, string>, HttpProxy["say"]]>([
+  ["that does not end", {}, (response) => response.write("<html>")],
+  [
+    "that is cut off",
+    { "Content-Length": "1000" },
+    (response) => response.write("<html>", () => proxy.cut()),
+  ],
+  ["in another encoding", { "Content-Encoding": "gzip" }, (response) => response.end("<html>")],
+])("a body %s, of a proxy, is not waited for", async (_, headers, say) => {
+  const feed = far("feed");
+  proxy.refuse = () => 413;
+  proxy.headers = headers;
+  proxy.say = say;
+  for (const ask of [() => feed.add(1), () => feed.resolve()])
+    expect(await failure(ask())).toMatchObject({ code: "message_too_big", fromServer: false });
+  expect(proxy.refused).toHaveLength(2);
 });
 
 describe("a body in the place of an error of the server's", () => {

@@ -77,6 +77,11 @@ describe("close codes", () => {
   test.each<any>([...named, ...others])("$name $code", ({ code, comes_back, come_back = comes_back }) => {
     expect(mayComeBack(code)).toBe(come_back);
   });
+
+  test.each(["null", "1006", "1012", "4500", "too_many_customers", "my_rate_limited", "rate_limited_2"])(
+    "nor an error of the server's is a code that an author has chosen: %s",
+    (code) => expect(mayComeBack(code)).toBe(false),
+  );
 });
 
 test("the reserved names are those of the protocol", () => {

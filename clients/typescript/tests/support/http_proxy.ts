@@ -1,7 +1,7 @@
 /** A proxy of HTTP between a client and a server that answers some requests itself, as real ones do. */
 
 import { once } from "node:events";
-import { request as ask, createServer, type Server } from "node:http";
+import { request as ask, createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
 /** Takes the path of a request and its body, and returns the status with which to refuse it, if any. */
@@ -20,6 +20,8 @@ export class HttpProxy {
   refuse: Refuse = () => false;
   /** What it says then, as JSON whatever it is. */
   page = "<html>";
+  /** How it says it, behind the head. */
+  say: (response: ServerResponse) => void = (response) => response.end(this.page);
   /** What it says in the head besides. */
   headers: Record<string, string> = {};
   /** The bodies of what it has refused. */
@@ -36,7 +38,8 @@ export class HttpProxy {
       const status = this.refuse(path, `${body}`);
       if (status) {
         this.refused.push(`${body}`);
-        response.writeHead(status, { "Content-Type": "application/json", ...this.headers }).end(this.page);
+        response.writeHead(status, { "Content-Type": "application/json", ...this.headers });
+        this.say(response);
         return;
       }
       if (path.endsWith("/events")) this.connects.push(JSON.parse(`${body}`));
