@@ -228,8 +228,8 @@ async def _link_with_room(request: Request, session: Session, poster: Poster) ->
         await poster.wait(delay_s)
         link = _link_for(request, session)
         delay_s, before, written_bytes = later(delay_s), written_bytes, link.sink.written_bytes
-        # That it waits says nothing of its client, unless that reads; or perhaps waits for us. It may read for
-        # minutes what the system has taken for it, which tells of one that does not.
+        # That it waits says nothing of its client, unless that reads; or perhaps waits for us. It may read
+        # for minutes what the system has taken for it, which tells of one that does not.
         if written_bytes != before or link.is_behind or link.is_watched:
             link.hear()
             poster.hear()
