@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use polling::{Event, Events};
-use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg, shutdown};
 
 use crate::descriptor;
 
@@ -40,7 +40,12 @@ impl Descriptor {
         #[cfg(target_vendor = "apple")]
         let flags = SendFlags::DONTWAIT;
         loop {
-            match sendmsg(&self.0, buffers, &mut SendAncillaryBuffer::default(), flags) {
+            let sent = match buffers {
+                // Nearly all there is. The kernel has no list of buffers to copy first.
+                [one] => send(&self.0, one, flags),
+                several => sendmsg(&self.0, several, &mut SendAncillaryBuffer::default(), flags),
+            };
+            match sent {
                 Err(rustix::io::Errno::INTR) => {}
                 result => return result.map_err(Into::into),
             }
