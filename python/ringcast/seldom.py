@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import Final
 
 __all__ = ["SeldomLog"]
@@ -28,4 +27,4 @@ class SeldomLog:
         loop = asyncio.get_running_loop()
         if loop.time() >= self._next_at:
             self._next_at = loop.time() + _EVERY_S
-            loop.call_soon(partial(self._log.warning, message, *args))
+            loop.call_soon(self._log.warning, message, *args)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import httpx
@@ -99,57 +101,58 @@ class Poster:
         return sock
 
 
-async def test_whoever_has_left_with_another_request_behind_is_let_go_of(name: str) -> None:
+@contextlib.asynccontextmanager
+async def listened(name: str) -> AsyncIterator[tuple[httpx.AsyncClient, socket.socket, Poster]]:
+    """Give a client of the server, a stream that nobody reads, and who posts beside that."""
     with running(name, "behind_app:app") as hosted, socket.socket() as stream:
         async with (
             asyncio.timeout(TIMEOUT_S),
             httpx.AsyncClient(base_url=hosted.host_url, timeout=TIMEOUT_S) as http,
         ):
-            poster = Poster(hosted, http, await listen(hosted, stream))
-            id, first = await poster.post_until_one_waits()
-            left = [poster.post_with_another_behind(call(id + number, 10)) for number in (1, 2, 3)]
-            asked = (await holds(http))["asked"]
+            yield http, stream, Poster(hosted, http, await listen(hosted, stream))
 
-            async def are_in() -> bool:
-                return first.done() or (await holds(http))["waiting"] == 4
 
-            await eventually(are_in)
-            for each in left:
-                each.close()
-            told = await first
+async def test_whoever_has_left_with_another_request_behind_is_let_go_of(name: str) -> None:
+    async with listened(name) as (http, stream, poster):
+        id, first = await poster.post_until_one_waits()
+        left = [poster.post_with_another_behind(call(id + number, 10)) for number in (1, 2, 3)]
+        asked = (await holds(http))["asked"]
 
-            async def are_out() -> bool:
-                return (await holds(http))["waiting"] == 0
+        async def are_in() -> bool:
+            return first.done() or (await holds(http))["waiting"] == 4
 
-            await eventually(are_out, timeout_s=TIMEOUT_S)
-            assert (told.status_code, told.json()["error"]["code"]) == (429, "rate_limited")
-            assert told.headers["retry-after"] == "1"
-            # Nothing of it has run, and what is posted again does as soon as its client reads.
-            assert (await holds(http))["asked"] == asked
-            reading = asyncio.create_task(read_all(stream))
-            assert (await poster.post(call(id))).status_code == 204
+        await eventually(are_in)
+        for each in left:
+            each.close()
+        told = await first
 
-            async def has_run() -> bool:
-                return (await holds(http))["asked"] > asked
+        async def are_out() -> bool:
+            return (await holds(http))["waiting"] == 0
 
-            await eventually(has_run)
-            reading.cancel()
-            await asyncio.wait([reading])
+        await eventually(are_out, timeout_s=TIMEOUT_S)
+        assert (told.status_code, told.json()["error"]["code"]) == (429, "rate_limited")
+        assert told.headers["retry-after"] == "1"
+        # Nothing of it has run, and what is posted again does as soon as its client reads.
+        assert (await holds(http))["asked"] == asked
+        reading = asyncio.create_task(read_all(stream))
+        assert (await poster.post(call(id))).status_code == 204
+
+        async def has_run() -> bool:
+            return (await holds(http))["asked"] > asked
+
+        await eventually(has_run)
+        reading.cancel()
+        await asyncio.wait([reading])
 
 
 async def test_whoever_is_there_is_told_and_the_request_behind_is_answered(name: str) -> None:
-    with running(name, "behind_app:app") as hosted, socket.socket() as stream:
-        async with (
-            asyncio.timeout(TIMEOUT_S),
-            httpx.AsyncClient(base_url=hosted.host_url, timeout=TIMEOUT_S) as http,
-        ):
-            poster = Poster(hosted, http, await listen(hosted, stream))
-            id, first = await poster.post_until_one_waits()
-            sock = poster.post_with_another_behind(call(id + 1, 10))
-            reader, writer = await asyncio.open_connection(sock=sock)
-            heads = [await reader.readuntil(b"HTTP/1.1 ") for _ in range(2)]
-            assert heads[0] == b"HTTP/1.1 "
-            assert heads[1].startswith(b"429 ") and b"rate_limited" in heads[1]
-            assert (await reader.readuntil(b"\r\n")).startswith(b"200 ")
-            assert (await first).status_code == 429
-            writer.close()
+    async with listened(name) as (_, _, poster):
+        id, first = await poster.post_until_one_waits()
+        sock = poster.post_with_another_behind(call(id + 1, 10))
+        reader, writer = await asyncio.open_connection(sock=sock)
+        heads = [await reader.readuntil(b"HTTP/1.1 ") for _ in range(2)]
+        assert heads[0] == b"HTTP/1.1 "
+        assert heads[1].startswith(b"429 ") and b"rate_limited" in heads[1]
+        assert (await reader.readuntil(b"\r\n")).startswith(b"200 ")
+        assert (await first).status_code == 429
+        writer.close()

@@ -106,7 +106,8 @@ class EventSocket(EventStream, asyncio.Protocol):
 
     @property
     def is_watched(self) -> bool:
-        return _USER_TIMEOUT is not None and self._transport is not None and _is_remote(self._transport)
+        known = None if self._transport is None else self._transport.get_extra_info("socket")
+        return _USER_TIMEOUT is not None and known is not None and _is_remote(known.family)
 
     def _answer(self, answer: Answer) -> None:
         if self._transport is not None:
@@ -117,11 +118,9 @@ class EventSocket(EventStream, asyncio.Protocol):
     def _open_sink(self) -> Sink:
         transport, router = self._transport, self._endpoint.router
         assert transport is not None  # `start_on` sets it
-        descriptor = transport.get_extra_info("socket").fileno()
-        if self._quiet_rounds is None:
-            bound_silence(descriptor, router.config.dead_peer_timeout_s)
+        # Its silence is bounded since its first request (`head.py`).
         if transport.get_extra_info("sslcontext") is None:
-            return router.open_event_stream(descriptor)
+            return router.open_event_stream(transport.get_extra_info("socket").fileno())
         return router.open_relayed_event_stream(transport)
 
     def _note(self, status: int | None) -> None:
@@ -164,9 +163,9 @@ def _head(status_line: bytes, lines: Lines) -> bytes:
     return status_line + b"\r\n" + b"".join(written_lines) + b"\r\n"
 
 
-def _is_remote(transport: asyncio.Transport) -> bool:
-    known = transport.get_extra_info("socket")
-    return known is not None and known.family != getattr(sockets, "AF_UNIX", None)
+def _is_remote(family: int) -> bool:
+    """Tell whether the other end may be on another machine."""
+    return family != getattr(sockets, "AF_UNIX", None)
 
 
 def bound_silence(descriptor: int, timeout_s: float) -> None:
@@ -179,7 +178,7 @@ def bound_silence(descriptor: int, timeout_s: float) -> None:
     # No duplicate: there may be no descriptor left for one.
     borrowed = sockets.socket(fileno=descriptor)
     try:
-        if borrowed.family != getattr(sockets, "AF_UNIX", None):  # whose other end is on this machine
+        if _is_remote(borrowed.family):
             borrowed.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
     finally:
         borrowed.detach()

@@ -14,6 +14,15 @@ from websockets.typing import Subprotocol
 
 TIMEOUT_S: Final = 30
 """For anything that is waited for: reached only by a failing test."""
+UPGRADE: Final = {
+    "host": "here",
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "sec-websocket-version": "13",
+    "sec-websocket-protocol": "ringcast.v1.json",
+}
+"""The headers of a request to upgrade that is written by hand."""
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import websockets
 from loops import Run
+from raw_socket import UPGRADE
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -31,14 +32,6 @@ from ringcast.server.serve import serving
 from ringcast.server.tls import server_context
 
 TIMEOUT_S: Final = 25
-LINES: Final = {
-    "host": "here",
-    "connection": "Upgrade",
-    "upgrade": "websocket",
-    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "sec-websocket-version": "13",
-    "sec-websocket-protocol": "ringcast.v1.json",
-}
 CLOSE_FRAME: Final = b"\x88\x80mask"
 
 
@@ -77,7 +70,7 @@ class Site:
 
 def asking(target: str = "/ws", *more: str, **changes: str) -> bytes:
     """Return a request to upgrade."""
-    lines = {**LINES, **{name.replace("_", "-"): value for name, value in changes.items()}}
+    lines = {**UPGRADE, **{name.replace("_", "-"): value for name, value in changes.items()}}
     head = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items()), *more]
     return "\r\n".join(head).encode("latin-1") + b"\r\n\r\n"
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from raw_socket import TIMEOUT_S, opened
+from raw_socket import TIMEOUT_S, UPGRADE, opened
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -20,14 +20,6 @@ from ringcast import Actor, MemoryStore, Registry, ServerConfig
 from ringcast.server.first_read import MAX_HEAD_BYTES
 from ringcast.server.serve import serving
 
-LINES: Final = {
-    "host": "here",
-    "connection": "Upgrade",
-    "upgrade": "websocket",
-    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "sec-websocket-version": "13",
-    "sec-websocket-protocol": "ringcast.v1.json",
-}
 FORWARDED: Final = {"x-forwarded-for": "203.0.113.7"}
 WAYS: Final = ["by the short way", "by the parser", "behind a proxy", "under uvicorn"]
 
@@ -63,7 +55,7 @@ async def refused(
     url: str, way: str, target: str = "/connect", method: str = "GET", **changes: str
 ) -> tuple[int, Any]:
     """Ask for an upgrade, and return the status and the error."""
-    lines = {**LINES, **(FORWARDED if way == "behind a proxy" else {})}
+    lines = {**UPGRADE, **(FORWARDED if way == "behind a proxy" else {})}
     lines |= {name.replace("_", "-"): value for name, value in changes.items()}
     target = f"http://here{target}" if way == "by the parser" else target
     request = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items() if v)
@@ -144,13 +136,13 @@ async def test_an_upgrade_is_asked_for_with_get() -> None:
 async def test_a_head_of_nearly_the_size_that_one_may_have(missing: int) -> None:
     """uvicorn writes it anew, and longer: it is told by what was sent."""
     bare = len("GET http://here/connect? HTTP/1.1\r\n\r\n") + sum(
-        len(f"{k}: {v}\r\n") for k, v in LINES.items()
+        len(f"{k}: {v}\r\n") for k, v in UPGRADE.items()
     )
     target = "/connect?" + "x" * (MAX_HEAD_BYTES - bare - missing)
     async with served("by the parser") as url:
         if missing >= 0:
             # All is well but the subprotocol, which is looked at last.
-            changes = {"sec_websocket_protocol": "r" * len(LINES["sec-websocket-protocol"])}
+            changes = {"sec_websocket_protocol": "r" * len(UPGRADE["sec-websocket-protocol"])}
             assert await refused(url, "by the parser", target, **changes) == (400, "invalid_message")
         else:
             assert await refused(url, "by the parser", target) == (431, "head_too_large")
