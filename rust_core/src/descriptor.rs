@@ -1,4 +1,4 @@
-//! What the type system cannot know about descriptors: the only module that may use `unsafe`.
+//! What the type system cannot know about descriptors. Besides this module only `crate::prefetch` may use `unsafe`.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -27,7 +27,8 @@
 //! | [`system`] | what the core asks of the operating system; `simulated` takes its place under the model checker | no |
 //! | [`tally`] | what is counted of all that, read only when somebody asks | yes |
 //! | [`sync`] | locks, atomics and threads, of the system or of the model checker | no |
-//! | [`descriptor`] | what the type system cannot know about descriptors; the only `unsafe` | no |
+//! | [`descriptor`] | what the type system cannot know about descriptors | no |
+//! | `prefetch` | memory asked for before it is read; this and `descriptor` alone have `unsafe` | no |
 //! | `python` | the Python module, behind the `python` feature; the only file that knows PyO3 | no |
 //!
 //! Locks are taken in the order sink, stream, subscriptions; none is held while a socket is written. Those of relays
@@ -48,6 +49,7 @@ pub mod frame;
 pub mod messages;
 pub mod outbox;
 mod outlet;
+mod prefetch;
 pub mod relay;
 pub mod replay;
 pub mod ring;
