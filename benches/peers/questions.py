@@ -15,6 +15,7 @@ from sides import RINGCAST, Options, Side, opened, received, side_of
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Disturbed, Failed
 from ringcast.bench.figures import microseconds, p50_p99, table
+from ringcast.bench.latency import QUIET_S
 from ringcast.bench.question import Question
 from ringcast.bench.resident import resident
 from ringcast.bench.rig import Load, disorder
@@ -67,6 +68,7 @@ def latency(options: Options, side: Side, load: Load) -> Figures:
     """How late events are at a fixed rate, from when each is due."""
     opened(load, side, _ALL, options.connections)
     side.ready()
+    time.sleep(QUIET_S)
     received(load, side, _ALL, side.send(max(1, int(options.rate / 2)), 0))
     used_s = side.cpu_s()
     load.do("measure", _ALL)

@@ -21,13 +21,13 @@ from .figures import microseconds, p50_p99, table
 from .question import Question, option
 from .rig import Bare, Load, Server, complete, disorder, running
 
-__all__ = ["QUESTION"]
+__all__ = ["QUESTION", "QUIET_S"]
 
 _ACTOR: Final = "feed"
 _KEY: Final = "latency"
 _BARE: Final = "picows loop"
 _VARIANTS: Final = ("ringcast", _BARE)
-_SETTLE_S: Final = 0.5
+QUIET_S: Final = 0.5
 """Without a word from the server once the clients have connected: ten times as long as Linux delays an
 acknowledgement. Until one was delayed, the client's side takes the connection for a dialogue and acknowledges
 every other event, afterwards each: without this, the server whose clients connect faster has readers with
@@ -63,7 +63,7 @@ def _measure(
 ) -> dict[str, Any]:
     connect = {"actor": _ACTOR, "key": [_KEY], "subscriptions": ["pace"]}
     load.open(_KEY, options.connections, place, connect, whole=True, next=[FIRST])
-    time.sleep(_SETTLE_S)
+    time.sleep(QUIET_S)
     pace(options.rate)
     time.sleep(_WARM_UP_S)
     began = pace(0)
