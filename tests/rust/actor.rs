@@ -1,8 +1,8 @@
 //! A stream as an actor has it: with a writer, whose thread runs or whose turns the test takes itself.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +52,24 @@ impl Notify for Calls {
     fn notify(&self) {
         self.0.fetch_add(1, Ordering::AcqRel);
     }
+}
+
+/// Ends what keeps a writer busy.
+pub struct Busy {
+    over: Arc<AtomicBool>,
+    _attached: [(Client, Arc<Sink>); 2],
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+/// Publish something that the owner is told of once it has been swept.
+fn go_on(room: &Arc<Stream>) {
+    let publish = || room.publish("event", [Some(b"[]"), None], Audience::Subscribers).expect("not shut").0;
+    while !room.notify_when_swept(publish()) {}
 }
 
 /// How an [`Actor`] is set up.
@@ -118,6 +136,31 @@ impl Actor {
     /// Another stream of the same writer, which tells its owner with `notify`.
     pub fn sibling(&self, notify: impl Fn() + Send + Sync + 'static) -> Arc<Stream> {
         Stream::new(Setup::default().config(), Arc::clone(&self.writer), Arc::new(Call(notify)))
+    }
+
+    /// Have something to do for the writer thread at any time until what this returns is dropped: two rooms, each of
+    /// which gets an event as soon as the other's has been swept.
+    #[must_use]
+    pub fn keep_busy(&self) -> Busy {
+        let rooms = Arc::new(OnceLock::<[Arc<Stream>; 2]>::new());
+        let over = Arc::new(AtomicBool::new(false));
+        let room = |other: usize| {
+            let (rooms, over) = (Arc::clone(&rooms), Arc::clone(&over));
+            let room = self.sibling(move || {
+                if !over.load(Ordering::Acquire) {
+                    go_on(&rooms.get().expect("both")[other]);
+                }
+            });
+            // Without anybody to deliver to there is no sweep.
+            let id = room.open(Encoding::Json, &["nothing".to_owned()], 0).expect("not shut");
+            (self.attach_in(&room, id, 0), room)
+        };
+        let ([first, second], attached) = {
+            let ((one, first), (two, second)) = (room(1), room(0));
+            ([first, second], [one, two])
+        };
+        go_on(&rooms.get_or_init(|| [first, second])[0]);
+        Busy { over, _attached: attached }
     }
 
     /// Stop the writer thread before the actor is dropped.

@@ -42,6 +42,17 @@ fn a_slow_reader_that_missed_nothing_is_left_alone() {
 }
 
 #[test]
+fn a_reader_that_reads_again_is_served_though_the_writer_is_never_idle() {
+    let actor = Actor::running(Setup::default());
+    let _busy = actor.keep_busy();
+    let (mut client, sink) = actor.attach(actor.open(JSON, &[]), 0);
+    sink.push_message(&serde_json::to_vec(&("reply", 1, "x".repeat(1 << 20))).unwrap());
+    sink.drive(None);
+    assert!(sink.written_bytes() < 1 << 20, "it is blocked");
+    assert_eq!([client.message(), client.message()], [Message::Reply(0), Message::Reply(1)]);
+}
+
+#[test]
 fn a_slow_reader_that_skips_is_told_of_the_gap_and_goes_on_with_the_oldest_event() {
     let actor = Actor::running(Setup::small(SlowReader::Skip));
     let (mut client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
