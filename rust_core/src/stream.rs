@@ -25,7 +25,6 @@ use matching::Matching;
 use sweep::MAX_BATCH_BYTES;
 
 pub use matching::Recipients;
-pub(crate) use sweep::SWEEP_PIECE;
 pub use sweep::Sweep;
 
 /// An event that takes more than this part of the ring waits for the sweep before it is appended, so that it does

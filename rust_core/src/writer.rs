@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sink::Sink;
-use crate::stream::{SWEEP_PIECE, Sweep};
+use crate::stream::Sweep;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{Builder, JoinHandle};
@@ -15,9 +15,6 @@ use crate::system::{Poller, Ready};
 
 /// Sockets that one look at the poller can report.
 const MAX_READY: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
-
-/// Connections that are visited before a look at the sockets that were blocked, and at the clock.
-const MAX_UNSEEN_VISITS: usize = SWEEP_PIECE;
 
 /// What other threads hand to a writer thread.
 #[derive(Debug, Default)]
@@ -141,16 +138,10 @@ impl Writer {
         let mut ready = Ready::with_capacity(MAX_READY);
         loop {
             self.awake.store(true, Ordering::SeqCst);
-            let mut visits = 0;
-            while let Some(more) = self.take_turn() {
-                visits += more;
-                // Here too: under load the inbox may never be empty. A look is five system calls, as much as a visit or two,
-                // so it is not made for each of a thousand small rooms.
-                if visits >= MAX_UNSEEN_VISITS {
-                    visits = 0;
-                    self.unblock(&mut ready, Some(Duration::ZERO));
-                    self.expire_closes();
-                }
+            while self.turn() {
+                self.unblock(&mut ready, Some(Duration::ZERO));
+                // Here too: under load the inbox may never be empty.
+                self.expire_closes();
             }
             // Whoever hands something over from here on sees `false` and notifies; what came before is seen here.
             self.awake.store(false, Ordering::SeqCst);
@@ -170,36 +161,25 @@ impl Writer {
         }
     }
 
-    /// Take one turn. False if there was nothing to do. The thread does nothing else; tests take its turns themselves.
+    /// Do a piece of one sweep, and one resumed sink, so that none waits for all of another. False if there was neither.
+    /// The thread does nothing else; tests take its turns themselves.
     pub fn turn(&self) -> bool {
-        self.take_turn().is_some()
-    }
-
-    /// Do a piece of one sweep, and one resumed sink, so that none waits for all of another. Returns how many connections
-    /// were visited, `None` if there was nothing to do.
-    fn take_turn(&self) -> Option<usize> {
         let (sweep, sink) = {
             let mut inbox = self.inbox.lock();
             (inbox.sweeps.pop_front(), inbox.sinks.pop_front())
         };
-        if sweep.is_none() && sink.is_none() {
-            return None;
-        }
-        let mut visits = 0;
+        let worked = sweep.is_some() || sink.is_some();
         if let Some(mut sweep) = sweep {
             let mut done = true;
             guarded(|| done = sweep.go_on());
-            visits += sweep.visits();
             if !done {
                 self.inbox.lock().sweeps.push_back(sweep);
             }
         }
         if let Some(sink) = sink {
             guarded(|| sink.drive(None));
-            // It had more to write than one turn allows, and may have so again.
-            visits += MAX_UNSEEN_VISITS;
         }
-        Some(visits)
+        worked
     }
 
     fn unblock(&self, ready: &mut Ready, timeout: Option<Duration>) {

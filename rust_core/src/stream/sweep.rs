@@ -20,7 +20,7 @@ type Connections = Vec<Arc<Connection<Sink>>>;
 pub(super) const MAX_BATCH_BYTES: usize = if cfg!(feature = "shuttle") { 64 } else { 256 << 10 };
 
 /// Connections that are visited in one turn of the writer thread, before it looks at other streams.
-pub(crate) const SWEEP_PIECE: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
+const SWEEP_PIECE: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
 
 /// A sweep over one stream, in pieces: a room of ten thousand is not in the way of the others, which get their turn
 /// between two pieces.
@@ -34,26 +34,18 @@ pub struct Sweep {
     targets: Option<Vec<u32>>,
     /// The target, or the slot of the table, to go on from.
     next: usize,
-    /// How many connections the last piece was offered to, and at least one: to find out that there is none takes its time.
-    visits: usize,
 }
 
 impl Sweep {
     /// A sweep that has not begun. There is one at a time for each stream.
     pub(super) fn of(stream: &Arc<Stream>) -> Self {
-        Self { stream: Arc::clone(stream), batch: None, targets: None, next: 0, visits: 1 }
+        Self { stream: Arc::clone(stream), batch: None, targets: None, next: 0 }
     }
 
     /// Whose events are offered.
     #[must_use]
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
-    }
-
-    /// How many connections the last piece has visited; one if none.
-    #[must_use]
-    pub fn visits(&self) -> usize {
-        self.visits
     }
 
     /// Offer the batch to the next few connections that it may be for. Returns whether all have had their turn.
@@ -93,7 +85,6 @@ impl Sweep {
             None => self.stream.piece(self.next),
         };
         self.next = next.unwrap_or_default();
-        self.visits = connections.len().max(1);
         for (place, connection) in connections.iter().enumerate() {
             look_ahead(&connections[place + 1..]);
             if let Some(sink) = attached(connection) {
