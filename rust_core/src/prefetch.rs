@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// What one cache line holds.
 const LINE_BYTES: usize = 64;
 
-/// What an [`Arc`] keeps in front of the value: two counts, as large as pointers.
+/// What an [`Arc`] keeps in front of the value: two counts, as large as pointers. Nobody promises that; if it changes,
+/// a hint is worth less.
 const COUNTS_BYTES: usize = 2 * size_of::<usize>();
 
 /// Ask for what `shared` points to, with its counts.

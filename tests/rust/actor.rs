@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use ringcast_core::stream::{Notify, PublishError, Recipients, SlowReader, Stream
 use ringcast_core::subscription::Topic;
 use ringcast_core::writer::Writer;
 
-use crate::client::{Client, arguments, pair, pair_with, reply};
+use crate::client::{Client, arguments, pair, pair_with, reply, wait_until};
 
 /// A send buffer that does not fill up in a test; the system may allow less, which is still enough.
 pub const ROOMY: usize = 1 << 22;
@@ -54,10 +54,13 @@ impl Notify for Calls {
     }
 }
 
-/// Ends what keeps a writer busy.
+/// Two rooms that keep a writer busy until this is dropped.
 pub struct Busy {
+    /// Neither publishes any more.
     over: Arc<AtomicBool>,
-    _attached: [(Client, Arc<Sink>); 2],
+    _rooms: [Arc<Stream>; 2],
+    /// Somebody to deliver to, who listens to something else.
+    _clients: [(Client, Arc<Sink>); 2],
 }
 
 impl Drop for Busy {
@@ -66,10 +69,10 @@ impl Drop for Busy {
     }
 }
 
-/// Publish something that the owner is told of once it has been swept.
-fn go_on(room: &Arc<Stream>) {
-    let publish = || room.publish("event", [Some(b"[]"), None], Audience::Subscribers).expect("not shut").0;
-    while !room.notify_when_swept(publish()) {}
+/// Publish something, and have the owner told once it has been swept. False if that is so already.
+fn publish_and_ask(room: &Arc<Stream>) -> bool {
+    let (offset, _) = room.publish("event", [Some(b"[]"), None], Audience::Subscribers).expect("not shut");
+    room.notify_when_swept(offset)
 }
 
 /// How an [`Actor`] is set up.
@@ -142,25 +145,25 @@ impl Actor {
     /// which gets an event as soon as the other's has been swept.
     #[must_use]
     pub fn keep_busy(&self) -> Busy {
-        let rooms = Arc::new(OnceLock::<[Arc<Stream>; 2]>::new());
+        let rooms = Arc::new(OnceLock::<[Weak<Stream>; 2]>::new());
         let over = Arc::new(AtomicBool::new(false));
         let room = |other: usize| {
             let (rooms, over) = (Arc::clone(&rooms), Arc::clone(&over));
             let room = self.sibling(move || {
-                if !over.load(Ordering::Acquire) {
-                    go_on(&rooms.get().expect("both")[other]);
+                let other = rooms.get().and_then(|rooms| rooms[other].upgrade());
+                if let (Some(other), false) = (other, over.load(Ordering::Acquire)) {
+                    // True: the writer thread is here, and sweeps later.
+                    publish_and_ask(&other);
                 }
             });
             // Without anybody to deliver to there is no sweep.
             let id = room.open(Encoding::Json, &["nothing".to_owned()], 0).expect("not shut");
             (self.attach_in(&room, id, 0), room)
         };
-        let ([first, second], attached) = {
-            let ((one, first), (two, second)) = (room(1), room(0));
-            ([first, second], [one, two])
-        };
-        go_on(&rooms.get_or_init(|| [first, second])[0]);
-        Busy { over, _attached: attached }
+        let [(first_client, first), (second_client, second)] = [room(1), room(0)];
+        rooms.get_or_init(|| [&first, &second].map(Arc::downgrade));
+        wait_until("a sweep that somebody is told of", || publish_and_ask(&first));
+        Busy { over, _rooms: [first, second], _clients: [first_client, second_client] }
     }
 
     /// Stop the writer thread before the actor is dropped.

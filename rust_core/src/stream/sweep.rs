@@ -249,13 +249,13 @@ impl Stream {
     }
 }
 
-/// Have what the visits of the next two connections begin with fetched during this one's system call: since the sweep
+/// Have what the visits of the next two connections begin with fetched while this one's goes on: since the sweep
 /// before, the kernel has driven nearly all of it out of the caches (measured: `docs/architecture.md`, decisions).
 fn look_ahead(coming: &[Arc<Connection<Sink>>]) {
     if let Some(connection) = coming.get(1) {
         prefetch(connection);
     }
-    // Where its sink is stands in the connection, which was asked for a visit ago.
+    // Where its sink is stands in the connection, which was asked for a visit ago, but for the second of a piece.
     if let Some(connection) = coming.first() {
         connection.sink.lock().iter().for_each(prefetch);
     }
