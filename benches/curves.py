@@ -1,4 +1,4 @@
-"""Plots of cost against size, as SVG written by hand: both axes logarithmic, a line for each side.
+"""Plots as SVG written by hand, with logarithmic axes: cost against size, and how far each target is met.
 
 What is plotted is `report.py`'s business.
 """
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
-__all__ = ["Plot", "drawn"]
+__all__ = ["Plot", "drawn", "drawn_rows"]
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 20, 40, 50
+_ROW_HEIGHT: Final = 20
+_ROW_LEFT: Final = 220
 _COLOURS: Final = ("#1b6ca8", "#c0562b", "#3d8b40", "#7a4fa3")
 
 
@@ -36,10 +38,7 @@ def drawn(plot: Plot) -> str:
     across = _Axis([x for x, _ in points], _LEFT, _WIDTH - _RIGHT)
     up = _Axis([y for _, y in points], _HEIGHT - _BOTTOM, _TOP)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="12" role="img"><title>{escape(plot.title)}</title>',
-        '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{_LEFT}" y="20" font-size="14">{escape(plot.title)}</text>',
+        *_head(plot.title, _HEIGHT),
         *_grid(across, up),
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 12}" text-anchor="middle">'
         f"{escape(plot.across)}</text>",
@@ -49,6 +48,33 @@ def drawn(plot: Plot) -> str:
         "</svg>\n",
     ]
     return "\n".join(parts)
+
+
+def drawn_rows(title: str, values: Mapping[str, float]) -> str:
+    """Return a plot with a row for each value. All are above 0; those above 1 are right of a line."""
+    height = _TOP + _ROW_HEIGHT * len(values) + _BOTTOM
+    across = _Axis([1.0, *values.values()], _ROW_LEFT, _WIDTH - _RIGHT)
+    one, foot = across.at(1), height - _BOTTOM
+    parts = [*_head(title, height), *_ticks(across, foot)]
+    for number, (name, value) in enumerate(values.items()):
+        x, y = across.at(value), _TOP + _ROW_HEIGHT * number + _ROW_HEIGHT // 2
+        colour = _COLOURS[0] if value >= 1 else _COLOURS[1]
+        parts += [
+            f'<text x="{_ROW_LEFT - 8}" y="{y + 4}" text-anchor="end">{escape(name)}</text>',
+            f'<line x1="{one}" y1="{y}" x2="{x}" y2="{y}" stroke="{colour}" stroke-width="2"/>',
+            f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"><title>{value:.2f}</title></circle>',
+        ]
+    parts += [f'<line x1="{one}" y1="{_TOP}" x2="{one}" y2="{foot}" stroke="#333"/>', "</svg>\n"]
+    return "\n".join(parts)
+
+
+def _head(title: str, height: int) -> list[str]:
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" '
+        f'font-size="12" role="img"><title>{escape(title)}</title>',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="{_LEFT}" y="20" font-size="14">{escape(title)}</text>',
+    ]
 
 
 class _Axis:
@@ -69,15 +95,18 @@ class _Axis:
 
 
 def _grid(across: _Axis, up: _Axis) -> Iterator[str]:
-    stroke = 'stroke="#ddd"'
-    for value in across.decades:
-        x = across.at(value)
-        yield f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{_HEIGHT - _BOTTOM}" {stroke}/>'
-        yield f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{value:,g}</text>'
+    yield from _ticks(across, _HEIGHT - _BOTTOM)
     for value in up.decades:
         y = up.at(value)
-        yield f'<line x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}" {stroke}/>'
+        yield f'<line x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}" stroke="#ddd"/>'
         yield f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end">{value:,g}</text>'
+
+
+def _ticks(across: _Axis, foot: int) -> Iterator[str]:
+    for value in across.decades:
+        x = across.at(value)
+        yield f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{foot}" stroke="#ddd"/>'
+        yield f'<text x="{x}" y="{foot + 18}" text-anchor="middle">{value:,g}</text>'
 
 
 def _lines(plot: Plot, across: _Axis, up: _Axis) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import beside
 import click
 from beside import row
-from curves import Plot, drawn
+from curves import Plot, drawn, drawn_rows
 from verdicts import VERDICTS, Reports
 
 HERE: Final = Path(__file__).resolve().parent
@@ -61,16 +61,28 @@ def read(results: Path) -> dict[str, Reports]:
 def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
     """Return what stands between the comments, and write the plots."""
     lines = [*_machine(found), "", row("#", "what", "wanted", "found", "met"), row(*["---"] * 5)]
+    margins: dict[str, float] = {}
     for verdict in VERDICTS:
         said = verdict.judge(found.get(verdict.target, {}))
-        told, met = said if said is not None else ("not measured", "")
+        told, met = ("not measured", "") if said is None else (said.told, "yes" if said.met else "no")
         lines.append(row(verdict.target, verdict.what, verdict.wanted, told, met))
+        if said is not None:
+            margins |= {f"{verdict.target} {part}": margin for part, margin in said.margins.items()}
+    if margins:
+        lines += ["", _margins(margins, plots / "targets.svg")]
     lines += ["", *_rates(found), *beside.tables(peers)]
     for name, (file, against) in CURVES.items():
         lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
     for name, against in FILTER_CURVES.items():
         lines += _filter_curve(found.get("P5-curves", {}), name, against, plots / f"filter-{name}.svg")
     return "\n".join(lines)
+
+
+def _margins(margins: dict[str, float], file: Path) -> str:
+    title = "Times better than wanted; left of 1 a target is missed"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(drawn_rows(title, margins))
+    return f"![{title}]({file.parent.name}/{file.name})"
 
 
 def _machine(found: dict[str, Reports]) -> Iterator[str]:

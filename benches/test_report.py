@@ -98,6 +98,17 @@ def test_a_target_is_met_or_not_by_what_was_found(tmp_path: Path) -> None:
         assert f"3.0 times socketify's; {verdict} |" in made(place, [bursts], P2={"bursts": fanout(rate)})
 
 
+def test_how_far_each_target_is_met_is_a_row_of_a_plot(tmp_path: Path) -> None:
+    bursts = beside("bursts", "deliveries_per_s", 6e6, socketify=1e6)
+    page = made(tmp_path, [bursts], P2={"bursts": fanout(4.25e5)})
+    assert page.count("(plots/targets.svg)") == 1
+    plot = ElementTree.parse(tmp_path / "plots" / "targets.svg")
+    space = "{http://www.w3.org/2000/svg}"
+    assert [each.findtext(f"{space}title") for each in plot.iter(f"{space}circle")] == ["2.00", "0.50"]
+    texts = [each.text for each in plot.iter(f"{space}text")]
+    assert {"P2 rate to socketify's", "P2 rate to the limit's"} <= set(texts)
+
+
 def test_a_target_about_peers_is_not_measured_without_them(tmp_path: Path) -> None:
     assert "| at least 3 times, at least 0.85 | not measured |  |" in made(
         tmp_path, P2={"bursts": fanout(9e5)}

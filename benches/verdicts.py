@@ -5,13 +5,13 @@ What is asked of peers (`peers/`) is among the reports of a target as `peers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from targets import CURVE_LABELS
 
-__all__ = ["VERDICTS", "Reports", "Verdict"]
+__all__ = ["VERDICTS", "Found", "Reports", "Verdict"]
 
 Reports = dict[str, dict[str, Any]]
 """The reports of one target by label."""
@@ -21,41 +21,56 @@ _RIVETKIT_PER_S: Final = 18_000
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What was found."""
+
+    told: str
+    margins: Mapping[str, float]
+    """By what was wanted: how many times better it is than that; below 1 it is missed."""
+
+    @property
+    def met(self) -> bool:
+        return all(margin >= 1 for margin in self.margins.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One row."""
 
     target: str
     what: str
     wanted: str
-    _judge: Callable[[Reports], tuple[str, bool]]
+    _judge: Callable[[Reports], Found]
 
-    def judge(self, reports: Reports) -> tuple[str, str] | None:
-        """Return what was found and whether that is enough; None if something was not measured."""
+    def judge(self, reports: Reports) -> Found | None:
+        """Return what was found; None if something was not measured."""
         try:
-            found, met = self._judge(reports)
+            return self._judge(reports)
         except KeyError:
             return None
-        return found, "yes" if met else "no"
 
 
-def _flood(reports: Reports) -> tuple[str, bool]:
+def _flood(reports: Reports) -> Found:
     p99_ms, peers = reports["flood"]["p99_us"] / 1000, reports["peers"]["compared"]
     found = f"{peers['to_best']:.0f} times {peers['best']}'s; p99 {p99_ms:.1f} ms"
-    return found, peers["to_best"] >= 40 and p99_ms <= 100
+    return Found(found, {"rate to the best peer's": peers["to_best"] / 40, "p99": 100 / p99_ms})
 
 
-def _bursts(reports: Reports) -> tuple[str, bool]:
+def _bursts(reports: Reports) -> Found:
     ratio = reports["bursts"]["compared"]["rate_to_limit"]
     socketify = reports["peers"]["compared"]["to"]["socketify"]
-    return f"{socketify:.1f} times socketify's; {ratio:.2f}", socketify >= 3 and ratio >= 0.85
+    return Found(
+        f"{socketify:.1f} times socketify's; {ratio:.2f}",
+        {"rate to socketify's": socketify / 3, "rate to the limit's": ratio / 0.85},
+    )
 
 
-def _one(reports: Reports) -> tuple[str, bool]:
+def _one(reports: Reports) -> Found:
     ratio = reports["one"]["compared"]["until_last_to_limit"]
-    return f"{ratio:.2f}", ratio <= 1.2
+    return Found(f"{ratio:.2f}", {"time": 1.2 / ratio})
 
 
-def _calls(reports: Reports) -> tuple[str, bool]:
+def _calls(reports: Reports) -> Found:
     content = reports["calls"]
     us = {
         each["name"]: each["stats"]["median"] / each["extra_info"]["events"] * 1e6
@@ -66,42 +81,47 @@ def _calls(reports: Reports) -> tuple[str, bool]:
     found = (
         f"{few - encode:.1f} and {many - encode:.1f} µs above encoding, at 10 and 9,000 ({many / few:.2f})"
     )
-    return found, max(few, many) - encode <= 3 and many <= 1.5 * few
+    above = max(few, many) - encode
+    # What is no more than encoding has nothing to be compared with.
+    return Found(found, {"above encoding": 3 / max(above, 0.01), "9,000 to 10": 1.5 * few / many})
 
 
-def _filter(reports: Reports) -> tuple[str, bool]:
+def _filter(reports: Reports) -> Found:
     filtered, few = (reports[label]["median"]["ringcast"]["seconds"] for label in ("filtered", "few"))
-    return f"{filtered / few:.2f}", filtered <= 1.5 * few
+    return Found(f"{filtered / few:.2f}", {"time": 1.5 * few / filtered})
 
 
-def _memory(reports: Reports) -> tuple[str, bool]:
+def _memory(reports: Reports) -> Found:
     sizes = {label: reports[label]["bytes_per_connection"] / 1000 for label in ("2000", "9000")}
-    return f"{sizes['2000']:.1f} and {sizes['9000']:.1f} KB", max(sizes.values()) <= 10
+    return Found(f"{sizes['2000']:.1f} and {sizes['9000']:.1f} KB", {"bytes": 10 / max(sizes.values())})
 
 
-def _sleepers(reports: Reports) -> tuple[str, bool]:
+def _sleepers(reports: Reports) -> Found:
     compared = reports["sleepers"]["compared"]
     ratio = min(each["rate_to_sleepers_absent"] for each in compared.values())
     growth = max(each["memory_growth_to_ring"] for each in compared.values())
-    return f"{ratio:.2f}; growth {growth:.2f} of the ring", ratio >= 0.95 and growth <= 1
+    return Found(
+        f"{ratio:.2f}; growth {growth:.2f} of the ring",
+        {"rate": ratio / 0.95, "growth": 1 / max(growth, 0.01)},
+    )
 
 
-def _replay(reports: Reports) -> tuple[str, bool]:
+def _replay(reports: Reports) -> Found:
     rate = reports["replay"]["deliveries_per_s"]
-    return f"{rate / 1e6:.2f} M/s", rate >= 1_500_000
+    return Found(f"{rate / 1e6:.2f} M/s", {"rate": rate / 1_500_000})
 
 
-def _actions(reports: Reports) -> tuple[str, bool]:
+def _actions(reports: Reports) -> Found:
     rate = reports["actions"]["median"]["one"]["actions_per_s"]
-    return f"{rate:,.0f}/s ({rate / _RIVETKIT_PER_S:.1f})", rate >= 4 * _RIVETKIT_PER_S
+    return Found(f"{rate:,.0f}/s ({rate / _RIVETKIT_PER_S:.1f})", {"rate": rate / (4 * _RIVETKIT_PER_S)})
 
 
-def _latency(reports: Reports) -> tuple[str, bool]:
+def _latency(reports: Reports) -> Found:
     p50, p99 = (reports["latency"]["compared"][name] for name in ("p50_to_picows", "p99_to_picows"))
-    return f"p50 {p50:.2f}, p99 {p99:.2f}", max(p50, p99) <= 1
+    return Found(f"p50 {p50:.2f}, p99 {p99:.2f}", {"p50": 1 / p50, "p99": 1 / p99})
 
 
-def _curves(reports: Reports) -> tuple[str, bool]:
+def _curves(reports: Reports) -> Found:
     """From the smallest size to the largest: by how much the cost has grown, to that of the limit."""
     if missing := CURVE_LABELS - reports.keys():
         raise KeyError(*missing)
@@ -121,12 +141,12 @@ def _curves(reports: Reports) -> tuple[str, bool]:
         for each in points
     ]
     found += f"; a delivery costs {min(costs):.2f} to {max(costs):.2f} of the limit's"
-    return found, max(growths.values()) <= 1
+    return Found(found, {name: 1 / growth for name, growth in growths.items()})
 
 
-def _connect(reports: Reports) -> tuple[str, bool]:
+def _connect(reports: Reports) -> Found:
     ratio = reports["connect"]["compared"]["rate_to_picows"]
-    return f"{ratio:.2f}", ratio >= 0.5
+    return Found(f"{ratio:.2f}", {"rate": ratio / 0.5})
 
 
 VERDICTS: Final = (
