@@ -69,7 +69,8 @@ def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
         if said is not None:
             margins |= {f"{verdict.target} {part}": margin for part, margin in said.margins.items()}
     if margins:
-        lines += ["", _margins(margins, plots / "targets.svg")]
+        title = "Times better than wanted; left of 1 a target is missed"
+        lines += ["", _image(title, drawn_rows(title, margins), plots / "targets.svg")]
     lines += ["", *_rates(found), *beside.tables(peers)]
     for name, (file, against) in CURVES.items():
         lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
@@ -78,11 +79,11 @@ def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
     return "\n".join(lines)
 
 
-def _margins(margins: dict[str, float], file: Path) -> str:
-    title = "Times better than wanted; left of 1 a target is missed"
+def _image(what: str, plot: str, file: Path) -> str:
+    """Write the plot, and return the line that shows it on the page."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(drawn_rows(title, margins))
-    return f"![{title}]({file.parent.name}/{file.name})"
+    file.write_text(plot)
+    return f"![{what}]({file.parent.name}/{file.name})"
 
 
 def _machine(found: dict[str, Reports]) -> Iterator[str]:
@@ -147,9 +148,8 @@ def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[st
         side: [(size, max(1e-3, report["compared"][f"{key}_ns_per_delivery"])) for size, report in points]
         for side, key in (("ringcast", "server"), ("the limit", "limit"))
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(drawn(Plot("Processor time a delivery", against, "nanoseconds", lines)))
-    yield from ("", f"![Processor time a delivery against {against}]({file.parent.name}/{file.name})")
+    plot = drawn(Plot("Processor time a delivery", against, "nanoseconds", lines))
+    yield from ("", _image(f"Processor time a delivery against {against}", plot, file))
 
 
 def _filter_curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[str]:
@@ -171,11 +171,8 @@ def _filter_curve(reports: Reports, name: str, against: str, file: Path) -> Iter
     yield row("---:", *["---:"] * len(lines))
     for number, size in enumerate(sizes):
         yield row(f"{size:,}", *(f"{points[number][1]:,.1f}" for points in lines.values()))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        drawn(Plot("Processor time of a broadcast with a filter", against, "microseconds", lines))
-    )
-    yield from ("", f"![Processor time of a broadcast with a filter]({file.parent.name}/{file.name})")
+    title = "Processor time of a broadcast with a filter"
+    yield from ("", _image(title, drawn(Plot(title, against, "microseconds", lines)), file))
 
 
 def _sizes(reports: Reports, name: str) -> list[str]:

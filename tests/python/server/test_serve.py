@@ -93,8 +93,11 @@ def test_taken_address_is_an_error_before_anything_starts() -> None:
     ("host", "there", "not_there"), [("0.0.0.0", "127.0.0.1", "::1"), ("::", "::1", "127.0.0.1")]
 )
 async def test_all_addresses_are_those_of_one_family(host: str, there: str, not_there: str) -> None:
+    for _ in range(4):
+        if not await _answers_at(host, there, not_there):
+            return
     # Somebody else may have the same number at an address of the other family, but hardly every time.
-    assert not all([await _answers_at(host, there, not_there) for _ in range(4)])
+    pytest.fail(f"{not_there} answers too")
 
 
 async def _answers_at(host: str, there: str, not_there: str) -> bool:
