@@ -6,7 +6,7 @@ says which answers have arrived keeps what is remembered small, and never finds 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -84,8 +84,8 @@ class RequestRecord:
         self._answered = 0
         # In the order in which they came, which is that of their ids: the first one is the lowest.
         self._running: dict[int, None] = {}
-        # The oldest reply first.
-        self._replies: dict[int, bytes] = {}
+        # The oldest reply first. In a plain dict it would be looked for behind the places of those forgotten.
+        self._replies: OrderedDict[int, bytes] = OrderedDict()
         self._bytes = 0
         self._acknowledges = False
         # What an earlier process had answered: those it had not may come in between.
@@ -159,7 +159,7 @@ class RequestRecord:
         while len(self._replies) > self._max_replies * factor or (
             self._bytes > self._max_bytes * factor and len(self._replies) > 1
         ):
-            self._forget(next(iter(self._replies)))
+            self._bytes -= len(self._replies.popitem(last=False)[1])
         if not self._spans:
             return []
         self._shorten()

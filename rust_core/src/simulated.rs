@@ -1,7 +1,7 @@
 //! Sockets and a poller in memory, for tests under the model checker; the types of `crate::system` by other means.
 //!
-//! Every access is a point at which another thread may go on. Time does not pass: what would wait for a deadline
-//! waits until it is notified.
+//! Every access is a point at which another thread may go on, and a thread that makes one while it holds a lock panics.
+//! Time does not pass: what would wait for a deadline waits until it is notified.
 
 use std::io::{self, IoSlice, Read};
 use std::mem;
@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, expect_no_lock};
 
 /// What is on its way from a [`Descriptor`] to its [`Peer`].
 #[derive(Debug, Default)]
@@ -73,6 +73,7 @@ impl Descriptor {
     /// # Errors
     /// `WouldBlock` if there is no room, `BrokenPipe` if nobody reads.
     pub fn send(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        expect_no_lock();
         let mut pipe = self.0.pipe.lock();
         assert!(!mem::take(&mut pipe.broken), "a socket fails: this test wants it to");
         if pipe.shut || pipe.deaf {
@@ -91,6 +92,7 @@ impl Descriptor {
 
     /// Write no more.
     pub fn shut_writing(&self) {
+        expect_no_lock();
         let mut pipe = self.0.pipe.lock();
         pipe.shut = true;
         pipe.tell();
@@ -199,6 +201,7 @@ impl Poller {
     /// # Errors
     /// Never.
     pub fn wait(&self, ready: &mut Ready, timeout: Option<Duration>) -> io::Result<()> {
+        expect_no_lock();
         let mut found = self.0.found.lock();
         while timeout != Some(Duration::ZERO) && found.keys.is_empty() && !found.notified {
             self.0.changed.wait(&mut found);
@@ -210,6 +213,7 @@ impl Poller {
 
     /// Wake the one who waits, or who waits next.
     pub fn notify(&self) {
+        expect_no_lock();
         self.0.tell(|found| found.notified = true);
     }
 
@@ -218,6 +222,7 @@ impl Poller {
     /// # Errors
     /// Never.
     pub fn add(&self, fd: &Descriptor, key: usize) -> io::Result<()> {
+        expect_no_lock();
         let mut pipe = fd.0.pipe.lock();
         pipe.watch = Some((Arc::clone(&self.0), key));
         pipe.tell();
@@ -234,6 +239,7 @@ impl Poller {
 
     /// Stop watching.
     pub fn remove(&self, fd: &Descriptor) {
+        expect_no_lock();
         fd.0.pipe.lock().watch = None;
     }
 }

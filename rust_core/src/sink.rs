@@ -11,6 +11,7 @@
 //! system call.
 
 mod ending;
+mod locked;
 mod writing;
 
 use std::sync::Arc;
@@ -31,7 +32,6 @@ use crate::sync::Mutex;
 use crate::system::Descriptor;
 use crate::writer::Writer;
 
-use ending::release_cursor;
 pub use ending::{CLOSE_SLOW_READER, EndReason};
 
 /// When more bytes of replies and control frames than this wait for one socket, the next one makes the client a slow
@@ -238,7 +238,7 @@ impl Sink {
             // Perhaps nobody has tried to write it yet.
             self.drive(None);
         }
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.closing.is_some() || state.ended.is_some() {
             return;
         }
@@ -293,7 +293,7 @@ impl Sink {
 
     /// Deliver no more events through this sink.
     pub fn detach(&self) {
-        release_cursor(&mut self.state.lock());
+        self.lock().release_cursor();
     }
 
     /// It is being decided what comes next for the connection, which is held: even at rest, its position is exact.

@@ -4,9 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use crate::sink::Sink;
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::system::Descriptor;
 use crate::writer::Writer;
+
+/// No key: a writer counts its keys from 1.
+const UNWATCHED: usize = 0;
 
 /// A descriptor and its place in the poller of a writer thread, which end together.
 #[derive(Debug)]
@@ -15,14 +18,14 @@ pub(crate) struct Socket {
     fd: Descriptor,
     /// The thread that waits until it takes bytes.
     writer: Arc<Writer>,
-    /// Names the sink in the poller; given on first use. Guarded by the sink's lock, as all calls are made under it.
-    key: Mutex<Option<usize>>,
+    /// Names the sink in the poller; given on first use, [`UNWATCHED`] before. Only who has claimed the sink changes it.
+    key: AtomicUsize,
 }
 
 impl Socket {
     /// A socket that is not watched yet.
     pub(crate) fn new(fd: Descriptor, writer: Arc<Writer>) -> Self {
-        Self { fd, writer, key: Mutex::new(None) }
+        Self { fd, writer, key: AtomicUsize::new(UNWATCHED) }
     }
 
     /// The descriptor.
@@ -32,14 +35,14 @@ impl Socket {
 
     /// Call [`Sink::writable`] once, as soon as the descriptor takes bytes.
     pub(crate) fn watch(&self, sink: &Arc<Sink>) -> io::Result<()> {
-        let mut key = self.key.lock();
-        if let Some(key) = *key {
+        let key = self.key.load(Ordering::Acquire);
+        if key != UNWATCHED {
             return self.writer.poller().add_again(&self.fd, key);
         }
         let new = self.writer.register(sink);
         let watched = self.writer.poller().add(&self.fd, new);
         match watched {
-            Ok(()) => *key = Some(new),
+            Ok(()) => self.key.store(new, Ordering::Release),
             Err(_) => self.writer.unregister(new),
         }
         watched
@@ -48,7 +51,8 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(key) = self.key.get_mut().take() {
+        let key = *self.key.get_mut();
+        if key != UNWATCHED {
             self.writer.unregister(key);
             self.writer.poller().remove(&self.fd);
         }

@@ -340,7 +340,11 @@ impl Stream {
         self.first.store(ring.first(), Ordering::Release);
         if self.attached.load(Ordering::Acquire) == 0 {
             let published_bytes = inner.ring.published_bytes();
-            self.note_swept(&mut inner, offset, published_bytes);
+            let is_awaited = self.note_swept(&mut inner, offset, published_bytes);
+            drop(inner);
+            if is_awaited {
+                self.tell_owner();
+            }
             return Ok((offset, false));
         }
         let must_wait = self.is_far_ahead(&inner);

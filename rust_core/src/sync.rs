@@ -1,7 +1,8 @@
 //! What threads share: locks, atomics and threads, of the system or (feature `shuttle`) of a model checker.
 //!
 //! With the feature, the tests in `tests/rust/interleavings.rs` choose which thread goes on at each lock and each
-//! atomic access, and try many orders. Nothing else differs.
+//! atomic access, and try many orders. Besides, each thread counts the locks that it holds: what stands for a system call
+//! expects that there is none. Nothing else differs.
 
 #[cfg(not(feature = "shuttle"))]
 mod chosen {
@@ -12,12 +13,34 @@ mod chosen {
 }
 
 #[cfg(feature = "shuttle")]
+pub use chosen::expect_no_lock;
+
+#[cfg(feature = "shuttle")]
 mod chosen {
+    use std::cell::Cell;
     use std::ops::{Deref, DerefMut};
     use std::sync::PoisonError;
 
     pub(crate) use shuttle::sync::atomic;
     pub use shuttle::thread;
+
+    shuttle::thread_local! {
+        /// How many locks this thread holds.
+        static HELD: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// What would be a call to the system, or to the owner, begins: nobody is to wait for a lock until it is over.
+    ///
+    /// # Panics
+    /// If this thread holds one.
+    pub fn expect_no_lock() {
+        let held = HELD.with(Cell::get);
+        assert!(held == 0 || std::thread::panicking(), "{held} locks are held over a system call");
+    }
+
+    fn note_held(change: isize) {
+        HELD.with(|held| held.set(held.get().checked_add_signed(change).expect("no more let go than taken")));
+    }
 
     /// A lock with the interface of `parking_lot`, which knows no poison.
     #[derive(Debug, Default)]
@@ -39,12 +62,21 @@ mod chosen {
 
         /// Wait for the lock and take it.
         pub fn lock(&self) -> MutexGuard<'_, T> {
-            MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+            let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            note_held(1);
+            MutexGuard(Some(guard))
         }
 
         /// What it guards; nobody else can have it.
         pub fn get_mut(&mut self) -> &mut T {
             self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T> Drop for MutexGuard<'_, T> {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            note_held(-1);
         }
     }
 
@@ -71,7 +103,9 @@ mod chosen {
         /// Let go of the lock, wait to be notified, and take it again.
         pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
             let held = guard.0.take().expect("taken only during a wait");
+            note_held(-1);
             guard.0 = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
+            note_held(1);
         }
 
         /// Wake all who wait.

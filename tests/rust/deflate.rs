@@ -1,6 +1,6 @@
 //! Compressed frames: who gets them, and that they say what the others say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ringcast_core::audience::Audience;
 use ringcast_core::connection::ConnectionId;
 use ringcast_core::deflate::{Deflated, deflate};
-use ringcast_core::frame::{self, Encoding, NameBytes};
+use ringcast_core::frame::{self, Encoding, Form, NameBytes};
 use ringcast_core::ring::Limits;
 use ringcast_core::sink::Sink;
 
@@ -100,6 +100,40 @@ fn only_those_who_take_it_get_it_compressed() {
             |events: Vec<(bool, Message)>| events.into_iter().map(|event| event.1).collect::<Vec<_>>();
         assert_eq!(plain.len(), 3);
         assert_eq!(messages(plain), messages(deflating));
+    }
+}
+
+#[test]
+fn an_event_is_compressed_once_and_all_who_take_it_get_the_same_bytes() {
+    let actor = Actor::by_hand(Setup::default());
+    let ids: Vec<_> = (0..100).map(|_| actor.open(Encoding::Json, &["a"])).collect();
+    let clients: Vec<_> = ids.iter().map(|&id| actor.attach_deflating(id, 0)).collect();
+    actor.publish("a", &text(1, 5000));
+    let form = Form::deflated(Encoding::Json);
+    // All at hand at a time: what lies in two places has two addresses.
+    let cut: Vec<_> = ids
+        .iter()
+        .map(|&id| {
+            let connection = actor.stream.get(id).unwrap();
+            let batch = actor.stream.catch_up(0, &connection).1;
+            (connection, batch)
+        })
+        .collect();
+    let places: BTreeSet<_> = cut
+        .iter()
+        .map(|(connection, batch)| {
+            let (share, _) = batch.share(form, connection.id, &connection.subscriptions.lock(), 0, u64::MAX);
+            let slices: Vec<&[u8]> = share.runs.iter().flat_map(|&run| batch.slices(form, run)).collect();
+            let [frame] = slices[..] else { panic!("{} slices", slices.len()) };
+            assert!(frame.len() < 1000, "{} bytes are not compressed", frame.len());
+            frame.as_ptr()
+        })
+        .collect();
+    assert_eq!(places.len(), 1, "there is one compressed frame, in the ring");
+    actor.sweep_all();
+    for (mut client, sink) in clients {
+        sink.close(None, "");
+        assert_eq!(forms(&mut client), [true]);
     }
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -85,7 +85,7 @@ class Answers:
         self._limits_hit = limits_hit
         self._records: dict[tuple[Any, ...], _Record] = {}
         # The answered ones of them, the oldest first.
-        self._answered: dict[tuple[Any, ...], _Record] = {}
+        self._answered: OrderedDict[tuple[Any, ...], _Record] = OrderedDict()
         self._bytes = 0
         self._running: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
@@ -187,8 +187,8 @@ class Answers:
         self._timer = None
 
     def _forget_oldest(self) -> None:
-        scope = next(iter(self._answered))
-        outcome = self._answered.pop(scope).outcome
+        scope, record = self._answered.popitem(last=False)
+        outcome = record.outcome
         del self._records[scope]
         assert outcome is not None  # or it would not be among the answered
         self._bytes -= outcome.size_bytes + _OVERHEAD_BYTES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +52,7 @@ class MemoryStore(Store):
         # By actor and id, in the order in which they were made.
         self._calls: dict[tuple[str, str], ScheduledCall] = {}
         # By actor and key, the oldest first.
-        self._answers: dict[str, dict[str, CallAnswered]] = {}
+        self._answers: dict[str, OrderedDict[str, CallAnswered]] = {}
 
     async def open(self) -> None:
         pass
@@ -101,7 +101,8 @@ class MemoryStore(Store):
         return sorted(self._calls.values(), key=lambda call: call.due)
 
     async def answer(self, actor_id: str, key: str) -> bytes | None:
-        found = self._answers.get(actor_id, {}).get(key)
+        answers = self._answers.get(actor_id)
+        found = None if answers is None else answers.get(key)
         return None if found is None else found.answer
 
     async def delete(self, actor_id: str) -> None:
@@ -135,11 +136,11 @@ class MemoryStore(Store):
             case Unscheduled(id=id):
                 self._calls.pop((actor_id, id), None)
             case CallAnswered():
-                answers = self._answers.setdefault(actor_id, {})
+                answers = self._answers.setdefault(actor_id, OrderedDict())
                 answers.pop(change.key, None)
                 answers[change.key] = change
                 while len(answers) > ANSWERS_KEPT or next(iter(answers.values())).at < change.wanted_since:
-                    del answers[next(iter(answers))]
+                    answers.popitem(last=False)
             case DestroyBegun():
                 self._by_id[actor_id] = replace(self._by_id[actor_id], ends_for_good=True)
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::locked::{Locked, Parting};
 use super::{Sink, State};
 
 /// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
@@ -40,7 +41,7 @@ impl Sink {
     /// Queue a close frame behind everything, accept nothing more, and end when it is out or the time is up.
     pub fn close(self: &Arc<Self>, code: Option<u16>, reason: &str) {
         {
-            let mut state = self.state.lock();
+            let mut state = self.lock();
             if state.closing.is_some() || state.ended.is_some() {
                 return;
             }
@@ -59,74 +60,60 @@ impl Sink {
         }
     }
 
-    pub(super) fn close_slow_reader(self: &Arc<Self>, state: &mut State) {
+    pub(super) fn close_slow_reader(self: &Arc<Self>, state: &mut Locked<'_>) {
         // What the client has lost cannot be made good here: it comes back, and is told of the gap.
         let position = state.cursor.as_ref().map_or(0, |cursor| cursor.position);
         let closes_already = state.closing.is_some();
         if let (Some(cursor), false) = (&state.cursor, closes_already) {
             cursor.stream.tally().note_disconnected();
         }
-        release_cursor(state);
+        state.release_cursor();
         if !closes_already {
             state.outbox.push(self.form.close(Some(CLOSE_SLOW_READER), "slow_reader"), 0);
             state.closing = Some(EndReason::SlowReader);
+            state.watch_close(self);
         }
         // An answer does not overtake the events before it: the client asks for it again. The close frame is due now.
         state.outbox.forget_after(position);
         state.left_at = Some(position);
-        if closes_already {
-            return;
-        }
-        if !self.writer.watch_close(self) {
-            shut_down(state, EndReason::SlowReader);
-        }
     }
 
     /// Let go of the socket now.
     pub fn drop_socket(&self) {
-        end(&mut self.state.lock(), EndReason::Dropped);
+        self.lock().end(EndReason::Dropped, Parting::LetGo);
     }
 
     /// The time for a close is up: shut the socket down if the close frame is still not out.
     pub fn close_timed_out(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if let Some(reason) = state.closing {
             let reason = if reason == EndReason::Closed { EndReason::CloseTimeout } else { reason };
-            shut_down(&mut state, reason);
+            state.shut_down(reason);
         }
     }
 
     /// End a sink of which nobody knows what its socket got.
     pub(crate) fn fail(&self) {
-        shut_down(&mut self.state.lock(), EndReason::WriteError);
+        self.lock().shut_down(EndReason::WriteError);
     }
 }
 
-pub(super) fn release_cursor(state: &mut State) {
-    if let Some(cursor) = state.cursor.take() {
-        cursor.stream.note_detached(cursor.form);
+impl Locked<'_> {
+    /// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
+    pub(super) fn finish(&mut self, reason: EndReason) {
+        self.end(reason, Parting::ShutWriting);
+    }
+
+    /// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
+    pub(super) fn shut_down(&mut self, reason: EndReason) {
+        self.end(reason, Parting::ShutBoth);
     }
 }
 
-fn end(state: &mut State, reason: EndReason) {
-    release_cursor(state);
-    state.outbox.clear();
-    state.outlet = None;
-    state.ended.get_or_insert(reason);
-}
-
-/// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
-pub(super) fn finish(state: &mut State, reason: EndReason) {
-    if let Some(outlet) = &state.outlet {
-        outlet.shut_writing();
+impl State {
+    pub(super) fn release_cursor(&mut self) {
+        if let Some(cursor) = self.cursor.take() {
+            cursor.stream.note_detached(cursor.form);
+        }
     }
-    end(state, reason);
-}
-
-/// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
-pub(super) fn shut_down(state: &mut State, reason: EndReason) {
-    if let Some(outlet) = &state.outlet {
-        outlet.shut_both();
-    }
-    end(state, reason);
 }

@@ -4,13 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
-use super::ending::{EndReason, finish, shut_down};
+use super::ending::EndReason;
+use super::locked::Locked;
 use super::{Cursor, Sink, State};
 use crate::fanout::Batch;
 use crate::outbox::{Viewer, Write};
 use crate::outlet::Outlet;
 use crate::stream::SlowReader;
-use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::writer::guarded;
 
@@ -42,7 +42,7 @@ impl Sink {
 
     /// Make one system call at most. Returns whether this thread is done with the sink.
     fn write_once(self: &Arc<Self>, offered: Option<&Batch>) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if !self.claim(&mut state) {
             return true;
         }
@@ -59,7 +59,7 @@ impl Sink {
     }
 
     /// Try to become the one who writes. If somebody else is, what is due is not forgotten: see [`Self::rest`].
-    fn claim(self: &Arc<Self>, state: &mut State) -> bool {
+    fn claim(self: &Arc<Self>, state: &mut Locked<'_>) -> bool {
         if state.outlet.is_none() {
             return false;
         }
@@ -78,7 +78,7 @@ impl Sink {
     }
 
     /// A socket that blocks has no effect on the ring; once the ring has let go what it was owed, it is too slow.
-    fn check_slow_reader(self: &Arc<Self>, state: &mut State) {
+    fn check_slow_reader(self: &Arc<Self>, state: &mut Locked<'_>) {
         let Some(cursor) = &state.cursor else {
             return;
         };
@@ -90,8 +90,9 @@ impl Sink {
     }
 
     /// Cut a batch of its own for a connection that is behind the one that is offered, or that nothing is offered.
-    fn catch_up(self: &Arc<Self>, state: &mut State, offered: Option<&Batch>) -> Option<Batch> {
-        let cursor = state.cursor.as_mut()?;
+    fn catch_up(self: &Arc<Self>, state: &mut Locked<'_>, offered: Option<&Batch>) -> Option<Batch> {
+        let State { cursor, outbox, .. } = &mut **state;
+        let cursor = cursor.as_mut()?;
         let is_over = cursor.end().is_some_and(|end| cursor.position >= end);
         if is_over || offered.is_some_and(|batch| cursor.position >= batch.from()) {
             return None;
@@ -105,9 +106,9 @@ impl Sink {
                 }
                 SlowReader::Skip => {
                     cursor.stream.tally().note_skipped();
-                    state.outbox.forget_heartbeats(last);
+                    outbox.forget_heartbeats(last);
                     let gap = self.form.gap(&cursor.stream.config().epoch, first, last);
-                    state.outbox.push_due(gap, cursor.position);
+                    outbox.push_due(gap, cursor.position);
                     cursor.position = last;
                 }
             }
@@ -118,7 +119,7 @@ impl Sink {
     /// Make the system call and settle it. Returns whether this thread is done with the sink.
     fn write(
         self: &Arc<Self>,
-        state: MutexGuard<'_, State>,
+        state: Locked<'_>,
         outlet: &Arc<Outlet>,
         write: Write,
         batch: Option<&Batch>,
@@ -129,7 +130,7 @@ impl Sink {
         } else {
             drop(state);
             let result = outlet.send(&write.buffers(batch));
-            state = self.state.lock();
+            state = self.lock();
             result
         };
         state.claimed = false;
@@ -141,7 +142,7 @@ impl Sink {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, true),
             Err(_) => {
                 // The peer is gone. The event loop learns it from the same socket and detaches the connection.
-                shut_down(&mut state, EndReason::WriteError);
+                state.shut_down(EndReason::WriteError);
                 return true;
             }
         };
@@ -153,46 +154,56 @@ impl Sink {
         }
         let whole = state.settle(write, batch, written);
         if would_block {
-            state.blocked = true;
-            self.check_slow_reader(&mut state);
-            match outlet.watch(self) {
-                Ok(true) => return true,
-                Ok(false) => {
-                    // It was emptied meanwhile.
-                    state.blocked = false;
-                    return false;
-                }
-                Err(_) => {
-                    shut_down(&mut state, EndReason::WriteError);
-                    return true;
-                }
-            }
+            return self.wait_for_room(state, outlet);
         }
         whole && self.rest(&mut state)
     }
 
+    /// Have the outlet tell when it takes bytes again. The sink stays claimed until that is arranged, which takes a system
+    /// call. Returns whether this thread is done with the sink.
+    fn wait_for_room(self: &Arc<Self>, mut state: Locked<'_>, outlet: &Arc<Outlet>) -> bool {
+        state.claimed = true;
+        // Before, as it may tell at once.
+        state.blocked = true;
+        drop(state);
+        let watched = outlet.watch(self);
+        let mut state = self.lock();
+        state.claimed = false;
+        match watched {
+            Ok(true) if state.blocked => self.check_slow_reader(&mut state),
+            // It takes bytes by now: whoever was told found the sink claimed.
+            Ok(_) => {
+                state.blocked = false;
+                return false;
+            }
+            Err(_) => state.shut_down(EndReason::WriteError),
+        }
+        true
+    }
+
     /// Decide whether there is more to do now; if not, leave the sink at rest. Whoever came in vain since it was claimed
     /// had put something into the outbox, or came with a batch that counts as offered since before.
-    fn rest(&self, state: &mut State) -> bool {
+    fn rest(&self, state: &mut Locked<'_>) -> bool {
         if let (true, Some(reason)) = (state.outbox.is_empty(), state.closing) {
-            finish(state, reason);
+            state.finish(reason);
             return true;
         }
-        if let Some(cursor) = &mut state.cursor {
+        let State { cursor, outbox, .. } = &mut **state;
+        if let Some(cursor) = cursor {
             // Exact as it is, and driven again once that is decided.
-            let is_held = cursor.held().is_some_and(|held| cursor.position >= held)
-                && !state.outbox.is_due(cursor.position);
+            let is_held =
+                cursor.held().is_some_and(|held| cursor.position >= held) && !outbox.is_due(cursor.position);
             if is_held {
                 return true;
             }
-            if !state.outbox.is_empty() || cursor.position < cursor.stream.offered() {
+            if !outbox.is_empty() || cursor.position < cursor.stream.offered() {
                 return false;
             }
             // While it is held, sweeps pass it by whatever they are about: what they have swept says nothing of it.
             cursor.behind = cursor.held().is_some();
             return true;
         }
-        state.outbox.is_empty()
+        outbox.is_empty()
     }
 }
 

@@ -139,11 +139,16 @@ impl Stream {
         }
         // Those that were attached meanwhile.
         connections.iter().for_each(|connection| release(connection));
-        let mut inner = self.inner.lock();
-        inner.ring.clear();
-        inner.names = Names::default();
-        self.first.store(inner.ring.first(), Ordering::Release);
-        let (head, published_bytes) = (inner.ring.head(), inner.ring.published_bytes());
-        self.note_swept(&mut inner, head, published_bytes);
+        let is_awaited = {
+            let mut inner = self.inner.lock();
+            inner.ring.clear();
+            inner.names = Names::default();
+            self.first.store(inner.ring.first(), Ordering::Release);
+            let (head, published_bytes) = (inner.ring.head(), inner.ring.published_bytes());
+            self.note_swept(&mut inner, head, published_bytes)
+        };
+        if is_awaited {
+            self.tell_owner();
+        }
     }
 }

@@ -159,11 +159,13 @@ impl Stream {
         self.scheduled.store(false, Ordering::Release);
         let mut inner = self.inner.lock();
         // Without an attached sink, publishing moves the mark by itself, and may have moved it further meanwhile.
-        if offset > self.swept() {
-            self.note_swept(&mut inner, offset, published_bytes);
+        let is_awaited = offset > self.swept() && self.note_swept(&mut inner, offset, published_bytes);
+        let is_more = inner.ring.head() > self.swept() && !inner.shut;
+        drop(inner);
+        if is_awaited {
+            self.tell_owner();
         }
-        if inner.ring.head() > self.swept() && !inner.shut {
-            drop(inner);
+        if is_more {
             self.schedule();
         }
     }
@@ -188,18 +190,27 @@ impl Stream {
         reached
     }
 
-    /// Move the mark, and tell those who wait for it.
-    pub(super) fn note_swept(&self, inner: &mut MutexGuard<'_, Inner>, offset: u64, published_bytes: u64) {
+    /// Move the mark, and wake those who wait for it. Returns whether the owner is to be [told](Self::tell_owner), once
+    /// no lock is held.
+    #[must_use]
+    pub(super) fn note_swept(
+        &self,
+        inner: &mut MutexGuard<'_, Inner>,
+        offset: u64,
+        published_bytes: u64,
+    ) -> bool {
         inner.swept_bytes = published_bytes;
         self.swept.store(offset, Ordering::Release);
         self.progress.notify_all();
-        if offset >= self.awaited.load(Ordering::Acquire) {
-            self.notify_owner();
+        let is_awaited = offset >= self.awaited.load(Ordering::Acquire);
+        if is_awaited {
+            self.awaited.store(u64::MAX, Ordering::Release);
         }
+        is_awaited
     }
 
-    fn notify_owner(&self) {
-        self.awaited.store(u64::MAX, Ordering::Release);
+    /// What the owner waits for has come.
+    pub(super) fn tell_owner(&self) {
         guarded(|| self.on_swept.notify());
     }
 
@@ -218,11 +229,14 @@ impl Stream {
     /// The writer thread has ended, and nothing is swept any more: let go all who wait. Events stay in the ring, and
     /// whoever writes to an attached sink still delivers them.
     pub fn abandon(&self) {
-        let mut inner = self.inner.lock();
-        inner.abandoned = true;
-        self.progress.notify_all();
-        if self.awaited.load(Ordering::Acquire) != u64::MAX {
-            self.notify_owner();
+        let is_awaited = {
+            let mut inner = self.inner.lock();
+            inner.abandoned = true;
+            self.progress.notify_all();
+            self.awaited.swap(u64::MAX, Ordering::AcqRel) != u64::MAX
+        };
+        if is_awaited {
+            self.tell_owner();
         }
     }
 

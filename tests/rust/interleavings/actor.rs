@@ -11,7 +11,7 @@ use ringcast_core::simulated::{self, Peer};
 use ringcast_core::sink::Sink;
 use ringcast_core::stream::{Notify, PublishError, SlowReader, Stream, StreamConfig};
 use ringcast_core::sync::thread::{self, JoinHandle};
-use ringcast_core::sync::{Condvar, Mutex};
+use ringcast_core::sync::{Condvar, Mutex, expect_no_lock};
 use ringcast_core::writer::Writer;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -67,6 +67,7 @@ impl Told {
 
 impl Notify for Told {
     fn notify(&self) {
+        expect_no_lock();
         *self.count.lock() += 1;
         self.changed.notify_all();
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ringcast_core::audience::Audience;
 use ringcast_core::frame::{self, Opcode};
 use ringcast_core::stream::SlowReader;
-use ringcast_core::sync::{Mutex, thread};
+use ringcast_core::sync::thread;
 
 use crate::actor::{Actor, JSON, ROOMY, Setup, check, choose, join, offsets, publish_to};
 use crate::client::{Message, reply};
@@ -153,8 +153,9 @@ fn whom_an_event_is_for_is_decided_when_it_is_published() {
         let id = actor.open(&["a"]);
         let other = actor.open(&["a", "b"]);
         let clients = [id, other].map(|id| actor.attach(id, 0, if choose(2) == 0 { NARROW } else { ROOMY }));
-        // What `id` is to get, and whether it listens to `b`; taken over each publication and change.
-        let model = Arc::new(Mutex::new((Vec::new(), false)));
+        // What `id` is to get, and whether it listens to `b`; taken over each publication and change, so with a lock that
+        // does not count as one of the core's.
+        let model = Arc::new(shuttle::sync::Mutex::new((Vec::new(), false)));
         let publisher = {
             let (stream, model) = (Arc::clone(&actor.stream), Arc::clone(&model));
             thread::spawn(move || {
@@ -162,7 +163,7 @@ fn whom_an_event_is_for_is_decided_when_it_is_published() {
                 {
                     let is_listed = matches!(&audience, Audience::Only(ids) if ids.contains(id));
                     let is_plain = matches!(&audience, Audience::Subscribers);
-                    let mut model = model.lock();
+                    let mut model = model.lock().unwrap();
                     let offset = stream.publish("b", [Some(b"[\"\"]"), None], audience).unwrap().0;
                     if is_listed || (is_plain && model.1) {
                         model.0.push(offset);
@@ -171,7 +172,7 @@ fn whom_an_event_is_for_is_decided_when_it_is_published() {
             })
         };
         for listen in [true, false, true] {
-            let mut model = model.lock();
+            let mut model = model.lock().unwrap();
             actor.stream.change_subscription(id, "b", listen).unwrap();
             model.1 = listen;
             if choose(2) == 0 {
@@ -185,7 +186,7 @@ fn whom_an_event_is_for_is_decided_when_it_is_published() {
         publish_to(&actor.stream, "b", Audience::except(vec![id])).unwrap();
         publisher.join().unwrap();
         let [client, _] = clients.map(|client| offsets(&client.close()));
-        assert_eq!(client, model.lock().0);
+        assert_eq!(client, model.lock().unwrap().0);
         actor.end();
     });
 }
