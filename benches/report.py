@@ -6,7 +6,6 @@ answer is told to be not measured.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,8 @@ import beside
 import click
 from beside import row
 from curves import Plot, drawn, drawn_rows
-from verdicts import VERDICTS, Reports
+from kept import Reports, commits, read
+from verdicts import VERDICTS
 
 HERE: Final = Path(__file__).resolve().parent
 PAGE: Final = HERE.parent / "docs" / "performance.md"
@@ -38,29 +38,16 @@ FILTER_CURVES: Final = {
 FILTER_LINES: Final = {"kept": "nothing has changed", "anew": "a state has changed before each"}
 
 
-_OF_PEERS: Final = {"P1": "flood", "P2": "bursts"}
-"""Targets that are about peers too, and the question to those."""
-
-
-def read(results: Path) -> dict[str, Reports]:
-    """Return the reports by target. Those that failed are left out."""
-    found: dict[str, Reports] = {}
-    for path in sorted(results.glob("P*.json")):
-        content = json.loads(path.read_text())
-        if "benchmarks" in content:  # pytest-benchmark's own form
-            found[path.stem] = {"calls": content}
-            continue
-        reports = {label: each for label, each in content["reports"].items() if "failed" not in each}
-        found[content["target"]] = reports
-    for target, question in _OF_PEERS.items():
-        if (report := beside.read(results).get(question)) is not None:
-            found.setdefault(target, {})["peers"] = report
-    return found
-
-
-def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
+def page(results: Path, plots: Path) -> str:
     """Return what stands between the comments, and write the plots."""
-    lines = [*_machine(found), "", row("#", "what", "wanted", "found", "met"), row(*["---"] * 5)]
+    found, peers = read(results), beside.read(results)
+    lines = [
+        *_commits(commits(results)),
+        *_machine(found),
+        "",
+        row("#", "what", "wanted", "found", "met"),
+        row(*["---"] * 5),
+    ]
     margins: dict[str, float] = {}
     for verdict in VERDICTS:
         said = verdict.judge(found.get(verdict.target, {}))
@@ -84,6 +71,21 @@ def _image(what: str, plot: str, file: Path) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(plot)
     return f"![{what}]({file.parent.name}/{file.name})"
+
+
+def _commits(by_commit: dict[str | None, list[str]]) -> Iterator[str]:
+    """Say of which commit the answers are, or which of them are of which."""
+    named = {
+        commit: "a commit that is not known" if commit is None else f"commit `{commit}`"
+        for commit in by_commit
+    }
+    if len(named) == 1:
+        yield f"All asked of {''.join(named.values())}."
+    elif named:
+        parts = (f"{', '.join(names)} of {named[commit]}" for commit, names in by_commit.items())
+        yield f"Asked of several commits: {'; '.join(parts)}."
+    if any(commit is not None and commit.endswith("+") for commit in by_commit):
+        yield "A `+` stands for changes since that commit."
 
 
 def _machine(found: dict[str, Reports]) -> Iterator[str]:
@@ -194,9 +196,7 @@ def main(results: Path, to: Path) -> None:
         raise click.ClickException(f"{to} does not have the two comments, {BEGIN} and {END}")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    to.write_text(
-        f"{before}{BEGIN}\n{page(read(results), beside.read(results), to.parent / 'plots')}\n{END}{after}"
-    )
+    to.write_text(f"{before}{BEGIN}\n{page(results, to.parent / 'plots')}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ from typing import Any, Final
 
 import click
 import sleepers
+from kept import keep
 
 from ringcast.bench import actions, connect, fanout, latency, memory, replay
+from ringcast.bench.checkout import commit
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Failed
 from ringcast.bench.question import Question, ask
@@ -147,7 +149,7 @@ def asked(point: Point, runs: int, cores: Cores) -> dict[str, Any]:
         return {"failed": str(failure)}
 
 
-def calls(results: Path) -> None:
+def calls(results: Path, of_commit: str | None) -> None:
     """Ask P4: what a broadcast costs the calling thread, by pytest-benchmark."""
     file = results / "P4.json"
     command = [
@@ -164,15 +166,8 @@ def calls(results: Path) -> None:
     for benchmark in found["benchmarks"]:
         del benchmark["stats"]["data"]  # every single round
     machine = {name: found["machine_info"][name] for name in MACHINE}
-    keep(
-        file,
-        {name: found[name] for name in ("benchmarks", "datetime", "version")} | {"machine_info": machine},
-    )
-
-
-def keep(file: Path, found: dict[str, Any]) -> None:
-    """Write it in one line: nobody reads these files, and their changes would hide all others."""
-    file.write_text(json.dumps(found, separators=(",", ":")) + "\n")
+    own = {name: found[name] for name in ("benchmarks", "datetime", "version")}
+    keep(file, of_commit, own | {"machine_info": machine})
 
 
 @click.command(help=__doc__)
@@ -196,9 +191,10 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
     except Failed as failure:
         raise click.ClickException(str(failure)) from failure
     results.mkdir(parents=True, exist_ok=True)
+    of_commit = commit()
     deadline = time.monotonic() + budget
     if not only or "P4" in only:
-        calls(results)
+        calls(results, of_commit)
     reports: dict[str, dict[str, Any]] = {}
     for point in points():
         if only and point.target not in only:
@@ -208,7 +204,7 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
             of[point.label] = {"failed": f"left out: {budget:g} s were over"}
         else:
             of[point.label] = asked(small(point), 1, cores) if quick else asked(point, runs, cores)
-        keep(results / f"{point.target}.json", {"target": point.target, "reports": of})
+        keep(results / f"{point.target}.json", of_commit, {"target": point.target, "reports": of})
 
 
 if __name__ == "__main__":

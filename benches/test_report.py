@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
 from click.testing import CliRunner
 from report import BEGIN, END, main
 from targets import CURVE_LABELS
 
 PAGE = f"# Figures\n\n{BEGIN}\nold\n{END}\n\nwritten by hand\n"
+OLD = "from before answers said it"
 
 
 def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: dict[str, Any]) -> str:
@@ -24,9 +26,26 @@ def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: d
         (results / "peers.json").write_text(json.dumps({"peers": {}, "questions": peers}))
     for target, reports in targets.items():
         (results / f"{target}.json").write_text(json.dumps({"target": target, "reports": reports}))
+    return report(page, results)
+
+
+def report(page: Path, results: Path) -> str:
+    """Have the page made, and return it."""
     done = CliRunner().invoke(main, ["--results", str(results), "--page", str(page)])
     assert done.exit_code == 0, done.output
     return page.read_text()
+
+
+def of_commits(tmp_path: Path, **commits: str | None) -> str:
+    """Return what is made of answers of these commits; those of `OLD` do not say any."""
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text(PAGE)
+    results.mkdir()
+    for name, commit in commits.items():
+        content = {"questions": []} if name.startswith("peers") else {"target": name, "reports": {}}
+        of = {} if commit == OLD else {"commit": commit}
+        (results / f"{name.replace('_', '-')}.json").write_text(json.dumps(of | content))
+    return report(page, results).partition(f"{BEGIN}\n")[2]
 
 
 def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0) -> dict[str, Any]:
@@ -65,6 +84,30 @@ def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_p
     assert "old" not in page
     assert page.startswith("# Figures\n")
     assert page.endswith("\n\nwritten by hand\n")
+
+
+def test_the_page_begins_with_the_commit_that_all_of_it_was_asked_of(tmp_path: Path) -> None:
+    about = of_commits(tmp_path, P1="abc1234", P10="abc1234", peers_flood="abc1234")
+    assert about.startswith("All asked of commit `abc1234`.\n\n")
+
+
+def test_answers_of_several_commits_are_told_apart(tmp_path: Path) -> None:
+    about = of_commits(tmp_path, P1="abc1234", P10="abc1234", P2="def5678", P4=None, peers_flood="abc1234")
+    assert about.startswith(
+        "Asked of several commits: P1, P10, peers-flood of commit `abc1234`; P2 of commit `def5678`; "
+        "P4 of a commit that is not known.\n\n"
+    )
+
+
+@pytest.mark.parametrize("commit", [None, OLD])
+def test_answers_that_do_not_say_their_commit_are_read(tmp_path: Path, commit: str | None) -> None:
+    assert of_commits(tmp_path, P1=commit).startswith("All asked of a commit that is not known.\n\n")
+
+
+def test_a_commit_with_changes_is_told_to_have_some(tmp_path: Path) -> None:
+    assert of_commits(tmp_path, P1="abc1234+", P2="abc1234+").startswith(
+        "All asked of commit `abc1234+`.\nA `+` stands for changes since that commit.\n\n"
+    )
 
 
 def beside(question: str, figure: str, own: float, **others: float | None) -> dict[str, Any]:

@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kept import Reports
 from targets import CURVE_LABELS
 
-__all__ = ["VERDICTS", "Found", "Reports", "Verdict"]
-
-Reports = dict[str, dict[str, Any]]
-"""The reports of one target by label."""
+__all__ = ["VERDICTS", "Found", "Verdict"]
 
 _RIVETKIT_PER_S: Final = 18_000
 """Round trips of RivetKit 2.2 in process, on the machine that this was planned on."""
