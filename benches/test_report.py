@@ -177,6 +177,41 @@ def test_peers_are_in_a_table_and_those_that_are_ahead_are_named(tmp_path: Path)
     assert "- connects/s: `ws`, Ringcast has 0.80 times its figure" in page
 
 
+def calls(tmp_path: Path, wall: dict[str, float]) -> str:
+    """Return P4's row, of benchmarks with these microseconds an event by the clock on the wall."""
+    cpu = {"test_encode[json]": 0.2, "test_broadcast[attached-10]": 0.8, "test_broadcast[attached-9000]": 1.0}
+    benchmarks = [
+        {
+            "name": name,
+            "stats": {"median": us * 400 / 1e6},
+            "extra_info": {"events": 400, **({"wall_s": wall[name] * 400 / 1e6} if name in wall else {})},
+        }
+        for name, us in cpu.items()
+    ]
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text(PAGE)
+    results.mkdir()
+    (results / "P4.json").write_text(json.dumps({"benchmarks": benchmarks}))
+    [row] = re.findall(r"^\| P4 \|.*$", report(page, results), re.MULTILINE)
+    return str(row)
+
+
+def test_a_broadcast_is_judged_by_processor_time_and_the_clock_on_the_wall_is_told(tmp_path: Path) -> None:
+    wall = {
+        "test_encode[json]": 0.3,
+        "test_broadcast[attached-10]": 1.5,
+        "test_broadcast[attached-9000]": 9.3,
+    }
+    assert calls(tmp_path, wall).endswith(
+        "| 0.6 and 0.8 µs above encoding, at 10 and 9,000 (1.25); "
+        "by the clock on the wall 1.2 and 9.0 µs | yes |"
+    )
+
+
+def test_a_broadcast_without_the_clock_on_the_wall_is_told_by_processor_time(tmp_path: Path) -> None:
+    assert calls(tmp_path, {}).endswith("| 0.6 and 0.8 µs above encoding, at 10 and 9,000 (1.25) | yes |")
+
+
 def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> None:
     reports = {
         f"{name}, {how}: {size}": {**fanout(1e6, ns=ns), "options": {"connections": size}}
