@@ -1,12 +1,13 @@
 """Make the tables and plots of docs/performance.md from what `targets.py` has kept in benches/results.
 
-The part of the page between two comments is written anew; the rest is left as it is. A target without an
-answer is told to be not measured.
+What is between `<!-- made by benches/report.py: NAME -->` and `<!-- end -->` is written anew; the rest of the
+page is left as it is. What has no answer is told to be not measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +16,22 @@ import click
 from beside import row
 from curves import Plot, drawn, drawn_rows
 from kept import Reports, commits, read
+from relayed import relayed
+from sections import memory, replay, sleepers
 from verdicts import VERDICTS
 
 HERE: Final = Path(__file__).resolve().parent
 PAGE: Final = HERE.parent / "docs" / "performance.md"
-BEGIN: Final = "<!-- made by benches/report.py: begin -->"
-END: Final = "<!-- end -->"
+PART: Final = re.compile(r"(<!-- made by benches/report\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+SECTIONS: Final = {
+    "memory": ("P6", memory),
+    "replay": ("P8", replay),
+    "sleepers": ("P7", sleepers),
+    "tls": ("tls", relayed),
+    "foreign": ("foreign", relayed),
+}
+"""Parts of the page behind the targets: the target whose answers it is of, and its table."""
 
 CURVES: Final = {
     "connections, bursts of 1": ("connections-1", "connections, one broadcast a turn"),
@@ -38,8 +49,8 @@ FILTER_CURVES: Final = {
 FILTER_LINES: Final = {"kept": "nothing has changed", "anew": "a state has changed before each"}
 
 
-def page(results: Path, plots: Path) -> str:
-    """Return what stands between the comments, and write the plots."""
+def targets(results: Path, plots: Path) -> str:
+    """Return the part about all targets, and write the plots."""
     found, peers = read(results), beside.read(results)
     lines = [
         *_commits(commits(results)),
@@ -187,16 +198,30 @@ def _us(report: dict[str, Any], side: str) -> float:
     return max(1e-3, ns / 1000)
 
 
+def parts(results: Path, plots: Path) -> dict[str, str]:
+    """Return what stands between each pair of comments, by its name, and write the plots."""
+    found = read(results)
+    sections = {name: _section(table, found.get(of, {})) for name, (of, table) in SECTIONS.items()}
+    return {"targets": targets(results, plots), **sections}
+
+
+def _section(table: Callable[[Reports], Iterator[str]], reports: Reports) -> str:
+    return "\n".join(table(reports)) if reports else "Not measured."
+
+
+def replaced(text: str, parts: dict[str, str]) -> str:
+    """Return the page with these parts of it. Raises `ClickException` unless it has each of them once."""
+    names = sorted(found[2] for found in PART.finditer(text))
+    if names != sorted(parts):
+        raise click.ClickException(f"the page has the parts {names}, and should have {sorted(parts)}")
+    return PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text)
+
+
 @click.command(help=__doc__)
 @click.option("--results", type=click.Path(path_type=Path, exists=True), default=HERE / "results")
 @click.option("--page", "to", type=click.Path(path_type=Path, exists=True), default=PAGE)
 def main(results: Path, to: Path) -> None:
-    text = to.read_text()
-    if BEGIN not in text or END not in text:
-        raise click.ClickException(f"{to} does not have the two comments, {BEGIN} and {END}")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    to.write_text(f"{before}{BEGIN}\n{page(results, to.parent / 'plots')}\n{END}{after}")
+    to.write_text(replaced(to.read_text(), parts(results, to.parent / "plots")))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """Ask everything that docs/performance.md reports, and keep the answers: a file for each target.
 
 They are in benches/results. Bounded in time: what is not begun after --budget seconds is left out, and said
-to be. --quick asks the same in small, to see that it works; its figures say nothing. `report.py` makes the
-page.
+to be. What fails is kept as that, and the status at the end is 1. --quick asks the same in small, to see
+that it works; its figures say nothing. `report.py` makes the page.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +39,12 @@ MATCHING: Final = (1, 9, 90, 900, 9000)
 """Of as many connections as the last one says."""
 FILTERED_CONNECTIONS: Final = (90, 900, 9000)
 """Of which as many match as the first one says."""
+
+RELAYED: Final = ("tls", "foreign")
+"""Scripts that ask about connections without a plain socket."""
+
+ROUNDS: Final = "RINGCAST_BENCH_ROUNDS"
+"""By this variable `test_broadcast.py` is told how many rounds there are at most."""
 
 MACHINE: Final = ("python_version", "system", "release", "machine")
 """What of a machine belongs to the figures of pytest-benchmark."""
@@ -149,7 +157,7 @@ def asked(point: Point, runs: int, cores: Cores) -> dict[str, Any]:
         return {"failed": str(failure)}
 
 
-def calls(results: Path, of_commit: str | None) -> None:
+def calls(results: Path, quick: bool, of_commit: str | None) -> None:
     """Ask P4: what a broadcast costs the calling thread, by pytest-benchmark."""
     file = results / "P4.json"
     command = [
@@ -161,13 +169,29 @@ def calls(results: Path, of_commit: str | None) -> None:
         "no:cacheprovider",
         str(HERE / "test_broadcast.py"),
     ]
-    subprocess.run([*command, f"--benchmark-json={file}"], check=True, stdout=sys.stderr, cwd=HERE.parent)
+    command.append(f"--benchmark-json={file}")
+    rounds = {ROUNDS: "3"} if quick else {}
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=HERE.parent, env=os.environ | rounds)
     found = json.loads(file.read_text())
     for benchmark in found["benchmarks"]:
         del benchmark["stats"]["data"]  # every single round
     machine = {name: found["machine_info"][name] for name in MACHINE}
     own = {name: found[name] for name in ("benchmarks", "datetime", "version")}
     keep(file, of_commit, own | {"machine_info": machine})
+
+
+def relayed(name: str, runs: int, quick: bool) -> dict[str, Any]:
+    """Return what a script says of connections that the event loop writes for, or why it says nothing."""
+    click.echo(name, err=True)
+    sizes = ["--connections=20", "--events=500", "--runs=1"] if quick else [f"--runs={runs}"]
+    command = [sys.executable, str(HERE / f"{name}.py"), "--json", *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        click.echo(f"  failed: {why}", err=True)
+        return {"failed": why}
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @click.command(help=__doc__)
@@ -179,7 +203,10 @@ def calls(results: Path, of_commit: str | None) -> None:
     "--budget", type=float, default=3600.0, show_default=True, help="Seconds; the rest is left out."
 )
 @click.option(
-    "--only", multiple=True, metavar="TARGET", help="Ask this target only, such as P2; may be repeated."
+    "--only",
+    multiple=True,
+    metavar="TARGET",
+    help="Ask this target only, such as P2 or tls; may be repeated.",
 )
 @click.option(
     "--results", type=click.Path(path_type=Path), default=RESULTS, help="Where the answers are kept."
@@ -194,17 +221,28 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
     of_commit = commit()
     deadline = time.monotonic() + budget
     if not only or "P4" in only:
-        calls(results, of_commit)
+        calls(results, quick, of_commit)
     reports: dict[str, dict[str, Any]] = {}
-    for point in points():
-        if only and point.target not in only:
-            continue
-        of = reports.setdefault(point.target, {})
+    failed: list[str] = []
+
+    def note(target: str, label: str, answer: Callable[[], dict[str, Any]]) -> None:
+        of = reports.setdefault(target, {})
         if time.monotonic() > deadline:
-            of[point.label] = {"failed": f"left out: {budget:g} s were over"}
+            of[label] = {"failed": f"left out: {budget:g} s were over"}
         else:
-            of[point.label] = asked(small(point), 1, cores) if quick else asked(point, runs, cores)
-        keep(results / f"{point.target}.json", of_commit, {"target": point.target, "reports": of})
+            of[label] = answer()
+            failed.extend([f"{target} {label}"] if "failed" in of[label] else [])
+        keep(results / f"{target}.json", of_commit, {"target": target, "reports": of})
+
+    for name in RELAYED:
+        if not only or name in only:
+            note(name, "flood", partial(relayed, name, runs, quick))
+    for point in points():
+        if not only or point.target in only:
+            chosen = small(point) if quick else point
+            note(point.target, point.label, partial(asked, chosen, 1 if quick else runs, cores))
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
-from report import BEGIN, END, main
+from report import SECTIONS, main
 from targets import CURVE_LABELS
 
-PAGE = f"# Figures\n\n{BEGIN}\nold\n{END}\n\nwritten by hand\n"
+PAGE = "# Figures\n\n" + "".join(
+    f"<!-- made by benches/report.py: {name} -->\nold\n<!-- end -->\n\nwritten by hand\n"
+    for name in ("targets", *SECTIONS)
+)
 OLD = "from before answers said it"
 
 
@@ -36,6 +39,35 @@ def report(page: Path, results: Path) -> str:
     return page.read_text()
 
 
+def test_a_section_has_the_table_of_its_target(tmp_path: Path) -> None:
+    median = {"ringcast": {"bytes_per_connection": 7000}, "bare picows": {"bytes_per_connection": 9000}}
+    page = made(tmp_path, P6={"2000": {**fanout(1e6), "median": median}})
+    assert part("memory", page).endswith("| 2,000 | 7,000 | 9,000 | 0.78 |\n")
+    assert part("replay", page) == "Not measured.\n"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE.replace("py: tls -->", "py: replay -->"),
+        PAGE.replace("<!-- end -->", "", 1),
+        PAGE + "<!-- made by benches/report.py: more -->\n<!-- end -->\n",
+    ],
+    ids=["one is there twice", "one has no end", "one is unknown"],
+)
+def test_a_page_without_its_parts_is_left_as_it_is(tmp_path: Path, page: str) -> None:
+    (tmp_path / "page.md").write_text(page)
+    done = CliRunner().invoke(main, ["--results", str(tmp_path), "--page", str(tmp_path / "page.md")])
+    assert done.exit_code == 1
+    assert "the page has the parts" in done.output
+    assert (tmp_path / "page.md").read_text() == page
+
+
+def part(name: str, page: str) -> str:
+    """Return what the page has between the two comments of this name."""
+    return page.partition(f"<!-- made by benches/report.py: {name} -->\n")[2].partition("<!-- end -->\n")[0]
+
+
 def of_commits(tmp_path: Path, **commits: str | None) -> str:
     """Return what is made of answers of these commits; those of `OLD` do not say any."""
     page, results = tmp_path / "page.md", tmp_path / "results"
@@ -45,7 +77,7 @@ def of_commits(tmp_path: Path, **commits: str | None) -> str:
         content = {"questions": []} if name.startswith("peers") else {"target": name, "reports": {}}
         of = {} if commit == OLD else {"commit": commit}
         (results / f"{name.replace('_', '-')}.json").write_text(json.dumps(of | content))
-    return report(page, results).partition(f"{BEGIN}\n")[2]
+    return part("targets", report(page, results))
 
 
 def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0) -> dict[str, Any]:
@@ -81,6 +113,8 @@ def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0)
 def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_path: Path) -> None:
     page = made(tmp_path, P2={"bursts": {"failed": "it fell over"}})
     assert page.count("not measured") == 12
+    assert [part(name, page) for name in SECTIONS] == ["Not measured.\n"] * len(SECTIONS)
+    assert page.count("written by hand") == 1 + len(SECTIONS)
     assert "old" not in page
     assert page.startswith("# Figures\n")
     assert page.endswith("\n\nwritten by hand\n")
@@ -222,7 +256,7 @@ def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> N
         )
         for size in (9, 90)
     }
-    page = made(tmp_path, **{"P5-curves": reports})
+    page = made(tmp_path, None, **{"P5-curves": reports})
     assert "A broadcast with a filter: connections that match, of 9,000" in page
     assert "| 90 | 18.0 | 27.0 | 90.0 |" in page
     assert "of which 90 match" not in page
