@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -133,10 +133,26 @@ CURVE_LABELS: Final = frozenset(point.label for point in _curves())
 """What the target P11 asks: without one of these it is not measured."""
 
 
+def quickly(whole: Iterable[Point]) -> Iterator[Point]:
+    """Give the same in small, and of a curve its ends: to see that it works."""
+    by_name: dict[tuple[str, str], list[Point]] = {}
+    for point in whole:
+        by_name.setdefault((point.target, point.label.rpartition(": ")[0]), []).append(point)
+    for of in by_name.values():
+        yield from map(small, of[:: max(1, len(of) - 1)])
+
+
 def small(point: Point) -> Point:
-    """Return the same in small: to see that it works."""
+    """Return one question in small."""
     names = {name: getattr(point.options, name) for name in point.options.__dataclass_fields__}
-    most = {"connections": _QUICK_CONNECTIONS, "clients": 300, "others": _QUICK_CONNECTIONS, "messages": 600}
+    most = {
+        "connections": _QUICK_CONNECTIONS,
+        "clients": 300,
+        "others": _QUICK_CONNECTIONS,
+        "elsewhere": _QUICK_CONNECTIONS,
+        "messages": 300,
+        "events": 6000,
+    }
     less = {name: min(names[name], bound) for name, bound in most.items() if name in names}
     return replace(point, options=replace(point.options, **less))
 
@@ -183,8 +199,8 @@ def calls(results: Path, quick: bool, of_commit: str | None) -> None:
 def relayed(name: str, runs: int, quick: bool) -> dict[str, Any]:
     """Return what a script says of connections that the event loop writes for, or why it says nothing."""
     click.echo(name, err=True)
-    sizes = ["--connections=20", "--events=500", "--runs=1"] if quick else [f"--runs={runs}"]
-    command = [sys.executable, str(HERE / f"{name}.py"), "--json", *sizes]
+    sizes = ["--connections=20", "--events=500"] if quick else []
+    command = [sys.executable, str(HERE / f"{name}.py"), "--json", f"--runs={runs}", *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
@@ -195,7 +211,7 @@ def relayed(name: str, runs: int, quick: bool) -> dict[str, Any]:
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Ask everything once and in small.")
+@click.option("--quick", is_flag=True, help="Ask everything once and in small, and of a curve its ends.")
 @click.option(
     "--runs", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is asked."
 )
@@ -219,7 +235,7 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
         raise click.ClickException(str(failure)) from failure
     results.mkdir(parents=True, exist_ok=True)
     of_commit = commit()
-    deadline = time.monotonic() + budget
+    deadline, runs = time.monotonic() + budget, 1 if quick else runs
     if not only or "P4" in only:
         calls(results, quick, of_commit)
     reports: dict[str, dict[str, Any]] = {}
@@ -237,10 +253,9 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
     for name in RELAYED:
         if not only or name in only:
             note(name, "flood", partial(relayed, name, runs, quick))
-    for point in points():
+    for point in quickly(points()) if quick else points():
         if not only or point.target in only:
-            chosen = small(point) if quick else point
-            note(point.target, point.label, partial(asked, chosen, 1 if quick else runs, cores))
+            note(point.target, point.label, partial(asked, point, runs, cores))
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
 

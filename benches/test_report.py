@@ -126,10 +126,10 @@ def test_the_page_begins_with_the_commit_that_all_of_it_was_asked_of(tmp_path: P
 
 
 def test_answers_of_several_commits_are_told_apart(tmp_path: Path) -> None:
-    about = of_commits(tmp_path, P1="abc1234", P10="abc1234", P2="def5678", P4=None, peers_flood="abc1234")
+    about = of_commits(tmp_path, P1="abc1234", P10="abc1234", P2="abc1234", P3="def5678", peers_one=None)
     assert about.startswith(
-        "Asked of several commits: P1, P10, peers-flood of commit `abc1234`; P2 of commit `def5678`; "
-        "P4 of a commit that is not known.\n\n"
+        "Asked of several commits: P1, P2, P10 of commit `abc1234`; P3 of commit `def5678`; "
+        "peers-one of a commit that is not known.\n\n"
     )
 
 

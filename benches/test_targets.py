@@ -53,6 +53,27 @@ def test_one_target_can_be_asked_by_itself(results: Path, only: str) -> None:
     assert list(kept(results)) == [only]
 
 
+def test_quickly_all_is_asked_once(results: Path) -> None:
+    assert ask(results, "--quick").exit_code == 0
+    reports = [report for target in kept(results).values() for report in target["reports"].values()]
+    assert [report["runs"] for report in reports] == [1, 1, 1]
+
+
+def test_quickly_every_question_is_asked_in_small_and_of_a_curve_its_ends() -> None:
+    whole, quick = list(targets.points()), list(targets.quickly(targets.points()))
+
+    def labels(points: list[targets.Point], target: str) -> list[str]:
+        return [point.label for point in points if point.target == target]
+
+    assert {point.target for point in quick} == {point.target for point in whole}
+    assert labels(quick, "P5") == labels(whole, "P5") == ["few", "filtered"]
+    assert [label for label in labels(quick, "P11") if label.startswith("payload")] == [
+        "payload: 32",
+        "payload: 65536",
+    ]
+    assert max(getattr(point.options, "connections", 0) for point in quick) == 200
+
+
 def test_what_fails_is_kept_and_the_others_are_asked(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "relayed", lambda name, runs, quick: {"failed": "it fell over"})
     done = ask(results)
@@ -83,5 +104,5 @@ def test_a_script_is_asked_for_json_as_often_as_is_wanted_or_in_small(
     (tmp_path / "tls.py").write_text("import json, sys; print(json.dumps({'arguments': sys.argv[1:]}))")
     monkeypatch.setattr(targets, "HERE", tmp_path)
     assert targets.relayed("tls", 7, quick=False) == {"arguments": ["--json", "--runs=7"]}
-    small = ["--json", "--connections=20", "--events=500", "--runs=1"]
-    assert targets.relayed("tls", 7, quick=True) == {"arguments": small}
+    small = ["--json", "--runs=1", "--connections=20", "--events=500"]
+    assert targets.relayed("tls", 1, quick=True) == {"arguments": small}
