@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import tls
 import uvicorn
@@ -22,6 +21,7 @@ import uvloop
 
 from ringcast import _core
 from ringcast.bench.cores import Cores, on_core
+from ringcast.bench.figures import machine
 
 EVENT_BYTES = tls.EVENT_BYTES
 
@@ -118,18 +118,16 @@ def main() -> None:
     if options.serve:
         tls.serve(None) if options.serve == "own" else serve_with_uvicorn()
         return
-    cores = Cores.choose(None, None)
+    cores, about = Cores.choose(None, None), machine()
     results: dict[str, list[tls.Result]] = {name: [] for name in ROWS}
     with on_core(cores.load):
         for _ in range(options.runs):
             for name, taken in results.items():
                 taken.append(measure(name, options, cores))
-    median = {name: tls.medians(taken) for name, taken in results.items()}
     if options.json:
-        runs = {name: [asdict(each) for each in taken] for name, taken in results.items()}
-        print(json.dumps({"options": vars(options), "median": median, "runs": runs}))
+        print(json.dumps(tls.report(options, cores, about, results)))
         return
-    tls.print_table(median)
+    tls.print_table({name: tls.medians(taken) for name, taken in results.items()})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Make the tables and plots of docs/performance.md from what `targets.py` has kept in benches/results.
 
-The part of the page between two comments is written anew; the rest is left as it is. A target without an
-answer is told to be not measured.
+What is between `<!-- made by benches/report.py: NAME -->` and `<!-- end -->` is written anew; the rest of the
+page is left as it is. What has no answer is told to be not measured.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +15,23 @@ import beside
 import click
 from beside import row
 from curves import Plot, drawn, drawn_rows
-from verdicts import VERDICTS, Reports
+from kept import Reports, commits, read
+from relayed import relayed
+from sections import memory, replay, sleepers
+from verdicts import VERDICTS
 
 HERE: Final = Path(__file__).resolve().parent
 PAGE: Final = HERE.parent / "docs" / "performance.md"
-BEGIN: Final = "<!-- made by benches/report.py: begin -->"
-END: Final = "<!-- end -->"
+PART: Final = re.compile(r"(<!-- made by benches/report\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+SECTIONS: Final = {
+    "memory": ("P6", memory),
+    "replay": ("P8", replay),
+    "sleepers": ("P7", sleepers),
+    "tls": ("tls", relayed),
+    "foreign": ("foreign", relayed),
+}
+"""Parts of the page behind the targets: the target whose answers it is of, and its table."""
 
 CURVES: Final = {
     "connections, bursts of 1": ("connections-1", "connections, one broadcast a turn"),
@@ -38,29 +49,16 @@ FILTER_CURVES: Final = {
 FILTER_LINES: Final = {"kept": "nothing has changed", "anew": "a state has changed before each"}
 
 
-_OF_PEERS: Final = {"P1": "flood", "P2": "bursts"}
-"""Targets that are about peers too, and the question to those."""
-
-
-def read(results: Path) -> dict[str, Reports]:
-    """Return the reports by target. Those that failed are left out."""
-    found: dict[str, Reports] = {}
-    for path in sorted(results.glob("P*.json")):
-        content = json.loads(path.read_text())
-        if "benchmarks" in content:  # pytest-benchmark's own form
-            found[path.stem] = {"calls": content}
-            continue
-        reports = {label: each for label, each in content["reports"].items() if "failed" not in each}
-        found[content["target"]] = reports
-    for target, question in _OF_PEERS.items():
-        if (report := beside.read(results).get(question)) is not None:
-            found.setdefault(target, {})["peers"] = report
-    return found
-
-
-def page(found: dict[str, Reports], peers: Reports, plots: Path) -> str:
-    """Return what stands between the comments, and write the plots."""
-    lines = [*_machine(found), "", row("#", "what", "wanted", "found", "met"), row(*["---"] * 5)]
+def targets(results: Path, plots: Path) -> str:
+    """Return the part about all targets, and write the plots."""
+    found, peers = read(results), beside.read(results)
+    lines = [
+        *_commits(commits(results)),
+        *_machine(found),
+        "",
+        row("#", "what", "wanted", "found", "met"),
+        row(*["---"] * 5),
+    ]
     margins: dict[str, float] = {}
     for verdict in VERDICTS:
         said = verdict.judge(found.get(verdict.target, {}))
@@ -84,6 +82,21 @@ def _image(what: str, plot: str, file: Path) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(plot)
     return f"![{what}]({file.parent.name}/{file.name})"
+
+
+def _commits(by_commit: dict[str | None, list[str]]) -> Iterator[str]:
+    """Say of which commit the answers are, or which of them are of which."""
+    named = {
+        commit: "a commit that is not known" if commit is None else f"commit `{commit}`"
+        for commit in by_commit
+    }
+    if len(named) == 1:
+        yield f"All asked of {''.join(named.values())}."
+    elif named:
+        parts = (f"{', '.join(names)} of {named[commit]}" for commit, names in by_commit.items())
+        yield f"Asked of several commits: {'; '.join(parts)}."
+    if any(commit is not None and commit.endswith("+") for commit in by_commit):
+        yield "A `+` stands for changes since that commit."
 
 
 def _machine(found: dict[str, Reports]) -> Iterator[str]:
@@ -185,18 +198,30 @@ def _us(report: dict[str, Any], side: str) -> float:
     return max(1e-3, ns / 1000)
 
 
+def parts(results: Path, plots: Path) -> dict[str, str]:
+    """Return what stands between each pair of comments, by its name, and write the plots."""
+    found = read(results)
+    sections = {name: _section(table, found.get(of, {})) for name, (of, table) in SECTIONS.items()}
+    return {"targets": targets(results, plots), **sections}
+
+
+def _section(table: Callable[[Reports], Iterator[str]], reports: Reports) -> str:
+    return "\n".join(table(reports)) if reports else "Not measured."
+
+
+def replaced(text: str, parts: dict[str, str]) -> str:
+    """Return the page with these parts of it. Raises `ClickException` unless it has each of them once."""
+    names = sorted(found[2] for found in PART.finditer(text))
+    if names != sorted(parts):
+        raise click.ClickException(f"the page has the parts {names}, and should have {sorted(parts)}")
+    return PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text)
+
+
 @click.command(help=__doc__)
 @click.option("--results", type=click.Path(path_type=Path, exists=True), default=HERE / "results")
 @click.option("--page", "to", type=click.Path(path_type=Path, exists=True), default=PAGE)
 def main(results: Path, to: Path) -> None:
-    text = to.read_text()
-    if BEGIN not in text or END not in text:
-        raise click.ClickException(f"{to} does not have the two comments, {BEGIN} and {END}")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    to.write_text(
-        f"{before}{BEGIN}\n{page(read(results), beside.read(results), to.parent / 'plots')}\n{END}{after}"
-    )
+    to.write_text(replaced(to.read_text(), parts(results, to.parent / "plots")))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,29 @@
 """Ask everything that docs/performance.md reports, and keep the answers: a file for each target.
 
 They are in benches/results. Bounded in time: what is not begun after --budget seconds is left out, and said
-to be. --quick asks the same in small, to see that it works; its figures say nothing. `report.py` makes the
-page.
+to be. What fails is kept as that, and the status at the end is 1. --quick asks the same in small, to see
+that it works; its figures say nothing. `report.py` makes the page.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import sleepers
+from kept import keep
 
 from ringcast.bench import actions, connect, fanout, latency, memory, replay
+from ringcast.bench.checkout import commit
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Failed
 from ringcast.bench.question import Question, ask
@@ -35,6 +39,12 @@ MATCHING: Final = (1, 9, 90, 900, 9000)
 """Of as many connections as the last one says."""
 FILTERED_CONNECTIONS: Final = (90, 900, 9000)
 """Of which as many match as the first one says."""
+
+RELAYED: Final = ("tls", "foreign")
+"""Scripts that ask about connections without a plain socket."""
+
+ROUNDS: Final = "RINGCAST_BENCH_ROUNDS"
+"""By this variable `test_broadcast.py` is told how many rounds there are at most."""
 
 MACHINE: Final = ("python_version", "system", "release", "machine")
 """What of a machine belongs to the figures of pytest-benchmark."""
@@ -123,10 +133,26 @@ CURVE_LABELS: Final = frozenset(point.label for point in _curves())
 """What the target P11 asks: without one of these it is not measured."""
 
 
+def quickly(whole: Iterable[Point]) -> Iterator[Point]:
+    """Give the same in small, and of a curve its ends: to see that it works."""
+    by_name: dict[tuple[str, str], list[Point]] = {}
+    for point in whole:
+        by_name.setdefault((point.target, point.label.rpartition(": ")[0]), []).append(point)
+    for of in by_name.values():
+        yield from map(small, of[:: max(1, len(of) - 1)])
+
+
 def small(point: Point) -> Point:
-    """Return the same in small: to see that it works."""
+    """Return one question in small."""
     names = {name: getattr(point.options, name) for name in point.options.__dataclass_fields__}
-    most = {"connections": _QUICK_CONNECTIONS, "clients": 300, "others": _QUICK_CONNECTIONS, "messages": 600}
+    most = {
+        "connections": _QUICK_CONNECTIONS,
+        "clients": 300,
+        "others": _QUICK_CONNECTIONS,
+        "elsewhere": _QUICK_CONNECTIONS,
+        "messages": 300,
+        "events": 6000,
+    }
     less = {name: min(names[name], bound) for name, bound in most.items() if name in names}
     return replace(point, options=replace(point.options, **less))
 
@@ -147,7 +173,7 @@ def asked(point: Point, runs: int, cores: Cores) -> dict[str, Any]:
         return {"failed": str(failure)}
 
 
-def calls(results: Path) -> None:
+def calls(results: Path, quick: bool, of_commit: str | None) -> None:
     """Ask P4: what a broadcast costs the calling thread, by pytest-benchmark."""
     file = results / "P4.json"
     command = [
@@ -159,24 +185,33 @@ def calls(results: Path) -> None:
         "no:cacheprovider",
         str(HERE / "test_broadcast.py"),
     ]
-    subprocess.run([*command, f"--benchmark-json={file}"], check=True, stdout=sys.stderr, cwd=HERE.parent)
+    command.append(f"--benchmark-json={file}")
+    rounds = {ROUNDS: "3"} if quick else {}
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=HERE.parent, env=os.environ | rounds)
     found = json.loads(file.read_text())
     for benchmark in found["benchmarks"]:
         del benchmark["stats"]["data"]  # every single round
     machine = {name: found["machine_info"][name] for name in MACHINE}
-    keep(
-        file,
-        {name: found[name] for name in ("benchmarks", "datetime", "version")} | {"machine_info": machine},
-    )
+    own = {name: found[name] for name in ("benchmarks", "datetime", "version")}
+    keep(file, of_commit, own | {"machine_info": machine})
 
 
-def keep(file: Path, found: dict[str, Any]) -> None:
-    """Write it in one line: nobody reads these files, and their changes would hide all others."""
-    file.write_text(json.dumps(found, separators=(",", ":")) + "\n")
+def relayed(name: str, runs: int, quick: bool) -> dict[str, Any]:
+    """Return what a script says of connections that the event loop writes for, or why it says nothing."""
+    click.echo(name, err=True)
+    sizes = ["--connections=20", "--events=500"] if quick else []
+    command = [sys.executable, str(HERE / f"{name}.py"), "--json", f"--runs={runs}", *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        click.echo(f"  failed: {why}", err=True)
+        return {"failed": why}
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Ask everything once and in small.")
+@click.option("--quick", is_flag=True, help="Ask everything once and in small, and of a curve its ends.")
 @click.option(
     "--runs", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is asked."
 )
@@ -184,7 +219,10 @@ def keep(file: Path, found: dict[str, Any]) -> None:
     "--budget", type=float, default=3600.0, show_default=True, help="Seconds; the rest is left out."
 )
 @click.option(
-    "--only", multiple=True, metavar="TARGET", help="Ask this target only, such as P2; may be repeated."
+    "--only",
+    multiple=True,
+    metavar="TARGET",
+    help="Ask this target only, such as P2 or tls; may be repeated.",
 )
 @click.option(
     "--results", type=click.Path(path_type=Path), default=RESULTS, help="Where the answers are kept."
@@ -196,19 +234,30 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
     except Failed as failure:
         raise click.ClickException(str(failure)) from failure
     results.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + budget
+    of_commit = commit()
+    deadline, runs = time.monotonic() + budget, 1 if quick else runs
     if not only or "P4" in only:
-        calls(results)
+        calls(results, quick, of_commit)
     reports: dict[str, dict[str, Any]] = {}
-    for point in points():
-        if only and point.target not in only:
-            continue
-        of = reports.setdefault(point.target, {})
+    failed: list[str] = []
+
+    def note(target: str, label: str, answer: Callable[[], dict[str, Any]]) -> None:
+        of = reports.setdefault(target, {})
         if time.monotonic() > deadline:
-            of[point.label] = {"failed": f"left out: {budget:g} s were over"}
+            of[label] = {"failed": f"left out: {budget:g} s were over"}
         else:
-            of[point.label] = asked(small(point), 1, cores) if quick else asked(point, runs, cores)
-        keep(results / f"{point.target}.json", {"target": point.target, "reports": of})
+            of[label] = answer()
+            failed.extend([f"{target} {label}"] if "failed" in of[label] else [])
+        keep(results / f"{target}.json", of_commit, {"target": target, "reports": of})
+
+    for name in RELAYED:
+        if not only or name in only:
+            note(name, "flood", partial(relayed, name, runs, quick))
+    for point in quickly(points()) if quick else points():
+        if not only or point.target in only:
+            note(point.target, point.label, partial(asked, point, runs, cores))
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

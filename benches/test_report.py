@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
 from click.testing import CliRunner
-from report import BEGIN, END, main
+from report import SECTIONS, main
 from targets import CURVE_LABELS
 
-PAGE = f"# Figures\n\n{BEGIN}\nold\n{END}\n\nwritten by hand\n"
+PAGE = "# Figures\n\n" + "".join(
+    f"<!-- made by benches/report.py: {name} -->\nold\n<!-- end -->\n\nwritten by hand\n"
+    for name in ("targets", *SECTIONS)
+)
+OLD = "from before answers said it"
 
 
 def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: dict[str, Any]) -> str:
@@ -24,9 +29,55 @@ def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: d
         (results / "peers.json").write_text(json.dumps({"peers": {}, "questions": peers}))
     for target, reports in targets.items():
         (results / f"{target}.json").write_text(json.dumps({"target": target, "reports": reports}))
+    return report(page, results)
+
+
+def report(page: Path, results: Path) -> str:
+    """Have the page made, and return it."""
     done = CliRunner().invoke(main, ["--results", str(results), "--page", str(page)])
     assert done.exit_code == 0, done.output
     return page.read_text()
+
+
+def test_a_section_has_the_table_of_its_target(tmp_path: Path) -> None:
+    median = {"ringcast": {"bytes_per_connection": 7000}, "bare picows": {"bytes_per_connection": 9000}}
+    page = made(tmp_path, P6={"2000": {**fanout(1e6), "median": median}})
+    assert part("memory", page).endswith("| 2,000 | 7,000 | 9,000 | 0.78 |\n")
+    assert part("replay", page) == "Not measured.\n"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE.replace("py: tls -->", "py: replay -->"),
+        PAGE.replace("<!-- end -->", "", 1),
+        PAGE + "<!-- made by benches/report.py: more -->\n<!-- end -->\n",
+    ],
+    ids=["one is there twice", "one has no end", "one is unknown"],
+)
+def test_a_page_without_its_parts_is_left_as_it_is(tmp_path: Path, page: str) -> None:
+    (tmp_path / "page.md").write_text(page)
+    done = CliRunner().invoke(main, ["--results", str(tmp_path), "--page", str(tmp_path / "page.md")])
+    assert done.exit_code == 1
+    assert "the page has the parts" in done.output
+    assert (tmp_path / "page.md").read_text() == page
+
+
+def part(name: str, page: str) -> str:
+    """Return what the page has between the two comments of this name."""
+    return page.partition(f"<!-- made by benches/report.py: {name} -->\n")[2].partition("<!-- end -->\n")[0]
+
+
+def of_commits(tmp_path: Path, **commits: str | None) -> str:
+    """Return what is made of answers of these commits; those of `OLD` do not say any."""
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text(PAGE)
+    results.mkdir()
+    for name, commit in commits.items():
+        content = {"questions": []} if name.startswith("peers") else {"target": name, "reports": {}}
+        of = {} if commit == OLD else {"commit": commit}
+        (results / f"{name.replace('_', '-')}.json").write_text(json.dumps(of | content))
+    return part("targets", report(page, results))
 
 
 def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0) -> dict[str, Any]:
@@ -62,9 +113,35 @@ def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0)
 def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_path: Path) -> None:
     page = made(tmp_path, P2={"bursts": {"failed": "it fell over"}})
     assert page.count("not measured") == 12
+    assert [part(name, page) for name in SECTIONS] == ["Not measured.\n"] * len(SECTIONS)
+    assert page.count("written by hand") == 1 + len(SECTIONS)
     assert "old" not in page
     assert page.startswith("# Figures\n")
     assert page.endswith("\n\nwritten by hand\n")
+
+
+def test_the_page_begins_with_the_commit_that_all_of_it_was_asked_of(tmp_path: Path) -> None:
+    about = of_commits(tmp_path, P1="abc1234", P10="abc1234", peers_flood="abc1234")
+    assert about.startswith("All asked of commit `abc1234`.\n\n")
+
+
+def test_answers_of_several_commits_are_told_apart(tmp_path: Path) -> None:
+    about = of_commits(tmp_path, P1="abc1234", P10="abc1234", P2="abc1234", P3="def5678", peers_one=None)
+    assert about.startswith(
+        "Asked of several commits: P1, P2, P10 of commit `abc1234`; P3 of commit `def5678`; "
+        "peers-one of a commit that is not known.\n\n"
+    )
+
+
+@pytest.mark.parametrize("commit", [None, OLD])
+def test_answers_that_do_not_say_their_commit_are_read(tmp_path: Path, commit: str | None) -> None:
+    assert of_commits(tmp_path, P1=commit).startswith("All asked of a commit that is not known.\n\n")
+
+
+def test_a_commit_with_changes_is_told_to_have_some(tmp_path: Path) -> None:
+    assert of_commits(tmp_path, P1="abc1234+", P2="abc1234+").startswith(
+        "All asked of commit `abc1234+`.\nA `+` stands for changes since that commit.\n\n"
+    )
 
 
 def beside(question: str, figure: str, own: float, **others: float | None) -> dict[str, Any]:
@@ -134,6 +211,41 @@ def test_peers_are_in_a_table_and_those_that_are_ahead_are_named(tmp_path: Path)
     assert "- connects/s: `ws`, Ringcast has 0.80 times its figure" in page
 
 
+def calls(tmp_path: Path, wall: dict[str, float]) -> str:
+    """Return P4's row, of benchmarks with these microseconds an event by the clock on the wall."""
+    cpu = {"test_encode[json]": 0.2, "test_broadcast[attached-10]": 0.8, "test_broadcast[attached-9000]": 1.0}
+    benchmarks = [
+        {
+            "name": name,
+            "stats": {"median": us * 400 / 1e6},
+            "extra_info": {"events": 400, **({"wall_s": wall[name] * 400 / 1e6} if name in wall else {})},
+        }
+        for name, us in cpu.items()
+    ]
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text(PAGE)
+    results.mkdir()
+    (results / "P4.json").write_text(json.dumps({"benchmarks": benchmarks}))
+    [row] = re.findall(r"^\| P4 \|.*$", report(page, results), re.MULTILINE)
+    return str(row)
+
+
+def test_a_broadcast_is_judged_by_processor_time_and_the_clock_on_the_wall_is_told(tmp_path: Path) -> None:
+    wall = {
+        "test_encode[json]": 0.3,
+        "test_broadcast[attached-10]": 1.5,
+        "test_broadcast[attached-9000]": 9.3,
+    }
+    assert calls(tmp_path, wall).endswith(
+        "| 0.6 and 0.8 µs above encoding, at 10 and 9,000 (1.25); "
+        "by the clock on the wall 1.2 and 9.0 µs | yes |"
+    )
+
+
+def test_a_broadcast_without_the_clock_on_the_wall_is_told_by_processor_time(tmp_path: Path) -> None:
+    assert calls(tmp_path, {}).endswith("| 0.6 and 0.8 µs above encoding, at 10 and 9,000 (1.25) | yes |")
+
+
 def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> None:
     reports = {
         f"{name}, {how}: {size}": {**fanout(1e6, ns=ns), "options": {"connections": size}}
@@ -144,7 +256,7 @@ def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> N
         )
         for size in (9, 90)
     }
-    page = made(tmp_path, **{"P5-curves": reports})
+    page = made(tmp_path, None, **{"P5-curves": reports})
     assert "A broadcast with a filter: connections that match, of 9,000" in page
     assert "| 90 | 18.0 | 27.0 | 90.0 |" in page
     assert "of which 90 match" not in page

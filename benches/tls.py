@@ -29,6 +29,7 @@ import uvloop
 
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, _core, action
 from ringcast.bench.cores import Cores, on_core
+from ringcast.bench.figures import machine
 from ringcast.server.serve import run
 
 EVENT_BYTES = 128
@@ -61,7 +62,7 @@ class Flood(Actor):
 
 # Heartbeats would come between the events.
 registry = Registry(
-    Flood, store=MemoryStore(), config=ServerConfig(port=0, heartbeat_s=1e6, dead_peer_timeout_s=1e7)
+    Flood, store=MemoryStore(), config=ServerConfig(port=0, heartbeat_s=1e5, dead_peer_timeout_s=1e6)
 )
 
 
@@ -325,19 +326,31 @@ def main() -> None:
     if options.serve:
         serve(options.certificate)
         return
-    cores = Cores.choose(None, None)
+    cores, about = Cores.choose(None, None), machine()
     results: dict[str, list[Result]] = {"plain": [], "TLS": []}
     with tempfile.TemporaryDirectory() as directory, on_core(cores.load):
         certificate = make_certificate(Path(directory))
         for _ in range(options.runs):
             for name, taken in results.items():
                 taken.append(measure(certificate, name == "TLS", options, cores))
-    median = {name: medians(taken) for name, taken in results.items()}
     if options.json:
-        runs = {name: [asdict(each) for each in taken] for name, taken in results.items()}
-        print(json.dumps({"options": vars(options), "median": median, "runs": runs}))
+        print(json.dumps(report(options, cores, about, results)))
         return
-    print_table(median)
+    print_table({name: medians(taken) for name, taken in results.items()})
+
+
+def report(
+    options: argparse.Namespace, cores: Cores, about: dict[str, Any], results: dict[str, list[Result]]
+) -> dict[str, Any]:
+    """Return what was found on the machine `about`, in the form of the reports of `ringcast bench`."""
+    sizes = {name: getattr(options, name) for name in ("connections", "events", "burst")}
+    return {
+        "machine": about,
+        "cores": {**asdict(cores), "remark": cores.remark},
+        "options": {**sizes, "event_bytes": EVENT_BYTES},
+        "runs": {name: [asdict(each) for each in taken] for name, taken in results.items()},
+        "median": {name: medians(taken) for name, taken in results.items()},
+    }
 
 
 def print_table(median: dict[str, dict[str, float | None]]) -> None:

@@ -15,6 +15,7 @@ from peer import PEERS, installed
 from questions import connects, flood, latency, memory, question_of
 from sides import Options
 
+from ringcast.bench.checkout import commit
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Failed
 from ringcast.bench.figures import BUSY, machine
@@ -79,7 +80,7 @@ def main(
     load_core: int | None,
     **sizes: Any,
 ) -> None:
-    versions = installed()
+    versions, of_commit = installed(), commit()
     chosen = [name for name in peers or PEERS if name in versions]
     if absent := [name for name in peers or PEERS if name not in versions]:
         click.echo(f"not installed: {', '.join(absent)} (make bench-peers installs all of them)", err=True)
@@ -97,7 +98,8 @@ def main(
     except Failed as failure:
         raise click.ClickException(str(failure)) from failure
     if as_json:
-        click.echo(json.dumps({"peers": {name: versions[name] for name in chosen}, "questions": reports}))
+        found = {name: versions[name] for name in chosen}
+        click.echo(json.dumps({"commit": of_commit, "peers": found, "questions": reports}))
 
 
 def _ask(
