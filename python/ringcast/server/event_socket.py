@@ -36,6 +36,8 @@ had. Whatever the application answers is not sent then."""
 
 _USER_TIMEOUT: Final = getattr(sockets, "TCP_USER_TIMEOUT", None)
 """Linux: how long what was sent may stay without an acknowledgement (RFC 5482)."""
+_MAX_USER_TIMEOUT_MS: Final = 2**31 - 1
+"""24 days: the option is a C `int`."""
 
 
 def take_over(endpoint: Endpoint, guard: Guard, request: Request, opening: Opening) -> Response:
@@ -179,6 +181,7 @@ def bound_silence(descriptor: int, timeout_s: float) -> None:
     borrowed = sockets.socket(fileno=descriptor)
     try:
         if _is_remote(borrowed.family):
-            borrowed.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, int(timeout_s * 1000))
+            timeout_ms = min(int(timeout_s * 1000), _MAX_USER_TIMEOUT_MS)
+            borrowed.setsockopt(sockets.IPPROTO_TCP, _USER_TIMEOUT, timeout_ms)
     finally:
         borrowed.detach()

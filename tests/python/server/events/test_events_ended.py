@@ -16,12 +16,26 @@ from ringcast.server.serve import serving
 from ringcast.testing import NetworkProxy, eventually
 from ringcast.wire.protocol import Connect
 
+LONGEST_S = 1e9
+"""The longest time that a `ServerConfig` takes."""
+
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="a system without the option")
-async def test_the_system_gives_up_a_client_that_acknowledges_nothing() -> None:
+@pytest.mark.parametrize(("timeout_s", "timeout_ms"), [(5.0, 5000), (LONGEST_S, 2**31 - 1)])
+async def test_the_system_gives_up_a_client_that_acknowledges_nothing(
+    timeout_s: float, timeout_ms: int
+) -> None:
     with socket.socket() as sock:
-        bound_silence(sock.fileno(), 5.0)
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
+        bound_silence(sock.fileno(), timeout_s)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == timeout_ms
+
+
+async def test_a_client_may_be_given_the_longest_time(registry: Registry) -> None:
+    registry.config = replace(CONFIG, heartbeat_s=LONGEST_S / 10, dead_peer_timeout_s=LONGEST_S)
+    async with serving(registry) as url:
+        source = EventSource(url, target())
+        await connected(source)
+        source.lose()
 
 
 async def test_who_speaks_the_protocol_has_to_say_something(registry: Registry) -> None:
