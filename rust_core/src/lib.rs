@@ -29,10 +29,10 @@
 //! | [`sync`] | locks, atomics and threads, of the system or of the model checker | no |
 //! | [`descriptor`] | what the type system cannot know about descriptors | no |
 //! | `prefetch` | memory asked for before it is read; this and `descriptor` alone have `unsafe` | no |
-//! | `python` | the Python module, behind the `python` feature; the only file that knows PyO3 | no |
+//! | `python` | the Python module, behind the `python` feature; it alone knows PyO3 | no |
 //!
-//! Locks are taken in the order sink, stream, subscriptions; none is held while a socket is written. Those of relays
-//! and of writers' inboxes are leaves.
+//! Locks are taken in the order sink, stream, subscriptions; none is held over a system call. Those of relays and of
+//! writers' inboxes are leaves.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, Read};
 use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex, expect_no_lock};
@@ -24,6 +25,10 @@ struct Pipe {
     deaf: bool,
     /// The next write panics.
     broken: bool,
+    /// The next watch is refused.
+    unwatchable: bool,
+    /// A poller knows the descriptor.
+    watched: bool,
     /// Whom to tell, and with which key, when there is room.
     watch: Option<(Arc<Watch>, usize)>,
 }
@@ -108,6 +113,8 @@ impl Descriptor {
 impl Drop for Descriptor {
     fn drop(&mut self) {
         self.shut_writing();
+        let is_watched = self.0.pipe.lock().watched;
+        assert!(!is_watched || thread::panicking(), "a descriptor is closed that a poller knows");
     }
 }
 
@@ -115,6 +122,11 @@ impl Peer {
     /// Have the next write panic.
     pub fn break_next_write(&self) {
         self.0.pipe.lock().broken = true;
+    }
+
+    /// Have the next watch refused.
+    pub fn refuse_next_watch(&self) {
+        self.0.pipe.lock().unwatchable = true;
     }
 }
 
@@ -220,10 +232,14 @@ impl Poller {
     /// Report `key` once, as soon as `fd` takes bytes.
     ///
     /// # Errors
-    /// Never.
+    /// If a test wants it to be refused.
     pub fn add(&self, fd: &Descriptor, key: usize) -> io::Result<()> {
         expect_no_lock();
         let mut pipe = fd.0.pipe.lock();
+        if mem::take(&mut pipe.unwatchable) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        pipe.watched = true;
         pipe.watch = Some((Arc::clone(&self.0), key));
         pipe.tell();
         Ok(())
@@ -232,7 +248,7 @@ impl Poller {
     /// The same again.
     ///
     /// # Errors
-    /// Never.
+    /// As [`Self::add`].
     pub fn add_again(&self, fd: &Descriptor, key: usize) -> io::Result<()> {
         self.add(fd, key)
     }
@@ -240,6 +256,7 @@ impl Poller {
     /// Stop watching.
     pub fn remove(&self, fd: &Descriptor) {
         expect_no_lock();
-        fd.0.pipe.lock().watch = None;
+        let mut pipe = fd.0.pipe.lock();
+        (pipe.watch, pipe.watched) = (None, false);
     }
 }

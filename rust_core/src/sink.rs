@@ -94,6 +94,15 @@ pub struct Sink {
     state: Mutex<State>,
 }
 
+/// What an idle connection takes in the core, besides its place in the table: docs/performance.md lists it. Each is behind
+/// an `Arc`, which adds two counters.
+#[cfg(all(target_pointer_width = "64", not(feature = "shuttle")))]
+const _: () = {
+    assert!(size_of::<Connection<Sink>>() <= 120);
+    assert!(size_of::<Sink>() <= 184);
+    assert!(size_of::<Outlet>() <= 24);
+};
+
 impl Sink {
     /// A sink for a socket, which must be an own duplicate.
     #[must_use]
@@ -188,6 +197,12 @@ impl Sink {
         self.state.lock().outbox.queued_bytes()
     }
 
+    /// Whether more waits than may, so that the next message is preceded by a write.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queued_bytes() > MAX_QUEUED_BYTES
+    }
+
     /// Bytes that the socket or the transport has taken so far, events and all: it grows as long as the client reads.
     #[must_use]
     pub fn written_bytes(&self) -> u64 {
@@ -234,7 +249,7 @@ impl Sink {
     }
 
     fn push(self: &Arc<Self>, frame: Bytes, behind_events: bool) {
-        if self.queued_bytes() > MAX_QUEUED_BYTES {
+        if self.is_full() {
             // Perhaps nobody has tried to write it yet.
             self.drive(None);
         }

@@ -13,13 +13,14 @@ mod chosen {
 }
 
 #[cfg(feature = "shuttle")]
-pub use chosen::expect_no_lock;
+pub use chosen::{expect_no_lock, locks_held_over_calls};
 
 #[cfg(feature = "shuttle")]
 mod chosen {
     use std::cell::Cell;
     use std::ops::{Deref, DerefMut};
     use std::sync::PoisonError;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     pub(crate) use shuttle::sync::atomic;
     pub use shuttle::thread;
@@ -29,13 +30,25 @@ mod chosen {
         static HELD: Cell<usize> = const { Cell::new(0) };
     }
 
+    /// How often [`expect_no_lock`] found one.
+    static HELD_OVER_CALLS: AtomicUsize = AtomicUsize::new(0);
+
     /// What would be a call to the system, or to the owner, begins: nobody is to wait for a lock until it is over.
     ///
     /// # Panics
-    /// If this thread holds one.
+    /// If this thread holds one. Whoever catches that is found by [`locks_held_over_calls`].
     pub fn expect_no_lock() {
         let held = HELD.with(Cell::get);
-        assert!(held == 0 || std::thread::panicking(), "{held} locks are held over a system call");
+        if held != 0 && !std::thread::panicking() {
+            HELD_OVER_CALLS.fetch_add(1, Ordering::SeqCst);
+            panic!("{held} locks are held over a system call");
+        }
+    }
+
+    /// How often that was so, in this process.
+    #[must_use]
+    pub fn locks_held_over_calls() -> usize {
+        HELD_OVER_CALLS.load(Ordering::SeqCst)
     }
 
     fn note_held(change: isize) {

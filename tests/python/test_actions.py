@@ -22,7 +22,7 @@ from ringcast.errors import (
 )
 from ringcast.router import Router
 from ringcast.testing import ManualClock
-from ringcast.wire.protocol import Connect, Error
+from ringcast.wire.protocol import Call, Connect, Error, Reply
 
 
 @dataclass
@@ -102,6 +102,23 @@ class Calls(Actor[Seen]):
 async def test_sync_and_async_actions_return_their_result(name: str) -> None:
     async with running(Calls) as router:
         assert await call(router, "calls", "k", name, "5") == 5
+
+
+@pytest.mark.parametrize(("name", "tasks"), [("sync", 0), ("with_await", 1)])
+async def test_a_sync_action_makes_no_task(name: str, tasks: int) -> None:
+    made: list[object] = []
+
+    def note(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made.append(coroutine)
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    async with running(Calls) as router, LinkedSocket(router) as client:
+        await client.connect("calls", "k")
+        asyncio.get_running_loop().set_task_factory(note)
+        client.send(Call(1, name, [5]))
+        asyncio.get_running_loop().set_task_factory(None)
+        assert len(made) == tasks
+        assert await client.receive(Reply) == (1, 5)
 
 
 async def test_an_actor_answers_to_each_of_its_names() -> None:

@@ -7,6 +7,7 @@ use ringcast_core::audience::Audience;
 use ringcast_core::frame::Encoding;
 use ringcast_core::ring::Limits;
 use ringcast_core::sink::EndReason;
+use ringcast_core::stream::SlowReader;
 
 use crate::actor::{Actor, Setup};
 use crate::client::{Message, reply};
@@ -81,6 +82,21 @@ fn closes_that_wait_end_with_the_writer_thread_and_later_ones_at_once() {
     assert_eq!(blocked[1].1.end_reason(), Some(EndReason::CloseTimeout));
     ready.1.close(Some(1000), "");
     assert_eq!(ready.1.end_reason(), Some(EndReason::Closed), "its socket took the frame");
+}
+
+#[test]
+fn a_slow_reader_ends_at_once_after_the_writer_thread_has_ended() {
+    let mut actor = Actor::running(Setup::small(SlowReader::Disconnect));
+    let (_client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
+    sink.push_message(&vec![b'1'; 1 << 20]);
+    sink.drive(None);
+    actor.end_writer();
+    for _ in 0..20 {
+        actor.publish("a", "");
+    }
+    // Whoever writes to it next finds that it has lost events.
+    sink.drive(None);
+    assert_eq!((sink.end_reason(), sink.with_fd(|_| ())), (Some(EndReason::SlowReader), None));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! One client's socket: partial writes, the order of messages and events, and whose bytes they are.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -145,6 +146,24 @@ fn a_dropped_sink_has_let_go_of_its_socket() {
     sink.push_message(b"[]");
     sink.close(None, "");
     assert_eq!((sink.queued_bytes(), sink.end_reason()), (0, Some(EndReason::Dropped)));
+}
+
+#[test]
+fn what_is_dropped_is_left_open_for_the_event_loop() {
+    let actor = Actor::by_hand(Setup::default());
+    let (mut client, server) = UnixStream::pair().unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let server: OwnedFd = server.into();
+    let mut event_loop = UnixStream::from(descriptor::duplicate(server.as_raw_fd()).unwrap());
+    event_loop.set_read_timeout(Some(PATIENCE)).unwrap();
+    Sink::new(server, JSON, Arc::clone(&actor.writer)).drop_socket();
+    let mut came = [0; 4];
+    event_loop.write_all(b"down").unwrap();
+    client.read_exact(&mut came).unwrap();
+    assert_eq!(&came, b"down");
+    client.write_all(b"up..").unwrap();
+    event_loop.read_exact(&mut came).unwrap();
+    assert_eq!(&came, b"up..");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Clients that read too slowly: who is disconnected, who is told of a gap, and who is left alone.
 
+use std::time::Duration;
+
 use ringcast_core::frame::{self, Encoding, Opcode};
 use ringcast_core::sink::{EndReason, MAX_QUEUED_BYTES};
 use ringcast_core::stream::SlowReader;
@@ -24,6 +26,18 @@ fn a_slow_reader_is_disconnected_once_the_ring_lets_go_what_it_is_owed() {
     let offsets: Vec<u64> = messages.iter().filter_map(Message::offset).collect();
     assert_eq!(offsets, (1..=offsets.len() as u64).collect::<Vec<_>>(), "no event is missing before it");
     wait_until("the end", || sink.with_fd(|_| ()).is_none());
+}
+
+#[test]
+fn a_slow_reader_that_does_not_take_its_close_frame_in_time_is_let_go() {
+    let setup = Setup::small(SlowReader::Disconnect);
+    let actor = Actor::running(Setup { close_timeout: Duration::from_millis(50), ..setup });
+    let (_client, sink) = actor.attach(actor.open(JSON, &["a"]), 0);
+    while sink.end_reason().is_none() {
+        actor.publish("a", &"x".repeat(20_000));
+    }
+    wait_until("the timeout", || sink.with_fd(|_| ()).is_none());
+    assert_eq!(sink.end_reason(), Some(EndReason::SlowReader));
 }
 
 #[test]

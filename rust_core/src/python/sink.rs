@@ -26,13 +26,16 @@ impl PySink {
         if let Some(relaying) = &self.relaying {
             relaying.catch_up(py);
         }
-        if message.len() >= MIN_DETACHED_BYTES && self.sink.deflates(message.len()) {
-            py.detach(|| self.sink.push_message(message));
+        let is_long = message.len() >= MIN_DETACHED_BYTES && self.sink.deflates(message.len());
+        if flush || is_long || self.sink.is_full() {
+            py.detach(|| {
+                self.sink.push_message(message);
+                if flush {
+                    self.sink.drive(None);
+                }
+            });
         } else {
             self.sink.push_message(message);
-        }
-        if flush {
-            self.flush(py);
         }
     }
 
@@ -44,10 +47,13 @@ impl PySink {
         if let Some(relaying) = &self.relaying {
             relaying.catch_up(py);
         }
-        self.sink.push_framed(Bytes::copy_from_slice(event));
-        if flush {
-            self.flush(py);
-        }
+        let event = Bytes::copy_from_slice(event);
+        py.detach(|| {
+            self.sink.push_framed(event);
+            if flush {
+                self.sink.drive(None);
+            }
+        });
         Ok(())
     }
 
@@ -82,8 +88,8 @@ impl PySink {
         py.detach(|| self.sink.close(code, reason));
     }
 
-    fn drop(&self) {
-        self.sink.drop_socket();
+    fn drop(&self, py: Python<'_>) {
+        py.detach(|| self.sink.drop_socket());
     }
 
     fn pause_writing(&self) {
@@ -124,11 +130,14 @@ impl PySink {
         if payload.len() > frame::MAX_CONTROL_PAYLOAD_BYTES {
             return Err(PyValueError::new_err("a control frame carries at most 125 bytes"));
         }
-        self.sink.push_control(match self.sink.form().framing {
+        let control = match self.sink.form().framing {
             Framing::EventStream => Bytes::from_static(event_stream::COMMENT),
             Framing::Frame | Framing::Deflated => frame::frame(opcode, payload),
+        };
+        py.detach(|| {
+            self.sink.push_control(control);
+            self.sink.drive(None);
         });
-        self.flush(py);
         Ok(())
     }
 }

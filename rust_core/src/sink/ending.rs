@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::locked::{Locked, Parting};
-use super::{Sink, State};
+use super::Sink;
+use super::locked::{Leave, Locked};
 
 /// The close code for a reader that lost events because it was too slow; `CloseCode.SLOW_READER` in Python.
 pub const CLOSE_SLOW_READER: u16 = 4502;
@@ -80,7 +80,7 @@ impl Sink {
 
     /// Let go of the socket now.
     pub fn drop_socket(&self) {
-        self.lock().end(EndReason::Dropped, Parting::LetGo);
+        self.lock().end(EndReason::Dropped, Leave::Open);
     }
 
     /// The time for a close is up: shut the socket down if the close frame is still not out.
@@ -101,19 +101,11 @@ impl Sink {
 impl Locked<'_> {
     /// End after the close frame is out. The peer has still to answer it, so only the writing side is shut down.
     pub(super) fn finish(&mut self, reason: EndReason) {
-        self.end(reason, Parting::ShutWriting);
+        self.end(reason, Leave::WritingShut);
     }
 
     /// End at once. The event loop reads the end of the stream from its own descriptor and cleans up.
     pub(super) fn shut_down(&mut self, reason: EndReason) {
-        self.end(reason, Parting::ShutBoth);
-    }
-}
-
-impl State {
-    pub(super) fn release_cursor(&mut self) {
-        if let Some(cursor) = self.cursor.take() {
-            cursor.stream.note_detached(cursor.form);
-        }
+        self.end(reason, Leave::BothShut);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::{EndReason, Sink, State};
+use super::{Cursor, EndReason, Sink, State};
 use crate::outlet::Outlet;
 use crate::sync::MutexGuard;
 
@@ -12,50 +12,61 @@ use crate::sync::MutexGuard;
 pub(super) struct Locked<'a> {
     /// What is locked.
     state: MutexGuard<'a, State>,
+    /// Its events come from here no more. This may be the last reference to the stream, and to other sinks by that.
+    released: Option<Cursor>,
     /// Its close frame is to be out in time.
-    closing: Option<Closing>,
+    deadline: Option<Deadline>,
     /// Its outlet is to be let go.
-    outlet: Option<Parted>,
+    left: Option<Left>,
 }
 
 /// How an outlet is left.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Parting {
+pub(super) enum Leave {
     /// As it is: somebody else ends it.
-    LetGo,
+    Open,
     /// What was written still goes out, and the peer may answer.
-    ShutWriting,
+    WritingShut,
     /// At once.
-    ShutBoth,
+    BothShut,
 }
 
-/// A sink that has a time to be out with its close frame.
+/// A sink that has a time to be out with its close frame. Where nobody can wait for that, as the writer thread has
+/// ended, it ends now, perhaps without the frame.
 #[derive(Debug)]
-struct Closing(Arc<Sink>);
+struct Deadline(Arc<Sink>);
 
 /// An outlet that its sink has no use for any more.
 #[derive(Debug)]
-struct Parted(Arc<Outlet>, Parting);
+struct Left(Arc<Outlet>, Leave);
 
 impl Sink {
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { state: self.state.lock(), closing: None, outlet: None }
+        Locked { state: self.state.lock(), released: None, deadline: None, left: None }
     }
 }
 
 impl Locked<'_> {
+    /// Deliver no more events.
+    pub(super) fn release_cursor(&mut self) {
+        if let Some(cursor) = self.cursor.take() {
+            cursor.stream.note_detached(cursor.form);
+            self.released = Some(cursor);
+        }
+    }
+
     /// Have the writer thread end the sink if its close frame is not out in time.
     pub(super) fn watch_close(&mut self, sink: &Arc<Sink>) {
-        self.closing = Some(Closing(Arc::clone(sink)));
+        self.deadline = Some(Deadline(Arc::clone(sink)));
     }
 
     /// Nothing goes out any more, and nothing is accepted.
-    pub(super) fn end(&mut self, reason: EndReason, parting: Parting) {
+    pub(super) fn end(&mut self, reason: EndReason, how: Leave) {
         self.release_cursor();
         self.outbox.clear();
         self.ended.get_or_insert(reason);
-        if let Some(outlet) = self.state.outlet.take() {
-            self.outlet = Some(Parted(outlet, parting));
+        if let Some(outlet) = self.outlet.take() {
+            self.left = Some(Left(outlet, how));
         }
     }
 }
@@ -74,7 +85,7 @@ impl DerefMut for Locked<'_> {
     }
 }
 
-impl Drop for Closing {
+impl Drop for Deadline {
     fn drop(&mut self) {
         if !self.0.writer.watch_close(&self.0) {
             self.0.close_timed_out();
@@ -82,12 +93,12 @@ impl Drop for Closing {
     }
 }
 
-impl Drop for Parted {
+impl Drop for Left {
     fn drop(&mut self) {
         match self.1 {
-            Parting::LetGo => {}
-            Parting::ShutWriting => self.0.shut_writing(),
-            Parting::ShutBoth => self.0.shut_both(),
+            Leave::Open => {}
+            Leave::WritingShut => self.0.shut_writing(),
+            Leave::BothShut => self.0.shut_both(),
         }
     }
 }

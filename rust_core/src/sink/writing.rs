@@ -43,38 +43,34 @@ impl Sink {
     /// Make one system call at most. Returns whether this thread is done with the sink.
     fn write_once(self: &Arc<Self>, offered: Option<&Batch>) -> bool {
         let mut state = self.lock();
-        if !self.claim(&mut state) {
+        let Some(outlet) = self.claim(&mut state) else {
             return true;
-        }
+        };
         let own = self.catch_up(&mut state, offered);
         let batch = match &own {
             Some(batch) => Some(batch),
             None => offered.filter(|batch| state.is_within(batch)),
         };
         let write = state.gather(batch);
-        let Some(outlet) = state.outlet.clone() else {
-            return true;
-        };
         self.write(state, &outlet, write, batch)
     }
 
-    /// Try to become the one who writes. If somebody else is, what is due is not forgotten: see [`Self::rest`].
-    fn claim(self: &Arc<Self>, state: &mut Locked<'_>) -> bool {
-        if state.outlet.is_none() {
-            return false;
-        }
+    /// Try to become the one who writes, and return what to. If somebody else is, what is due is not forgotten: see
+    /// [`Self::rest`].
+    fn claim(self: &Arc<Self>, state: &mut Locked<'_>) -> Option<Arc<Outlet>> {
+        state.outlet.as_ref()?;
         if let Some(cursor) = &mut state.cursor {
             cursor.make_exact();
         }
         if state.claimed {
-            return false;
+            return None;
         }
         if state.blocked {
             self.check_slow_reader(state);
-            return false;
+            return None;
         }
         state.claimed = true;
-        true
+        state.outlet.clone()
     }
 
     /// A socket that blocks has no effect on the ring; once the ring has let go what it was owed, it is too slow.
@@ -117,14 +113,13 @@ impl Sink {
     }
 
     /// Make the system call and settle it. Returns whether this thread is done with the sink.
-    fn write(
-        self: &Arc<Self>,
-        state: Locked<'_>,
+    fn write<'a>(
+        self: &'a Arc<Self>,
+        mut state: Locked<'a>,
         outlet: &Arc<Outlet>,
         write: Write,
         batch: Option<&Batch>,
     ) -> bool {
-        let mut state = state;
         let result = if write.is_empty() {
             Ok(0)
         } else {

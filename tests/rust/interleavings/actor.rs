@@ -11,7 +11,7 @@ use ringcast_core::simulated::{self, Peer};
 use ringcast_core::sink::Sink;
 use ringcast_core::stream::{Notify, PublishError, SlowReader, Stream, StreamConfig};
 use ringcast_core::sync::thread::{self, JoinHandle};
-use ringcast_core::sync::{Condvar, Mutex, expect_no_lock};
+use ringcast_core::sync::{Condvar, Mutex, expect_no_lock, locks_held_over_calls};
 use ringcast_core::writer::Writer;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -33,7 +33,11 @@ pub fn check(orders: usize, test: impl Fn() + Send + Sync + 'static) {
     config.stack_size = 1 << 18;
     let seed =
         std::env::var("RINGCAST_SEED").map_or(1, |seed| seed.parse().expect("RINGCAST_SEED is a number"));
-    let test = Arc::new(test);
+    // The core catches panics, so that this one might go unnoticed.
+    let test = Arc::new(move || {
+        test();
+        assert_eq!(locks_held_over_calls(), 0);
+    });
     let again = Arc::clone(&test);
     shuttle::Runner::new(RandomScheduler::new_from_seed(seed, orders / 2), config.clone())
         .run(move || test());

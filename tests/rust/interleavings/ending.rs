@@ -7,8 +7,8 @@ use ringcast_core::sink::EndReason;
 use ringcast_core::stream::PublishError;
 use ringcast_core::sync::thread;
 
-use crate::actor::{Actor, ROOMY, Setup, check, choose, join, offsets, publish};
-use crate::client::Message;
+use crate::actor::{Actor, JSON, ROOMY, Setup, check, choose, join, offsets, publish};
+use crate::client::{Message, reply};
 
 fn up_to(last: u64) -> Vec<u64> {
     (1..=last).collect()
@@ -117,5 +117,96 @@ fn a_client_that_is_gone_holds_up_nobody() {
         gone.sink.writable();
         assert_eq!(gone.sink.end_reason(), Some(EndReason::WriteError));
         actor.end();
+    });
+}
+
+#[test]
+fn a_watch_that_is_refused_ends_one_sink_and_its_client_comes_back() {
+    check(1000, || {
+        let actor = Actor::running(&Setup { max_unswept_bytes: 1, ..Setup::default() });
+        let ids = [actor.open(&["a"]), actor.open(&["a"])];
+        let (descriptor, peer) = simulated::pair(30);
+        peer.refuse_next_watch();
+        let other = actor.attach(ids[1], 0, 30);
+        let unwatched = actor.attach_to(descriptor, None, ids[0], 0);
+        let publisher = actor.publisher("a", 4);
+        publisher.join().unwrap();
+        actor.stream.wait_until_swept();
+        assert_eq!(offsets(&other.close()), up_to(4));
+        assert_eq!(unwatched.sink.end_reason(), Some(EndReason::WriteError));
+        assert_eq!(offsets(&actor.attach(ids[0], 0, ROOMY).close()), up_to(4));
+        drop(peer);
+        actor.end();
+    });
+}
+
+#[test]
+fn who_has_lost_events_once_its_socket_is_watched_is_a_slow_reader() {
+    check(3000, || {
+        let mut actor =
+            Actor::running(&Setup { max_events: 2, two_writers: choose(2) == 0, ..Setup::default() });
+        // Nobody reads, and the room is for the greeting and a part of an event.
+        let (descriptor, peer) = simulated::pair(30);
+        let slow = actor.attach_to(descriptor, None, actor.open(&["a"]), 0);
+        let publisher = actor.publisher("a", 5);
+        let sink = Arc::clone(&slow.sink);
+        let answers = thread::spawn(move || {
+            sink.push_message(&reply(JSON, 0));
+            sink.drive(None);
+        });
+        publisher.join().unwrap();
+        answers.join().unwrap();
+        actor.stream.wait_until_swept();
+        // Without any further event, answer or heartbeat; whoever is still about to write to it is done then.
+        actor.stop_writers();
+        assert_eq!(slow.sink.end_reason(), Some(EndReason::SlowReader));
+        drop(peer);
+        actor.end();
+    });
+}
+
+#[test]
+fn a_deadline_may_come_at_any_moment_of_a_close() {
+    check(3000, || {
+        let actor = Actor::running(&Setup { two_writers: choose(2) == 0, ..Setup::default() });
+        let client = actor.attach(actor.open(&["a"]), 0, if choose(2) == 0 { 30 } else { ROOMY });
+        let publisher = actor.publisher("a", 4);
+        let (deadline, sink) = (Arc::clone(&client.sink), Arc::clone(&client.sink));
+        let deadline = thread::spawn(move || deadline.close_timed_out());
+        client.sink.close(Some(1000), "");
+        deadline.join().unwrap();
+        // The second one is what ends it in any case.
+        sink.close_timed_out();
+        let messages = client.messages();
+        let seen = offsets(&messages);
+        assert_eq!(seen, up_to(seen.len() as u64));
+        match sink.end_reason() {
+            Some(EndReason::Closed) => {
+                assert_eq!(messages.last(), Some(&Message::Close(Some(1000), String::new())));
+            }
+            reason => assert_eq!(reason, Some(EndReason::CloseTimeout)),
+        }
+        publisher.join().unwrap();
+        actor.end();
+    });
+}
+
+#[test]
+fn the_last_who_knows_a_stream_may_be_a_sink() {
+    check(300, || {
+        let mut actor = Actor::running(&Setup::default());
+        let ids = [actor.open(&["a"]), actor.open(&["a"])];
+        let [last, other] = ids.map(|id| {
+            let (descriptor, peer) = simulated::pair(ROOMY);
+            (actor.attach_to(descriptor, None, id, 0).sink, peer)
+        });
+        // Only its connection knows this one, which the stream knows.
+        other.0.detach();
+        drop(other.0);
+        actor.stop_writers();
+        // Without a `shut`.
+        drop(actor);
+        last.0.drop_socket();
+        assert_eq!(last.0.end_reason(), Some(EndReason::Dropped));
     });
 }
