@@ -98,6 +98,11 @@ def test_latency_is_told_beside_a_picows_loop() -> None:
     assert report["compared"].keys() == {"p50_to_picows", "p99_to_picows"}
 
 
+def test_latency_is_that_of_every_event_also_where_the_server_is_too_slow_for_the_rate() -> None:
+    report = asked("latency", "--connections", "20", "--messages", "300", "--rate", "1e9")
+    assert [report["median"][variant]["events"] for variant in ("ringcast", "picows loop")] == [20 * 300] * 2
+
+
 def test_replay_counts_what_was_missed() -> None:
     report = asked("replay", "--connections", "30", "--messages", "50", "--others", "5", "--quiet-s", "0.2")
     assert counts(report) == (0, 0, 0)
