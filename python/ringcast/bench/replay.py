@@ -20,7 +20,7 @@ from .cores import Cores
 from .failures import Failed
 from .figures import p50_p99, table
 from .question import Question, option
-from .rig import Load, Server, disorder, faultless, waited
+from .rig import Load, Server, complete, disorder, waited
 
 __all__ = ["QUESTION"]
 
@@ -46,17 +46,18 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
         opened = _lose(options, server, crowd, others)
         others.do("measure", "others")
         time.sleep(options.quiet_s)
-        before = faultless(others.figures("others"))
+        before = complete(others.figures("others"))
         others.do("measure", "others")
         used_s = server.status(_ACTOR, _KEY)["cpu_s"]
         back = crowd.come_back("crowd")
         used_s = server.status(_ACTOR, _KEY)["cpu_s"] - used_s
-        meanwhile = faultless(others.figures("others"))
+        meanwhile = complete(others.figures("others"))
         server.call(_ACTOR, _KEY, "pace", 0)
         others.receive("others", "pace", server.status(_ACTOR, _KEY)["sent"]["pace"])
-        faultless(others.figures("others"))
+        stayed = complete(others.figures("others"))
         _require_all(crowd, options)
         return _result(options, opened, back, used_s) | {
+            **disorder([back["figures"], before, stayed]),
             "others_latency_ms": {"before": before["latency_ms"], "meanwhile": meanwhile["latency_ms"]},
         }
 
@@ -78,10 +79,10 @@ def _lose(options: Options, server: Server, crowd: Load, others: Load) -> dict[s
 
 def _require_all(crowd: Load, options: Options) -> None:
     crowd.receive("crowd", "tick", FIRST - 1 + options.messages)
-    figures = faultless(crowd.figures("crowd"))
+    figures = complete(crowd.figures("crowd"))
     wanted = options.connections * options.messages
     got = (figures["resumed"], figures["announced"], figures["replayed"], figures["events"])
-    if got != (options.connections, wanted, wanted, wanted) or figures["gaps"] or figures["renewed"]:
+    if got != (options.connections, wanted, wanted, wanted) or figures["renewed"]:
         raise Failed(f"not everybody got back what it missed: {figures}")
 
 
@@ -91,7 +92,6 @@ def _result(options: Options, opened: dict[str, Any], back: dict[str, Any], used
         "seconds": seconds,
         "events_per_s": figures["replayed"] / seconds,
         "deliveries_per_s": figures["replayed"] / seconds,
-        **disorder([figures]),
         "server_cpu_s": used_s,
         "receiver_cpu_s": figures["cpu_s"],
         "clients_per_s": options.connections / seconds,
