@@ -8,9 +8,10 @@ import journal
 import pytest
 import sleepers
 
-from ringcast.bench import replay, rig
+from ringcast.bench import replay
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Failed
+from ringcast.bench.load import BUILD_PROFILE
 from ringcast.bench.question import Question, ask
 from ringcast.bench.rig import Load
 
@@ -25,7 +26,7 @@ IN_SMALL = (
 
 @pytest.fixture(autouse=True)
 def release_build() -> None:
-    if rig.BUILD_PROFILE != "release":
+    if BUILD_PROFILE != "release":
         pytest.skip("a debug build is refused")
 
 

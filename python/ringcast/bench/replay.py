@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,16 @@ _ACTOR: Final = "feed"
 _KEY: Final = "replay"
 _VARIANT: Final = "replay"
 
+_DEFAULT_RING_EVENTS: Final = 8192
+_DEFAULT_RING_BYTES: Final = 8 << 20
+_RETURN_S: Final = 90.0
+"""As long as the crowd may take to come back: so long the ring holds what the others get as well."""
+
+_EVENT_BYTES: Final = 512
+"""What an event takes in the ring beside its arguments, generously; they may be there in two encodings."""
+
+_MOST_RING_BYTES: Final = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -38,10 +49,32 @@ class Options:
     rate: float = option(50.0, "How many events a second those get.", 1)
     quiet_s: float = option(2.0, "How long they are watched before, for comparison, in seconds.", 0.1)
 
+    def __post_init__(self) -> None:
+        if self.ring_bytes > _MOST_RING_BYTES:
+            raise Failed(
+                f"the ring would need {self.ring_bytes:,} bytes to hold what is missed, more than "
+                f"{_MOST_RING_BYTES:,}: choose fewer --messages, a smaller --payload or a lower --rate"
+            )
+
+    @property
+    def ring_events(self) -> int:
+        """As many as are missed, and as the others get until everybody is back."""
+        return max(_DEFAULT_RING_EVENTS, self._events)
+
+    @property
+    def ring_bytes(self) -> int:
+        """Of so many events; but for that, the default."""
+        return max(_DEFAULT_RING_BYTES, self._events * (2 * self.payload + _EVENT_BYTES))
+
+    @property
+    def _events(self) -> int:
+        return self.messages + math.ceil(self.rate * (self.quiet_s + _RETURN_S))
+
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     # The others are another process: their latency is not to be that of a thread that reads for the crowd.
-    arguments = ("--payload", str(options.payload))
+    ring = ("--ring-bytes", str(options.ring_bytes), "--ring-events", str(options.ring_events))
+    arguments = ("--payload", str(options.payload), *ring)
     with Server(cores.server, *arguments) as server, Load(cores.load) as crowd, Load(cores.load) as others:
         opened = _lose(options, server, crowd, others)
         others.do("measure", "others")
@@ -83,13 +116,19 @@ def _require_all(crowd: Load, options: Options) -> None:
     wanted = options.connections * options.messages
     got = (figures["resumed"], figures["announced"], figures["replayed"], figures["events"])
     if got != (options.connections, wanted, wanted, wanted) or figures["renewed"]:
-        raise Failed(f"not everybody got back what it missed: {figures}")
+        resumed, announced, replayed, events = got
+        raise Failed(
+            f"not everybody got back what it missed: {resumed} of {options.connections} sessions taken up "
+            f"again and {figures['renewed']} begun anew; of {wanted} events {announced} were announced, "
+            f"{replayed} replayed and {events} read"
+        )
 
 
 def _result(options: Options, opened: dict[str, Any], back: dict[str, Any], used_s: float) -> dict[str, Any]:
     seconds, figures = back["progress"]["seconds"], back["figures"]
     return {
         "seconds": seconds,
+        "events": figures["replayed"],
         "events_per_s": figures["replayed"] / seconds,
         "deliveries_per_s": figures["replayed"] / seconds,
         "server_cpu_s": used_s,

@@ -242,7 +242,7 @@ class Load(_Program):
             figures = answer.get("figures", {})
             if _SLOW_READER in figures.get("closed", {}):
                 raise Disturbed(f"the load fell behind; it had {figures['cpu_share']:.2f} of its core")
-            raise Failed(f"{command} {group}: {answer['failed']} {figures}")
+            raise Failed(f"{command} {group}: {answer['failed']}{told(figures)}")
         return answer
 
     def open(
@@ -289,6 +289,15 @@ def running_or_bare(
             yield server, load
 
 
+def told(figures: dict[str, Any]) -> str:
+    """Return what went wrong with some connections as the end of a sentence; nothing if nothing did."""
+    said = [f"{count} closed with {code}" for code, count in figures.get("closed", {}).items()]
+    said += [f"{count} {fault}" for fault, count in figures.get("faults", {}).items() if count]
+    if figures.get("error"):
+        said.append(f"for example: {figures['error']}")
+    return f" ({', '.join(said)})" if said else ""
+
+
 def disorder(groups: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Return the gaps, duplicates and events out of order in the figures of some groups."""
     faults = [figures["faults"] for figures in groups]
@@ -305,9 +314,7 @@ def faultless(figures: dict[str, Any]) -> dict[str, Any]:
     """Return the figures if every event was there, once and in order. Raises `Failed` if not."""
     if any(figures["faults"].values()):
         found = ", ".join(f"{count} {what}" for what, count in disorder([figures]).items())
-        raise Failed(
-            f"not every event came once and in order: {found} ({figures['faults']} {figures['error']})"
-        )
+        raise Failed(f"not every event came once and in order: {found}{told(figures)}")
     return figures
 
 

@@ -110,6 +110,12 @@ def test_replay_counts_what_was_missed() -> None:
     assert report["server_cpu_s"] > 0
 
 
+@pytest.mark.parametrize("size", [("--messages", "10000"), ("--messages", "300", "--payload", "32768")])
+def test_replay_has_a_ring_for_everything_that_is_missed(size: tuple[str, ...]) -> None:
+    report = asked("replay", "--connections", "3", "--others", "1", "--quiet-s", "0.1", "--rate", "1", *size)
+    assert report["median"]["replay"]["events"] == 3 * int(size[1])
+
+
 def test_memory_tells_what_an_idle_connection_holds() -> None:
     report = asked("memory", "--connections", "300")
     # Less than the read buffer alone, or more than a hundred times of it, was not measured but made up.
@@ -170,6 +176,21 @@ def test_more_connections_than_the_system_allows_are_refused_before_anything_run
 ) -> None:
     assert main(["bench", "memory", "--connections", "100000000"]) == 1
     assert "100000000 connections need more open files" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("replay", "--messages", "1000000", "--payload", "16384"), "choose fewer --messages"),
+        (("actions", "--payload", "1000000"), "--payload is 65,280 at most"),
+    ],
+)
+def test_sizes_that_cannot_work_are_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], why: str
+) -> None:
+    assert main(["bench", *options]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert why in line
 
 
 def test_a_person_at_a_terminal_sees_a_progress_bar() -> None:
