@@ -73,5 +73,12 @@ def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
 
 
 QUESTION: Final = Question(
-    "connect", "How many clients a second are let in.", Options, _VARIANTS, _run, _compare, _table
+    "connect",
+    "How many clients a second are let in.",
+    Options,
+    _VARIANTS,
+    _run,
+    _compare,
+    _table,
+    warm_up=_WARM_UP,
 )

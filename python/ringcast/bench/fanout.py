@@ -38,6 +38,9 @@ _DEFAULT_RING_BYTES: Final = 8 << 20
 _RETAINED: Final = 1024
 """So many events fit into the ring, however large they are: this is about sending, not about rings."""
 
+_EVENT_BYTES: Final = 512
+"""What an event takes in the ring beside its arguments, generously."""
+
 _LATENCY_EVERY: Final = 101
 """The latency of every hundredth, or recording it would be much of what the load does."""
 
@@ -58,6 +61,12 @@ class Options:
     filter: bool = option(False, "Let the others listen as well, and keep the events from them by a filter.")
     changes: bool = option(False, "With a filter: change one connection's state before each event.")
     limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
+
+    def __post_init__(self) -> None:
+        if self.changes and not self.filter:
+            raise Failed("--changes is of connections that a --filter looks at: choose both")
+        if self.drain and self.actors > 1:
+            raise Failed("--drain is for a single actor: leave it out, or --actors")
 
     @property
     def rounds(self) -> int:
@@ -133,7 +142,7 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     if variant == _LIMIT:
         with Limit(cores.server) as limit, Load(cores.load) as load:
             return _measure(options, _Limit(limit, options), load)
-    ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, options.payload * _RETAINED)))
+    ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, (options.payload + _EVENT_BYTES) * _RETAINED)))
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
         side = _Ringcast(server, options)
         silent = []
