@@ -70,6 +70,9 @@ pub enum Command {
     Report {
         /// Which group.
         group: String,
+        /// Others, to be counted as one with it: percentiles are those of all their values.
+        #[serde(default)]
+        with: Vec<String>,
     },
     /// Call an action from each connection of a group, so many calls at a time.
     Call(Call),
