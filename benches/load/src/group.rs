@@ -172,7 +172,6 @@ impl Counts {
     #[must_use]
     pub fn figures(&self) -> Figures {
         let now = clock::monotonic_ns();
-        let from_ns = if self.first_ns > self.since_ns { self.first_ns } else { self.since_ns };
         let used_ns = clock::cpu_ns() - self.cpu_since_ns;
         let receiving_ns = self.last_ns.saturating_sub(self.first_ns);
         Figures {
@@ -183,7 +182,7 @@ impl Counts {
             events_per_s: if receiving_ns == 0 { 0.0 } else { ratio(self.events, receiving_ns) * 1e9 },
             bytes: self.bytes,
             cpu_s: seconds(used_ns),
-            cpu_share: ratio(used_ns, (now - from_ns).max(1)),
+            cpu_share: ratio(used_ns, (now - self.since_ns).max(1)),
             latency_ms: percentiles(&self.latency),
             call_ms: percentiles(&self.calls),
             replayed: self.replayed,
