@@ -300,7 +300,7 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	cargo clippy $(LOAD) --all-targets --quiet -- -D warnings
 	cargo test $(LOAD) --quiet
 	MYPYPATH=benches:python $(BIN)/mypy benches/*.py
-	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/compare.py $(PEERS)/servers/control.py
+	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/*.py $(PEERS)/servers/control.py
 	$(BIN)/python -m pytest -q benches --benchmark-disable
 	rm -rf $(CHECKED) && mkdir -p $(CHECKED) && cp docs/performance.md $(CHECKED)
 	$(BIN)/python benches/targets.py --quick $(CHECKED_TARGETS:%=--only %) --results $(CHECKED)/results
