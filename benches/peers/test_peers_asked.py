@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import compare
 import pytest
+from click.testing import CliRunner
 from questions import compared, flood, latency
 from questions import question_of as question
 from sides import Options, Sent, Used
@@ -100,3 +105,28 @@ def test_the_latency_of_a_part_of_the_events_does_not_count() -> None:
     assert asked(latency, OPTIONS, 50, late)["events"] == 50
     with pytest.raises(Failed, match="49 events were read, of 50"):
         asked(latency, OPTIONS, 49, late)
+
+
+@pytest.mark.parametrize("late_failure", [Failed("it lost an event"), KeyboardInterrupt()])
+def test_a_late_failure_loses_no_answer(monkeypatch: pytest.MonkeyPatch, late_failure: BaseException) -> None:
+    def ask(name: str, *more: Any) -> tuple[dict[str, Any], str]:
+        if name == "memory":
+            raise late_failure
+        return {"question": name}, "a table"
+
+    monkeypatch.setattr(compare, "_ask", ask)
+    monkeypatch.setattr(compare, "require_release", lambda: None)
+    options = ("--question", "flood", "--question", "one", "--question", "memory", "--json")
+    done = CliRunner().invoke(compare.main, options)
+    assert done.exit_code == 1
+    answered = json.loads(done.stdout)["questions"]
+    assert [each["question"] for each in answered] == ["flood", "one"]
+
+
+def test_make_says_nothing_where_the_answers_go() -> None:
+    makefile = (Path(compare.__file__).parents[2] / "Makefile").read_text()
+    for target in ("bench-peers", r"\$\(PEERS\)/.venv/.installed", r"\$\(PEERS\)/node_modules/.installed"):
+        found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+        assert found is not None, target
+        recipe = found[1].splitlines()
+        assert all(line.startswith("\t@") for line in recipe), recipe
