@@ -273,19 +273,20 @@ bench-report: setup ## the tables and plots of docs/performance.md, from benches
 bench-recovery: setup ## recovery end to end, one table a question: some minutes, on two quiet cores (ARGS='--runs 3')
 	for question in replay sleepers journal; do $(BIN)/python benches/recovery.py $$question $(ARGS) || exit; done
 
+# Nothing of their recipes is said on standard output: what compare.py says may go into a file.
 PEERS := benches/peers
 
 .PHONY: bench-peers
 bench-peers: setup $(PEERS)/.venv/.installed $(PEERS)/node_modules/.installed ## Ringcast beside other servers, in one run: an hour and more, on two quiet cores (ARGS='--question flood --json')
-	$(BIN)/python $(PEERS)/compare.py $(ARGS)
+	@$(BIN)/python $(PEERS)/compare.py $(ARGS)
 
 $(PEERS)/.venv/.installed: $(PEERS)/requirements.txt
-	$(PYTHON) -m venv $(PEERS)/.venv
-	$(PEERS)/.venv/bin/python -m pip install --quiet --requirement $<
+	@$(PYTHON) -m venv $(PEERS)/.venv
+	@$(PEERS)/.venv/bin/python -m pip install --quiet --requirement $< >&2
 	@touch $@
 
 $(PEERS)/node_modules/.installed: $(PEERS)/package-lock.json $(PEERS)/package.json
-	cd $(PEERS) && npm ci --no-audit --no-fund --ignore-scripts
+	@cd $(PEERS) && npm ci --no-audit --no-fund --ignore-scripts >&2
 	@touch $@
 
 LOAD := --manifest-path benches/load/Cargo.toml
@@ -300,7 +301,7 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	cargo clippy $(LOAD) --all-targets --quiet -- -D warnings
 	cargo test $(LOAD) --quiet
 	MYPYPATH=benches:python $(BIN)/mypy benches/*.py
-	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/compare.py $(PEERS)/servers/control.py
+	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/*.py $(PEERS)/servers/control.py
 	$(BIN)/python -m pytest -q benches --benchmark-disable
 	rm -rf $(CHECKED) && mkdir -p $(CHECKED) && cp docs/performance.md $(CHECKED)
 	$(BIN)/python benches/targets.py --quick $(CHECKED_TARGETS:%=--only %) --results $(CHECKED)/results

@@ -18,7 +18,7 @@ from ringcast.bench.actors import FIRST
 from ringcast.bench.cores import Cores
 from ringcast.bench.figures import p50_p99, table
 from ringcast.bench.question import Question, option
-from ringcast.bench.rig import Load, Server, faultless, running
+from ringcast.bench.rig import Load, Server, complete, disorder, faultless, running
 from ringcast.bench.stores import STORES
 
 __all__ = ["QUESTION"]
@@ -61,7 +61,10 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
         path = Path(directory, "journal.db")
         with running(cores, "--store", store, "--path", str(path)) as (server, load):
             results = {case.key: _measure(server, load, actor, case, options) for case in cases}
-        return {"cases": results, "disk": _disk(path.parent)}
+        faults = {
+            name: sum(of[name] for of in results.values()) for name in ("gaps", "duplicates", "disorder")
+        }
+        return {"cases": results, "disk": _disk(path.parent), **faults}
 
 
 def _measure(server: Server, load: Load, actor: str, case: Case, options: Options) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _measure(server: Server, load: Load, actor: str, case: Case, options: Option
     load.do("measure", audience)
     called = load.do("call", callers, **call, seconds=options.seconds)
     status = server.status(actor, case.key)
-    heard = faultless(load.receive(audience, "tick", status["sent"]["tick"])["figures"])
+    heard = complete(load.receive(audience, "tick", status["sent"]["tick"])["figures"])
     faultless(called["figures"])
     load.do("close", callers, timeout_s=_TIMEOUT_S)
     load.do("close", audience, timeout_s=_TIMEOUT_S)
@@ -94,6 +97,7 @@ def _measure(server: Server, load: Load, actor: str, case: Case, options: Option
         "changes_per_commit": commits["changes"] / max(1, commits["count"]),
         "server_cpu_share": (status["cpu_s"] - earlier["cpu_s"]) / seconds,
         "load_cpu_share": called["figures"]["cpu_share"],
+        **disorder([heard]),
     }
 
 

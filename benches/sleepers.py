@@ -12,9 +12,9 @@ from typing import Any, Final
 from ringcast.bench.actors import FIRST
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Failed
-from ringcast.bench.figures import table
+from ringcast.bench.figures import microseconds, table
 from ringcast.bench.question import Question, option
-from ringcast.bench.rig import Load, faultless, running
+from ringcast.bench.rig import Load, complete, disorder, faultless, running
 
 __all__ = ["QUESTION"]
 
@@ -54,11 +54,16 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
         used_s = server.status(actor, _KEY)["cpu_s"]
         server.call(actor, _KEY, "flood", options.events, options.per_turn)
         last = FIRST - 1 + options.events
-        others = faultless(load.receive("others", "tick", last)["figures"])
+        others = complete(load.receive("others", "tick", last)["figures"])
         status = server.status(actor, _KEY)
         _, peak = server.memory_bytes()
         result = {
             "others_events_per_s": others["events_per_s"],
+            "deliveries_per_s": others["events_per_s"],
+            **microseconds(others["latency_ms"]),
+            **disorder([others]),
+            "server_cpu_s": status["cpu_s"] - used_s,
+            "receiver_cpu_s": others["cpu_s"],
             "others_latency_ms": others["latency_ms"],
             "load_cpu_share": others["cpu_share"],
             "server_cpu_share": (status["cpu_s"] - used_s) / others["seconds"],

@@ -84,7 +84,7 @@ def main(
     chosen = [name for name in peers or PEERS if name in versions]
     if absent := [name for name in peers or PEERS if name not in versions]:
         click.echo(f"not installed: {', '.join(absent)} (make bench-peers installs all of them)", err=True)
-    reports = []
+    reports: list[dict[str, Any]] = []
     try:
         require_release()
         cores = Cores.choose(server_core, load_core)
@@ -97,9 +97,11 @@ def main(
                 sys.stdout.flush()
     except Failed as failure:
         raise click.ClickException(str(failure)) from failure
-    if as_json:
-        found = {name: versions[name] for name in chosen}
-        click.echo(json.dumps({"commit": of_commit, "peers": found, "questions": reports}))
+    finally:
+        # Whatever comes later: an answer that is there is not lost.
+        if as_json and reports:
+            found = {name: versions[name] for name in chosen}
+            click.echo(json.dumps({"commit": of_commit, "peers": found, "questions": reports}))
 
 
 def _ask(

@@ -129,18 +129,17 @@ class Peer:
         self._say(f"go {count}" if seconds == float("inf") else f"go {count} {seconds}")
         return self._answer("last", _ANSWER_TIMEOUT_S)
 
-    def cpu_s(self) -> float:
-        """Return the processor time that it has used."""
+    def used(self) -> dict[str, Any]:
+        """Return the processor time that it has used, and when it looked."""
         return self._look("look")
 
     def collect(self) -> None:
         """Have it let go of garbage."""
         self._look("collect")
 
-    def _look(self, command: str) -> float:
+    def _look(self, command: str) -> dict[str, Any]:
         self._say(command)
-        used_s: float = self._answer("cpu_s", _ANSWER_TIMEOUT_S)["cpu_s"]
-        return used_s
+        return self._answer("cpu_s", _ANSWER_TIMEOUT_S)
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None

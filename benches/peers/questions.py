@@ -5,16 +5,15 @@ How they are started and received is `sides.py`'s; which questions are asked, `c
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sides import RINGCAST, Options, Side, opened, received, side_of
+from sides import RINGCAST, Options, Side, Used, opened, received, side_of
 
 from ringcast.bench.cores import Cores
 from ringcast.bench.failures import Disturbed, Failed
-from ringcast.bench.figures import microseconds, p50_p99, table
+from ringcast.bench.figures import median, microseconds, p50_p99, table
 from ringcast.bench.latency import QUIET_S
 from ringcast.bench.question import Question
 from ringcast.bench.resident import resident
@@ -44,23 +43,23 @@ def flood(options: Options, side: Side, load: Load) -> Figures:
     side.ready()
     received(load, side, _ALL, side.send(_WARM_UP, options.seconds))
     rounds = [_round(options, side, load) for _ in range(_ROUNDS_OF_ONE if single else 1)]
-    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    middle: Figures = median(rounds)
+    return middle
 
 
 def _round(options: Options, side: Side, load: Load) -> Figures:
-    used_s = side.cpu_s()
+    before = side.used()
     load.do("measure", _ALL)
     sent = side.send(options.messages, options.seconds)
     figures = received(load, side, _ALL, sent)
     seconds = (figures["last_ns"] - sent.began_ns) / 1e9
-    used_s = side.cpu_s() - used_s
     return {
         "deliveries_per_s": figures["events"] / seconds,
         "until_last_us": seconds * 1e6,
         "events": figures["events"],
-        **{name: value or 0.0 for name, value in microseconds(figures["latency_ms"]).items()},
+        **microseconds(figures["latency_ms"]),
         **disorder([figures]),
-        **_used(used_s, figures, seconds),
+        **_used(before, side.used(), figures),
     }
 
 
@@ -70,25 +69,27 @@ def latency(options: Options, side: Side, load: Load) -> Figures:
     side.ready()
     time.sleep(QUIET_S)
     received(load, side, _ALL, side.send(max(1, int(options.rate / 2)), 0))
-    used_s = side.cpu_s()
+    before = side.used()
     load.do("measure", _ALL)
-    began_ns = time.monotonic_ns()
     figures = received(load, side, _ALL, side.send(options.messages, 0))
-    seconds = (time.monotonic_ns() - began_ns) / 1e9
+    wanted = options.connections * options.messages
+    if figures["events"] != wanted:
+        raise Failed(f"{figures['events']:,} events were read, of {wanted:,}")
     return {
         "events": figures["events"],
         **microseconds(figures["latency_ms"]),
         **disorder([figures]),
-        **_used(side.cpu_s() - used_s, figures, seconds),
+        **_used(before, side.used(), figures),
     }
 
 
-def _used(server_cpu_s: float, figures: Figures, seconds: float) -> Figures:
+def _used(before: Used, after: Used, figures: Figures) -> Figures:
+    server_cpu_s, server_cpu_share = after.since(before)
     return {
         "server_cpu_s": server_cpu_s,
         "receiver_cpu_s": figures["cpu_s"],
-        "server_cpu_share": server_cpu_s / seconds,
-        "receiver_cpu_share": figures["cpu_s"] / seconds,
+        "server_cpu_share": server_cpu_share,
+        "receiver_cpu_share": figures["cpu_share"],
     }
 
 
@@ -123,12 +124,12 @@ def connects(options: Options, side: Side, load: Load) -> Figures:
     """How many are let in a second: socket, upgrade, and what greeting there is."""
     few = min(_WARM_UP, options.connections // 2)
     opened(load, side, _FEW, few)
-    used_s = side.cpu_s()
+    before = side.used()
     done = opened(load, side, _ALL, options.connections - few)
     side.ready()
     seconds = done["progress"]["seconds"]
     rate = (options.connections - few) / seconds
-    return {"connects_per_s": rate, **_used(side.cpu_s() - used_s, done["figures"], seconds)}
+    return {"connects_per_s": rate, **_used(before, side.used(), done["figures"])}
 
 
 def question_of(
@@ -158,12 +159,12 @@ def question_of(
 
 def compared(medians: dict[str, Figures], figure: str) -> Figures:
     """Return Ringcast's figure as a multiple of every peer's, and of the best one's."""
+    own = medians[RINGCAST][figure]
     counted = {
         name: of[figure]
         for name, of in medians.items()
-        if name != RINGCAST and "failed" not in of and of[figure]
+        if name != RINGCAST and "failed" not in of and of[figure] and own is not None
     }
-    own = medians[RINGCAST][figure]
     found: Figures = {"figure": figure, "to": {name: own / value for name, value in counted.items()}}
     if counted:
         pick = max if figure.endswith("_per_s") else min
@@ -189,7 +190,7 @@ def _row(name: str, of: Figures, figure: str, ratio: float | None) -> tuple[str,
     shares = (of.get(f"{side}_cpu_share") for side in ("server", "receiver"))
     return (
         name,
-        f"{of[figure]:,.0f}",
+        "" if of[figure] is None else f"{of[figure]:,.0f}",
         "" if ratio is None else f"{ratio:.3g}",
         p50_p99(late),
         *("" if share is None else f"{share:.2f}" for share in shares),

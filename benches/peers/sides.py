@@ -17,7 +17,7 @@ from ringcast.bench.actors import FIRST
 from ringcast.bench.cores import Cores
 from ringcast.bench.rig import Load, Server, complete, require_descriptors
 
-__all__ = ["RINGCAST", "Options", "Sent", "Side", "opened", "received", "side_of"]
+__all__ = ["RINGCAST", "Options", "Sent", "Side", "Used", "opened", "received", "side_of"]
 
 RINGCAST: Final = "ringcast"
 
@@ -55,6 +55,19 @@ class Sent:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The processor time that a server had used, and the moment at which it had."""
+
+    cpu_s: float
+    at_ns: int
+
+    def since(self, earlier: Used) -> tuple[float, float]:
+        """Return the processor time used since an earlier moment, and its share of the time since then."""
+        used_s = self.cpu_s - earlier.cpu_s
+        return used_s, used_s / ((self.at_ns - earlier.at_ns) / 1e9)
+
+
 class Side(Protocol):
     """One server under comparison."""
 
@@ -71,8 +84,8 @@ class Side(Protocol):
     def send(self, count: int, seconds: float) -> Sent:
         """Send events, so many and so long at most, as it was started to send them."""
 
-    def cpu_s(self) -> float:
-        """Return the processor time used."""
+    def used(self) -> Used:
+        """Return the processor time used until now."""
 
     def collect(self) -> None:
         """Let go of garbage."""
@@ -95,16 +108,13 @@ class _Ringcast:
     def send(self, count: int, seconds: float) -> Sent:
         options, began_ns = self._options, time.monotonic_ns()
         if options.rate:
-            self._server.call(_ACTOR, _KEY, "pace", options.rate)
-            time.sleep(count / options.rate)
-            self._server.call(_ACTOR, _KEY, "pace", 0)
+            self._server.pace(_ACTOR, _KEY, options.rate, count)
         else:
             began_ns = self._server.call(_ACTOR, _KEY, "flood", count, min(options.burst, count))
         return Sent(began_ns, self._server.status(_ACTOR, _KEY)["sent"][self.event])
 
-    def cpu_s(self) -> float:
-        used_s: float = self._server.status(_ACTOR, _KEY)["cpu_s"]
-        return used_s
+    def used(self) -> Used:
+        return _used(self._server.status(_ACTOR, _KEY))
 
     def collect(self) -> None:
         self._server.call(_ACTOR, _KEY, "collect")
@@ -128,11 +138,15 @@ class _Other:
         sent = self._peer.go(count, seconds)
         return Sent(sent["began_ns"], sent["last"])
 
-    def cpu_s(self) -> float:
-        return self._peer.cpu_s()
+    def used(self) -> Used:
+        return _used(self._peer.used())
 
     def collect(self) -> None:
         self._peer.collect()
+
+
+def _used(told: dict[str, Any]) -> Used:
+    return Used(told["cpu_s"], told["at_ns"])
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from ringcast.bench import fanout
 from ringcast.bench.failures import Disturbed, Failed
 from ringcast.bench.rig import Load, complete, disorder, faultless
 
@@ -100,7 +102,7 @@ def test_a_gap_that_the_server_tells_of_is_no_lie_but_not_all_events_either() ->
 
 def test_an_event_for_nobody_does_not_count() -> None:
     figures = heard([1, 2, 3, 4, 5, 6, 7, 8], ["event", 1, 1, "other", [1, 0, "x"]])
-    with pytest.raises(Failed, match="'foreign': 1"):
+    with pytest.raises(Failed, match="1 foreign"):
         faultless(figures)
 
 
@@ -113,3 +115,34 @@ def test_a_load_that_is_closed_for_being_slow_was_disturbed() -> None:
     ):
         load.open("g", 1, server, CONNECT)
         load.receive("g", "tick", 1)
+
+
+def test_a_failure_is_a_sentence() -> None:
+    with (
+        telling(lambda socket: socket.close(1009)) as server,
+        Load(None) as load,
+        pytest.raises(Failed) as failure,
+    ):
+        load.open("g", 1, server, CONNECT)
+        load.receive("g", "tick", 1)
+    assert "1 closed with 1009" in str(failure.value)
+    assert "{" not in str(failure.value)
+
+
+def test_percentiles_of_several_actors_are_those_of_all_events() -> None:
+    hour_ns = 3_600_000_000_000
+    actors = iter([(2, 0), (98 * 5, time.monotonic_ns() + hour_ns)])
+
+    def tell(socket: ServerConnection) -> None:
+        # Two events of the one are late, and of the other, which sends many, none is.
+        count, sent_ns = next(actors)
+        for offset in range(1, count + 1):
+            say(socket, ["event", 1, offset, "tick", [offset, sent_ns, "x"]])
+
+    with telling(tell) as server, Load(None) as load:
+        for key, last in (("one", 2), ("other", 98 * 5)):
+            load.open(key, 1, server, CONNECT, whole=True, next=[1])
+            load.receive(key, "tick", last)
+        side: Any = SimpleNamespace(shares={"one": 1, "other": 1})
+        assert load.figures("one")["latency_ms"]["p99"] > 1
+        assert fanout._late(load, side)["p99_us"] < 1

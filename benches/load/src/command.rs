@@ -70,6 +70,9 @@ pub enum Command {
     Report {
         /// Which group.
         group: String,
+        /// Others, to be counted as one with it: percentiles are those of all their values.
+        #[serde(default)]
+        with: Vec<String>,
     },
     /// Call an action from each connection of a group, so many calls at a time.
     Call(Call),
@@ -185,7 +188,7 @@ pub struct Figures {
     pub bytes: u64,
     /// Processor time of this process, all groups, since the last `measure`.
     pub cpu_s: f64,
-    /// The same as a share of the time that passed.
+    /// The same as a share of the time that has passed since then.
     pub cpu_share: f64,
     /// From the sending of an event to its being read.
     pub latency_ms: Option<Percentiles>,

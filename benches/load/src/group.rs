@@ -53,7 +53,7 @@ impl Group {
 }
 
 /// What was counted of a group since a moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Counts {
     /// That moment, in nanoseconds of the monotonic clock.
     pub since_ns: u64,
@@ -142,11 +142,36 @@ impl Counts {
         self.error.get_or_insert_with(|| error.to_string());
     }
 
+    /// Count what another group has counted as well: since the earlier of the two moments.
+    pub fn add(&mut self, other: &Self) {
+        if other.since_ns < self.since_ns {
+            (self.since_ns, self.cpu_since_ns) = (other.since_ns, other.cpu_since_ns);
+        }
+        if other.events > 0 {
+            self.first_ns = if self.events > 0 { self.first_ns.min(other.first_ns) } else { other.first_ns };
+        }
+        self.last_ns = self.last_ns.max(other.last_ns);
+        self.events += other.events;
+        self.bytes += other.bytes;
+        self.replayed += other.replayed;
+        self.announced += other.announced;
+        self.resumed += other.resumed;
+        self.renewed += other.renewed;
+        self.gaps += other.gaps;
+        self.lost += other.lost;
+        for (&code, &count) in &other.closed {
+            *self.closed.entry(code).or_default() += count;
+        }
+        self.faults.add(&other.faults);
+        self.error = self.error.take().or_else(|| other.error.clone());
+        self.latency += &other.latency;
+        self.calls += &other.calls;
+    }
+
     /// Everything as it is told.
     #[must_use]
     pub fn figures(&self) -> Figures {
         let now = clock::monotonic_ns();
-        let from_ns = if self.first_ns > self.since_ns { self.first_ns } else { self.since_ns };
         let used_ns = clock::cpu_ns() - self.cpu_since_ns;
         let receiving_ns = self.last_ns.saturating_sub(self.first_ns);
         Figures {
@@ -157,7 +182,7 @@ impl Counts {
             events_per_s: if receiving_ns == 0 { 0.0 } else { ratio(self.events, receiving_ns) * 1e9 },
             bytes: self.bytes,
             cpu_s: seconds(used_ns),
-            cpu_share: ratio(used_ns, (now - from_ns).max(1)),
+            cpu_share: ratio(used_ns, (now - self.since_ns).max(1)),
             latency_ms: percentiles(&self.latency),
             call_ms: percentiles(&self.calls),
             replayed: self.replayed,

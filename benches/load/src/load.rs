@@ -169,9 +169,12 @@ impl Load {
                     names.iter().position(|each| each == name.as_bytes()).ok_or("no such subscription")?;
                 self.start(group, Goal::Received { name, counter, or_closed }, timeout_s);
             }
-            Command::Report { group } => {
-                let figures = Some(self.groups[self.find(&group)?].counts.figures());
-                return Ok(Some(Answer { figures, ..Answer::default() }));
+            Command::Report { group, with } => {
+                let mut counts = self.groups[self.find(&group)?].counts.clone();
+                for other in &with {
+                    counts.add(&self.groups[self.find(other)?].counts);
+                }
+                return Ok(Some(Answer { figures: Some(counts.figures()), ..Answer::default() }));
             }
             Command::Call(call) => self.call(&call)?,
             Command::Close { group, timeout_s } => {

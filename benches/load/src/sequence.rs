@@ -33,6 +33,18 @@ impl Faults {
     pub fn any(&self) -> bool {
         *self != Self::default()
     }
+
+    /// Count those as well.
+    pub fn add(&mut self, other: &Self) {
+        let Self { missing, twice, late, holes, foreign, misplaced, malformed } = other;
+        self.missing += missing;
+        self.twice += twice;
+        self.late += late;
+        self.holes += holes;
+        self.foreign += foreign;
+        self.misplaced += misplaced;
+        self.malformed += malformed;
+    }
 }
 
 /// How far one connection has got.

@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::{Poll, Waker};
+use ringcast_load::clock::monotonic_ns;
 use ringcast_load::limit::Limit;
 use ringcast_load::load::{COMMANDS, Load};
 use serde_json::{Value, json};
@@ -171,6 +172,56 @@ fn a_missing_event_is_a_fault_and_an_announced_one_is_not() {
     let figures = &load.receive(8)["figures"];
     assert_eq!((&figures["faults"]["missing"], &figures["faults"]["holes"]), (&json!(1), &json!(1)));
     assert_eq!((&figures["gaps"], &figures["lost"]), (&json!(1), &json!(3)));
+    drop(load);
+    served.join().unwrap();
+}
+
+#[test]
+fn percentiles_over_several_groups_are_those_of_all_their_events() {
+    let (server, served) = serve(|server| {
+        let (mut first, _) = accept(&server);
+        connected(&mut first, 0, &json!({}));
+        let (mut second, _) = accept(&server);
+        connected(&mut second, 0, &json!({}));
+        // Any byte: they are two groups.
+        assert_eq!(byte(&mut second), 0x81);
+        // As late as can be: these were sent when the machine was started.
+        events(&mut first, 1..=3);
+        let begin = monotonic_ns() + 3_600_000_000_000;
+        // And these will be sent in an hour, so that they are not late at all.
+        for offset in 1..=997 {
+            send(&mut second, &json!(["event", 1, offset, "tick", [offset, begin, "x"]]));
+        }
+        send(&mut second, &json!(["error", 7, {"code": "internal"}]));
+        events(&mut second, [998, 1000]);
+        let _ = first.read(&mut [0]);
+    });
+    let load = Running::new();
+    load.open(&server, 2);
+    load.answers.recv().unwrap();
+    load.ask(&json!({"do": "split", "group": "g", "every": 2, "into": "first"}));
+    load.ask(&json!({"do": "call", "group": "g", "action": "say", "args": [], "total": 1, "seconds": 1, "timeout_s": 0}));
+    load.ask(&json!({"do": "receive", "group": "first", "name": "tick", "counter": 3, "timeout_s": 30}));
+    load.receive(1000);
+    let report = |group: &str, with: &Value| {
+        load.ask(&json!({"do": "report", "group": group, "with": with}))["figures"].clone()
+    };
+    let (first, second) = (report("first", &json!([])), report("g", &json!([])));
+    let both = report("first", &json!(["g"]));
+    assert_eq!((&first["latency_ms"]["count"], &both["latency_ms"]["count"]), (&json!(3), &json!(1002)));
+    // Neither the larger of the two, nor their middle.
+    let (late, on_time) = (first["latency_ms"]["p99"].as_f64(), second["latency_ms"]["p99"].as_f64());
+    assert!(late > on_time && both["latency_ms"]["p99"].as_f64() == on_time, "{both}");
+    assert_eq!(both["latency_ms"]["max"], first["latency_ms"]["max"]);
+    assert_eq!((&both["events"], &both["faults"]), (&json!(1002), &second["faults"]));
+    assert_eq!((&both["faults"]["missing"], &both["faults"]["malformed"]), (&json!(1), &json!(1)));
+    let of = |name: &str| [&first, &second].map(|figures| figures[name].as_u64().unwrap());
+    let span = (json!(of("first_ns").iter().min()), json!(of("last_ns").iter().max()));
+    assert_eq!((&both["first_ns"], &both["last_ns"]), (&span.0, &span.1));
+    assert_eq!(
+        load.ask(&json!({"do": "report", "group": "g", "with": ["h"]}))["failed"],
+        "there is no group h"
+    );
     drop(load);
     served.join().unwrap();
 }

@@ -56,7 +56,7 @@ class Control {
         await this.go(Number(count ?? this.options.messages), Number(seconds ?? Infinity));
       } else {
         if (command === "collect") globalThis.gc?.();
-        say({ cpu_s: cpu() });
+        say({ cpu_s: cpu(), at_ns: now() });
       }
     }
     process.stdout.write(JSON.stringify({ cpu_s: cpu() }) + "\n", () => process.exit(0));
@@ -65,7 +65,7 @@ class Control {
   async go(count, seconds) {
     const began = now();
     await (this.options.rate ? this.pace(count) : this.flood(count, began + seconds * 1e9));
-    say({ began_ns: began, last: this.next - 1, cpu_s: cpu() });
+    say({ began_ns: began, last: this.next - 1 });
   }
 
   async flood(count, until) {

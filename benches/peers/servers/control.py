@@ -1,8 +1,8 @@
 """What every Python peer is told by the benchmark, and what it answers; how its events look.
 
 A peer serves on a port, says so, and says when all clients are there. On `go [COUNT [SECONDS]]` it sends
-events to all of them; on `look` it tells what it has used, and on `collect` it lets go of garbage before. It
-ends when standard input does. How it serves and sends is each peer's own.
+events to all of them; on `look` it tells what it has used and when, and on `collect` it lets go of garbage
+before. It ends when standard input does. How it serves and sends is each peer's own.
 """
 
 from __future__ import annotations
@@ -97,8 +97,7 @@ class Control:
             else:
                 if command == "collect":
                     gc.collect()
-                self._say(cpu_s=time.process_time())
-        self._say(cpu_s=time.process_time())
+                self._say(cpu_s=time.process_time(), at_ns=time.monotonic_ns())
 
     async def _go(self, count: int, seconds: float) -> None:
         began_ns = time.monotonic_ns()
@@ -106,7 +105,7 @@ class Control:
             await self._pace(count)
         else:
             await self._flood(count, began_ns + seconds * 1e9)
-        self._say(began_ns=began_ns, last=self._next - 1, cpu_s=time.process_time())
+        self._say(began_ns=began_ns, last=self._next - 1)
 
     async def _flood(self, count: int, until_ns: float) -> None:
         burst = self.options.burst

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..config import ServerConfig
 from .cores import Cores
 from .failures import Failed
 from .figures import microseconds, p50_p99, table
@@ -27,6 +28,8 @@ _GROUP: Final = "callers"
 _VARIANTS: Final = ("one", "many")
 _WARM_UP: Final = 2000
 _TIMEOUT_S: Final = 60
+_CALL_BYTES: Final = 256
+"""What a call takes beside its argument, generously."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class Options:
     messages: int = option(50_000, "How many calls there are.", 1)
     payload: int = option(32, "How many bytes of JSON the argument takes.", 2)
     burst: int = option(32, "How many calls of a connection are on their way at a time.", 1)
+
+    def __post_init__(self) -> None:
+        most = ServerConfig().max_message_bytes - _CALL_BYTES
+        if self.payload > most:
+            raise Failed(
+                f"an argument of {self.payload:,} bytes is too large for a message to the server: "
+                f"--payload is {most:,} at most"
+            )
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:

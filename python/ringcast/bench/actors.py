@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -18,15 +19,49 @@ from ..context import Context
 from ..filters import where
 from .stores import commits
 
-__all__ = ["FIRST", "ChangingFeed", "DurableFeed", "Feed", "FilteredFeed", "SkippingFeed", "padding"]
+__all__ = [
+    "FIRST",
+    "LATE_S",
+    "ChangingFeed",
+    "DurableFeed",
+    "Feed",
+    "FilteredFeed",
+    "SkippingFeed",
+    "paced",
+    "padding",
+]
 
 FIRST: Final = 1_000_000
 """The first counter, so that all of them have as many digits."""
+
+LATE_S: Final = 60.0
+"""A sender that is so late behind its pace gives up: it is no match for the rate."""
+
+_PACE_TIMEOUT_S: Final = 86_400.0
+"""As long as a pace may take that keeps up: a day."""
 
 
 def padding(payload_bytes: int) -> str:
     """Return what fills an event's arguments up to so many bytes of JSON: `[1234567,1234567890123,"…"]`."""
     return "x" * max(0, payload_bytes - len(f'[{FIRST},{time.monotonic_ns()},""]'))
+
+
+async def paced(
+    send: Callable[[int], None], per_s: float, count: int | None = None, late_s: float = LATE_S
+) -> None:
+    """Send so many events at a pace, or without a `count` until cancelled; each with the time when it is due.
+
+    What is due is sent late rather than left out. With a `count`, nothing more is sent once an event is so
+    late that `late_s` have passed since it was due: whoever asked has to look at how many were sent.
+    """
+    began_s, number = time.monotonic(), 0
+    while count is None or number < count:
+        number += 1
+        due_s = began_s + number / per_s
+        await asyncio.sleep(due_s - time.monotonic())
+        if count is not None and time.monotonic() - due_s > late_s:
+            return
+        send(int(due_s * 1e9))
 
 
 class Feed(Actor):
@@ -86,19 +121,25 @@ class Feed(Actor):
         """Return what came."""
         return value
 
-    @action
-    def pace(self, c: Context, per_s: float) -> None:
-        """Send so many paces a second from now on, with the time at which each is due; 0 stops it."""
+    @action(timeout_s=_PACE_TIMEOUT_S)
+    async def pace(self, c: Context, per_s: float, count: int = 0) -> int:
+        """Send paces, so many a second, with the time at which each is due; return when it was begun.
+
+        With a `count` it sends exactly so many, unless it falls behind by more than `LATE_S`, and returns
+        after the last. Without one it sends them from now on; a pace of 0 stops that.
+        """
         if self.pacing is not None:
             self.pacing.cancel()
-        self.pacing = asyncio.create_task(self._pace(1 / per_s)) if per_s else None
+            self.pacing = None
+        began_ns = time.monotonic_ns()
+        if count:
+            await paced(self._send_pace, per_s, count)
+        elif per_s:
+            self.pacing = asyncio.create_task(paced(self._send_pace, per_s))
+        return began_ns
 
-    async def _pace(self, every_s: float) -> None:
-        due_s = time.monotonic()
-        while True:
-            due_s += every_s
-            await asyncio.sleep(due_s - time.monotonic())
-            self.send("pace", int(due_s * 1e9))
+    def _send_pace(self, due_ns: int) -> None:
+        self.send("pace", due_ns)
 
     @action
     def collect(self, c: Context) -> None:
@@ -119,6 +160,7 @@ class Feed(Actor):
             "ring_bytes": self._instance.definition.stream.max_bytes,
             "connected": sum(conn.connected for conn in self.conns),
             "cpu_s": time.process_time(),
+            "at_ns": time.monotonic_ns(),
             "commits": commits.take(),
         }
 

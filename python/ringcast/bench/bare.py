@@ -17,7 +17,7 @@ from typing import Any, Final
 import picows
 import uvloop
 
-from .actors import FIRST, padding
+from .actors import FIRST, paced, padding
 
 __all__ = ["main"]
 
@@ -54,26 +54,25 @@ class _Sender:
         self._padding = padding(payload)
         self._pacing: asyncio.Task[None] | None = None
 
-    def obey(self, command: dict[str, Any]) -> dict[str, Any]:
+    async def obey(self, command: dict[str, Any]) -> dict[str, Any]:
         if self._pacing is not None:
             self._pacing.cancel()
             self._pacing = None
         if "collect" in command:
             gc.collect()
-        if per_s := command.get("pace"):
-            self._pacing = asyncio.create_task(self._pace(1 / per_s))
-        return {"last": FIRST - 1 + self.sent, "cpu_s": time.process_time()}
+        per_s, count = command.get("pace", 0), command.get("count")
+        if count:
+            await paced(self._send, per_s, count)
+        elif per_s:
+            self._pacing = asyncio.create_task(paced(self._send, per_s))
+        return {"last": FIRST - 1 + self.sent, "cpu_s": time.process_time(), "at_ns": time.monotonic_ns()}
 
-    async def _pace(self, every_s: float) -> None:
-        due_s = time.monotonic()
-        while True:
-            due_s += every_s
-            await asyncio.sleep(due_s - time.monotonic())
-            self.sent += 1
-            args = f'[{FIRST - 1 + self.sent},{int(due_s * 1e9)},"{self._padding}"]'
-            message = f'["event",1,{self.sent},"pace",{args}]'.encode()
-            for transport in self.clients:
-                transport.send(picows.WSMsgType.TEXT, message)
+    def _send(self, due_ns: int) -> None:
+        self.sent += 1
+        args = f'[{FIRST - 1 + self.sent},{due_ns},"{self._padding}"]'
+        message = f'["event",1,{self.sent},"pace",{args}]'.encode()
+        for transport in self.clients:
+            transport.send(picows.WSMsgType.TEXT, message)
 
 
 async def _serve(payload: int, *, lean: bool) -> None:
@@ -89,7 +88,7 @@ async def _serve(payload: int, *, lean: bool) -> None:
     _say({"profile": "release", "port": server.sockets[0].getsockname()[1]})
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        _say(sender.obey(json.loads(line)))
+        _say(await sender.obey(json.loads(line)))
     server.close()
 
 

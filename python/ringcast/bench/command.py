@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import Field, fields
 from typing import Any
@@ -58,8 +59,18 @@ def _option(each: Field[Any]) -> click.Option:
     if isinstance(each.default, int):
         kind = click.IntRange(min=int(each.metadata["least"]))
     elif isinstance(each.default, float):
-        kind = click.FloatRange(min=each.metadata["least"], max=1e9)
+        kind = _Number(min=each.metadata["least"], max=1e9)
     return click.Option([flag], type=kind, default=each.default, show_default=True, metavar="N", help=about)
+
+
+class _Number(click.FloatRange):
+    """A number within bounds; "nan" is within all of them, and none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def _common() -> list[click.Parameter]:

@@ -53,7 +53,7 @@ def _measure(options: Options, place: Server | Bare, load: Load) -> dict[str, An
 
 
 def _cpu_s(place: Server | Bare) -> float:
-    used: dict[str, Any] = place.pace(0) if isinstance(place, Bare) else place.status(_ACTOR, _KEY)
+    used: dict[str, Any] = place.used() if isinstance(place, Bare) else place.status(_ACTOR, _KEY)
     used_s: float = used["cpu_s"]
     return used_s
 
@@ -73,5 +73,12 @@ def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
 
 
 QUESTION: Final = Question(
-    "connect", "How many clients a second are let in.", Options, _VARIANTS, _run, _compare, _table
+    "connect",
+    "How many clients a second are let in.",
+    Options,
+    _VARIANTS,
+    _run,
+    _compare,
+    _table,
+    warm_up=_WARM_UP,
 )

@@ -38,6 +38,9 @@ _DEFAULT_RING_BYTES: Final = 8 << 20
 _RETAINED: Final = 1024
 """So many events fit into the ring, however large they are: this is about sending, not about rings."""
 
+_EVENT_BYTES: Final = 512
+"""What an event takes in the ring beside its arguments, generously."""
+
 _LATENCY_EVERY: Final = 101
 """The latency of every hundredth, or recording it would be much of what the load does."""
 
@@ -58,6 +61,12 @@ class Options:
     filter: bool = option(False, "Let the others listen as well, and keep the events from them by a filter.")
     changes: bool = option(False, "With a filter: change one connection's state before each event.")
     limit_burst: int = option(0, "How many frames a call the limit sends; 0 is as many as a burst has.")
+
+    def __post_init__(self) -> None:
+        if self.changes and not self.filter:
+            raise Failed("--changes is of connections that a --filter looks at: choose both")
+        if self.drain and self.actors > 1:
+            raise Failed("--drain is for a single actor: leave it out, or --actors")
 
     @property
     def rounds(self) -> int:
@@ -133,7 +142,7 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     if variant == _LIMIT:
         with Limit(cores.server) as limit, Load(cores.load) as load:
             return _measure(options, _Limit(limit, options), load)
-    ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, options.payload * _RETAINED)))
+    ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, (options.payload + _EVENT_BYTES) * _RETAINED)))
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
         side = _Ringcast(server, options)
         silent = []
@@ -168,7 +177,8 @@ def _measure(options: Options, side: _Ringcast | _Limit, load: Load) -> dict[str
             load.do("measure", key)
         sent = side.flood(counter, options.messages)
         counter += sent.messages
-        rounds.append(_round(options, sent, _received(load, side, counter - 1)))
+        groups = _received(load, side, counter - 1)
+        rounds.append(_round(options, sent, groups, _late(load, side)))
     middle = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
     return middle | {"server_cpu_s": (side.cpu_s() - used_s) / options.rounds}
 
@@ -178,17 +188,24 @@ def _received(load: Load, side: _Ringcast | _Limit, counter: int) -> list[dict[s
     return [complete(load.receive(key, "tick", counter)["figures"]) for key in side.shares]
 
 
-def _round(options: Options, sent: Sent, groups: list[dict[str, Any]]) -> dict[str, Any]:
-    seconds = (max(figures["last_ns"] for figures in groups) - sent.began_ns) / 1e9
-    latencies = [microseconds(figures["latency_ms"]) for figures in groups if figures["latency_ms"]]
-    if not latencies:
+def _late(load: Load, side: _Ringcast | _Limit) -> dict[str, float | None]:
+    """Return percentiles of the latency of all connections, whichever actor they listen to."""
+    first, *others = side.shares
+    late = microseconds(load.do("report", first, **{"with": others})["figures"]["latency_ms"])
+    if late["p50_us"] is None:
         raise Failed("too few events: none of them was one of those whose latency is recorded")
+    return late
+
+
+def _round(
+    options: Options, sent: Sent, groups: list[dict[str, Any]], late: dict[str, float | None]
+) -> dict[str, Any]:
+    seconds = (max(figures["last_ns"] for figures in groups) - sent.began_ns) / 1e9
     return {
         "deliveries_per_s": sum(figures["events"] for figures in groups) / seconds,
         "events": sum(figures["events"] for figures in groups),
         "seconds": seconds,
-        "p50_us": statistics.median(each["p50_us"] or 0.0 for each in latencies),
-        "p99_us": max(each["p99_us"] or 0.0 for each in latencies),
+        **late,
         # All groups are one process: its time since the first of them was asked to count.
         "receiver_cpu_s": max(figures["cpu_s"] for figures in groups),
         **disorder(groups),

@@ -38,7 +38,7 @@ _SETTLE_TIMEOUT_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    connections: int = option(2000, "How many connections are idle.", 1)
+    connections: int = option(2000, "How many connections are idle.", 100)
 
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
@@ -54,6 +54,8 @@ def _measure(options: Options, place: Server | Bare, load: Load) -> dict[str, An
     after = _settled(place)
     if any(load.figures("idle")["closed"].values()):
         raise Failed("connections were closed while they were idle")
+    if after <= before:
+        raise Failed(f"the server's memory did not grow with {options.connections} connections: choose more")
     return {
         "bytes_per_connection": (after - before) / options.connections,
         "before_bytes": before,
@@ -97,5 +99,5 @@ def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
 
 
 QUESTION: Final = Question(
-    "memory", "What an idle connection costs.", Options, _VARIANTS, _run, _compare, _table
+    "memory", "What an idle connection costs.", Options, _VARIANTS, _run, _compare, _table, warm_up=_WARM_UP
 )

@@ -53,6 +53,8 @@ class Question:
     """Takes the options and each variant's medians; returns what they say together."""
     table: Callable[[dict[str, Figures], Figures], str]
     """Takes the medians and what `compare` returned."""
+    warm_up: int = 0
+    """Connections that are opened beside those of the options."""
 
 
 def option(default: Any, meaning: str, least: float = 0) -> Any:
@@ -68,7 +70,7 @@ def ask(
     `tell` hears what comes next, how many runs are over and how many there are. Raises `Failed`.
     """
     sizes = asdict(options)
-    require_descriptors(sum(sizes.get(name, 0) for name in _SOCKETS))
+    require_descriptors(sum(sizes.get(name, 0) for name in _SOCKETS) + question.warm_up)
     about = machine()
     began_s = time.monotonic()
     runs: dict[str, list[Figures]] = {variant: [] for variant in question.variants}

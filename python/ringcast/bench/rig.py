@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from .actors import LATE_S
 from .cores import Cores, on_core
 from .failures import Disturbed, Failed
 from .load import BUILD_PROFILE
@@ -33,6 +34,7 @@ __all__ = [
     "faultless",
     "require_descriptors",
     "require_release",
+    "require_sent",
     "running",
     "waited",
 ]
@@ -69,6 +71,15 @@ def require_descriptors(connections: int) -> None:
         )
 
 
+def require_sent(sent: int, count: int, per_s: float) -> None:
+    """Raise `Failed` if not all events were sent: the latency of those that were is not that of the rate."""
+    if sent != count:
+        raise Failed(
+            f"{sent} of {count} events were sent: "
+            f"the server fell more than {LATE_S:g} s behind {per_s:g} a second"
+        )
+
+
 def waited(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
     """Look at `condition` until it is true. Raises `Failed` when that takes too long."""
     deadline = time.monotonic() + timeout_s
@@ -95,12 +106,24 @@ class Server:
         self.port = int(self.address.rpartition(":")[2])
         self._http = httpx.Client(base_url=self.address, timeout=_HTTP_TIMEOUT_S)
 
-    def call(self, actor: str, key: str, action: str, *args: Any) -> Any:
-        """Call an action over HTTP. Raises `Failed` for an error."""
-        answer = self._http.post(f"/actors/{actor}/actions/{action}", json={"key": [key], "args": args})
+    def call(self, actor: str, key: str, action: str, *args: Any, timeout_s: float = _HTTP_TIMEOUT_S) -> Any:
+        """Call an action over HTTP. Raises `Failed` for an error, and when there is no answer in time."""
+        place, what = f"/actors/{actor}/actions/{action}", {"key": [key], "args": args}
+        try:
+            answer = self._http.post(place, json=what, timeout=timeout_s)
+        except httpx.TimeoutException as error:
+            raise Failed(f"{action}: the server did not answer within {timeout_s:.0f} s") from error
         if answer.status_code != httpx.codes.OK:
             raise Failed(f"{action}: {answer.text}")
         return answer.json()["value"]
+
+    def pace(self, actor: str, key: str, per_s: float, count: int) -> dict[str, Any]:
+        """Have exactly so many paces sent, so many a second; return the status then. Raises `Failed`."""
+        first = self.status(actor, key)["sent"]["pace"]
+        self.call(actor, key, "pace", per_s, count, timeout_s=count / per_s + LATE_S + _HTTP_TIMEOUT_S)
+        status = self.status(actor, key)
+        require_sent(status["sent"]["pace"] - first, count, per_s)
+        return status
 
     def status(self, actor: str, key: str) -> dict[str, Any]:
         """Return what `Feed.status` tells."""
@@ -193,9 +216,16 @@ class Bare(_Program):
         self.port: int = self.about["port"]
         self.pid = self._process.pid
 
-    def pace(self, per_s: float) -> dict[str, Any]:
-        """Send so many events a second from now on; return the last counter so far and the time used."""
-        return self.ask({"pace": per_s})
+    def used(self) -> dict[str, Any]:
+        """Return the last counter so far, and the processor time used."""
+        return self.ask({})
+
+    def pace(self, per_s: float, count: int) -> dict[str, Any]:
+        """Have exactly so many events sent, so many a second; return the same as `used`. Raises `Failed`."""
+        first = self.used()["last"]
+        ended = self.ask({"pace": per_s, "count": count})
+        require_sent(ended["last"] - first, count, per_s)
+        return ended
 
     def collect(self) -> None:
         """Have it let go of what nobody refers to any more."""
@@ -212,7 +242,7 @@ class Load(_Program):
             figures = answer.get("figures", {})
             if _SLOW_READER in figures.get("closed", {}):
                 raise Disturbed(f"the load fell behind; it had {figures['cpu_share']:.2f} of its core")
-            raise Failed(f"{command} {group}: {answer['failed']} {figures}")
+            raise Failed(f"{command} {group}: {answer['failed']}{told(figures)}")
         return answer
 
     def open(
@@ -259,6 +289,15 @@ def running_or_bare(
             yield server, load
 
 
+def told(figures: dict[str, Any]) -> str:
+    """Return what went wrong with some connections as the end of a sentence; nothing if nothing did."""
+    said = [f"{count} closed with {code}" for code, count in figures.get("closed", {}).items()]
+    said += [f"{count} {fault}" for fault, count in figures.get("faults", {}).items() if count]
+    if figures.get("error"):
+        said.append(f"for example: {figures['error']}")
+    return f" ({', '.join(said)})" if said else ""
+
+
 def disorder(groups: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Return the gaps, duplicates and events out of order in the figures of some groups."""
     faults = [figures["faults"] for figures in groups]
@@ -275,9 +314,7 @@ def faultless(figures: dict[str, Any]) -> dict[str, Any]:
     """Return the figures if every event was there, once and in order. Raises `Failed` if not."""
     if any(figures["faults"].values()):
         found = ", ".join(f"{count} {what}" for what, count in disorder([figures]).items())
-        raise Failed(
-            f"not every event came once and in order: {found} ({figures['faults']} {figures['error']})"
-        )
+        raise Failed(f"not every event came once and in order: {found}{told(figures)}")
     return figures
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+from typing import Final
 
 from ..actor import Actor
 from ..config import ServerConfig
@@ -18,6 +19,8 @@ from .stores import STORES, store_of
 
 __all__ = ["main"]
 
+_ACTORS: Final[tuple[type[Actor], ...]] = (Feed, FilteredFeed, ChangingFeed, SkippingFeed, DurableFeed)
+
 
 def main() -> None:
     """Serve until SIGTERM."""
@@ -27,29 +30,21 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=120.0, help="seconds that a session is kept")
     parser.add_argument("--payload", type=int, default=128, help="bytes of an event's arguments")
     parser.add_argument(
-        "--ring-bytes", type=int, default=0, help="bytes of an actor's ring; 0 is the default"
+        "--ring-bytes", type=int, default=None, help="bytes of every actor's ring, if not the default"
+    )
+    parser.add_argument(
+        "--ring-events", type=int, default=None, help="events in every actor's ring, if not the default"
     )
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Feed.padding = padding(options.payload)
-    actors: list[type[Actor]] = [
-        _with_ring(Feed, options.ring_bytes),
-        FilteredFeed,
-        ChangingFeed,
-        SkippingFeed,
-        DurableFeed,
-    ]
+    ring = {"max_ring_bytes": options.ring_bytes, "max_ring_events": options.ring_events}
+    actors = [type(actor.__name__, (actor,), {}, **ring) for actor in _ACTORS]
     # Everybody is let in at once, and may call as often as it can: how fast that is are two of the questions.
     config = ServerConfig(session_window_s=options.window, max_connects_per_s=0, max_actions_per_s=0)
     registry = Registry(*actors, store=store_of(options.store, options.path), config=config)
     run(registry, port=0, on_listening=lambda address: print(address, os.getpid(), flush=True))
-
-
-def _with_ring(actor: type[Actor], max_bytes: int) -> type[Actor]:
-    if not max_bytes:
-        return actor
-    return type(actor.__name__, (actor,), {}, max_ring_bytes=max_bytes)
 
 
 if __name__ == "__main__":

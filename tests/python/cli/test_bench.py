@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import programs
-from ringcast.bench import rig
+from ringcast.bench import memory, rig
 from ringcast.cli import main
 
 SUMMARY = {
@@ -87,7 +87,7 @@ def test_fanout_of_one_message_tells_when_the_last_connection_had_it() -> None:
 
 
 def test_fanout_of_several_actors_reaches_every_connection() -> None:
-    options = ("--connections", "25", "--messages", "40", "--actors", "10", "--others", "5", "--drain")
+    options = ("--connections", "25", "--messages", "40", "--actors", "10", "--others", "5")
     assert asked("fanout", *options)["median"]["ringcast"]["events"] == 25 * 40
 
 
@@ -98,11 +98,22 @@ def test_latency_is_told_beside_a_picows_loop() -> None:
     assert report["compared"].keys() == {"p50_to_picows", "p99_to_picows"}
 
 
+def test_latency_is_that_of_every_event_also_where_the_server_is_too_slow_for_the_rate() -> None:
+    report = asked("latency", "--connections", "20", "--messages", "300", "--rate", "1e9")
+    assert [report["median"][variant]["events"] for variant in ("ringcast", "picows loop")] == [20 * 300] * 2
+
+
 def test_replay_counts_what_was_missed() -> None:
     report = asked("replay", "--connections", "30", "--messages", "50", "--others", "5", "--quiet-s", "0.2")
     assert counts(report) == (0, 0, 0)
     assert report["deliveries_per_s"] > 0
     assert report["server_cpu_s"] > 0
+
+
+@pytest.mark.parametrize("size", [("--messages", "10000"), ("--messages", "300", "--payload", "32768")])
+def test_replay_has_a_ring_for_everything_that_is_missed(size: tuple[str, ...]) -> None:
+    report = asked("replay", "--connections", "3", "--others", "1", "--quiet-s", "0.1", "--rate", "1", *size)
+    assert report["median"]["replay"]["events"] == 3 * int(size[1])
 
 
 def test_memory_tells_what_an_idle_connection_holds() -> None:
@@ -164,7 +175,55 @@ def test_more_connections_than_the_system_allows_are_refused_before_anything_run
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["bench", "memory", "--connections", "100000000"]) == 1
-    assert "100000000 connections need more open files" in capsys.readouterr().err.splitlines()[-1]
+    assert "100000050 connections need more open files" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("replay", "--messages", "1000000", "--payload", "16384"), "choose fewer --messages"),
+        (("actions", "--payload", "1000000"), "--payload is 65,280 at most"),
+        (("fanout", "--changes"), "--changes is of connections that a --filter looks at"),
+        (("fanout", "--drain", "--actors", "2"), "--drain is for a single actor"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...], why: str
+) -> None:
+    assert main(["bench", *options]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert why in line
+
+
+@pytest.mark.parametrize("question", ["connect", "memory"])
+def test_the_connections_of_the_warm_up_need_descriptors_as_well(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    monkeypatch.setattr(rig.resource, "getrlimit", lambda which: (400, 400))
+    assert main(["bench", question, "--connections", "100", "--runs", "1"]) == 1
+    assert "connections need more open files" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("options", [("latency", "--rate", "nan"), ("memory", "--connections", "1")])
+def test_a_number_that_says_nothing_is_refused(
+    capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    assert main(["bench", *options]) == 2
+    assert f"Invalid value for '{options[1]}'" in capsys.readouterr().err
+
+
+def test_memory_that_does_not_grow_has_no_figure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "resident", lambda pid: (50_000_000, 50_000_000))
+    assert main(["bench", "memory", "--connections", "100", "--runs", "1"]) == 1
+    assert "did not grow with 100 connections" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("actor", ["feed", "filteredFeed", "changingFeed", "skippingFeed", "durableFeed"])
+def test_every_actor_has_the_ring_that_was_asked_for(actor: str) -> None:
+    with rig.Server(None, "--ring-bytes", "12345678") as server:
+        assert server.status(actor, "key")["ring_bytes"] == 12_345_678
 
 
 def test_a_person_at_a_terminal_sees_a_progress_bar() -> None:
