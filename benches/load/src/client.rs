@@ -23,6 +23,9 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Closed by the server without a close frame (RFC 6455, section 7.1.5).
 const NO_CLOSE_FRAME: u16 = 1006;
 
+/// The most that the response to an upgrade takes.
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
+
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -198,12 +201,16 @@ impl Client {
     }
 
     /// The socket is ready: go on as far as it goes.
-    pub fn ready(&mut self, group: &mut Group, buffer: &mut [u8]) {
+    pub fn ready(&mut self, group: &mut Group, buffer: &mut Vec<u8>) {
         if self.phase == Phase::Dialling && !self.upgrade(&group.settings, &mut group.counts) {
             return;
         }
         while let Some(socket) = &mut self.socket {
             let kept = self.rest.len();
+            // The beginning of a frame that takes more than this: `frame::next` has bounds for that.
+            if kept == buffer.len() {
+                buffer.resize(2 * kept, 0);
+            }
             buffer[..kept].copy_from_slice(&self.rest);
             match socket.read(&mut buffer[kept..]) {
                 Ok(0) => self.note_closed(&mut group.counts),
@@ -295,9 +302,12 @@ impl Client {
                 used += found.bytes;
                 self.on_known(&found, now, &group.settings, &mut group.counts);
             }
-            let Ok(frame) = frame::next(&bytes[used..]) else {
-                group.counts.note_error("a broken frame");
-                return Err(Over);
+            let frame = match frame::next(&bytes[used..]) {
+                Ok(frame) => frame,
+                Err(broken) => {
+                    group.counts.note_error(broken);
+                    return Err(Over);
+                }
             };
             let Some(Frame { kind, payload, length }) = frame else {
                 return Ok(used);
@@ -318,6 +328,10 @@ impl Client {
     /// Send the connect message once the whole response is there; returns the bytes of it, or 0.
     fn finish_upgrade(&mut self, bytes: &[u8], group: &mut Group) -> Result<usize, Over> {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            if bytes.len() > MAX_RESPONSE_BYTES {
+                group.counts.note_error("a response without an end");
+                return Err(Over);
+            }
             return Ok(0);
         };
         if !bytes.starts_with(b"HTTP/1.1 101") {

@@ -1,5 +1,7 @@
 //! WebSocket frames (RFC 6455, section 5.2): those of a server read, those of a client written. Pure.
 
+use std::fmt::{self, Display, Formatter};
+
 /// What a frame is, by its opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -24,9 +26,26 @@ pub struct Frame<'a> {
     pub length: usize,
 }
 
-/// The bytes are not what this server sends: fragments, reserved bits, masks, binary messages.
+/// The most that a frame may carry: 16 MiB.
+pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
+
+/// Why the bytes can never become a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Broken;
+pub enum Broken {
+    /// They are not what this server sends: fragments, reserved bits, masks, binary messages.
+    Foreign,
+    /// The frame carries more than [`MAX_PAYLOAD_BYTES`].
+    TooLarge,
+}
+
+impl Display for Broken {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Foreign => "a broken frame",
+            Self::TooLarge => "a frame of more than 16 MiB, which is the most that the load takes",
+        })
+    }
+}
 
 /// The first frame of `bytes`; `None` if it is not whole yet.
 ///
@@ -41,7 +60,7 @@ pub fn next(bytes: &[u8]) -> Result<Option<Frame<'_>>, Broken> {
         0x88 => Kind::Close,
         0x89 => Kind::Ping,
         0x8a => Kind::Pong,
-        _ => return Err(Broken),
+        _ => return Err(Broken::Foreign),
     };
     let (start, length): (usize, usize) = match second {
         length @ 0..126 => (2, usize::from(length)),
@@ -50,12 +69,15 @@ pub fn next(bytes: &[u8]) -> Result<Option<Frame<'_>>, Broken> {
             None => return Ok(None),
         },
         127 => match rest.first_chunk() {
-            Some(&length) => (10, usize::try_from(u64::from_be_bytes(length)).map_err(|_| Broken)?),
+            Some(&length) => (10, usize::try_from(u64::from_be_bytes(length)).unwrap_or(usize::MAX)),
             None => return Ok(None),
         },
-        _ => return Err(Broken),
+        _ => return Err(Broken::Foreign),
     };
-    let end = start.checked_add(length).ok_or(Broken)?;
+    if length > MAX_PAYLOAD_BYTES {
+        return Err(Broken::TooLarge);
+    }
+    let end = start + length;
     Ok(bytes.get(start..end).map(|payload| Frame { kind, payload, length: end }))
 }
 

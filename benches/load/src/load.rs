@@ -19,7 +19,7 @@ use crate::sequence::MAX_NAMES;
 /// The token of the one who brings commands.
 pub const COMMANDS: Token = Token(usize::MAX);
 
-/// Takes a few batches of the server at once and stays in the processor's cache.
+/// Takes a few batches of the server at once and stays in the processor's cache; grows with a frame that is larger.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Sockets that are looked at between two looks at the time and at commands.

@@ -1,6 +1,6 @@
 //! Frames of a server are read whole or not at all; those of a client are masked.
 
-use ringcast_load::frame::{Broken, Frame, Kind, close, close_code, next, pong, text};
+use ringcast_load::frame::{Broken, Frame, Kind, MAX_PAYLOAD_BYTES, close, close_code, next, pong, text};
 
 fn from_server(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
@@ -48,8 +48,16 @@ fn what_this_server_does_not_send_is_broken() {
         ("masked", [0x81, 0x81]),
     ];
     for (what, bytes) in beginnings {
-        assert_eq!(next(&bytes), Err(Broken), "{what}");
+        assert_eq!(next(&bytes), Err(Broken::Foreign), "{what}");
     }
+}
+
+#[test]
+fn a_frame_is_as_large_as_the_bound_and_never_larger() {
+    let header = |length: usize| [&[0x81, 127][..], &(length as u64).to_be_bytes()].concat();
+    assert_eq!(next(&header(MAX_PAYLOAD_BYTES)), Ok(None));
+    assert_eq!(next(&header(MAX_PAYLOAD_BYTES + 1)), Err(Broken::TooLarge));
+    assert_eq!(next(&header(usize::MAX)), Err(Broken::TooLarge));
 }
 
 #[test]

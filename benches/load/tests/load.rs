@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use mio::{Poll, Waker};
 use ringcast_load::clock::monotonic_ns;
+use ringcast_load::frame::sent_by_server;
 use ringcast_load::limit::Limit;
 use ringcast_load::load::{COMMANDS, Load};
 use serde_json::{Value, json};
@@ -381,4 +382,35 @@ fn the_limit_stops_when_its_time_is_over_and_says_how_far_it_came() {
     let flood = json!({"first": 1, "messages": 100, "burst": 10, "payload": 128, "seconds": 0});
     assert_eq!(limit.obey(&flood.to_string()).unwrap().last, 10);
     assert!(limit.obey("{}").is_err());
+}
+
+#[test]
+fn an_event_larger_than_the_buffer_is_read_and_one_beyond_the_bound_is_refused() {
+    let (server, served) = serve(|server| {
+        let (mut socket, _) = accept(&server);
+        connected(&mut socket, 0, &json!({}));
+        for offset in 1..=2 {
+            let padding = "x".repeat(3_000_000);
+            let message = json!(["event", 1, offset, "tick", [offset, 0, padding]]).to_string();
+            socket.write_all(&sent_by_server(message.as_bytes())).unwrap();
+        }
+        // Any byte: both are read.
+        byte(&mut socket);
+        socket.write_all(&[0x81, 127, 0, 0, 0, 0, 1, 0, 0, 1]).unwrap();
+        let _ = socket.read(&mut [0]);
+    });
+    let load = Running::new();
+    load.open(&server, 1);
+    load.answers.recv().unwrap();
+    let figures = &load.receive(2)["figures"];
+    assert_eq!(
+        (&figures["events"], &figures["closed"], &figures["error"]),
+        (&json!(2), &json!({}), &Value::Null)
+    );
+    load.ask(&json!({"do": "call", "group": "g", "action": "say", "args": [], "total": 1, "seconds": 1, "timeout_s": 0}));
+    let refused = load.receive(3);
+    let error = refused["figures"]["error"].as_str().unwrap();
+    assert!(error.contains("more than 16 MiB"), "{refused}");
+    drop(load);
+    served.join().unwrap();
 }
