@@ -145,12 +145,15 @@ def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[st
     if len(points) < 2:
         return
     yield from ("", f"**Cost against size: {against}**", "")
-    yield row("size", "deliveries/s", "limit's", "ns of server CPU a delivery", "limit's", "p99, ms")
-    yield row("---:", *["---:"] * 5)
+    yield row(
+        "size", "events", "deliveries/s", "limit's", "ns of server CPU a delivery", "limit's", "p99, ms"
+    )
+    yield row("---:", *["---:"] * 6)
     for size, report in points:
         own, compared = report["median"]["ringcast"], report["compared"]
         yield row(
             f"{size:,}",
+            f"{report['options']['messages']:,}",
             f"{own['deliveries_per_s']:,.0f}",
             f"{report['limit_per_s']:,.0f}",
             f"{compared['server_ns_per_delivery']:,.0f}",
@@ -180,10 +183,12 @@ def _filter_curve(reports: Reports, name: str, against: str, file: Path) -> Iter
     }
     lines["the limit"] = [(size, _us(found["kept"][size], "limit")) for size in sizes]
     yield from ("", f"**A broadcast with a filter: {against}**", "")
-    yield row("size", *(f"µs of CPU: {line}" for line in lines))
-    yield row("---:", *["---:"] * len(lines))
+    events = [f"events: {said}" for said in FILTER_LINES.values()]
+    yield row("size", *events, *(f"µs of CPU: {line}" for line in lines))
+    yield row("---:", *["---:"] * (len(events) + len(lines)))
     for number, size in enumerate(sizes):
-        yield row(f"{size:,}", *(f"{points[number][1]:,.1f}" for points in lines.values()))
+        counts = (f"{found[how][size]['options']['messages']:,}" for how in FILTER_LINES)
+        yield row(f"{size:,}", *counts, *(f"{points[number][1]:,.1f}" for points in lines.values()))
     title = "Processor time of a broadcast with a filter"
     yield from ("", _image(title, drawn(Plot(title, against, "microseconds", lines)), file))
 

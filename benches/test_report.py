@@ -99,6 +99,7 @@ def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0)
             "load_average": 0.1,
         },
         "cores": {"server": 0, "load": 1, "remark": None},
+        "options": {"messages": 4000},
         "runs": {"ringcast": [own]},
         "limit_per_s": limit_per_s,
         "median": {"ringcast": own},
@@ -248,7 +249,10 @@ def test_a_broadcast_without_the_clock_on_the_wall_is_told_by_processor_time(tmp
 
 def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> None:
     reports = {
-        f"{name}, {how}: {size}": {**fanout(1e6, ns=ns), "options": {"connections": size}}
+        f"{name}, {how}: {size}": {
+            **fanout(1e6, ns=ns),
+            "options": {"connections": size, "messages": size + 1},
+        }
         for name, how, ns in (
             ("matching", "kept", 200),
             ("matching", "anew", 300),
@@ -258,7 +262,7 @@ def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> N
     }
     page = made(tmp_path, None, **{"P5-curves": reports})
     assert "A broadcast with a filter: connections that match, of 9,000" in page
-    assert "| 90 | 18.0 | 27.0 | 90.0 |" in page
+    assert "| 90 | 91 | 91 | 18.0 | 27.0 | 90.0 |" in page
     assert "of which 90 match" not in page
     plot = ElementTree.parse(tmp_path / "plots" / "filter-matching.svg")
     assert len(plot.findall(".//{http://www.w3.org/2000/svg}circle")) == 6
@@ -268,7 +272,7 @@ def test_a_curve_becomes_a_table_and_a_plot(tmp_path: Path) -> None:
     points = {f"payload: {size}": fanout(1e6, ns=size) for size in (32, 1024, 65_536)}
     page = made(tmp_path, P11=points)
     assert "(plots/payload.svg)" in page
-    assert "| 65,536 | 1,000,000 | 1,000,000 | 65,536 | 1,000 | 2.00 |" in page
+    assert "| 65,536 | 4,000 | 1,000,000 | 1,000,000 | 65,536 | 1,000 | 2.00 |" in page
     plot = ElementTree.parse(tmp_path / "plots" / "payload.svg")
     circles = plot.findall(".//{http://www.w3.org/2000/svg}circle")
     assert len(circles) == 6
