@@ -290,3 +290,31 @@ def test_curves_that_are_not_whole_are_not_measured(tmp_path: Path) -> None:
     assert row(whole).endswith("| yes |")
     for label in CURVE_LABELS:
         assert "not measured" in row({name: report for name, report in whole.items() if name != label})
+
+
+@pytest.mark.parametrize(
+    ("costs", "told", "met"),
+    [
+        ({32: 100, 128: 101, 1024: 250, 8192: 100, 65_536: 90}, "payload 2.50 (32 to 1,024); ", "no"),
+        ({32: 100, 128: 50, 1024: 50, 8192: 80, 65_536: 90}, "payload 1.80 (1,024 to 65,536); ", "no"),
+        ({32: 100, 128: 90, 1024: 80, 8192: 70, 65_536: 60}, "payload 0.90 (32 to 128); ", "yes"),
+    ],
+    ids=["in the middle", "after a fall", "none"],
+)
+def test_a_curve_is_judged_by_its_largest_growth_between_any_two_sizes(
+    tmp_path: Path, costs: dict[int, float], told: str, met: str
+) -> None:
+    """The limit's costs are the same at each size."""
+    points = {label: fanout(1e6, ns=100) for label in CURVE_LABELS}
+    # The largest first: the order of the answers does not matter.
+    points |= {f"payload: {size}": fanout(1e6, ns=costs[size]) for size in reversed(costs)}
+    [row] = re.findall(r"^\| P11 \|.*$", made(tmp_path, P11=points), re.MULTILINE)
+    assert told in row
+    assert row.endswith(f"| {met} |")
+
+
+def test_the_growth_of_a_cost_is_held_against_the_limits_between_the_same_sizes(tmp_path: Path) -> None:
+    points = {label: fanout(1e6, ns=100) for label in CURVE_LABELS}
+    points["actors: 100"]["compared"] |= {"server_ns_per_delivery": 400.0, "limit_ns_per_delivery": 2000.0}
+    [row] = re.findall(r"^\| P11 \|.*$", made(tmp_path, P11=points), re.MULTILINE)
+    assert re.search(r"actors 2\.00 \((1|10) to 100\)", row)
