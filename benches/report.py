@@ -14,6 +14,7 @@ from typing import Any, Final
 import beside
 import click
 from beside import row
+from checks import disorder
 from curves import Plot, drawn, drawn_rows
 from kept import Reports, commits, read
 from relayed import relayed
@@ -54,7 +55,7 @@ def targets(results: Path, plots: Path) -> str:
     found, peers = read(results), beside.read(results)
     lines = [
         *_commits(commits(results)),
-        *_machine(found),
+        *_machine(found, peers),
         "",
         row("#", "what", "wanted", "found", "met"),
         row(*["---"] * 5),
@@ -99,7 +100,7 @@ def _commits(by_commit: dict[str | None, list[str]]) -> Iterator[str]:
         yield "A `+` stands for changes since that commit."
 
 
-def _machine(found: dict[str, Reports]) -> Iterator[str]:
+def _machine(found: dict[str, Reports], peers: Reports) -> Iterator[str]:
     reports = [each for target in found.values() for each in target.values() if "cores" in each]
     if not reports:
         return
@@ -108,11 +109,21 @@ def _machine(found: dict[str, Reports]) -> Iterator[str]:
     runs = max(len(runs) for each in reports for runs in each["runs"].values())
     yield (
         f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
-        f"ringcast {about['ringcast']}; medians of up to {runs} runs; highest load average {load:.1f}. "
-        "No figure has a gap, a duplicate or an event out of order."
+        f"ringcast {about['ringcast']}; medians of up to {runs} runs; highest load average {load:.1f}."
     )
+    yield from disorder(_by_question(found, peers))
     remarks = {each["cores"]["remark"] for each in reports} - {None}
     yield from (f"Beware: {remark}." for remark in sorted(remarks))
+
+
+def _by_question(found: dict[str, Reports], peers: Reports) -> dict[str, list[dict[str, Any]]]:
+    """Return the reports of each target, and of each question to the peers."""
+    own = {
+        target: [each for label, each in reports.items() if label != "peers"]
+        for target, reports in found.items()
+    }
+    of_peers = {f"{question} beside peers": [report] for question, report in peers.items()}
+    return {name: reports for name, reports in (own | of_peers).items() if reports}
 
 
 def _rates(found: dict[str, Reports]) -> Iterator[str]:

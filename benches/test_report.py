@@ -318,3 +318,45 @@ def test_the_growth_of_a_cost_is_held_against_the_limits_between_the_same_sizes(
     points["actors: 100"]["compared"] |= {"server_ns_per_delivery": 400.0, "limit_ns_per_delivery": 2000.0}
     [row] = re.findall(r"^\| P11 \|.*$", made(tmp_path, P11=points), re.MULTILINE)
     assert re.search(r"actors 2\.00 \((1|10) to 100\)", row)
+
+
+def clean(**faults: int | None) -> dict[str, Any]:
+    """Return a report of two variants with two runs each, and with these faults in the last run."""
+    figures = {"gaps": 0, "duplicates": 0, "disorder": 0}
+    runs = {"ringcast": [figures, figures], "limit": [figures, {**figures, **faults}]}
+    return {**fanout(1e6), "runs": runs}
+
+
+def test_faults_are_added_up_over_all_runs_that_count_them(tmp_path: Path) -> None:
+    bursts = beside("bursts", "deliveries_per_s", 3e6, socketify=1e6)
+    page = made(tmp_path, [{**bursts, "runs": clean()["runs"]}], P1={"flood": clean()}, P3={"one": clean()})
+    assert (
+        "There is no gap, no duplicate and no event out of order in any of the 12 runs that count them.\n\n"
+    ) in page
+    assert "BEWARE" not in page
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"gaps": 7}, "P1 has 7 gaps"),
+        ({"duplicates": 1, "disorder": 2}, "P1 has 1 duplicates; P1 has 2 events out of order"),
+    ],
+)
+def test_a_fault_in_a_run_is_told_loudly(tmp_path: Path, faults: dict[str, int], said: str) -> None:
+    page = made(tmp_path, P1={"flood": clean(**faults)})
+    assert f"**BEWARE, THESE FIGURES DO NOT COUNT: {said}.**" in page
+    assert "There is no gap" not in page
+
+
+def test_a_fault_that_a_report_alone_has_is_told_as_well(tmp_path: Path) -> None:
+    assert "P1 has 7 gaps.**" in made(tmp_path, P1={"flood": {**clean(), "gaps": 7}})
+
+
+def test_questions_whose_runs_do_not_count_faults_are_named(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "P4.json").write_text(json.dumps({"benchmarks": []}))
+    page = made(
+        tmp_path, P1={"flood": clean()}, P10={"latency": clean(gaps=None)}, P12={"connect": fanout(1e6)}
+    )
+    assert "in any of the 7 runs that count them.\nNot all runs count them in P4, P10, P12.\n" in page
