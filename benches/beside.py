@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import checks
+from checks import share
 
 __all__ = ["ahead", "read", "row", "tables"]
 
 _RINGCAST: Final = "ringcast"
-_COLUMNS: Final = {
-    "flood": ("flood, deliveries/s", "deliveries_per_s"),
-    "bursts": ("bursts of 30, deliveries/s", "deliveries_per_s"),
-    "one": ("one to 9,000, ms", "until_last_us"),
-    "latency": ("100 a second, ms, p50 / p99", "p99_us"),
-    "memory": ("bytes of 2,000", "bytes_per_connection"),
-    "memory-many": ("bytes of 9,000", "bytes_per_connection"),
-    "connects": ("connects/s", "connects_per_s"),
-}
-"""By question, in their order: the head of its column, and the figure in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column of the table."""
+
+    question: str
+    head: str
+    figures: tuple[str, ...]
+    """What is in a cell; of each it is said which peers are ahead."""
+
+    def value(self, of: dict[str, Any] | None, figure: str) -> float | None:
+        """Return one side's figure; None where there is none. A latency that is 0 was not recorded."""
+        found: float | None = None if of is None else of.get(figure)
+        return found or None
+
+    def cell(self, of: dict[str, Any] | None) -> str:
+        if of is not None and "failed" in of:
+            return "failed"
+        values = [self.value(of, figure) for figure in self.figures]
+        shown = [_shown(value, figure) for value, figure in zip(values, self.figures, strict=True) if value]
+        busy = share(of or {}, {}) if self.figures[0].endswith("_per_s") else None
+        return checks.marked(" / ".join(shown), busy)
+
+    def name(self, figure: str) -> str:
+        """Return what the figure is called outside of the table."""
+        first = self.head.partition(", ")[0]
+        return f"{first}, {figure[:3]}" if len(self.figures) > 1 else self.head
+
+
+def _shown(value: float, figure: str) -> str:
+    if figure == "until_last_us":
+        return f"{value / 1000:.1f}"
+    return f"{value / 1000:.2f}" if figure.endswith("_us") else f"{value:,.0f}"
+
+
+_LATENCY: Final = ("p50_us", "p99_us")
+_COLUMNS: Final = (
+    _Column("flood", "flood, deliveries/s", ("deliveries_per_s",)),
+    _Column("flood", "flood, ms, p50 / p99", _LATENCY),
+    _Column("bursts", "bursts of 30, deliveries/s", ("deliveries_per_s",)),
+    _Column("bursts", "bursts of 30, ms, p50 / p99", _LATENCY),
+    _Column("one", "one to 9,000, ms", ("until_last_us",)),
+    _Column("latency", "100 a second, ms, p50 / p99", _LATENCY),
+    _Column("memory", "bytes of 2,000", ("bytes_per_connection",)),
+    _Column("memory-many", "bytes of 9,000", ("bytes_per_connection",)),
+    _Column("connects", "connects/s", ("connects_per_s",)),
+)
+"""In their order."""
 
 
 def row(*cells: str) -> str:
@@ -33,45 +76,65 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(results.glob("peers*.json")):
         for report in json.loads(path.read_text())["questions"]:
             found[report["question"]] = report
-    return {name: found[name] for name in _COLUMNS if name in found}
+    names = dict.fromkeys(column.question for column in _COLUMNS)
+    return {name: found[name] for name in names if name in found}
 
 
 def tables(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Give a row for each side and a column for each question."""
+    """Give a row for each side and a column for each figure, how busy the load was, and who is ahead."""
     if not reports:
         return
-    yield from ("", "**Beside other servers**", "")
-    yield row("", *(_COLUMNS[name][0] for name in reports))
-    yield row("---", *["---:"] * len(reports))
+    columns = [column for column in _COLUMNS if _is_there(column, reports)]
     sides = dict.fromkeys(side for report in reports.values() for side in report["median"])
+    yield from ("", "**Beside other servers**", "")
+    yield row("", *(column.head for column in columns))
+    yield row("---", *["---:"] * len(columns))
     for side in sides:
-        yield row(side, *(_cell(name, report["median"].get(side)) for name, report in reports.items()))
+        yield row(side, *(column.cell(reports[column.question]["median"].get(side)) for column in columns))
+    yield from _busy(reports, sides)
     yield ""
     lines = list(ahead(reports))
-    yield "Where a peer is ahead:" if lines else "No peer is ahead in any of these."
+    yield (
+        "Where a peer is ahead, with the ratio of Ringcast's figure to its:"
+        if lines
+        else ("No peer is ahead in any of these.")
+    )
     if lines:
         yield from ("", *lines)
 
 
+def _is_there(column: _Column, reports: dict[str, dict[str, Any]]) -> bool:
+    """Return whether any side has one of its figures."""
+    sides = reports.get(column.question, {"median": {}})["median"].values()
+    return any(column.value(of, figure) is not None for of in sides for figure in column.figures)
+
+
+def _busy(reports: dict[str, dict[str, Any]], sides: Iterable[str]) -> Iterator[str]:
+    """Give a row for each side with the load's share of its core, in the questions that tell it."""
+    shares = {
+        name: {side: share(of, report.get("options", {})) for side, of in report["median"].items()}
+        for name, report in reports.items()
+    }
+    shares = {name: of for name, of in shares.items() if any(each is not None for each in of.values())}
+    if shares:
+        yield from ("", row("load, of its core", *shares), row("---", *["---:"] * len(shares)))
+        for side in sides:
+            yield row(side, *(checks.shown(of.get(side)) for of in shares.values()))
+
+
 def ahead(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Give a line for each figure of a question in which a peer is better, with the ratio."""
-    for name, report in reports.items():
-        head, figure = _COLUMNS[name]
-        for key in ("p50_us", figure) if name == "latency" else (figure,):
-            own = report["median"][_RINGCAST][key]
-            for peer in report["compared"]["to"]:
-                ratio = own / report["median"][peer][key]
-                if ratio < 1 if key.endswith("_per_s") else ratio > 1:
-                    what = f"{head.partition(', ')[0]}, {key[:3]}" if name == "latency" else head
-                    yield f"- {what}: `{peer}`, Ringcast has {ratio:.2f} times its figure"
-
-
-def _cell(name: str, of: dict[str, Any] | None) -> str:
-    if of is None:
-        return ""
-    if "failed" in of:
-        return "failed"
-    if name == "latency":
-        return f"{of['p50_us'] / 1000:.2f} / {of['p99_us'] / 1000:.2f}"
-    value = of[_COLUMNS[name][1]]
-    return f"{value / 1000:.1f}" if name == "one" else f"{value:,.0f}"
+    """Give a line for each figure of a question in which peers are better, with their ratios."""
+    for column in _COLUMNS:
+        medians = reports.get(column.question, {"median": {}})["median"]
+        for figure in column.figures:
+            own = column.value(medians.get(_RINGCAST), figure)
+            theirs = {peer: column.value(of, figure) for peer, of in medians.items() if peer != _RINGCAST}
+            ratios = {peer: own / value for peer, value in theirs.items() if own and value}
+            better = {
+                peer: ratio
+                for peer, ratio in ratios.items()
+                if (ratio < 1 if figure.endswith("_per_s") else ratio > 1)
+            }
+            if better:
+                told = ", ".join(f"`{peer}` {ratio:.2f}" for peer, ratio in better.items())
+                yield f"- {column.name(figure)}: {told}"

@@ -14,7 +14,7 @@ from typing import Any, Final
 import beside
 import click
 from beside import row
-from checks import disorder
+from checks import busy_note, disorder, marked, share, shown
 from curves import Plot, drawn, drawn_rows
 from kept import Reports, commits, read
 from relayed import relayed
@@ -70,11 +70,12 @@ def targets(results: Path, plots: Path) -> str:
     if margins:
         title = "Times better than wanted; left of 1 a target is missed"
         lines += ["", _image(title, drawn_rows(title, margins), plots / "targets.svg")]
-    lines += ["", *_rates(found), *beside.tables(peers)]
+    lines += ["", *busy_note(_rates(found)), *busy_note(_others(found)), *busy_note(beside.tables(peers))]
     for name, (file, against) in CURVES.items():
-        lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
+        lines += busy_note(_curve(found.get("P11", {}), name, against, plots / f"{file}.svg"))
     for name, against in FILTER_CURVES.items():
-        lines += _filter_curve(found.get("P5-curves", {}), name, against, plots / f"filter-{name}.svg")
+        plot = plots / f"filter-{name}.svg"
+        lines += busy_note(_filter_curve(found.get("P5-curves", {}), name, against, plot))
     return "\n".join(lines)
 
 
@@ -128,23 +129,58 @@ def _by_question(found: dict[str, Reports], peers: Reports) -> dict[str, list[di
 
 def _rates(found: dict[str, Reports]) -> Iterator[str]:
     """The floods beside the limit."""
-    yield row("flood", "deliveries/s", "limit's", "ratio", "p50, ms", "p99, ms", "server CPU", "receiver CPU")
-    yield row("---", *["---:"] * 7)
+    yield row(
+        "flood",
+        "deliveries/s",
+        "limit's",
+        "ratio",
+        "p50, ms",
+        "p99, ms",
+        "server, of its core",
+        "load, of its core",
+        "load, for the limit",
+    )
+    yield row("---", *["---:"] * 8)
     for target in ("P1", "P2", "P3", "P5"):
         for label, report in found.get(target, {}).items():
             if label == "peers":
                 continue
-            own = report["median"]["ringcast"]
+            own, (ours, limits) = report["median"]["ringcast"], _shares(report)
             yield row(
                 f"{target} {label}",
-                f"{own['deliveries_per_s']:,.0f}",
-                f"{report['limit_per_s']:,.0f}",
+                marked(f"{own['deliveries_per_s']:,.0f}", ours),
+                marked(f"{report['limit_per_s']:,.0f}", limits),
                 f"{report['compared']['rate_to_limit']:.2f}",
-                f"{own['p50_us'] / 1000:.2f}",
-                f"{own['p99_us'] / 1000:.2f}",
+                _ms(own["p50_us"]),
+                _ms(own["p99_us"]),
                 f"{own['server_cpu_s'] / own['seconds']:.2f}",
-                f"{own['receiver_cpu_share']:.2f}",
+                shown(ours),
+                shown(limits),
             )
+
+
+def _ms(us: float | None) -> str:
+    return "" if us is None else f"{us / 1000:.2f}"
+
+
+def _shares(report: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Return the load's share of its core beside Ringcast and beside the limit."""
+    own, limit = (
+        share(report["median"].get(side, {}), report.get("options", {})) for side in ("ringcast", "limit")
+    )
+    return own, limit
+
+
+def _others(found: dict[str, Reports]) -> Iterator[str]:
+    """How busy the load was in the questions that are no floods."""
+    rows = [
+        row(f"{target} {side}", shown(share(of, report["options"])))
+        for target in ("P9", "P10", "P12")
+        for report in found.get(target, {}).values()
+        for side, of in report["median"].items()
+    ]
+    if rows:
+        yield from ("", row("no flood", "load, of its core"), row("---", "---:"), *rows)
 
 
 def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[str]:
@@ -157,19 +193,29 @@ def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[st
         return
     yield from ("", f"**Cost against size: {against}**", "")
     yield row(
-        "size", "events", "deliveries/s", "limit's", "ns of server CPU a delivery", "limit's", "p99, ms"
+        "size",
+        "events",
+        "deliveries/s",
+        "limit's",
+        "ns of server CPU a delivery",
+        "limit's",
+        "p99, ms",
+        "load, of its core",
+        "for the limit",
     )
-    yield row("---:", *["---:"] * 6)
+    yield row("---:", *["---:"] * 8)
     for size, report in points:
-        own, compared = report["median"]["ringcast"], report["compared"]
+        own, compared, (ours, limits) = report["median"]["ringcast"], report["compared"], _shares(report)
         yield row(
             f"{size:,}",
             f"{report['options']['messages']:,}",
-            f"{own['deliveries_per_s']:,.0f}",
-            f"{report['limit_per_s']:,.0f}",
+            marked(f"{own['deliveries_per_s']:,.0f}", ours),
+            marked(f"{report['limit_per_s']:,.0f}", limits),
             f"{compared['server_ns_per_delivery']:,.0f}",
             f"{compared['limit_ns_per_delivery']:,.0f}",
-            f"{own['p99_us'] / 1000:.2f}",
+            _ms(own["p99_us"]),
+            shown(ours),
+            shown(limits),
         )
     lines = {
         side: [(size, max(1e-3, report["compared"][f"{key}_ns_per_delivery"])) for size, report in points]
@@ -195,11 +241,17 @@ def _filter_curve(reports: Reports, name: str, against: str, file: Path) -> Iter
     lines["the limit"] = [(size, _us(found["kept"][size], "limit")) for size in sizes]
     yield from ("", f"**A broadcast with a filter: {against}**", "")
     events = [f"events: {said}" for said in FILTER_LINES.values()]
-    yield row("size", *events, *(f"µs of CPU: {line}" for line in lines))
-    yield row("---:", *["---:"] * (len(events) + len(lines)))
+    yield row("size", *events, *(f"µs of CPU: {line}" for line in lines), "load, of its core, in each")
+    yield row("---:", *["---:"] * (len(events) + len(lines) + 1))
     for number, size in enumerate(sizes):
         counts = (f"{found[how][size]['options']['messages']:,}" for how in FILTER_LINES)
-        yield row(f"{size:,}", *counts, *(f"{points[number][1]:,.1f}" for points in lines.values()))
+        (kept, limits), (anew, _) = (_shares(found[how][size]) for how in FILTER_LINES)
+        yield row(
+            f"{size:,}",
+            *counts,
+            *(f"{points[number][1]:,.1f}" for points in lines.values()),
+            ", ".join(shown(of) for of in (kept, anew, limits)),
+        )
     title = "Processor time of a broadcast with a filter"
     yield from ("", _image(title, drawn(Plot(title, against, "microseconds", lines)), file))
 

@@ -206,10 +206,82 @@ def test_peers_are_in_a_table_and_those_that_are_ahead_are_named(tmp_path: Path)
     assert "| ringcast | 3,000,000 | 7,250 | 4,000 |" in page
     assert "| ws | failed | 8,100 | 5,000 |" in page
     assert "| socketify | 1,000,000 |  |  |" in page
-    assert page.count("Ringcast has") == 2
-    assert "- bytes of 2: `picows`, Ringcast has 1.04 times its figure" not in page
-    assert "- bytes of 2,000: `picows`, Ringcast has 1.04 times its figure" in page
-    assert "- connects/s: `ws`, Ringcast has 0.80 times its figure" in page
+    assert "- bytes of 2,000: `picows` 1.04\n- connects/s: `ws` 0.80\n" in page
+    assert page.count("\n- ") == 2
+
+
+def floods(p50_us: float | None, p99_us: float | None, **more: float) -> dict[str, float | None]:
+    return {"deliveries_per_s": 1e6, "p50_us": p50_us, "p99_us": p99_us, **more}
+
+
+def test_peers_that_are_ahead_in_the_latency_of_a_flood_are_named_with_all_ratios(tmp_path: Path) -> None:
+    median = {
+        "ringcast": floods(17_000, 44_000),
+        "picows": floods(3400, 4400),
+        "ws": floods(8500, 88_000),
+        "socket.io": {"failed": "it lost events"},
+    }
+    bursts = {**beside("bursts", "deliveries_per_s", 1e6, ws=1e6), "median": median}
+    page = made(tmp_path, [bursts])
+    assert "- bursts of 30, p50: `picows` 5.00, `ws` 2.00\n- bursts of 30, p99: `picows` 10.00\n" in page
+    assert page.count("\n- ") == 2
+    assert "| picows | 1,000,000 | 3.40 / 4.40 |" in page
+
+
+@pytest.mark.parametrize("nothing", [None, 0.0])
+def test_a_latency_that_was_not_recorded_is_left_open_and_not_ahead(
+    tmp_path: Path, nothing: float | None
+) -> None:
+    median = {"ringcast": floods(17_000, 44_000), "python-socketio": floods(nothing, nothing)}
+    flood = {**beside("flood", "deliveries_per_s", 1e6, ws=1e6), "median": median}
+    page = made(tmp_path, [flood])
+    assert "| python-socketio | 1,000,000 |  |" in page
+    assert "No peer is ahead in any of these." in page
+
+
+def test_the_load_is_told_for_each_peer_and_a_rate_that_may_be_its_own_is_marked(tmp_path: Path) -> None:
+    median = {
+        "ringcast": floods(1, 1, receiver_cpu_share=0.5),
+        "picows": floods(1, 1, receiver_cpu_share=0.9),
+        "ws": floods(1, 1, receiver_cpu_share=0.93),
+    }
+    flood = {**beside("flood", "deliveries_per_s", 1e6, ws=1e6), "median": median}
+    page = made(tmp_path, [flood])
+    head = "| load, of its core | flood |\n| --- | ---: |\n"
+    assert f"{head}| ringcast | 0.50 |\n| picows | 0.90 |\n| ws | 0.93\\* |\n" in page
+    assert "| picows | 1,000,000 | 0.00" in page
+    assert "| ws | 1,000,000\\* | 0.00" in page
+    assert page.count("\\* The load used more than 0.9 of its core") == 1
+
+
+def test_the_load_is_told_beside_the_limit_too(tmp_path: Path) -> None:
+    report = fanout(1e6)
+    report["median"]["limit"] = {"receiver_cpu_share": 0.95}
+    page = made(tmp_path, P1={"flood": report}, P11={"payload: 32": report, "payload: 128": report})
+    assert "| P1 flood | 1,000,000 | 1,000,000\\* | 1.00 | 1.00 | 2.00 | 0.50 | 0.50 | 0.95\\* |" in page
+    assert "| 128 | 4,000 | 1,000,000 | 1,000,000\\* | 100 | 1,000 | 2.00 | 0.50 | 0.95\\* |" in page
+    assert page.count("\\* The load used more than 0.9 of its core") == 2
+
+
+def test_the_load_is_told_where_there_is_no_flood(tmp_path: Path) -> None:
+    sides: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "P9": ("actions", "one", {"actions_per_s": 1000, "round_trip_ms": {"count": 2000}}),
+        "P10": ("latency", "ringcast", {"deliveries_per_s": 500, "latency_ms": {"count": 2000}}),
+        "P12": ("connect", "bare picows", {"connects_per_s": 400}),
+    }
+    reports = {
+        target: {
+            label: {
+                **fanout(1e6),
+                "options": {"connections": 3200},
+                "median": {side: {**figures, "receiver_cpu_s": 1.0}},
+                "compared": {},
+            }
+        }
+        for target, (label, side, figures) in sides.items()
+    }
+    page = made(tmp_path, None, **reports)
+    assert "| P9 one | 0.50 |\n| P10 ringcast | 0.25 |\n| P12 bare picows | 0.12 |\n" in page
 
 
 def calls(tmp_path: Path, wall: dict[str, float]) -> str:
@@ -262,7 +334,7 @@ def test_filters_are_told_by_broadcast_and_beside_the_limit(tmp_path: Path) -> N
     }
     page = made(tmp_path, None, **{"P5-curves": reports})
     assert "A broadcast with a filter: connections that match, of 9,000" in page
-    assert "| 90 | 91 | 91 | 18.0 | 27.0 | 90.0 |" in page
+    assert "| 90 | 91 | 91 | 18.0 | 27.0 | 90.0 | 0.50, 0.50,  |" in page
     assert "of which 90 match" not in page
     plot = ElementTree.parse(tmp_path / "plots" / "filter-matching.svg")
     assert len(plot.findall(".//{http://www.w3.org/2000/svg}circle")) == 6
