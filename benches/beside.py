@@ -11,7 +11,7 @@ from typing import Any, Final
 import checks
 from checks import share
 
-__all__ = ["ahead", "read", "row", "tables"]
+__all__ = ["ahead", "read", "row", "short", "tables"]
 
 _RINGCAST: Final = "ringcast"
 
@@ -50,6 +50,17 @@ def _shown(value: float, figure: str) -> str:
     return f"{value / 1000:.2f}" if figure.endswith("_us") else f"{value:,.0f}"
 
 
+_NAMES: Final = {
+    _RINGCAST: "Ringcast",
+    "socketify": "socketify (uWebSockets)",
+    "picows": "picows, a loop over its sockets",
+    "ws-frame": "ws, on Node, with a frame made once",
+    "ws": "ws, on Node, `send` for each",
+    "websockets": "websockets, its `broadcast`",
+    "socket.io": "Socket.IO, on Node",
+    "python-socketio": "python-socketio",
+}
+"""What README.md calls each side."""
 _LATENCY: Final = ("p50_us", "p99_us")
 _COLUMNS: Final = (
     _Column("flood", "flood, deliveries/s", ("deliveries_per_s",)),
@@ -101,6 +112,33 @@ def tables(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
     )
     if lines:
         yield from ("", *lines)
+
+
+def short(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Give the few figures that README.md has: rates, the fastest in a flood first, and the latency."""
+    names = {"flood": "flood", "bursts": "bursts", "latency": "100 a second: p50, ms"}
+    medians = {name: reports.get(name, {"median": {}})["median"] for name in names}
+    yield row("", *names.values(), "p99, ms")
+    yield row("---", *["---:"] * 4)
+    for side in sorted(_NAMES, key=lambda side: -_rate(medians["flood"].get(side))):
+        if any(side in of for of in medians.values()):
+            rates = (_rounded(_rate(medians[name].get(side))) for name in ("flood", "bursts"))
+            late = medians["latency"].get(side) or {}
+            times = ("" if not late.get(key) else f"{late[key] / 1000:,.1f}" for key in _LATENCY)
+            yield row(_NAMES[side], *rates, *times)
+
+
+def _rate(of: dict[str, Any] | None) -> float:
+    """Return deliveries a second; 0 where they were not measured."""
+    return (of or {}).get("deliveries_per_s") or 0.0
+
+
+def _rounded(rate: float) -> str:
+    if not rate:
+        return ""
+    if rate < 999_500:
+        return f"{rate / 1000:,.0f} k"
+    return f"{rate / 1e6:.1f} M"
 
 
 def _is_there(column: _Column, reports: dict[str, dict[str, Any]]) -> bool:

@@ -1,13 +1,13 @@
-"""Make the tables and plots of docs/performance.md from what `targets.py` has kept in benches/results.
+"""Make the tables and plots of docs/performance.md, and README.md's, from what is kept in benches/results.
 
 What is between `<!-- made by benches/report.py: NAME -->` and `<!-- end -->` is written anew; the rest of the
-page is left as it is. What has no answer is told to be not measured.
+pages is left as it is. What has no answer is told to be not measured.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ from sections import memory, replay, sleepers
 from verdicts import VERDICTS
 
 HERE: Final = Path(__file__).resolve().parent
-PAGE: Final = HERE.parent / "docs" / "performance.md"
+PAGES: Final = (HERE.parent / "docs" / "performance.md", HERE.parent / "README.md")
+"""The plots are beside the first one."""
 PART: Final = re.compile(r"(<!-- made by benches/report\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SECTIONS: Final = {
@@ -268,28 +269,37 @@ def _us(report: dict[str, Any], side: str) -> float:
 
 def parts(results: Path, plots: Path) -> dict[str, str]:
     """Return what stands between each pair of comments, by its name, and write the plots."""
-    found = read(results)
+    found, peers = read(results), beside.read(results)
     sections = {name: _section(table, found.get(of, {})) for name, (of, table) in SECTIONS.items()}
-    return {"targets": targets(results, plots), **sections}
+    return {"targets": targets(results, plots), "short": _section(beside.short, peers), **sections}
 
 
 def _section(table: Callable[[Reports], Iterator[str]], reports: Reports) -> str:
     return "\n".join(table(reports)) if reports else "Not measured."
 
 
-def replaced(text: str, parts: dict[str, str]) -> str:
-    """Return the page with these parts of it. Raises `ClickException` unless it has each of them once."""
-    names = sorted(found[2] for found in PART.finditer(text))
+def replaced(texts: Sequence[str], parts: dict[str, str]) -> list[str]:
+    """Return the pages with these parts of them. Raises `ClickException` unless each is there once."""
+    names = sorted(found[2] for text in texts for found in PART.finditer(text))
     if names != sorted(parts):
-        raise click.ClickException(f"the page has the parts {names}, and should have {sorted(parts)}")
-    return PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text)
+        raise click.ClickException(f"the pages have the parts {names}, and should have {sorted(parts)}")
+    return [PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text) for text in texts]
 
 
 @click.command(help=__doc__)
 @click.option("--results", type=click.Path(path_type=Path, exists=True), default=HERE / "results")
-@click.option("--page", "to", type=click.Path(path_type=Path, exists=True), default=PAGE)
-def main(results: Path, to: Path) -> None:
-    to.write_text(replaced(to.read_text(), parts(results, to.parent / "plots")))
+@click.option(
+    "--page",
+    "pages",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    default=PAGES,
+    help="A page with some of the parts; may be repeated. The plots are kept beside the first one.",
+)
+def main(results: Path, pages: Sequence[Path]) -> None:
+    made = parts(results, pages[0].parent / "plots")
+    for page, text in zip(pages, replaced([page.read_text() for page in pages], made), strict=True):
+        page.write_text(text)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
-from report import SECTIONS, main
+from report import PAGES, SECTIONS, main
 from targets import CURVE_LABELS
 
 PAGE = "# Figures\n\n" + "".join(
     f"<!-- made by benches/report.py: {name} -->\nold\n<!-- end -->\n\nwritten by hand\n"
-    for name in ("targets", *SECTIONS)
+    for name in ("targets", "short", *SECTIONS)
 )
 OLD = "from before answers said it"
 
@@ -59,8 +59,33 @@ def test_a_page_without_its_parts_is_left_as_it_is(tmp_path: Path, page: str) ->
     (tmp_path / "page.md").write_text(page)
     done = CliRunner().invoke(main, ["--results", str(tmp_path), "--page", str(tmp_path / "page.md")])
     assert done.exit_code == 1
-    assert "the page has the parts" in done.output
+    assert "the pages have the parts" in done.output
     assert (tmp_path / "page.md").read_text() == page
+
+
+def test_several_pages_share_the_parts(tmp_path: Path) -> None:
+    head, short, tail = PAGE.partition("<!-- made by benches/report.py: short -->\nold\n<!-- end -->\n")
+    pages = [tmp_path / "performance.md", tmp_path / "README.md"]
+    for page, text in zip(pages, (head + tail, short), strict=True):
+        page.write_text(text)
+    options = [option for page in pages for option in ("--page", str(page))]
+    done = CliRunner().invoke(main, ["--results", str(tmp_path), *options])
+    assert done.exit_code == 0, done.output
+    assert "old" not in pages[0].read_text()
+    assert pages[1].read_text() == short.replace("old", "Not measured.")
+
+
+def test_the_pages_are_what_is_made_of_the_answers_that_are_kept(tmp_path: Path) -> None:
+    """`make bench-report` makes them so."""
+    pages = [tmp_path / page.name for page in PAGES]
+    for page, kept in zip(pages, PAGES, strict=True):
+        page.write_text(kept.read_text())
+    options = [option for page in pages for option in ("--page", str(page))]
+    assert CliRunner().invoke(main, options).exit_code == 0
+    plots = {path.name: path.read_text() for path in (tmp_path / "plots").iterdir()}
+    assert [page.read_text() for page in pages] == [page.read_text() for page in PAGES]
+    kept_plots = {path.name: path.read_text() for path in (PAGES[0].parent / "plots").iterdir()}
+    assert plots == {name: kept_plots[name] for name in plots}
 
 
 def part(name: str, page: str) -> str:
@@ -115,7 +140,7 @@ def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_p
     page = made(tmp_path, P2={"bursts": {"failed": "it fell over"}})
     assert page.count("not measured") == 12
     assert [part(name, page) for name in SECTIONS] == ["Not measured.\n"] * len(SECTIONS)
-    assert page.count("written by hand") == 1 + len(SECTIONS)
+    assert page.count("written by hand") == 2 + len(SECTIONS)
     assert "old" not in page
     assert page.startswith("# Figures\n")
     assert page.endswith("\n\nwritten by hand\n")
@@ -282,6 +307,28 @@ def test_the_load_is_told_where_there_is_no_flood(tmp_path: Path) -> None:
     }
     page = made(tmp_path, None, **reports)
     assert "| P9 one | 0.50 |\n| P10 ringcast | 0.25 |\n| P12 bare picows | 0.12 |\n" in page
+
+
+def test_the_short_table_has_the_fastest_first_and_the_latency(tmp_path: Path) -> None:
+    def report(question: str, **figures: dict[str, Any]) -> dict[str, Any]:
+        return {**beside(question, "p99_us", 1, ws=1), "median": figures}
+
+    rates = {"picows": 176_400.0, "ringcast": 24.17e6, "socket.io": 999_900.0}
+    page = made(
+        tmp_path,
+        [
+            report("flood", **{side: {"deliveries_per_s": rate} for side, rate in rates.items()}),
+            report("bursts", ringcast={"deliveries_per_s": 2e6}, picows={"failed": "it lost events"}),
+            report("latency", ringcast=floods(2982, 8225), picows=floods(2979, 1_234_567)),
+        ],
+    )
+    assert part("short", page).splitlines() == [
+        "|  | flood | bursts | 100 a second: p50, ms | p99, ms |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| Ringcast | 24.2 M | 2.0 M | 3.0 | 8.2 |",
+        "| Socket.IO, on Node | 1.0 M |  |  |  |",
+        "| picows, a loop over its sockets | 176 k |  | 3.0 | 1,234.6 |",
+    ]
 
 
 def calls(tmp_path: Path, wall: dict[str, float]) -> str:
