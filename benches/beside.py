@@ -102,6 +102,8 @@ def tables(reports: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield row("---", *["---:"] * len(columns))
     for side in sides:
         yield row(side, *(column.cell(reports[column.question]["median"].get(side)) for column in columns))
+    if why := _empty(reports, sides):
+        yield from ("", why)
     yield from _busy(reports, sides)
     yield ""
     lines = list(ahead(reports))
@@ -145,6 +147,30 @@ def _is_there(column: _Column, reports: dict[str, dict[str, Any]]) -> bool:
     """Return whether any side has one of its figures."""
     sides = reports.get(column.question, {"median": {}})["median"].values()
     return any(column.value(of, figure) is not None for of in sides for figure in column.figures)
+
+
+def _empty(reports: dict[str, dict[str, Any]], sides: Iterable[str]) -> str:
+    """Say why cells are empty; nothing where none is."""
+    failed, not_asked, unrecorded = {}, {}, {}
+    for name, report in reports.items():
+        medians = report["median"]
+        columns = [column for column in _COLUMNS if column.question == name and _is_there(column, reports)]
+        failed[name] = [side for side, of in medians.items() if "failed" in of]
+        not_asked[name] = [side for side in sides if side not in medians]
+        unrecorded[name] = [
+            side
+            for side, of in medians.items()
+            if "failed" not in of and any(not column.cell(of) for column in columns)
+        ]
+    reasons = {
+        "did not answer in": failed,
+        "not asked in": not_asked,
+        "too few events to have one recorded in": unrecorded,
+    }
+    told = [
+        f"{why} `{name}`: {', '.join(of)}" for why, by in reasons.items() for name, of in by.items() if of
+    ]
+    return f"Cells without a figure: {'; '.join(told)}." if told else ""
 
 
 def _busy(reports: dict[str, dict[str, Any]], sides: Iterable[str]) -> Iterator[str]:

@@ -309,6 +309,21 @@ def test_the_load_is_told_where_there_is_no_flood(tmp_path: Path) -> None:
     assert "| P9 one | 0.50 |\n| P10 ringcast | 0.25 |\n| P12 bare picows | 0.12 |\n" in page
 
 
+def test_why_cells_of_peers_are_empty_is_told(tmp_path: Path) -> None:
+    median = {"ringcast": floods(17_000, 44_000), "picows": floods(None, None), "ws": floods(1, 1)}
+    flood = {**beside("flood", "deliveries_per_s", 1e6, ws=1e6), "median": median}
+    one = beside("one", "until_last_us", 79_000, picows=63_000, **{"socket.io": None})
+    assert (
+        "Cells without a figure: did not answer in `one`: socket.io; not asked in `flood`: socket.io; "
+        "not asked in `one`: ws; too few events to have one recorded in `flood`: picows.\n"
+    ) in made(tmp_path, [flood, one])
+
+
+def test_nothing_is_told_of_empty_cells_where_there_are_none(tmp_path: Path) -> None:
+    page = made(tmp_path, [beside("connects", "connects_per_s", 4000, ws=5000)])
+    assert "Cells without a figure" not in page
+
+
 def test_the_short_table_has_the_fastest_first_and_the_latency(tmp_path: Path) -> None:
     def report(question: str, **figures: dict[str, Any]) -> dict[str, Any]:
         return {**beside(question, "p99_us", 1, ws=1), "median": figures}
@@ -398,6 +413,16 @@ def test_a_curve_becomes_a_table_and_a_plot(tmp_path: Path) -> None:
     assert all(
         0 < float(circle.attrib["cx"]) < 640 and 0 < float(circle.attrib["cy"]) < 360 for circle in circles
     )
+
+
+def test_no_label_of_a_plot_is_cut_off_at_its_edge(tmp_path: Path) -> None:
+    made(tmp_path, P11={f"payload: {size}": fanout(1e6) for size in (1, 65_536)})
+    plot = ElementTree.parse(tmp_path / "plots" / "payload.svg")
+    texts = plot.findall(".//{http://www.w3.org/2000/svg}text[@text-anchor='middle'][@x]")
+    labels = {each.text: float(each.attrib["x"]) for each in texts}
+    # A digit of this size is about 7 wide.
+    assert labels["100,000"] + len("100,000") * 7 / 2 <= 640
+    assert labels["1,000"] == pytest.approx(80 + 540 * 3 / 5)
 
 
 def test_curves_that_are_not_whole_are_not_measured(tmp_path: Path) -> None:
