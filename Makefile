@@ -266,7 +266,7 @@ bench-targets: setup ## every target of docs/performance.md, into benches/result
 	$(BIN)/python benches/targets.py $(ARGS)
 
 .PHONY: bench-report
-bench-report: setup ## the tables and plots of docs/performance.md, from benches/results
+bench-report: setup ## the tables and plots of docs/performance.md and README.md, from benches/results
 	$(BIN)/python benches/report.py $(ARGS)
 
 .PHONY: bench-recovery
@@ -303,9 +303,9 @@ check-bench: setup ## the benchmarks' own lint, types and tests, and a small run
 	MYPYPATH=benches:python $(BIN)/mypy benches/*.py
 	MYPYPATH=$(PEERS):python $(BIN)/mypy $(PEERS)/*.py $(PEERS)/servers/control.py
 	$(BIN)/python -m pytest -q benches --benchmark-disable
-	rm -rf $(CHECKED) && mkdir -p $(CHECKED) && cp docs/performance.md $(CHECKED)
+	rm -rf $(CHECKED) && mkdir -p $(CHECKED) && cp docs/performance.md README.md $(CHECKED)
 	$(BIN)/python benches/targets.py --quick $(CHECKED_TARGETS:%=--only %) --results $(CHECKED)/results
-	$(BIN)/python benches/report.py --results $(CHECKED)/results --page $(CHECKED)/performance.md
+	$(BIN)/python benches/report.py --results $(CHECKED)/results --page $(CHECKED)/performance.md --page $(CHECKED)/README.md
 	! grep "^Not measured" $(CHECKED)/performance.md
 	$(BIN)/python benches/tls.py --runs 1 --connections 20 --events 500
 	$(BIN)/python benches/foreign.py --runs 1 --connections 20 --events 500

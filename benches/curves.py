@@ -18,6 +18,8 @@ _HEIGHT: Final = 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 20, 40, 50
 _ROW_HEIGHT: Final = 20
 _ROW_LEFT: Final = 220
+_CHARACTER: Final = 7.5
+"""The width of a digit is less than this."""
 _COLOURS: Final = ("#1b6ca8", "#c0562b", "#3d8b40", "#7a4fa3")
 
 
@@ -106,7 +108,11 @@ def _ticks(across: _Axis, foot: int) -> Iterator[str]:
     for value in across.decades:
         x = across.at(value)
         yield f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{foot}" stroke="#ddd"/>'
-        yield f'<text x="{x}" y="{foot + 18}" text-anchor="middle">{value:,g}</text>'
+        label = f"{value:,g}"
+        # In the middle below its line, but within the picture.
+        half = len(label) * _CHARACTER / 2
+        middle = min(max(x, half), _WIDTH - half)
+        yield f'<text x="{middle:g}" y="{foot + 18}" text-anchor="middle">{label}</text>'
 
 
 def _lines(plot: Plot, across: _Axis, up: _Axis) -> Iterator[str]:

@@ -1,19 +1,20 @@
-"""Make the tables and plots of docs/performance.md from what `targets.py` has kept in benches/results.
+"""Make the tables and plots of docs/performance.md, and README.md's, from what is kept in benches/results.
 
 What is between `<!-- made by benches/report.py: NAME -->` and `<!-- end -->` is written anew; the rest of the
-page is left as it is. What has no answer is told to be not measured.
+pages is left as it is. What has no answer is told to be not measured.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import beside
 import click
 from beside import row
+from checks import busy_note, disorder, marked, share, shown
 from curves import Plot, drawn, drawn_rows
 from kept import Reports, commits, read
 from relayed import relayed
@@ -21,7 +22,8 @@ from sections import memory, replay, sleepers
 from verdicts import VERDICTS
 
 HERE: Final = Path(__file__).resolve().parent
-PAGE: Final = HERE.parent / "docs" / "performance.md"
+PAGES: Final = (HERE.parent / "docs" / "performance.md", HERE.parent / "README.md")
+"""The plots are beside the first one."""
 PART: Final = re.compile(r"(<!-- made by benches/report\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SECTIONS: Final = {
@@ -54,7 +56,7 @@ def targets(results: Path, plots: Path) -> str:
     found, peers = read(results), beside.read(results)
     lines = [
         *_commits(commits(results)),
-        *_machine(found),
+        *_machine(found, peers),
         "",
         row("#", "what", "wanted", "found", "met"),
         row(*["---"] * 5),
@@ -69,11 +71,12 @@ def targets(results: Path, plots: Path) -> str:
     if margins:
         title = "Times better than wanted; left of 1 a target is missed"
         lines += ["", _image(title, drawn_rows(title, margins), plots / "targets.svg")]
-    lines += ["", *_rates(found), *beside.tables(peers)]
+    lines += ["", *busy_note(_rates(found)), *busy_note(_others(found)), *busy_note(beside.tables(peers))]
     for name, (file, against) in CURVES.items():
-        lines += _curve(found.get("P11", {}), name, against, plots / f"{file}.svg")
+        lines += busy_note(_curve(found.get("P11", {}), name, against, plots / f"{file}.svg"))
     for name, against in FILTER_CURVES.items():
-        lines += _filter_curve(found.get("P5-curves", {}), name, against, plots / f"filter-{name}.svg")
+        plot = plots / f"filter-{name}.svg"
+        lines += busy_note(_filter_curve(found.get("P5-curves", {}), name, against, plot))
     return "\n".join(lines)
 
 
@@ -99,7 +102,7 @@ def _commits(by_commit: dict[str | None, list[str]]) -> Iterator[str]:
         yield "A `+` stands for changes since that commit."
 
 
-def _machine(found: dict[str, Reports]) -> Iterator[str]:
+def _machine(found: dict[str, Reports], peers: Reports) -> Iterator[str]:
     reports = [each for target in found.values() for each in target.values() if "cores" in each]
     if not reports:
         return
@@ -108,32 +111,77 @@ def _machine(found: dict[str, Reports]) -> Iterator[str]:
     runs = max(len(runs) for each in reports for runs in each["runs"].values())
     yield (
         f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
-        f"ringcast {about['ringcast']}; medians of up to {runs} runs; highest load average {load:.1f}. "
-        "No figure has a gap, a duplicate or an event out of order."
+        f"ringcast {about['ringcast']}; medians of up to {runs} runs; highest load average {load:.1f}."
     )
+    yield from disorder(_by_question(found, peers))
     remarks = {each["cores"]["remark"] for each in reports} - {None}
     yield from (f"Beware: {remark}." for remark in sorted(remarks))
 
 
+def _by_question(found: dict[str, Reports], peers: Reports) -> dict[str, list[dict[str, Any]]]:
+    """Return the reports of each target, and of each question to the peers."""
+    own = {
+        target: [each for label, each in reports.items() if label != "peers"]
+        for target, reports in found.items()
+    }
+    of_peers = {f"{question} beside peers": [report] for question, report in peers.items()}
+    return {name: reports for name, reports in (own | of_peers).items() if reports}
+
+
 def _rates(found: dict[str, Reports]) -> Iterator[str]:
     """The floods beside the limit."""
-    yield row("flood", "deliveries/s", "limit's", "ratio", "p50, ms", "p99, ms", "server CPU", "receiver CPU")
-    yield row("---", *["---:"] * 7)
+    yield row(
+        "flood",
+        "deliveries/s",
+        "limit's",
+        "ratio",
+        "p50, ms",
+        "p99, ms",
+        "server, of its core",
+        "load, of its core",
+        "load, for the limit",
+    )
+    yield row("---", *["---:"] * 8)
     for target in ("P1", "P2", "P3", "P5"):
         for label, report in found.get(target, {}).items():
             if label == "peers":
                 continue
-            own = report["median"]["ringcast"]
+            own, (ours, limits) = report["median"]["ringcast"], _shares(report)
             yield row(
                 f"{target} {label}",
-                f"{own['deliveries_per_s']:,.0f}",
-                f"{report['limit_per_s']:,.0f}",
+                marked(f"{own['deliveries_per_s']:,.0f}", ours),
+                marked(f"{report['limit_per_s']:,.0f}", limits),
                 f"{report['compared']['rate_to_limit']:.2f}",
-                f"{own['p50_us'] / 1000:.2f}",
-                f"{own['p99_us'] / 1000:.2f}",
+                _ms(own["p50_us"]),
+                _ms(own["p99_us"]),
                 f"{own['server_cpu_s'] / own['seconds']:.2f}",
-                f"{own['receiver_cpu_share']:.2f}",
+                shown(ours),
+                shown(limits),
             )
+
+
+def _ms(us: float | None) -> str:
+    return "" if us is None else f"{us / 1000:.2f}"
+
+
+def _shares(report: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Return the load's share of its core beside Ringcast and beside the limit."""
+    own, limit = (
+        share(report["median"].get(side, {}), report.get("options", {})) for side in ("ringcast", "limit")
+    )
+    return own, limit
+
+
+def _others(found: dict[str, Reports]) -> Iterator[str]:
+    """How busy the load was in the questions that are no floods."""
+    rows = [
+        row(f"{target} {side}", shown(share(of, report["options"])))
+        for target in ("P9", "P10", "P12")
+        for report in found.get(target, {}).values()
+        for side, of in report["median"].items()
+    ]
+    if rows:
+        yield from ("", row("no flood", "load, of its core"), row("---", "---:"), *rows)
 
 
 def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[str]:
@@ -145,17 +193,30 @@ def _curve(reports: Reports, name: str, against: str, file: Path) -> Iterator[st
     if len(points) < 2:
         return
     yield from ("", f"**Cost against size: {against}**", "")
-    yield row("size", "deliveries/s", "limit's", "ns of server CPU a delivery", "limit's", "p99, ms")
-    yield row("---:", *["---:"] * 5)
+    yield row(
+        "size",
+        "events",
+        "deliveries/s",
+        "limit's",
+        "ns of server CPU a delivery",
+        "limit's",
+        "p99, ms",
+        "load, of its core",
+        "for the limit",
+    )
+    yield row("---:", *["---:"] * 8)
     for size, report in points:
-        own, compared = report["median"]["ringcast"], report["compared"]
+        own, compared, (ours, limits) = report["median"]["ringcast"], report["compared"], _shares(report)
         yield row(
             f"{size:,}",
-            f"{own['deliveries_per_s']:,.0f}",
-            f"{report['limit_per_s']:,.0f}",
+            f"{report['options']['messages']:,}",
+            marked(f"{own['deliveries_per_s']:,.0f}", ours),
+            marked(f"{report['limit_per_s']:,.0f}", limits),
             f"{compared['server_ns_per_delivery']:,.0f}",
             f"{compared['limit_ns_per_delivery']:,.0f}",
-            f"{own['p99_us'] / 1000:.2f}",
+            _ms(own["p99_us"]),
+            shown(ours),
+            shown(limits),
         )
     lines = {
         side: [(size, max(1e-3, report["compared"][f"{key}_ns_per_delivery"])) for size, report in points]
@@ -180,10 +241,18 @@ def _filter_curve(reports: Reports, name: str, against: str, file: Path) -> Iter
     }
     lines["the limit"] = [(size, _us(found["kept"][size], "limit")) for size in sizes]
     yield from ("", f"**A broadcast with a filter: {against}**", "")
-    yield row("size", *(f"µs of CPU: {line}" for line in lines))
-    yield row("---:", *["---:"] * len(lines))
+    events = [f"events: {said}" for said in FILTER_LINES.values()]
+    yield row("size", *events, *(f"µs of CPU: {line}" for line in lines), "load, of its core, in each")
+    yield row("---:", *["---:"] * (len(events) + len(lines) + 1))
     for number, size in enumerate(sizes):
-        yield row(f"{size:,}", *(f"{points[number][1]:,.1f}" for points in lines.values()))
+        counts = (f"{found[how][size]['options']['messages']:,}" for how in FILTER_LINES)
+        (kept, limits), (anew, _) = (_shares(found[how][size]) for how in FILTER_LINES)
+        yield row(
+            f"{size:,}",
+            *counts,
+            *(f"{points[number][1]:,.1f}" for points in lines.values()),
+            ", ".join(shown(of) for of in (kept, anew, limits)),
+        )
     title = "Processor time of a broadcast with a filter"
     yield from ("", _image(title, drawn(Plot(title, against, "microseconds", lines)), file))
 
@@ -200,28 +269,37 @@ def _us(report: dict[str, Any], side: str) -> float:
 
 def parts(results: Path, plots: Path) -> dict[str, str]:
     """Return what stands between each pair of comments, by its name, and write the plots."""
-    found = read(results)
+    found, peers = read(results), beside.read(results)
     sections = {name: _section(table, found.get(of, {})) for name, (of, table) in SECTIONS.items()}
-    return {"targets": targets(results, plots), **sections}
+    return {"targets": targets(results, plots), "short": _section(beside.short, peers), **sections}
 
 
 def _section(table: Callable[[Reports], Iterator[str]], reports: Reports) -> str:
     return "\n".join(table(reports)) if reports else "Not measured."
 
 
-def replaced(text: str, parts: dict[str, str]) -> str:
-    """Return the page with these parts of it. Raises `ClickException` unless it has each of them once."""
-    names = sorted(found[2] for found in PART.finditer(text))
+def replaced(texts: Sequence[str], parts: dict[str, str]) -> list[str]:
+    """Return the pages with these parts of them. Raises `ClickException` unless each is there once."""
+    names = sorted(found[2] for text in texts for found in PART.finditer(text))
     if names != sorted(parts):
-        raise click.ClickException(f"the page has the parts {names}, and should have {sorted(parts)}")
-    return PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text)
+        raise click.ClickException(f"the pages have the parts {names}, and should have {sorted(parts)}")
+    return [PART.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[3]}", text) for text in texts]
 
 
 @click.command(help=__doc__)
 @click.option("--results", type=click.Path(path_type=Path, exists=True), default=HERE / "results")
-@click.option("--page", "to", type=click.Path(path_type=Path, exists=True), default=PAGE)
-def main(results: Path, to: Path) -> None:
-    to.write_text(replaced(to.read_text(), parts(results, to.parent / "plots")))
+@click.option(
+    "--page",
+    "pages",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    default=PAGES,
+    help="A page with some of the parts; may be repeated. The plots are kept beside the first one.",
+)
+def main(results: Path, pages: Sequence[Path]) -> None:
+    made = parts(results, pages[0].parent / "plots")
+    for page, text in zip(pages, replaced([page.read_text() for page in pages], made), strict=True):
+        page.write_text(text)
 
 
 if __name__ == "__main__":

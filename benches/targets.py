@@ -8,6 +8,7 @@ that it works; its figures say nothing. `report.py` makes the page.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -32,13 +33,26 @@ from ringcast.bench.rig import require_release
 HERE: Final = Path(__file__).resolve().parent
 RESULTS: Final = HERE / "results"
 
-CONNECTIONS: Final = (10, 100, 1000, 9000)
-PAYLOADS: Final = (32, 128, 1024, 8192, 65_536)
-ACTORS: Final = (1, 10, 100, 1000)
-MATCHING: Final = (1, 9, 90, 900, 9000)
-"""Of as many connections as the last one says."""
-FILTERED_CONNECTIONS: Final = (90, 900, 9000)
-"""Of which as many match as the first one says."""
+_Rates = dict[int, int]
+"""Deliveries a second that a flood has come to, by size: they decide how many events a point has."""
+
+CONNECTIONS: Final[dict[int, _Rates]] = {
+    1: {10: 1_670_000, 100: 13_600_000, 1000: 18_900_000, 9000: 14_100_000},
+    30: {10: 3_290_000, 100: 18_300_000, 1000: 19_500_000, 9000: 15_300_000},
+}
+"""By broadcasts in a turn."""
+PAYLOADS: Final[_Rates] = {32: 43_000_000, 128: 20_300_000, 1024: 2_870_000, 8192: 521_000, 65_536: 62_400}
+ACTORS: Final[_Rates] = {1: 18_800_000, 10: 15_400_000, 100: 2_580_000, 1000: 141_000}
+MATCHING: Final[dict[str, _Rates]] = {
+    "kept": {1: 228_000, 9: 2_000_000, 90: 13_600_000, 900: 18_900_000, 9000: 5_160_000},
+    "anew": {1: 62_000, 9: 550_000, 90: 3_870_000, 900: 5_800_000, 9000: 3_090_000},
+}
+"""By whether a state changes before each event; of as many connections as the last size says."""
+FILTERED_CONNECTIONS: Final[dict[str, _Rates]] = {
+    "kept": {90: 14_700_000, 900: 14_400_000, 9000: 12_600_000},
+    "anew": {90: 4_260_000, 900: 4_190_000, 9000: 3_640_000},
+}
+"""The same; of which as many match as the first size says."""
 
 RELAYED: Final = ("tls", "foreign")
 """Scripts that ask about connections without a plain socket."""
@@ -50,9 +64,8 @@ MACHINE: Final = ("python_version", "system", "release", "machine")
 """What of a machine belongs to the figures of pytest-benchmark."""
 
 _QUICK_CONNECTIONS: Final = 200
-_CURVE_DELIVERIES: Final = 4_000_000
-_CURVE_BYTES: Final = 2_000_000_000
-_CURVE_MESSAGES: Final = range(20, 8001)
+_CURVE_S: Final = 1.25
+"""How long a flood of a curve is at these rates: a second also where it has become faster since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,43 +103,46 @@ def points() -> Iterator[Point]:
 def _filter_curves() -> Iterator[Point]:
     """What a broadcast with a filter costs: by how many match, and by how many there are of whom 90 match."""
     for how, changes in (("kept", False), ("anew", True)):
-        for matching in MATCHING:
-            yield _filter_curve(f"matching, {how}: {matching}", matching, MATCHING[-1], changes)
-        for connections in FILTERED_CONNECTIONS:
-            yield _filter_curve(
-                f"connections, {how}: {connections}", FILTERED_CONNECTIONS[0], connections, changes
-            )
+        for matching, rate in MATCHING[how].items():
+            of = max(MATCHING[how])
+            yield _filter_curve(f"matching, {how}: {matching}", matching, of, changes, rate)
+        for connections, rate in FILTERED_CONNECTIONS[how].items():
+            matching = min(FILTERED_CONNECTIONS[how])
+            yield _filter_curve(f"connections, {how}: {connections}", matching, connections, changes, rate)
 
 
-def _filter_curve(label: str, matching: int, connections: int, changes: bool) -> Point:
-    messages = max(_CURVE_MESSAGES.start, min(_CURVE_MESSAGES.stop - 1, _CURVE_DELIVERIES // matching))
+def _filter_curve(label: str, matching: int, connections: int, changes: bool, rate: int) -> Point:
     options = fanout.Options(
         connections=matching,
         others=connections - matching,
         filter=True,
         changes=changes,
         burst=30,
-        messages=messages,
+        messages=_long_enough(matching, rate),
     )
     return Point("P5-curves", label, fanout.QUESTION, options)
 
 
 def _curves() -> Iterator[Point]:
-    for burst in (1, 30):
-        for connections in CONNECTIONS:
-            yield _curve(f"connections, bursts of {burst}", connections, connections=connections, burst=burst)
-    for payload in PAYLOADS:
-        yield _curve("payload", payload, payload=payload)
-    for count in ACTORS:
-        yield _curve("actors", count, actors=count)
+    for burst, rates in CONNECTIONS.items():
+        for connections, rate in rates.items():
+            name = f"connections, bursts of {burst}"
+            yield _curve(name, connections, rate, connections=connections, burst=burst)
+    for payload, rate in PAYLOADS.items():
+        yield _curve("payload", payload, rate, payload=payload)
+    for count, rate in ACTORS.items():
+        yield _curve("actors", count, rate, actors=count)
 
 
-def _curve(name: str, size: int, **given: Any) -> Point:
+def _curve(name: str, size: int, rate: int, **given: Any) -> Point:
     options = fanout.Options(**given)
-    frame = options.payload + 50
-    messages = min(_CURVE_DELIVERIES // options.connections, _CURVE_BYTES // (options.connections * frame))
-    messages = max(_CURVE_MESSAGES.start, min(_CURVE_MESSAGES.stop - 1, messages))
+    messages = _long_enough(options.connections, rate)
     return Point("P11", f"{name}: {size}", fanout.QUESTION, replace(options, messages=messages))
+
+
+def _long_enough(connections: int, rate: int) -> int:
+    """Return how many events each connection gets in a flood that is long enough, at so many deliveries/s."""
+    return math.ceil(rate * _CURVE_S / connections)
 
 
 CURVE_LABELS: Final = frozenset(point.label for point in _curves())

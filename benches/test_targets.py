@@ -74,6 +74,25 @@ def test_quickly_every_question_is_asked_in_small_and_of_a_curve_its_ends() -> N
     assert max(getattr(point.options, "connections", 0) for point in quick) == 200
 
 
+@pytest.mark.parametrize(
+    ("label", "rate"),
+    {
+        "connections, bursts of 1: 10": 1_667_047,
+        "connections, bursts of 1: 9000": 14_145_479,
+        "connections, bursts of 30: 10": 3_286_942,
+        "payload: 32": 42_982_477,
+        "payload: 65536": 62_371,
+        "actors: 1000": 140_920,
+        "matching, kept: 1": 228_000,
+        "matching, anew: 9000": 3_090_000,
+        "connections, anew: 90": 4_260_000,
+    }.items(),
+)
+def test_a_flood_of_a_curve_is_as_long_as_one_second_at_the_rate_that_it_had(label: str, rate: int) -> None:
+    [options] = [point.options for point in targets.points() if point.label == label]
+    assert 1 <= options.messages * options.connections / rate < 1.5
+
+
 def test_what_fails_is_kept_and_the_others_are_asked(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "relayed", lambda name, runs, quick: {"failed": "it fell over"})
     done = ask(results)

@@ -5,9 +5,10 @@ What is asked of peers (`peers/`) is among the reports of a target as `peers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final
 
 from kept import Reports
@@ -127,26 +128,28 @@ def _latency(reports: Reports) -> Found:
 
 
 def _curves(reports: Reports) -> Found:
-    """From the smallest size to the largest: by how much the cost has grown, to that of the limit."""
+    """From any size to any larger one: by how much the cost has grown at most, to the limit's growth."""
     if missing := CURVE_LABELS - reports.keys():
         raise KeyError(*missing)
-    by_name: dict[str, list[dict[str, Any]]] = {}
+    by_name: dict[str, dict[int, float]] = {}
     for label, report in reports.items():
-        by_name.setdefault(label.rpartition(": ")[0], []).append(report["compared"])
-    growths = {}
-    for name, points in by_name.items():
-        own, limit = (
-            points[-1][key] / points[0][key] for key in ("server_ns_per_delivery", "limit_ns_per_delivery")
-        )
-        growths[name] = own / limit
-    found = "; ".join(f"{name} {growth:.2f}" for name, growth in growths.items())
-    costs = [
-        each["server_ns_per_delivery"] / each["limit_ns_per_delivery"]
-        for points in by_name.values()
-        for each in points
-    ]
+        name, _, size = label.rpartition(": ")
+        compared = report["compared"]
+        cost = compared["server_ns_per_delivery"] / compared["limit_ns_per_delivery"]
+        by_name.setdefault(name, {})[int(size)] = cost
+    growths = {name: max(_growths(costs)) for name, costs in by_name.items()}
+    found = "; ".join(
+        f"{name} {growth:.2f} ({small:,} to {large:,})" for name, (growth, small, large) in growths.items()
+    )
+    costs = [cost for points in by_name.values() for cost in points.values()]
     found += f"; a delivery costs {min(costs):.2f} to {max(costs):.2f} of the limit's"
-    return Found(found, {name: 1 / growth for name, growth in growths.items()})
+    return Found(found, {name: 1 / growth for name, (growth, _, _) in growths.items()})
+
+
+def _growths(costs: Mapping[int, float]) -> Iterator[tuple[float, int, int]]:
+    """Give the growth from each size to each larger one, and between which two it is."""
+    for small, large in combinations(sorted(costs), 2):
+        yield costs[large] / costs[small], small, large
 
 
 def _connect(reports: Reports) -> Found:
@@ -190,6 +193,11 @@ VERDICTS: Final = (
     Verdict("P8", "5,000 come back, 1,000 events each", "at least 1.5 M/s", _replay),
     Verdict("P9", "actions over one connection, to RivetKit's 18,000/s", "at least 4 times", _actions),
     Verdict("P10", "latency at 100 events/s, to a picows loop", "p50 and p99 at most 1", _latency),
-    Verdict("P11", "growth of the cost of a delivery, to the limit's", "at most 1", _curves),
+    Verdict(
+        "P11",
+        "largest growth of the cost of a delivery from any size to a larger one, to the limit's",
+        "at most 1",
+        _curves,
+    ),
     Verdict("P12", "connects a second, to a bare picows server", "at least 0.5", _connect),
 )
