@@ -74,6 +74,8 @@ class Feed(Actor):
     def __init__(self) -> None:
         self.sent = {"tick": FIRST - 1, "pace": FIRST - 1}
         self.pacing: asyncio.Task[None] | None = None
+        self.flood_began_cpu_s = 0.0
+        """The processor time that the process had used when the last flood began."""
 
     def on_start(self) -> None:
         self.running[self.key[0]] = self
@@ -88,7 +90,7 @@ class Feed(Actor):
 
         With `drain` a turn ends when the events were offered to every connection.
         """
-        began_ns = time.monotonic_ns()
+        began_ns, self.flood_began_cpu_s = time.monotonic_ns(), time.process_time()
         for number in range(1, events + 1):
             self.send("tick", time.monotonic_ns())
             if number % per_turn == 0:
@@ -100,7 +102,7 @@ class Feed(Actor):
     async def flood_all(self, c: Context, keys: list[str], events: int, per_turn: int) -> int:
         """Send so many ticks from each of these actors, `per_turn` from each in a turn of the event loop."""
         feeds = [self.running[key] for key in keys]
-        began_ns = time.monotonic_ns()
+        began_ns, self.flood_began_cpu_s = time.monotonic_ns(), time.process_time()
         for first in range(0, events, per_turn):
             for feed in feeds:
                 for _ in range(min(per_turn, events - first)):
@@ -161,6 +163,7 @@ class Feed(Actor):
             "connected": sum(conn.connected for conn in self.conns),
             "cpu_s": time.process_time(),
             "at_ns": time.monotonic_ns(),
+            "flood_began_cpu_s": self.flood_began_cpu_s,
             "commits": commits.take(),
         }
 

@@ -12,6 +12,7 @@ import pytest
 
 import programs
 from ringcast.bench import memory, rig
+from ringcast.bench.fanout import flood_cpu_s
 from ringcast.cli import main
 
 SUMMARY = {
@@ -79,6 +80,11 @@ def test_fanout_tells_the_rate_beside_the_limit() -> None:
     )
 
 
+def test_a_flood_has_used_what_was_used_since_it_began_without_the_call_that_asks() -> None:
+    first = {"cpu_s": 10.75, "flood_began_cpu_s": 10.0}
+    assert flood_cpu_s(first, {"cpu_s": 11.0}) == 0.5
+
+
 def test_fanout_of_one_message_tells_when_the_last_connection_had_it() -> None:
     report = asked("fanout", "--connections", "20", "--messages", "1")
     assert report["compared"]["until_last_us"] > 0
@@ -139,7 +145,7 @@ def test_connect_is_told_beside_a_bare_picows_server() -> None:
 def test_without_json_there_is_a_table_and_no_progress_bar_where_nobody_looks() -> None:
     ended = programs.run("bench", "fanout", "--runs", "1", "--connections", "5", "--messages", "10")
     assert ended.code == 0
-    assert ended.out[0].split("  ")[-1].strip() == "receiver CPU, s"
+    assert ended.out[0].split("  ")[-1].strip() == "receiver"
     assert [line.split()[0] for line in ended.out[1:3]] == ["ringcast", "limit"]
     assert "\r" not in "".join(ended.err)
 
