@@ -74,6 +74,7 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
         **disorder([figures]),
         "server_cpu_s": used_s,
         "receiver_cpu_s": figures["cpu_s"],
+        "receiver_cpu_share": figures["cpu_share"],
         "server_us_per_action": used_s / replies * 1e6,
     }
 
@@ -91,12 +92,12 @@ def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
             p50_p99(of["round_trip_ms"]),
             f"{of['server_us_per_action']:.1f}",
             f"{of['server_cpu_s']:.3f}",
-            f"{of['receiver_cpu_s']:.3f}",
+            f"{of['receiver_cpu_share']:.2f}",
         )
         for variant, of in medians.items()
     ]
     head = ("connections", "actions/s", "round trip, ms, p50 / p99", "µs an action", "server CPU, s")
-    return table((*head, "receiver CPU, s"), rows)
+    return table((*head, "receiver, of its core"), rows)
 
 
 QUESTION: Final = Question("actions", "Action round trips.", Options, _VARIANTS, _run, _compare, _table)

@@ -49,6 +49,7 @@ def _measure(options: Options, place: Server | Bare, load: Load) -> dict[str, An
         "p99_us": opened["progress"]["reached_ms"]["p99"] * 1000,
         "server_cpu_s": _cpu_s(place) - used_s,
         "receiver_cpu_s": figures["cpu_s"],
+        "receiver_cpu_share": figures["cpu_share"],
     }
 
 
@@ -65,11 +66,11 @@ def _compare(options: Options, medians: dict[str, dict[str, Any]]) -> dict[str, 
 
 def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
     rows = [
-        (variant, f"{of['connects_per_s']:,.0f}", f"{of['server_cpu_s']:.3f}", f"{of['receiver_cpu_s']:.3f}")
+        (variant, f"{of['connects_per_s']:,.0f}", f"{of['server_cpu_s']:.3f}", f"{of['receiver_cpu_share']:.2f}")
         for variant, of in medians.items()
     ]
     verdict = f"{compared['rate_to_picows']:.2f} of the bare picows server"
-    return f"{table(('', 'connects/s', 'server CPU, s', 'receiver CPU, s'), rows)}\n{verdict}"
+    return f"{table(('', 'connects/s', 'server CPU, s', 'receiver, of its core'), rows)}\n{verdict}"
 
 
 QUESTION: Final = Question(

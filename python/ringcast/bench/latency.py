@@ -83,6 +83,7 @@ def _measure(options: Options, place: Server | Bare, load: Load, pace: _Pace) ->
         **disorder([figures]),
         "server_cpu_s": ended["cpu_s"] - began["cpu_s"],
         "receiver_cpu_s": figures["cpu_s"],
+        "receiver_cpu_share": figures["cpu_share"],
     }
 
 
@@ -98,11 +99,11 @@ def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
             p50_p99(of["latency_ms"]),
             f"{of['latency_ms']['max']:.2f}",
             f"{of['server_cpu_s']:.3f}",
-            f"{of['receiver_cpu_s']:.3f}",
+            f"{of['receiver_cpu_share']:.2f}",
         )
         for variant, of in medians.items()
     ]
-    head = ("", "latency, ms, p50 / p99", "longest, ms", "server CPU, s", "receiver CPU, s")
+    head = ("", "latency, ms, p50 / p99", "longest, ms", "server CPU, s", "receiver, of its core")
     verdict = f"to the picows loop: p50 {compared['p50_to_picows']:.2f}, p99 {compared['p99_to_picows']:.2f}"
     return f"{table(head, rows)}\n{verdict}"
 
