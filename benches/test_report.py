@@ -10,33 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from made_pages import OLD, PAGE, beside, fanout, made, of_commits, part, report
 from report import PAGES, SECTIONS, main
 from targets import CURVE_LABELS
-
-PAGE = "# Figures\n\n" + "".join(
-    f"<!-- made by benches/report.py: {name} -->\nold\n<!-- end -->\n\nwritten by hand\n"
-    for name in ("targets", "short", *SECTIONS)
-)
-OLD = "from before answers said it"
-
-
-def made(tmp_path: Path, peers: list[dict[str, Any]] | None = None, **targets: dict[str, Any]) -> str:
-    """Return the page that is made of these reports by target and label, and those of peers."""
-    page, results = tmp_path / "page.md", tmp_path / "results"
-    page.write_text(PAGE)
-    results.mkdir(exist_ok=True)
-    if peers is not None:
-        (results / "peers.json").write_text(json.dumps({"peers": {}, "questions": peers}))
-    for target, reports in targets.items():
-        (results / f"{target}.json").write_text(json.dumps({"target": target, "reports": reports}))
-    return report(page, results)
-
-
-def report(page: Path, results: Path) -> str:
-    """Have the page made, and return it."""
-    done = CliRunner().invoke(main, ["--results", str(results), "--page", str(page)])
-    assert done.exit_code == 0, done.output
-    return page.read_text()
 
 
 def test_a_section_has_the_table_of_its_target(tmp_path: Path) -> None:
@@ -88,54 +64,6 @@ def test_the_pages_are_what_is_made_of_the_answers_that_are_kept(tmp_path: Path)
     assert plots == {name: kept_plots[name] for name in plots}
 
 
-def part(name: str, page: str) -> str:
-    """Return what the page has between the two comments of this name."""
-    return page.partition(f"<!-- made by benches/report.py: {name} -->\n")[2].partition("<!-- end -->\n")[0]
-
-
-def of_commits(tmp_path: Path, **commits: str | None) -> str:
-    """Return what is made of answers of these commits; those of `OLD` do not say any."""
-    page, results = tmp_path / "page.md", tmp_path / "results"
-    page.write_text(PAGE)
-    results.mkdir()
-    for name, commit in commits.items():
-        content = {"questions": []} if name.startswith("peers") else {"target": name, "reports": {}}
-        of = {} if commit == OLD else {"commit": commit}
-        (results / f"{name.replace('_', '-')}.json").write_text(json.dumps(of | content))
-    return part("targets", report(page, results))
-
-
-def fanout(deliveries_per_s: float, limit_per_s: float = 1e6, ns: float = 100.0) -> dict[str, Any]:
-    own = {
-        "deliveries_per_s": deliveries_per_s,
-        "p50_us": 1000.0,
-        "p99_us": 2000.0,
-        "server_cpu_s": 1.0,
-        "seconds": 2.0,
-        "receiver_cpu_share": 0.5,
-    }
-    return {
-        "machine": {
-            "processor": "a processor",
-            "cores": 2,
-            "system": "Linux 6",
-            "python": "3.11.7",
-            "ringcast": "0.1.0",
-            "load_average": 0.1,
-        },
-        "cores": {"server": 0, "load": 1, "remark": None},
-        "options": {"messages": 4000},
-        "runs": {"ringcast": [own]},
-        "limit_per_s": limit_per_s,
-        "median": {"ringcast": own},
-        "compared": {
-            "rate_to_limit": deliveries_per_s / limit_per_s,
-            "server_ns_per_delivery": ns,
-            "limit_ns_per_delivery": 1000.0,
-        },
-    }
-
-
 def test_what_was_not_measured_is_told_to_be_so_and_the_rest_is_left_alone(tmp_path: Path) -> None:
     page = made(tmp_path, P2={"bursts": {"failed": "it fell over"}})
     assert page.count("not measured") == 12
@@ -170,29 +98,6 @@ def test_a_commit_with_changes_is_told_to_have_some(tmp_path: Path) -> None:
     )
 
 
-def beside(question: str, figure: str, own: float, **others: float | None) -> dict[str, Any]:
-    """Return what was answered about peers; None is of one that failed."""
-    counted = {name: value for name, value in others.items() if value is not None}
-    pick = max if figure.endswith("_per_s") else min
-    best = pick(counted, key=lambda name: counted[name])
-    return {
-        **fanout(own),
-        "question": question,
-        "median": {
-            "ringcast": {figure: own},
-            **{
-                name: {"failed": "it lost events"} if each is None else {figure: each}
-                for name, each in others.items()
-            },
-        },
-        "compared": {
-            "to": {name: own / each for name, each in counted.items()},
-            "best": best,
-            "to_best": own / counted[best],
-        },
-    }
-
-
 def test_a_target_is_met_or_not_by_what_was_found(tmp_path: Path) -> None:
     bursts = beside("bursts", "deliveries_per_s", 3e6, socketify=1e6, ws=None)
     for number, (rate, verdict) in enumerate({8.6e5: "0.86 | yes", 8.4e5: "0.84 | no"}.items()):
@@ -210,73 +115,6 @@ def test_how_far_each_target_is_met_is_a_row_of_a_plot(tmp_path: Path) -> None:
     assert [each.findtext(f"{space}title") for each in plot.iter(f"{space}circle")] == ["2.00", "0.50"]
     texts = [each.text for each in plot.iter(f"{space}text")]
     assert {"P2 rate to socketify's", "P2 rate to the limit's"} <= set(texts)
-
-
-def test_a_target_about_peers_is_not_measured_without_them(tmp_path: Path) -> None:
-    assert "| at least 3 times, at least 0.85 | not measured |  |" in made(
-        tmp_path, P2={"bursts": fanout(9e5)}
-    )
-
-
-def test_peers_are_in_a_table_and_those_that_are_ahead_are_named(tmp_path: Path) -> None:
-    page = made(
-        tmp_path,
-        [
-            beside("memory", "bytes_per_connection", 7250, ws=8100, picows=7000),
-            beside("connects", "connects_per_s", 4000, ws=5000, picows=3000),
-            beside("bursts", "deliveries_per_s", 3e6, socketify=1e6, ws=None),
-        ],
-    )
-    assert "|  | bursts of 30, deliveries/s | bytes of 2,000 | connects/s |" in page
-    assert "| ringcast | 3,000,000 | 7,250 | 4,000 |" in page
-    assert "| ws | failed | 8,100 | 5,000 |" in page
-    assert "| socketify | 1,000,000 |  |  |" in page
-    assert "- bytes of 2,000: `picows` 1.04\n- connects/s: `ws` 0.80\n" in page
-    assert page.count("\n- ") == 2
-
-
-def floods(p50_us: float | None, p99_us: float | None, **more: float) -> dict[str, float | None]:
-    return {"deliveries_per_s": 1e6, "p50_us": p50_us, "p99_us": p99_us, **more}
-
-
-def test_peers_that_are_ahead_in_the_latency_of_a_flood_are_named_with_all_ratios(tmp_path: Path) -> None:
-    median = {
-        "ringcast": floods(17_000, 44_000),
-        "picows": floods(3400, 4400),
-        "ws": floods(8500, 88_000),
-        "socket.io": {"failed": "it lost events"},
-    }
-    bursts = {**beside("bursts", "deliveries_per_s", 1e6, ws=1e6), "median": median}
-    page = made(tmp_path, [bursts])
-    assert "- bursts of 30, p50: `picows` 5.00, `ws` 2.00\n- bursts of 30, p99: `picows` 10.00\n" in page
-    assert page.count("\n- ") == 2
-    assert "| picows | 1,000,000 | 3.40 / 4.40 |" in page
-
-
-@pytest.mark.parametrize("nothing", [None, 0.0])
-def test_a_latency_that_was_not_recorded_is_left_open_and_not_ahead(
-    tmp_path: Path, nothing: float | None
-) -> None:
-    median = {"ringcast": floods(17_000, 44_000), "python-socketio": floods(nothing, nothing)}
-    flood = {**beside("flood", "deliveries_per_s", 1e6, ws=1e6), "median": median}
-    page = made(tmp_path, [flood])
-    assert "| python-socketio | 1,000,000 |  |" in page
-    assert "No peer is ahead in any of these." in page
-
-
-def test_the_load_is_told_for_each_peer_and_a_rate_that_may_be_its_own_is_marked(tmp_path: Path) -> None:
-    median = {
-        "ringcast": floods(1, 1, receiver_cpu_share=0.5),
-        "picows": floods(1, 1, receiver_cpu_share=0.9),
-        "ws": floods(1, 1, receiver_cpu_share=0.93),
-    }
-    flood = {**beside("flood", "deliveries_per_s", 1e6, ws=1e6), "median": median}
-    page = made(tmp_path, [flood])
-    head = "| load, of its core | flood |\n| --- | ---: |\n"
-    assert f"{head}| ringcast | 0.50 |\n| picows | 0.90 |\n| ws | 0.93\\* |\n" in page
-    assert "| picows | 1,000,000 | 0.00" in page
-    assert "| ws | 1,000,000\\* | 0.00" in page
-    assert page.count("\\* The load used more than 0.9 of its core") == 1
 
 
 def test_the_load_is_told_beside_the_limit_too(tmp_path: Path) -> None:
@@ -307,43 +145,6 @@ def test_the_load_is_told_where_there_is_no_flood(tmp_path: Path) -> None:
     }
     page = made(tmp_path, None, **reports)
     assert "| P9 one | 0.50 |\n| P10 ringcast | 0.25 |\n| P12 bare picows | 0.12 |\n" in page
-
-
-def test_why_cells_of_peers_are_empty_is_told(tmp_path: Path) -> None:
-    median = {"ringcast": floods(17_000, 44_000), "picows": floods(None, None), "ws": floods(1, 1)}
-    flood = {**beside("flood", "deliveries_per_s", 1e6, ws=1e6), "median": median}
-    one = beside("one", "until_last_us", 79_000, picows=63_000, **{"socket.io": None})
-    assert (
-        "Cells without a figure: did not answer in `one`: socket.io; not asked in `flood`: socket.io; "
-        "not asked in `one`: ws; too few events to have one recorded in `flood`: picows.\n"
-    ) in made(tmp_path, [flood, one])
-
-
-def test_nothing_is_told_of_empty_cells_where_there_are_none(tmp_path: Path) -> None:
-    page = made(tmp_path, [beside("connects", "connects_per_s", 4000, ws=5000)])
-    assert "Cells without a figure" not in page
-
-
-def test_the_short_table_has_the_fastest_first_and_the_latency(tmp_path: Path) -> None:
-    def report(question: str, **figures: dict[str, Any]) -> dict[str, Any]:
-        return {**beside(question, "p99_us", 1, ws=1), "median": figures}
-
-    rates = {"picows": 176_400.0, "ringcast": 24.17e6, "socket.io": 999_900.0}
-    page = made(
-        tmp_path,
-        [
-            report("flood", **{side: {"deliveries_per_s": rate} for side, rate in rates.items()}),
-            report("bursts", ringcast={"deliveries_per_s": 2e6}, picows={"failed": "it lost events"}),
-            report("latency", ringcast=floods(2982, 8225), picows=floods(2979, 1_234_567)),
-        ],
-    )
-    assert part("short", page).splitlines() == [
-        "|  | flood | bursts | 100 a second: p50, ms | p99, ms |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        "| Ringcast | 24.2 M | 2.0 M | 3.0 | 8.2 |",
-        "| Socket.IO, on Node | 1.0 M |  |  |  |",
-        "| picows, a loop over its sockets | 176 k |  | 3.0 | 1,234.6 |",
-    ]
 
 
 def calls(tmp_path: Path, wall: dict[str, float]) -> str:
