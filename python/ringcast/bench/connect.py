@@ -66,7 +66,12 @@ def _compare(options: Options, medians: dict[str, dict[str, Any]]) -> dict[str, 
 
 def _table(medians: dict[str, dict[str, Any]], compared: dict[str, Any]) -> str:
     rows = [
-        (variant, f"{of['connects_per_s']:,.0f}", f"{of['server_cpu_s']:.3f}", f"{of['receiver_cpu_share']:.2f}")
+        (
+            variant,
+            f"{of['connects_per_s']:,.0f}",
+            f"{of['server_cpu_s']:.3f}",
+            f"{of['receiver_cpu_share']:.2f}",
+        )
         for variant, of in medians.items()
     ]
     verdict = f"{compared['rate_to_picows']:.2f} of the bare picows server"
