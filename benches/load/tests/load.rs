@@ -110,6 +110,13 @@ fn connected(socket: &mut TcpStream, offset: u64, more: &Value) {
     send(socket, &json!(["connected", fields]));
 }
 
+/// Accept a client that has missed nothing, and tell it that it is connected.
+fn newcomer(server: &TcpListener) -> TcpStream {
+    let (mut socket, _) = accept(server);
+    connected(&mut socket, 0, &json!({}));
+    socket
+}
+
 fn events(socket: &mut TcpStream, offsets: impl IntoIterator<Item = u64>) {
     for offset in offsets {
         send(socket, &json!(["event", 1, offset, "tick", [offset, 0, "x"]]));
@@ -160,8 +167,7 @@ fn a_client_that_comes_back_says_where_it_was_and_counts_what_it_missed() {
 #[test]
 fn a_missing_event_is_a_fault_and_an_announced_one_is_not() {
     let (server, served) = serve(|server| {
-        let (mut socket, _) = accept(&server);
-        connected(&mut socket, 0, &json!({}));
+        let mut socket = newcomer(&server);
         events(&mut socket, [1, 2]);
         send(&mut socket, &json!(["gap", {"reason": "ring_overflow", "first": 3, "last": 5}]));
         events(&mut socket, [6, 8]);
@@ -180,10 +186,8 @@ fn a_missing_event_is_a_fault_and_an_announced_one_is_not() {
 #[test]
 fn percentiles_over_several_groups_are_those_of_all_their_events() {
     let (server, served) = serve(|server| {
-        let (mut first, _) = accept(&server);
-        connected(&mut first, 0, &json!({}));
-        let (mut second, _) = accept(&server);
-        connected(&mut second, 0, &json!({}));
+        let mut first = newcomer(&server);
+        let mut second = newcomer(&server);
         // Any byte: they are two groups.
         assert_eq!(byte(&mut second), 0x81);
         // As late as can be: these were sent when the machine was started.
@@ -230,10 +234,8 @@ fn percentiles_over_several_groups_are_those_of_all_their_events() {
 #[test]
 fn a_sleeper_reads_nothing_until_it_is_woken() {
     let (server, served) = serve(|server| {
-        let (mut first, _) = accept(&server);
-        connected(&mut first, 0, &json!({}));
-        let (mut second, _) = accept(&server);
-        connected(&mut second, 0, &json!({}));
+        let mut first = newcomer(&server);
+        let mut second = newcomer(&server);
         // Any byte: `first` has gone to sleep.
         assert_eq!(byte(&mut second), 0x81);
         events(&mut first, [1]);
@@ -260,8 +262,7 @@ fn a_sleeper_reads_nothing_until_it_is_woken() {
 #[test]
 fn a_client_that_is_closed_fails_what_waits_for_it() {
     let (server, served) = serve(|server| {
-        let (mut socket, _) = accept(&server);
-        connected(&mut socket, 0, &json!({}));
+        let mut socket = newcomer(&server);
         socket.write_all(b"\x88\x02\x11\x96").unwrap();
     });
     let load = Running::new();
@@ -279,8 +280,7 @@ fn a_client_that_is_closed_fails_what_waits_for_it() {
 #[test]
 fn calls_follow_one_another_until_there_are_as_many_as_wanted() {
     let (server, served) = serve(|server| {
-        let (mut socket, _) = accept(&server);
-        connected(&mut socket, 0, &json!({}));
+        let mut socket = newcomer(&server);
         for id in 1..=3 {
             let message = format!("[\"call\",{id},\"say\",[5]]");
             let mut call = vec![0; 6 + message.len()];
@@ -303,8 +303,7 @@ fn calls_follow_one_another_until_there_are_as_many_as_wanted() {
 #[test]
 fn so_many_calls_are_on_their_way_at_a_time_and_replies_may_change_places() {
     let (server, served) = serve(|server| {
-        let (mut socket, _) = accept(&server);
-        connected(&mut socket, 0, &json!({}));
+        let mut socket = newcomer(&server);
         let read = |socket: &mut TcpStream, id: u64| {
             let message = format!("[\"call\",{id},\"say\",[5]]");
             let mut call = vec![0; 6 + message.len()];
@@ -338,8 +337,7 @@ fn so_many_calls_are_on_their_way_at_a_time_and_replies_may_change_places() {
 #[test]
 fn a_reply_that_comes_again_is_a_fault() {
     let (server, served) = serve(|server| {
-        let (mut socket, _) = accept(&server);
-        connected(&mut socket, 0, &json!({}));
+        let mut socket = newcomer(&server);
         for id in [1, 1, 2] {
             send(&mut socket, &json!(["reply", id, null]));
         }
@@ -387,8 +385,7 @@ fn the_limit_stops_when_its_time_is_over_and_says_how_far_it_came() {
 #[test]
 fn an_event_larger_than_the_buffer_is_read_and_one_beyond_the_bound_is_refused() {
     let (server, served) = serve(|server| {
-        let (mut socket, _) = accept(&server);
-        connected(&mut socket, 0, &json!({}));
+        let mut socket = newcomer(&server);
         for offset in 1..=2 {
             let padding = "x".repeat(3_000_000);
             let message = json!(["event", 1, offset, "tick", [offset, 0, padding]]).to_string();
