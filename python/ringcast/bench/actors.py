@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from ..action import action
-from ..actor import Actor
+from ..actor import Actor, StreamOptions
 from ..connection import Connection
 from ..context import Context
 from ..filters import where
 from .stores import commits
 
 __all__ = [
+    "EVENT_BYTES",
     "FIRST",
     "LATE_S",
+    "RING",
     "ChangingFeed",
     "DurableFeed",
     "Feed",
@@ -36,6 +38,12 @@ FIRST: Final = 1_000_000
 
 LATE_S: Final = 60.0
 """A sender that is so late behind its pace gives up: it is no match for the rate."""
+
+RING: Final = StreamOptions()
+"""What the ring of an actor holds that says nothing of it."""
+
+EVENT_BYTES: Final = 512
+"""What an event takes in the ring beside its arguments, generously."""
 
 _PACE_TIMEOUT_S: Final = 86_400.0
 """As long as a pace may take that keeps up: a day."""

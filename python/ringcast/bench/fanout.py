@@ -16,7 +16,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .actors import FIRST
+from .actors import EVENT_BYTES, FIRST, RING
 from .cores import Cores
 from .failures import Failed
 from .figures import microseconds, table
@@ -34,12 +34,8 @@ _WARM_UP: Final = 200
 _LIMIT_S: Final = 2.0
 """The limit does not need every message: at one frame a call it would take minutes."""
 
-_DEFAULT_RING_BYTES: Final = 8 << 20
 _RETAINED: Final = 1024
 """So many events fit into the ring, however large they are: this is about sending, not about rings."""
-
-_EVENT_BYTES: Final = 512
-"""What an event takes in the ring beside its arguments, generously."""
 
 _LATENCY_EVERY: Final = 101
 """The latency of every hundredth, or recording it would be much of what the load does."""
@@ -148,7 +144,7 @@ def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     if variant == _LIMIT:
         with Limit(cores.server) as limit, Load(cores.load) as load:
             return _measure(options, _Limit(limit, options), load)
-    ring = ("--ring-bytes", str(max(_DEFAULT_RING_BYTES, (options.payload + _EVENT_BYTES) * _RETAINED)))
+    ring = ("--ring-bytes", str(max(RING.max_bytes, (options.payload + EVENT_BYTES) * _RETAINED)))
     with running(cores, "--payload", str(options.payload), *ring) as (server, load):
         side = _Ringcast(server, options)
         silent = []

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .actors import FIRST
+from .actors import EVENT_BYTES, FIRST, RING
 from .cores import Cores
 from .failures import Failed
 from .figures import p50_p99, table
@@ -29,13 +29,8 @@ _ACTOR: Final = "feed"
 _KEY: Final = "replay"
 _VARIANT: Final = "replay"
 
-_DEFAULT_RING_EVENTS: Final = 8192
-_DEFAULT_RING_BYTES: Final = 8 << 20
 _RETURN_S: Final = 90.0
 """As long as the crowd may take to come back: so long the ring holds what the others get as well."""
-
-_EVENT_BYTES: Final = 512
-"""What an event takes in the ring beside its arguments, generously; they may be there in two encodings."""
 
 _MOST_RING_BYTES: Final = 1 << 30
 
@@ -59,12 +54,12 @@ class Options:
     @property
     def ring_events(self) -> int:
         """As many as are missed, and as the others get until everybody is back."""
-        return max(_DEFAULT_RING_EVENTS, self._events)
+        return max(RING.max_events, self._events)
 
     @property
     def ring_bytes(self) -> int:
-        """Of so many events; but for that, the default."""
-        return max(_DEFAULT_RING_BYTES, self._events * (2 * self.payload + _EVENT_BYTES))
+        """Of so many events, whose arguments may be there in two encodings; but for that, the default."""
+        return max(RING.max_bytes, self._events * (2 * self.payload + EVENT_BYTES))
 
     @property
     def _events(self) -> int:
