@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from .bucket import Bucket
 
-__all__ = ["RequestRecord", "Span", "Standing"]
+__all__ = ["NEW", "RequestRecord", "Span", "Standing"]
 
 _LAST_RESORT: Final = 4
 """So many times the bounds are kept for a client that acknowledged replies and does so no more."""
@@ -31,6 +31,9 @@ class Standing(Enum):
     FORGOTTEN = 3
     """It was answered, so long ago that the reply is no longer kept; or a later one came before it."""
 
+
+NEW: Final = Standing.NEW
+"""Looked up once: until Python 3.12, to look up a member of an enum takes as long as a call."""
 
 _NOTHING: Final = frozenset[int]()
 """Shared: an empty frozenset of one's own takes 216 bytes."""
@@ -120,7 +123,7 @@ class RequestRecord:
         if id > self._newest and id not in self._answered_before:
             self._newest = id
             self._running[id] = None
-            return Standing.NEW
+            return NEW
         if id in self._running:
             return Standing.RUNNING
         return self._replies.get(id, Standing.FORGOTTEN)
@@ -144,7 +147,7 @@ class RequestRecord:
             self._bytes > self._max_bytes and len(self._replies) > 1
         )
 
-    def finish(self, id: int, reply: bytes) -> list[tuple[int, bytes]]:
+    def finish(self, id: int, reply: bytes) -> Sequence[tuple[int, bytes]]:
         """Keep the reply of a request that ran; forget the oldest ones beyond the bounds.
 
         Returns older replies that `span` counts as added once more, behind this one.
@@ -153,15 +156,13 @@ class RequestRecord:
         self._answered = max(self._answered, id)
         if self._spans:
             self._extend(id, reply)
-        self._replies[id] = reply
+        replies = self._replies
+        replies[id] = reply
         self._bytes += len(reply)
-        factor = _LAST_RESORT if self._acknowledges else 1
-        while len(self._replies) > self._max_replies * factor or (
-            self._bytes > self._max_bytes * factor and len(self._replies) > 1
-        ):
-            self._bytes -= len(self._replies.popitem(last=False)[1])
+        if len(replies) > self._max_replies or self._bytes > self._max_bytes:
+            self._forget_oldest()
         if not self._spans:
-            return []
+            return ()
         self._shorten()
         return self._carry()
 
@@ -170,6 +171,11 @@ class RequestRecord:
         self._halved.add(id)
         self._span.append((id, len(reply)))
         self._span_bytes += len(reply)
+
+    def has_room(self, most_running: int) -> bool:
+        """Tell whether no more requests run than that, and the replies that have to be kept are not past the
+        bounds."""
+        return len(self._running) <= most_running and not (self._acknowledges and self.is_full)
 
     @property
     def is_full(self) -> bool:
@@ -199,6 +205,13 @@ class RequestRecord:
             self._span = deque((_NONE if each == id else each, size) for each, size in self._span)
         self._span.append((id, len(reply)))
         self._span_bytes += len(reply)
+
+    def _forget_oldest(self) -> None:
+        """Forget until the bounds are kept, or for a client that acknowledges, those of the last resort."""
+        factor = _LAST_RESORT if self._acknowledges else 1
+        most, most_bytes, replies = self._max_replies * factor, self._max_bytes * factor, self._replies
+        while len(replies) > most or (self._bytes > most_bytes and len(replies) > 1):
+            self._bytes -= len(replies.popitem(last=False)[1])
 
     def _forget(self, id: int) -> None:
         self._bytes -= len(self._replies.pop(id, b""))

@@ -17,7 +17,7 @@ from typing import Any, Final
 from ..bucket import Bucket
 from ..clock import Timer
 from ..errors import CloseCode, OutcomeUnknown, ReplyTooLarge, RingcastError
-from ..record import RequestRecord, Standing
+from ..record import NEW, RequestRecord, Standing
 from ..seam import ActorPort, Member
 from ..wire.encoding import Encoding, writable
 from ..wire.naming import check_event_name
@@ -50,13 +50,13 @@ class Session:
 
     __slots__ = (
         "_decided",
-        "_durable",
         "_record",
         "_timer",
         "_untold",
         "_withdrawn",
         "actor",
         "doubted",
+        "durable",
         "encoding",
         "ended",
         "gateway",
@@ -74,7 +74,7 @@ class Session:
         self.actor = actor
         self.member = member
         self.encoding = encoding
-        self._durable = actor.durable
+        self.durable = actor.durable
         self.token = ""
         self.number = 0
         """The connection's number in the stream."""
@@ -108,7 +108,7 @@ class Session:
     @property
     def is_held_up(self) -> bool:
         """Whether its actor can take no request at the moment."""
-        return self._durable and self.actor.room.is_full
+        return self.durable and self.actor.room.is_full
 
     @property
     def dismissed(self) -> bool:
@@ -227,11 +227,11 @@ class Session:
         record = self._record or self._have_record()
         id = request.id
         standing = record.begin(id)
-        if standing is not Standing.NEW:
+        if standing is not NEW:
             self._repeat(id, standing)
             return None
-        if record.running > self.gateway.config.max_calls_in_flight or record.is_full:
-            most = self.gateway.config.max_calls_in_flight
+        most = self.gateway.config.max_calls_in_flight
+        if not record.has_room(most):
             fault = too_many_calls(self.gateway.limits_hit, most, runs_too_many=record.running > most)
             self.respond(id, None, fault)
             return None
@@ -257,7 +257,7 @@ class Session:
             record.acknowledge(request.ids)
             return None
         standing = record.begin(request.id)
-        if standing is not Standing.NEW:
+        if standing is not NEW:
             self._repeat(request.id, standing)
         elif isinstance(request, Unsubscribe):
             self._unsubscribe(request.name)
@@ -326,7 +326,7 @@ class Session:
         if self._record is None:
             config = self.gateway.config
             self._record = RequestRecord(
-                config.max_calls_recorded, config.max_recorded_bytes, spans=self._durable
+                config.max_calls_recorded, config.max_recorded_bytes, spans=self.durable
             )
             if config.max_actions_per_s:
                 now_s = self.gateway.loop.time()
@@ -345,12 +345,12 @@ class Session:
             message = encode_error(self.encoding, id, fault)
         assert self._record is not None
         carried = self._record.finish(id, message)
-        if self._durable:
+        if self.durable:
             for each, reply in [(id, message), *carried]:
                 self.actor.keep_reply(self.member, each, reply, self._record.span)
             self.actor.after(partial(self._send, message))
-        else:
-            self._send(message)
+        elif self.link is not None:
+            self.link.send(message)
 
     def committing_half(self, id: int) -> None:
         """Keep that this request has begun: after a crash it must not run a second time."""

@@ -87,7 +87,8 @@ class ActorInstance:
         self.conns: Connections[Any] = Connections(self.emitter)
         self.calls = Calls(self)
         self.performing = Performing(self)
-        self._settling = Settling(self)
+        self.settle: Final = Settling(self).settle
+        """Call it when user code has run: see whether the state has changed."""
         self.state = SavedState(definition.state, node, actor_id, self.log, self.performing.kept)
         if self._keeping is not None:
             self.state.journal = self._keeping.journal
@@ -494,7 +495,3 @@ class ActorInstance:
                 log_fault(self.log, outcome, "a hook or a save failed")
         if settle:
             self.settle()
-
-    def settle(self) -> None:
-        """User code has run: see whether the state has changed."""
-        self._settling.settle()

@@ -28,7 +28,7 @@ class Settling:
         self._instance = instance
 
     def settle(self) -> None:
-        """For `ActorInstance.settle`."""
+        """User code has run: see whether the state has changed."""
         instance = self._instance
         instance.state.touch()
         hook = instance.definition.hooks.on_state_change

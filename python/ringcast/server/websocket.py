@@ -278,7 +278,8 @@ class WebSocket(ClientSocket, FrameListener):
             payload = frame.get_payload_as_bytes()
             if kind is _TEXT and not payload.isascii():
                 _check_utf8(payload)
-            self._deliver(payload, frame)
+            assert self._link is not None  # frames come after the link was made
+            self._link.on_message(payload, bool(frame.last_in_buffer))  # `_deliver`, for every message
         elif kind is _PING:
             assert self._sink is not None  # frames come after the sink was opened
             self._sink.pong(frame.get_payload_as_bytes())

@@ -61,8 +61,12 @@ def _decode(encoding: Encoding, payload: bytes) -> list[Any]:
     try:
         message = encoding.decode(payload)
     except Exception as error:  # each decoder has its own tree of errors, and MessagePack several
-        raise ProtocolError(f"the message is not valid {encoding.name}: {error}") from error
+        raise _undecodable(encoding, error) from error
     return _array(message)
+
+
+def _undecodable(encoding: Encoding, error: Exception) -> ProtocolError:
+    return ProtocolError(f"the message is not valid {encoding.name}: {error}")
 
 
 def _array(message: Any) -> list[Any]:
@@ -223,13 +227,16 @@ def parse_client_message(encoding: Encoding, payload: bytes) -> Connect | LaterM
     Unknown keys of an object are ignored, so that a newer client can talk to an older server.
     """
     try:
-        message = _decode(encoding, payload)
-    except ProtocolError:
+        message = encoding.decode(payload)
+    except Exception as error:  # as in `_decode`
         unreadable = _parse_unreadable(encoding, payload)
         if unreadable is None:
-            raise
+            raise _undecodable(encoding, error) from error
         return unreadable
-    return _parse_client_array(message)
+    # Looked up here, for every call: what is not found there is no message, and is told why.
+    kind = message[0] if type(message) is list and message else None
+    parse = _CLIENT_KINDS.get(kind) if type(kind) is str else None
+    return _parse_client_array(_array(message)) if parse is None else parse(message)
 
 
 def _parse_client_array(message: list[Any]) -> ClientMessage:
