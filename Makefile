@@ -289,11 +289,21 @@ $(PEERS)/node_modules/.installed: $(PEERS)/package-lock.json $(PEERS)/package.js
 	@cd $(PEERS) && npm ci --no-audit --no-fund --ignore-scripts >&2
 	@touch $@
 
+RIVETKIT := $(PEERS)/rivetkit
+
+.PHONY: bench-rivetkit
+bench-rivetkit: setup $(RIVETKIT)/node_modules/.installed ## action round trips beside RivetKit (its own: 240 MB, and a compiler for SQLite's)
+	@$(BIN)/python $(PEERS)/round_trips.py $(ARGS)
+
+$(RIVETKIT)/node_modules/.installed: $(RIVETKIT)/package-lock.json $(RIVETKIT)/package.json
+	@cd $(RIVETKIT) && npm ci --no-audit --no-fund --ignore-scripts >&2 && npm rebuild better-sqlite3 >&2
+	@touch $@
+
 LOAD := --manifest-path benches/load/Cargo.toml
 
 # The page as it is made of a small run. Curves are left out: they ask what P1 and P5 ask, at many sizes.
 CHECKED := target/check-bench
-CHECKED_TARGETS := P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P12 tls foreign
+CHECKED_TARGETS := P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P12 tls foreign $(if $(wildcard $(RIVETKIT)/node_modules),rivetkit)
 
 .PHONY: check-bench
 check-bench: setup ## the benchmarks' own lint, types and tests, and a small run of each question

@@ -12,13 +12,17 @@ from typing import Any, Final
 
 import beside
 
-__all__ = ["Reports", "commits", "keep", "read"]
+__all__ = ["PEERS", "RIVETKIT", "Reports", "commits", "keep", "read"]
 
 Reports = dict[str, dict[str, Any]]
 """The reports of one target by label."""
 
 _OF_PEERS: Final = {"P1": "flood", "P2": "bursts"}
 """Targets that are about peers too, and the question to those."""
+PEERS: Final = "peers"
+"""What the answer to that is called among the reports of the target."""
+RIVETKIT: Final = "rivetkit"
+"""The script that asks RivetKit, and what its answer is called among the reports of P9."""
 
 
 def keep(file: Path, commit: str | None, found: dict[str, Any]) -> None:
@@ -37,7 +41,9 @@ def read(results: Path) -> dict[str, Reports]:
             found[content["target"]] = reports
     for target, question in _OF_PEERS.items():
         if (report := beside.read(results).get(question)) is not None:
-            found.setdefault(target, {})["peers"] = report
+            found.setdefault(target, {})[PEERS] = report
+    for report in found.get(RIVETKIT, {}).values():
+        found.setdefault("P9", {})[RIVETKIT] = report
     return found
 
 

@@ -16,9 +16,9 @@ import click
 from beside import row
 from checks import busy_note, disorder, marked, share, shown
 from curves import Plot, drawn, drawn_rows
-from kept import Reports, commits, read
+from kept import PEERS, RIVETKIT, Reports, commits, read
 from relayed import relayed
-from sections import memory, replay, sleepers
+from sections import memory, replay, round_trips, sleepers
 from verdicts import VERDICTS
 
 HERE: Final = Path(__file__).resolve().parent
@@ -32,6 +32,7 @@ SECTIONS: Final = {
     "sleepers": ("P7", sleepers),
     "tls": ("tls", relayed),
     "foreign": ("foreign", relayed),
+    "rivetkit": (RIVETKIT, round_trips),
 }
 """Parts of the page behind the targets: the target whose answers it is of, and its table."""
 
@@ -121,7 +122,7 @@ def _machine(found: dict[str, Reports], peers: Reports) -> Iterator[str]:
 def _by_question(found: dict[str, Reports], peers: Reports) -> dict[str, list[dict[str, Any]]]:
     """Return the reports of each target, and of each question to the peers."""
     own = {
-        target: [each for label, each in reports.items() if label != "peers"]
+        target: [each for label, each in reports.items() if label != PEERS and target != RIVETKIT]
         for target, reports in found.items()
     }
     of_peers = {f"{question} beside peers": [report] for question, report in peers.items()}
@@ -144,7 +145,7 @@ def _rates(found: dict[str, Reports]) -> Iterator[str]:
     yield row("---", *["---:"] * 8)
     for target in ("P1", "P2", "P3", "P5"):
         for label, report in found.get(target, {}).items():
-            if label == "peers":
+            if label == PEERS:
                 continue
             own, (ours, limits) = report["median"]["ringcast"], _shares(report)
             yield row(
@@ -177,7 +178,8 @@ def _others(found: dict[str, Reports]) -> Iterator[str]:
     rows = [
         row(f"{target} {side}", shown(share(of, report["options"])))
         for target in ("P9", "P10", "P12")
-        for report in found.get(target, {}).values()
+        for label, report in found.get(target, {}).items()
+        if label != RIVETKIT
         for side, of in report["median"].items()
     ]
     if rows:

@@ -1,4 +1,4 @@
-"""Tables of the page's sections on one question each: idle connections, who comes back, and who sleeps."""
+"""Tables of the page's sections on one question each: idle connections, calls, who comes back, who sleeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from beside import row
 from kept import Reports
 
-__all__ = ["memory", "replay", "sleepers"]
+__all__ = ["memory", "replay", "round_trips", "sleepers"]
 
 _SLEEPERS: Final = {
     "reading": "read like the others",
@@ -27,6 +27,34 @@ def memory(reports: Reports) -> Iterator[str]:
         report = reports[label]
         own, bare = (report["median"][side]["bytes_per_connection"] for side in ("ringcast", "bare picows"))
         yield row(f"{int(label):,}", f"{own:,.0f}", f"{bare:,.0f}", f"{own / bare:.2f}")
+
+
+def round_trips(reports: Reports) -> Iterator[str]:
+    """How fast calls are answered, beside RivetKit: by how many are on their way at a time."""
+    [report] = reports.values()
+    yield row(
+        "on their way at a time",
+        "",
+        "actions/s",
+        "Ringcast's, to it",
+        "round trip, ms, p50 / p99",
+        "µs of CPU an action",
+    )
+    yield row("---:", "---", *["---:"] * 4)
+    own: dict[str, float] = {}
+    for variant, of in report["median"].items():
+        side, _, rest = variant.rpartition(", ")
+        at_a_time = rest.partition(" ")[0]
+        rate = of["actions_per_s"]
+        ratio = own.setdefault(at_a_time, rate) / rate
+        yield row(
+            at_a_time,
+            side,
+            f"{rate:,.0f}",
+            "" if side == "ringcast" else f"{ratio:.1f}",
+            f"{of['p50_us'] / 1000:.2f} / {of['p99_us'] / 1000:.2f}",
+            f"{of['server_us_per_action']:.1f}",
+        )
 
 
 def replay(reports: Reports) -> Iterator[str]:

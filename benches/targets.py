@@ -54,8 +54,12 @@ FILTERED_CONNECTIONS: Final[dict[str, _Rates]] = {
 }
 """The same; of which as many match as the first size says."""
 
-RELAYED: Final = ("tls", "foreign")
-"""Scripts that ask about connections without a plain socket."""
+SCRIPTS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "tls": ("flood", "tls.py", ("--connections=20", "--events=500")),
+    "foreign": ("flood", "foreign.py", ("--connections=20", "--events=500")),
+    "rivetkit": ("calls", "peers/round_trips.py", ("--messages=500",)),
+}
+"""What is asked by a script: what its answer is called, the script, and how that is asked in small."""
 
 ROUNDS: Final = "RINGCAST_BENCH_ROUNDS"
 """By this variable `test_broadcast.py` is told how many rounds there are at most."""
@@ -212,11 +216,12 @@ def calls(results: Path, quick: bool, of_commit: str | None) -> None:
     keep(file, of_commit, own | {"machine_info": machine})
 
 
-def relayed(name: str, runs: int, quick: bool) -> dict[str, Any]:
-    """Return what a script says of connections that the event loop writes for, or why it says nothing."""
+def scripted(name: str, runs: int, quick: bool) -> dict[str, Any]:
+    """Return what a script says, or why it says nothing."""
     click.echo(name, err=True)
-    sizes = ["--connections=20", "--events=500"] if quick else []
-    command = [sys.executable, str(HERE / f"{name}.py"), "--json", f"--runs={runs}", *sizes]
+    _, script, small_sizes = SCRIPTS[name]
+    sizes = small_sizes if quick else ()
+    command = [sys.executable, str(HERE / script), "--json", f"--runs={runs}", *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
@@ -266,9 +271,9 @@ def main(quick: bool, runs: int, budget: float, only: Sequence[str], results: Pa
             failed.extend([f"{target} {label}"] if "failed" in of[label] else [])
         keep(results / f"{target}.json", of_commit, {"target": target, "reports": of})
 
-    for name in RELAYED:
+    for name, (label, *_) in SCRIPTS.items():
         if not only or name in only:
-            note(name, "flood", partial(relayed, name, runs, quick))
+            note(name, label, partial(scripted, name, runs, quick))
     for point in quickly(points()) if quick else points():
         if not only or point.target in only:
             note(point.target, point.label, partial(asked, point, runs, cores))

@@ -147,6 +147,22 @@ def test_the_load_is_told_where_there_is_no_flood(tmp_path: Path) -> None:
     assert "| P9 one | 0.50 |\n| P10 ringcast | 0.25 |\n| P12 bare picows | 0.12 |\n" in page
 
 
+@pytest.mark.parametrize(("few", "met"), [(4.1, "yes"), (3.9, "no")])
+def test_calls_meet_their_target_with_few_and_with_many_on_their_way(
+    tmp_path: Path, few: float, met: str
+) -> None:
+    figures = {"actions_per_s": 1000, "p50_us": 1.0, "p99_us": 1.0, "server_us_per_action": 1.0}
+    report = {
+        **fanout(1e6),
+        "median": {f"ringcast, {count} at a time": figures for count in (32, 128)},
+        "compared": {"rate_to_rivetkit": {"32": few, "128": 5.0}},
+    }
+    page = made(tmp_path, rivetkit={"calls": report}, P9={"actions": {**fanout(1e6), "compared": {}}})
+    assert f"| {few} times with 32 and 5.0 times with 128 on their way at a time | {met} |" in page
+    assert "| 32 | ringcast | 1,000 |" in part("rivetkit", page)
+    assert "P9 ringcast, 32" not in page  # how busy the load was: of `ringcast bench actions` alone
+
+
 def calls(tmp_path: Path, wall: dict[str, float]) -> str:
     """Return P4's row, of benchmarks with these microseconds an event by the clock on the wall."""
     cpu = {"test_encode[json]": 0.2, "test_broadcast[attached-10]": 0.8, "test_broadcast[attached-9000]": 1.0}

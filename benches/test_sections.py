@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from relayed import relayed
-from sections import memory, replay, sleepers
+from sections import memory, replay, round_trips, sleepers
 
 
 def test_an_idle_connection_is_told_beside_a_bare_server_by_the_number_of_connections() -> None:
@@ -119,4 +119,24 @@ def test_connections_without_a_plain_socket_are_held_against_one_with() -> None:
     assert rows[4:] == [
         "| plain | 2,000,000 | 1.00 | 0.200 | 1.00 |  | 0.90 | 0.60 |",
         "| TLS | 1,000,000 | 0.50 | 0.500 | 2.50 | 12.3 | 0.90 | 0.60 |",
+    ]
+
+
+def test_calls_are_held_against_rivetkits_with_as_many_on_their_way() -> None:
+    def result(rate: float, us: float) -> dict[str, float]:
+        return {"actions_per_s": rate, "p50_us": 500.0, "p99_us": 1250.0, "server_us_per_action": us}
+
+    median = {
+        "ringcast, 32 at a time": result(60_000, 12.3),
+        "rivetkit, 32 at a time": result(15_000, 60.0),
+        "rivetkit, client apart, 32 at a time": result(20_000, 45.0),
+        "ringcast, 128 at a time": result(75_000, 12.0),
+        "rivetkit, 128 at a time": result(15_000, 60.0),
+    }
+    assert list(round_trips({"calls": {"median": median}}))[2:] == [
+        "| 32 | ringcast | 60,000 |  | 0.50 / 1.25 | 12.3 |",
+        "| 32 | rivetkit | 15,000 | 4.0 | 0.50 / 1.25 | 60.0 |",
+        "| 32 | rivetkit, client apart | 20,000 | 3.0 | 0.50 / 1.25 | 45.0 |",
+        "| 128 | ringcast | 75,000 |  | 0.50 / 1.25 | 12.0 |",
+        "| 128 | rivetkit | 15,000 | 5.0 | 0.50 / 1.25 | 60.0 |",
     ]

@@ -22,7 +22,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setattr(targets, "asked", lambda point, runs, cores: {"asked": point.label, "runs": runs})
     monkeypatch.setattr(targets, "calls", lambda results, quick, of_commit: None)
-    monkeypatch.setattr(targets, "relayed", lambda name, runs, quick: {"asked": name, "runs": runs})
+    monkeypatch.setattr(targets, "scripted", lambda name, runs, quick: {"asked": name, "runs": runs})
     return tmp_path / "results"
 
 
@@ -36,7 +36,12 @@ def kept(results: Path) -> dict[str, Any]:
 
 def test_each_answer_is_kept_with_its_commit(results: Path) -> None:
     assert ask(results, "--runs", "3").exit_code == 0
-    labels = {"tls": ("flood", "tls"), "foreign": ("flood", "foreign"), "P6": ("2000", "2000")}
+    labels = {
+        "tls": ("flood", "tls"),
+        "foreign": ("flood", "foreign"),
+        "rivetkit": ("calls", "rivetkit"),
+        "P6": ("2000", "2000"),
+    }
     assert kept(results) == {
         target: {
             "commit": "abc1234",
@@ -47,7 +52,7 @@ def test_each_answer_is_kept_with_its_commit(results: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("only", ["tls", "foreign", "P6"])
+@pytest.mark.parametrize("only", ["tls", "foreign", "rivetkit", "P6"])
 def test_one_target_can_be_asked_by_itself(results: Path, only: str) -> None:
     assert ask(results, "--only", only).exit_code == 0
     assert list(kept(results)) == [only]
@@ -56,7 +61,7 @@ def test_one_target_can_be_asked_by_itself(results: Path, only: str) -> None:
 def test_quickly_all_is_asked_once(results: Path) -> None:
     assert ask(results, "--quick").exit_code == 0
     reports = [report for target in kept(results).values() for report in target["reports"].values()]
-    assert [report["runs"] for report in reports] == [1, 1, 1]
+    assert [report["runs"] for report in reports] == [1] * 4
 
 
 def test_quickly_every_question_is_asked_in_small_and_of_a_curve_its_ends() -> None:
@@ -94,10 +99,10 @@ def test_a_flood_of_a_curve_is_as_long_as_one_second_at_the_rate_that_it_had(lab
 
 
 def test_what_fails_is_kept_and_the_others_are_asked(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "relayed", lambda name, runs, quick: {"failed": "it fell over"})
+    monkeypatch.setattr(targets, "scripted", lambda name, runs, quick: {"failed": "it fell over"})
     done = ask(results)
     assert done.exit_code == 1
-    assert "failed: tls flood, foreign flood" in done.output
+    assert "failed: tls flood, foreign flood, rivetkit calls" in done.output
     found = kept(results)
     assert found["tls"]["reports"] == {"flood": {"failed": "it fell over"}}
     assert found["P6"]["reports"]["2000"]["asked"] == "2000"
@@ -106,15 +111,15 @@ def test_what_fails_is_kept_and_the_others_are_asked(results: Path, monkeypatch:
 def test_what_there_is_no_time_for_is_left_out(results: Path) -> None:
     assert ask(results, "--budget", "-1").exit_code == 0
     reports = [report for target in kept(results).values() for report in target["reports"].values()]
-    assert reports == [{"failed": "left out: -1 s were over"}] * 3
+    assert reports == [{"failed": "left out: -1 s were over"}] * 4
 
 
 def test_a_script_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tls.py").write_text("raise SystemExit('a connection was lost')")
     (tmp_path / "foreign.py").write_text("import sys; sys.exit(3)")
     monkeypatch.setattr(targets, "HERE", tmp_path)
-    assert targets.relayed("tls", 1, quick=True) == {"failed": "a connection was lost"}
-    assert targets.relayed("foreign", 1, quick=True) == {"failed": "status 3"}
+    assert targets.scripted("tls", 1, quick=True) == {"failed": "a connection was lost"}
+    assert targets.scripted("foreign", 1, quick=True) == {"failed": "status 3"}
 
 
 def test_a_script_is_asked_for_json_as_often_as_is_wanted_or_in_small(
@@ -122,6 +127,6 @@ def test_a_script_is_asked_for_json_as_often_as_is_wanted_or_in_small(
 ) -> None:
     (tmp_path / "tls.py").write_text("import json, sys; print(json.dumps({'arguments': sys.argv[1:]}))")
     monkeypatch.setattr(targets, "HERE", tmp_path)
-    assert targets.relayed("tls", 7, quick=False) == {"arguments": ["--json", "--runs=7"]}
+    assert targets.scripted("tls", 7, quick=False) == {"arguments": ["--json", "--runs=7"]}
     small = ["--json", "--runs=1", "--connections=20", "--events=500"]
-    assert targets.relayed("tls", 1, quick=True) == {"arguments": small}
+    assert targets.scripted("tls", 1, quick=True) == {"arguments": small}

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, Final, Self
 from ringcast.bench.cores import on_core
 from ringcast.bench.failures import Failed
 
-__all__ = ["PEERS", "Kind", "Peer", "installed"]
+__all__ = ["PEERS", "Kind", "Peer", "Program", "free_port", "installed"]
 
 _HERE: Final = Path(__file__).resolve().parent
 _SERVERS: Final = _HERE / "servers"
@@ -97,19 +98,15 @@ def _python_versions() -> dict[str, str]:
     return versions
 
 
-class Peer:
-    """A peer on a core of its own. What it does wrong raises `Failed`."""
+class Program:
+    """A server under comparison, or a client: it is told lines, and answers with JSON. What it does wrong
+    raises `Failed`."""
 
-    def __init__(self, name: str, core: int | None, **options: Any) -> None:
+    def __init__(self, name: str, command: Sequence[str], core: int | None, home: Path) -> None:
         self.name = name
-        self.plain = PEERS[name].plain
-        self.port = _free_port()
-        arguments = [f"--{option}={value}" for option, value in options.items() if value is not True]
-        arguments += [f"--{option}" for option, value in options.items() if value is True]
-        command = [*PEERS[name].command, f"--port={self.port}", *arguments]
         with on_core(core):
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_SERVERS
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=home
             )
         self.pid = self._process.pid
         self._lines: queue.Queue[str] = queue.Queue()
@@ -118,38 +115,20 @@ class Peer:
 
     def listen(self) -> None:
         """Wait until it listens."""
-        self._answer("listening", _START_TIMEOUT_S)
+        self.answer("listening", _START_TIMEOUT_S)
 
-    def connected(self) -> None:
-        """Wait until it says that all clients are there."""
-        self._answer("connected", _START_TIMEOUT_S)
-
-    def go(self, count: int, seconds: float = float("inf")) -> dict[str, Any]:
-        """Have it send so many events, for so long at most; return when it began and the last counter."""
-        self._say(f"go {count}" if seconds == float("inf") else f"go {count} {seconds}")
-        return self._answer("last", _ANSWER_TIMEOUT_S)
-
-    def used(self) -> dict[str, Any]:
-        """Return the processor time that it has used, and when it looked."""
-        return self._look("look")
-
-    def collect(self) -> None:
-        """Have it let go of garbage."""
-        self._look("collect")
-
-    def _look(self, command: str) -> dict[str, Any]:
-        self._say(command)
-        return self._answer("cpu_s", _ANSWER_TIMEOUT_S)
-
-    def _say(self, line: str) -> None:
+    def ask(self, line: str, field: str) -> dict[str, Any]:
+        """Tell it `line`; return its answer, which has `field`."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise Failed(f"{self.name} has ended") from None
+        return self.answer(field)
 
-    def _answer(self, field: str, timeout_s: float) -> dict[str, Any]:
+    def answer(self, field: str, timeout_s: float = _ANSWER_TIMEOUT_S) -> dict[str, Any]:
+        """Return what it says next, which has `field`."""
         try:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
@@ -191,7 +170,35 @@ class Peer:
         self._process.stdout.close()
 
 
-def _free_port() -> int:
+class Peer(Program):
+    """A peer on a core of its own."""
+
+    def __init__(self, name: str, core: int | None, **options: Any) -> None:
+        self.plain = PEERS[name].plain
+        self.port = free_port()
+        arguments = [f"--{option}={value}" for option, value in options.items() if value is not True]
+        arguments += [f"--{option}" for option, value in options.items() if value is True]
+        super().__init__(name, [*PEERS[name].command, f"--port={self.port}", *arguments], core, _SERVERS)
+
+    def connected(self) -> None:
+        """Wait until it says that all clients are there."""
+        self.answer("connected", _START_TIMEOUT_S)
+
+    def go(self, count: int, seconds: float = float("inf")) -> dict[str, Any]:
+        """Have it send so many events, for so long at most; return when it began and the last counter."""
+        return self.ask(f"go {count}" if seconds == float("inf") else f"go {count} {seconds}", "last")
+
+    def used(self) -> dict[str, Any]:
+        """Return the processor time that it has used, and when it looked."""
+        return self.ask("look", "cpu_s")
+
+    def collect(self) -> None:
+        """Have it let go of garbage."""
+        self.ask("collect", "cpu_s")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     # Not every peer can say which port it was given.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
