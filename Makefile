@@ -256,13 +256,16 @@ fmt: $(DEPENDENCIES) $(CLIENT_MODULES) $(REACT_MODULES) $(DEMO_MODULES) $(BROWSE
 	cd $(DEMO) && npm run --silent format
 	cd $(BROWSER) && npm run --silent format
 
+PEERS := benches/peers
+RIVETKIT := $(PEERS)/rivetkit
+
 .PHONY: bench
 bench: setup ## the quick benchmarks; fails on nothing (see benches/README.md)
 	$(BIN)/python -m pytest benches --benchmark-only $(ARGS) || test $$? -eq 5
 	cargo bench --workspace --quiet
 
 .PHONY: bench-targets
-bench-targets: setup ## every target of docs/performance.md, into benches/results: up to an hour, on two quiet cores (ARGS='--only P2')
+bench-targets: setup $(RIVETKIT)/node_modules/.installed ## every target of docs/performance.md, into benches/results: up to an hour, on two quiet cores (ARGS='--only P2')
 	$(BIN)/python benches/targets.py $(ARGS)
 
 .PHONY: bench-report
@@ -274,8 +277,6 @@ bench-recovery: setup ## recovery end to end, one table a question: some minutes
 	for question in replay sleepers journal; do $(BIN)/python benches/recovery.py $$question $(ARGS) || exit; done
 
 # Nothing of their recipes is said on standard output: what compare.py says may go into a file.
-PEERS := benches/peers
-
 .PHONY: bench-peers
 bench-peers: setup $(PEERS)/.venv/.installed $(PEERS)/node_modules/.installed ## Ringcast beside other servers, in one run: an hour and more, on two quiet cores (ARGS='--question flood --json')
 	@$(BIN)/python $(PEERS)/compare.py $(ARGS)
@@ -288,8 +289,6 @@ $(PEERS)/.venv/.installed: $(PEERS)/requirements.txt
 $(PEERS)/node_modules/.installed: $(PEERS)/package-lock.json $(PEERS)/package.json
 	@cd $(PEERS) && npm ci --no-audit --no-fund --ignore-scripts >&2
 	@touch $@
-
-RIVETKIT := $(PEERS)/rivetkit
 
 .PHONY: bench-rivetkit
 bench-rivetkit: setup $(RIVETKIT)/node_modules/.installed ## action round trips beside RivetKit (its own: 240 MB, and a compiler for SQLite's)

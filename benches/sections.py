@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import checks
 from beside import row
 from kept import Reports
 
@@ -17,6 +18,8 @@ _SLEEPERS: Final = {
     "skip": 'sleep, `slow_reader="skip"`',
 }
 """By variant: what those do who sleep in the last two."""
+_OF_ACTIONS: Final = ("server_us_per_action", "both_us_per_action")
+"""Who is one process with its client cannot tell the first."""
 
 
 def memory(reports: Reports) -> Iterator[str]:
@@ -32,17 +35,23 @@ def memory(reports: Reports) -> Iterator[str]:
 def round_trips(reports: Reports) -> Iterator[str]:
     """How fast calls are answered, beside RivetKit: by how many are on their way at a time."""
     [report] = reports.values()
+    yield from checks.busy_note(_round_trips(report["median"]))
+
+
+def _round_trips(medians: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield row(
         "on their way at a time",
         "",
         "actions/s",
         "Ringcast's, to it",
         "round trip, ms, p50 / p99",
-        "µs of CPU an action",
+        "server, µs of CPU an action",
+        "server and client",
+        "client, of its core",
     )
-    yield row("---:", "---", *["---:"] * 4)
+    yield row("---:", "---", *["---:"] * 6)
     own: dict[str, float] = {}
-    for variant, of in report["median"].items():
+    for variant, of in medians.items():
         side, _, rest = variant.rpartition(", ")
         at_a_time = rest.partition(" ")[0]
         rate = of["actions_per_s"]
@@ -53,7 +62,8 @@ def round_trips(reports: Reports) -> Iterator[str]:
             f"{rate:,.0f}",
             "" if side == "ringcast" else f"{ratio:.1f}",
             f"{of['p50_us'] / 1000:.2f} / {of['p99_us'] / 1000:.2f}",
-            f"{of['server_us_per_action']:.1f}",
+            *("" if of.get(name) is None else f"{of[name]:.1f}" for name in _OF_ACTIONS),
+            checks.shown(of.get("receiver_cpu_share")),
         )
 
 

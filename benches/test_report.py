@@ -155,10 +155,14 @@ def test_calls_meet_their_target_with_few_and_with_many_on_their_way(
     report = {
         **fanout(1e6),
         "median": {f"ringcast, {count} at a time": figures for count in (32, 128)},
-        "compared": {"rate_to_rivetkit": {"32": few, "128": 5.0}},
+        "compared": {
+            "rate_to_rivetkit": {"32": few, "128": 5.0},
+            "rate_to_rivetkit_apart": {"32": 2.5, "128": 3.0},
+        },
     }
     page = made(tmp_path, rivetkit={"calls": report}, P9={"actions": {**fanout(1e6), "compared": {}}})
-    assert f"| {few} times with 32 and 5.0 times with 128 on their way at a time | {met} |" in page
+    told = f"{few} times with 32 and 5.0 times with 128 on their way at a time"
+    assert f"| {told}; with its client on a core of its own 2.5 and 3.0 | {met} |" in page
     assert "| 32 | ringcast | 1,000 |" in part("rivetkit", page)
     assert "P9 ringcast, 32" not in page  # how busy the load was: of `ringcast bench actions` alone
 

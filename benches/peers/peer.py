@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import shutil
 import socket
@@ -102,12 +103,13 @@ class Program:
     """A server under comparison, or a client: it is told lines, and answers with JSON. What it does wrong
     raises `Failed`."""
 
-    def __init__(self, name: str, command: Sequence[str], core: int | None, home: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], core: int | None, home: Path, **environment: str
+    ) -> None:
         self.name = name
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with on_core(core):
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=home
-            )
+            self._process = subprocess.Popen(command, cwd=home, env=os.environ | environment, **pipes)
         self.pid = self._process.pid
         self._lines: queue.Queue[str] = queue.Queue()
         self._reading = threading.Thread(target=self._read, daemon=True)

@@ -175,6 +175,7 @@ class RequestRecord:
     def has_room(self, most_running: int) -> bool:
         """Tell whether no more requests run than that, and the replies that have to be kept are not past the
         bounds."""
+        # Asked for every call: nearly always the first half of `is_full` says it.
         return len(self._running) <= most_running and not (self._acknowledges and self.is_full)
 
     @property

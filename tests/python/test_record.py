@@ -23,6 +23,37 @@ def test_requests_may_end_in_any_order() -> None:
     assert [record.begin(id) for id in (1, 2, 3)] == [b"one", Standing.RUNNING, b"three"]
 
 
+def test_the_highest_request_that_was_answered_is_known_whatever_ended_last() -> None:
+    record = RequestRecord(10, 1000)
+    for id in (1, 2, 3):
+        record.begin(id)
+    for id in (3, 1):
+        record.finish(id, b"x")
+        assert record.answered == 3
+
+
+def test_there_is_room_for_so_many_that_run() -> None:
+    record = RequestRecord(1, 1000)
+    for id in (1, 2):
+        record.begin(id)
+    assert (record.has_room(1), record.has_room(2)) == (False, True)
+
+
+def test_there_is_no_room_while_a_client_that_acknowledges_has_not_got_its_replies() -> None:
+    for acknowledges in (False, True):
+        record = RequestRecord(2, 1000)
+        if acknowledges:
+            record.acknowledge(())
+        rooms = []
+        for id in (1, 2, 3):
+            record.begin(id)
+            rooms.append(record.has_room(9))
+            record.finish(id, b"x")
+        # Of the others the oldest are forgotten.
+        assert rooms == [True, True, not acknowledges]
+        assert record.is_full is acknowledges
+
+
 def test_the_oldest_replies_are_forgotten_first() -> None:
     record = RequestRecord(2, 1000)
     for id in (1, 2, 3):
@@ -54,6 +85,14 @@ def test_replies_are_bounded_by_bytes_but_the_newest_is_kept() -> None:
     record.finish(3, b"0" * 100)
     assert record.begin(2) is Standing.FORGOTTEN
     assert record.begin(3) == b"0" * 100
+
+
+def test_as_many_bytes_as_the_bound_are_kept() -> None:
+    record = RequestRecord(10, 8)
+    for id in (1, 2):
+        record.begin(id)
+        record.finish(id, b"1234")
+    assert record.begin(1) == b"1234"
 
 
 def test_a_client_that_acknowledges_finds_every_other_reply() -> None:

@@ -12,7 +12,7 @@ from ringcast import Actor, Context, MemoryStore
 from ringcast.errors import MASKED, CloseCode, TooManyCalls, UserError, from_wire
 from ringcast.store import StoredActor
 from ringcast.wire.encoding import Encoding
-from ringcast.wire.protocol import Call, Connect, Error, Event, Reply, Subscribe, Unsubscribe
+from ringcast.wire.protocol import Call, Connect, Connected, Error, Event, Reply, Subscribe, Unsubscribe
 
 
 @pytest.fixture(params=list(Encoding), ids=["json", "msgpack"])
@@ -361,3 +361,20 @@ async def test_a_result_larger_than_clients_take_is_an_error_of_the_call_alone(e
         answer = await client.receive(Error)
         assert (answer.id, answer.error["code"]) == (1, "reply_too_large")
         assert (await client.receive(Reply)).id == 2
+
+
+async def test_a_reply_to_a_client_that_is_away_is_kept_for_it_and_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(Room) as router:
+        async with LinkedSocket(router) as first:
+            connected = await first.connect("room", "a")
+            await first.receive(Event)
+            first.send(Call(1, "wait", ["done"]))
+        await call(router, "room", "a", "let_go")
+        async with LinkedSocket(router) as second:
+            second.send(Connect("room", ("a",), resume=resume_from(connected)), Call(1, "wait", ["done"]))
+            await second.receive(Connected)
+            await second.receive(Event)
+            assert await second.receive(Reply) == (1, "done")
+    assert caplog.records == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ def test_malformed_client_message_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError) as caught:
         parse_client_message(Encoding[case["encoding"].upper()], data)
     assert (caught.value.code, caught.value.close_code) == (case["error_code"], case["close_code"])
+
+
+@pytest.mark.parametrize("parse", [parse_client_message, parse_server_message])
+@pytest.mark.parametrize(("encoding", "data"), [(Encoding.JSON, b"["), (Encoding.MSGPACK, b"\x91")])
+def test_what_is_no_json_or_messagepack_is_told_to_be_none(
+    parse: Callable[[Encoding, bytes], object], encoding: Encoding, data: bytes
+) -> None:
+    with pytest.raises(ProtocolError, match=f"the message is not valid {encoding.name}: .") as caught:
+        parse(encoding, data)
+    assert (caught.value.code, caught.value.close_code) == ("invalid_message", 4001)
 
 
 @pytest.mark.parametrize("case", load("malformed.json", "unreadable"))

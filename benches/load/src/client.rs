@@ -361,14 +361,17 @@ impl Client {
         if let Some(Plain { socket_io, .. }) = group.settings.plain {
             return self.on_plain(socket_io, payload, frame, now, group);
         }
-        let Group { settings, counts, known, .. } = group;
+        let Group { settings, counts, known, reply, .. } = group;
         match message::parse(payload) {
             Ok(Message::Event(event)) => {
                 if self.on_event(&event, now, settings, counts) {
                     known.add(frame, &event);
                 }
             }
-            Ok(Message::Reply(id)) => match self.answered(id) {
+            Ok(Message::Reply(id, value)) => match self.answered(id) {
+                Some(_) if reply.as_ref().is_some_and(|reply| reply.as_bytes() != value) => {
+                    counts.note_error("a reply with another value");
+                }
                 Some(sent_ns) => counts.note_reply(sent_ns, now),
                 None => counts.note_error("a reply that nobody waits for"),
             },

@@ -123,6 +123,9 @@ pub struct Call {
     pub action: String,
     /// Its arguments.
     pub args: Value,
+    /// What every reply has to be; any value without it.
+    #[serde(default)]
+    pub reply: Option<Value>,
     /// No call is begun after so many of the group,
     pub total: u64,
     /// nor after this time.

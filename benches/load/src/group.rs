@@ -42,13 +42,15 @@ pub struct Group {
     pub counts: Counts,
     /// What need not be read again.
     pub known: Known,
+    /// The value of each reply, as it is written; `None` for any.
+    pub reply: Option<String>,
 }
 
 impl Group {
     /// A group of which nothing was counted yet.
     #[must_use]
     pub fn new(settings: Settings, members: Vec<usize>) -> Self {
-        Self { settings, members, counts: Counts::default(), known: Known::default() }
+        Self { settings, members, counts: Counts::default(), known: Known::default(), reply: None }
     }
 }
 

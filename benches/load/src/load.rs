@@ -268,6 +268,7 @@ impl Load {
     fn call(&mut self, call: &Call) -> Result<(), String> {
         let group = self.find(&call.group)?;
         self.groups[group].counts = Counts::default();
+        self.groups[group].reply = call.reply.as_ref().map(Value::to_string);
         let action_and_args = format!("{},{}", json!(call.action), call.args);
         let until_ns = monotonic_ns() + nanoseconds(call.seconds);
         let pipeline = call.pipeline.max(1);

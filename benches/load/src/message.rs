@@ -15,8 +15,8 @@ pub enum Message<'a> {
     Event(Event<'a>),
     /// The answer to a connect.
     Connected(Box<Connected>),
-    /// The reply to a call, with its id.
-    Reply(u64),
+    /// The reply to a call: its id, and the value as it is written.
+    Reply(u64, &'a [u8]),
     /// An error, with the id of the call that it answers.
     Error(Option<u64>, Value),
     /// Events were lost.
@@ -89,7 +89,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_>, Malformed> {
         return event(rest).map(Message::Event).ok_or(Malformed);
     }
     if let Some(rest) = payload.strip_prefix(REPLY) {
-        return number(rest).map(|(id, _)| Message::Reply(id)).ok_or(Malformed);
+        return reply(rest).ok_or(Malformed);
     }
     let parts: Vec<Value> = serde_json::from_slice(payload).map_err(|_| Malformed)?;
     let mut parts = parts.into_iter();
@@ -104,6 +104,13 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_>, Malformed> {
         }
         _ => Ok(Message::Other),
     }
+}
+
+/// `id,value` without spaces, as the server writes it.
+fn reply(rest: &[u8]) -> Option<Message<'_>> {
+    let (id, rest) = number(rest)?;
+    let value = rest.strip_prefix(b",")?.strip_suffix(b"]")?;
+    (!value.is_empty()).then_some(Message::Reply(id, value))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(value: Value) -> Result<T, Malformed> {

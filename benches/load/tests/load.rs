@@ -335,6 +335,26 @@ fn so_many_calls_are_on_their_way_at_a_time_and_replies_may_change_places() {
 }
 
 #[test]
+fn a_reply_with_another_value_is_a_fault() {
+    let (server, served) = serve(|server| {
+        let mut socket = newcomer(&server);
+        send(&mut socket, &json!(["reply", 1, "five"]));
+        send(&mut socket, &json!(["reply", 2, "four"]));
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let load = Running::new();
+    load.open(&server, 1);
+    load.answers.recv().unwrap();
+    let call = json!({"do": "call", "group": "g", "action": "say", "args": [], "reply": "five", "total": 2,
+        "seconds": 30, "pipeline": 2, "timeout_s": 30});
+    let figures = &load.ask(&call)["figures"];
+    assert_eq!((&figures["call_ms"]["count"], &figures["faults"]["malformed"]), (&json!(1), &json!(1)));
+    assert_eq!(figures["error"], "a reply with another value");
+    drop(load);
+    served.join().unwrap();
+}
+
+#[test]
 fn a_reply_that_comes_again_is_a_fault() {
     let (server, served) = serve(|server| {
         let mut socket = newcomer(&server);

@@ -46,7 +46,10 @@ fn the_answer_to_a_connect_tells_whether_a_session_was_taken_up() {
 
 #[test]
 fn replies_errors_and_gaps_are_told_apart() {
-    assert_eq!(parse(br#"["reply",7,{"a":1}]"#), Ok(Message::Reply(7)));
+    assert_eq!(parse(br#"["reply",7,{"a":1}]"#), Ok(Message::Reply(7, br#"{"a":1}"#)));
+    for malformed in [&b"[\"reply\",7]"[..], b"[\"reply\",7,]", b"[\"reply\",,1]", b"[\"reply\",7,1"] {
+        assert_eq!(parse(malformed), Err(Malformed));
+    }
     assert_eq!(parse(br#"["error",7,{"code":"x"}]"#), Ok(Message::Error(Some(7), json!({"code": "x"}))));
     assert_eq!(parse(br#"["error",null,{"code":"x"}]"#), Ok(Message::Error(None, json!({"code": "x"}))));
     let gap = Gap { reason: "ring_overflow".into(), first: None, last: None };

@@ -1,7 +1,8 @@
 // RivetKit: an actor whose action returns its argument, and calls of it over one connection, in JSON.
 //
-// Its server and its client in one process, as `both`, or each in one of its own. A server ends with its standard
-// input. A client says how long its calls took, after as many as warm it up.
+// Its server and its client in one process, as `both`, or each in one of its own. It is told what to do by lines on its
+// standard input, and ends with that.
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { actor, createMemoryDriver, setup } from "rivetkit";
@@ -9,6 +10,7 @@ import { createClient } from "rivetkit/client";
 
 const WARM_UP = 20_000;
 const RETRY_MS = 50;
+const START_MS = 30_000;
 
 const text = { type: "string" };
 const { values } = parseArgs({
@@ -27,32 +29,32 @@ function serve() {
 }
 
 async function listening() {
+  const until = performance.now() + START_MS;
   for (;;) {
     try {
       return await fetch(`${endpoint}/metadata`);
-    } catch {
+    } catch (error) {
+      if (performance.now() > until) throw error;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
 
 async function call() {
-  say({ listening: port });
   const client = createClient({ endpoint, encoding: "json", disableMetadataLookup: true });
   const connection = client.echo.getOrCreate(["bench"]).connect();
   const argument = "x".repeat(payload - 2);
   await called(connection, argument, Math.min(WARM_UP, calls));
   say({ warm: true });
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line !== "go") continue;
-    const began = performance.now();
-    const used = cpu();
-    const late = await called(connection, argument, calls);
-    const seconds = (performance.now() - began) / 1000;
-    late.sort((one, other) => one - other);
-    const [p50_us, p99_us] = [0.5, 0.99].map((share) => late[Math.floor(late.length * share)] * 1000);
-    say({ replies: late.length, seconds, p50_us, p99_us, cpu_s: cpu() - used });
-  }
+  await once(lines, "go");
+  const began = performance.now();
+  const used = cpu();
+  const late = await called(connection, argument, calls);
+  const seconds = (performance.now() - began) / 1000;
+  const cpu_s = cpu() - used;
+  late.sort((one, other) => one - other);
+  const [p50_us, p99_us] = [0.5, 0.99].map((share) => late[Math.floor(late.length * share)] * 1000);
+  say({ replies: late.length, seconds, p50_us, p99_us, cpu_s });
 }
 
 // Calls so often, with `burst` on their way at a time, and returns how many milliseconds each took.
@@ -71,12 +73,12 @@ async function called(connection, argument, count) {
   return late;
 }
 
+// Whatever it is at: with its input it ends.
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => lines.emit(line));
+lines.on("close", () => process.exit(0));
+lines.on("look", () => say({ cpu_s: cpu() }));
 if (values.role !== "client") serve();
 await listening();
-if (values.role === "server") {
-  say({ listening: port });
-  for await (const line of createInterface({ input: process.stdin })) if (line === "look") say({ cpu_s: cpu() });
-} else {
-  await call();
-}
-process.exit(0);
+say({ listening: port });
+if (values.role !== "server") await call();

@@ -50,9 +50,11 @@ class Options:
 
 def _run(options: Options, cores: Cores, variant: str) -> dict[str, Any]:
     count = 1 if variant == "one" else options.connections
+    argument = "x" * (options.payload - 2)
     call: dict[str, Any] = {
         "action": "echo",
-        "args": ["x" * (options.payload - 2)],
+        "args": [argument],
+        "reply": argument,
         "pipeline": options.burst,
         "seconds": _TIMEOUT_S,
         "timeout_s": _TIMEOUT_S,

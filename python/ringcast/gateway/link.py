@@ -148,6 +148,7 @@ class Link:
         self._inline = last
         try:
             session = self.session
+            # `durable` first: for every message, and nearly always that is all.
             if self._pending is None and session is not None and session.durable and session.is_held_up:
                 self.hold_for(session.actor.room.wait())
             if self._pending is not None:

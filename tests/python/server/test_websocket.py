@@ -17,12 +17,14 @@ import orjson
 import pytest
 from loops import Run
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from raw_socket import UPGRADE
 from server_process import Server
 from websockets.exceptions import ConnectionClosed
 
-from conformance.raw_client import PING, PONG, RawClient, frame
+from conformance.raw_client import CONTINUATION, PING, PONG, TEXT, RawClient, deflate, frame
 from ringcast import Actor, Context, MemoryStore, Registry, ServerConfig, action
 from ringcast.errors import is_valid_close_code
+from ringcast.gateway.link import Link
 from ringcast.server.serve import serving
 from ringcast.server.websocket import accept_socket
 
@@ -65,10 +67,9 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def registry() -> Registry:
-    return Registry(
-        Room, store=MemoryStore(), config=ServerConfig(connect_timeout_s=0.3, close_timeout_s=0.5)
-    )
+def registry(**more: Any) -> Registry:
+    config = ServerConfig(connect_timeout_s=0.3, close_timeout_s=0.5, **more)
+    return Registry(Room, store=MemoryStore(), config=config)
 
 
 def test_socket_in_process_is_served_as_the_port_would(run: Run) -> None:
@@ -224,3 +225,38 @@ def test_socket_of_a_router_that_has_stopped(run: Run) -> None:
         assert await client.next() == ("closed", 4500)
 
     run(scenario())
+
+
+def handed_on(run: Run, monkeypatch: pytest.MonkeyPatch, *frames: bytes) -> list[tuple[bytes, bool]]:
+    """Return what the link is given of frames in one read: each message, and whether it is the last."""
+    found: list[tuple[bytes, bool]] = []
+    monkeypatch.setattr(Link, "on_message", lambda link, payload, last=True: found.append((payload, last)))
+
+    async def scenario() -> None:
+        async with registry(compression=True) as served:
+            ours, theirs = tcp_pair()
+            await accept_socket(served.router, theirs)
+            with ours:
+                offer = {"sec-websocket-extensions": "permessage-deflate; client_no_context_takeover"}
+                lines = (f"{name}: {value}\r\n" for name, value in (UPGRADE | offer).items())
+                loop = asyncio.get_running_loop()
+                await loop.sock_sendall(ours, f"GET /connect HTTP/1.1\r\n{''.join(lines)}\r\n".encode())
+                assert b" 101 " in await asyncio.wait_for(loop.sock_recv(ours, 65536), 5)
+                ours.send(b"".join(frames))
+                async with asyncio.timeout(5):
+                    while not any(payload == b"end" for payload, _ in found):  # noqa: ASYNC110 - nothing tells
+                        await asyncio.sleep(0)
+
+    run(scenario())
+    return found
+
+
+def test_the_last_message_of_a_read_is_handed_on_as_that(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = (frame(TEXT, b"one"), frame(TEXT, b"two"), frame(TEXT, b"end"))
+    assert handed_on(run, monkeypatch, *frames) == [(b"one", False), (b"two", False), (b"end", True)]
+
+
+def test_so_is_one_that_is_compressed_or_in_fragments(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = (frame(TEXT, b"t", fin=False), frame(CONTINUATION, b"wo"))
+    frames = (frame(TEXT, deflate(b"one"), rsv=4), *parts, frame(TEXT, deflate(b"end"), rsv=4))
+    assert handed_on(run, monkeypatch, *frames) == [(b"one", False), (b"two", False), (b"end", True)]
