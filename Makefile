@@ -302,7 +302,7 @@ LOAD := --manifest-path benches/load/Cargo.toml
 
 # The page as it is made of a small run. Curves are left out: they ask what P1 and P5 ask, at many sizes.
 CHECKED := target/check-bench
-CHECKED_TARGETS := P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P12 tls foreign $(if $(wildcard $(RIVETKIT)/node_modules),rivetkit)
+CHECKED_TARGETS := P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P12 tls foreign $(if $(wildcard $(RIVETKIT)/node_modules/.installed),rivetkit)
 
 .PHONY: check-bench
 check-bench: setup ## the benchmarks' own lint, types and tests, and a small run of each question

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import click
 import sleepers
-from kept import keep
+from kept import RIVETKIT, keep
 
 from ringcast.bench import actions, connect, fanout, latency, memory, replay
 from ringcast.bench.checkout import commit
@@ -57,7 +57,7 @@ FILTERED_CONNECTIONS: Final[dict[str, _Rates]] = {
 SCRIPTS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "tls": ("flood", "tls.py", ("--connections=20", "--events=500")),
     "foreign": ("flood", "foreign.py", ("--connections=20", "--events=500")),
-    "rivetkit": ("calls", "peers/round_trips.py", ("--messages=500",)),
+    RIVETKIT: ("calls", "peers/round_trips.py", ("--messages=500",)),
 }
 """What is asked by a script: what its answer is called, the script, and how that is asked in small."""
 

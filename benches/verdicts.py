@@ -1,6 +1,6 @@
 """Whether each target is met: what was wanted, and how what was measured is held against it.
 
-What is asked of peers (`peers/`) is among the reports of a target as `peers`, or as `rivetkit`.
+What is asked of peers (`peers/`) is among the reports of a target as `PEERS`, or as `RIVETKIT`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
 
-from kept import Reports
+from kept import PEERS, RIVETKIT, Reports
 from targets import CURVE_LABELS
 
 __all__ = ["VERDICTS", "Found", "Verdict"]
@@ -48,14 +48,14 @@ class Verdict:
 
 
 def _flood(reports: Reports) -> Found:
-    p99_ms, peers = reports["flood"]["p99_us"] / 1000, reports["peers"]["compared"]
+    p99_ms, peers = reports["flood"]["p99_us"] / 1000, reports[PEERS]["compared"]
     found = f"{peers['to_best']:.0f} times {peers['best']}'s; p99 {p99_ms:.1f} ms"
     return Found(found, {"rate to the best peer's": peers["to_best"] / 40, "p99": 100 / p99_ms})
 
 
 def _bursts(reports: Reports) -> Found:
     ratio = reports["bursts"]["compared"]["rate_to_limit"]
-    socketify = reports["peers"]["compared"]["to"]["socketify"]
+    socketify = reports[PEERS]["compared"]["to"]["socketify"]
     return Found(
         f"{socketify:.1f} times socketify's; {ratio:.2f}",
         {"rate to socketify's": socketify / 3, "rate to the limit's": ratio / 0.85},
@@ -115,7 +115,7 @@ def _replay(reports: Reports) -> Found:
 
 
 def _actions(reports: Reports) -> Found:
-    compared = reports["rivetkit"]["compared"]
+    compared = reports[RIVETKIT]["compared"]
     ratios, apart = compared["rate_to_rivetkit"], compared["rate_to_rivetkit_apart"]
     found = " and ".join(f"{ratio:.1f} times with {at_a_time}" for at_a_time, ratio in ratios.items())
     found += " on their way at a time; with its client on a core of its own "

@@ -349,7 +349,7 @@ class Session:
             for each, reply in [(id, message), *carried]:
                 self.actor.keep_reply(self.member, each, reply, self._record.span)
             self.actor.after(partial(self._send, message))
-        elif self.link is not None:
+        elif self.link is not None:  # `_send`, for every call
             self.link.send(message)
 
     def committing_half(self, id: int) -> None:
